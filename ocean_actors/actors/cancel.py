@@ -1,0 +1,87 @@
+"""Cancellation that travels beside the mailbox.
+
+An actor in the middle of long work reads no messages, so "stop this" cannot be one.
+It holds a token instead, which others cancel and which wakes whatever it waits in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from ocean_actors.actors.clock import Clock
+
+
+class Cancelled(BaseException):
+    """Raised in work whose token was cancelled; `reason` says by what.
+
+    A `BaseException`, like `asyncio.CancelledError`, so that the `except Exception` of
+    somebody's retry loop does not eat it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CancelToken:
+    """A one-way switch, safe to use from any thread.
+
+    `error` is what `check` raises: a subclass of `Cancelled` named for the work.
+    """
+
+    def __init__(self, error: type[Cancelled] = Cancelled) -> None:
+        self.error = error
+        self.reason: str | None = None
+        self._callbacks: dict[object, Callable[[], object]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled."""
+        return self.reason is not None
+
+    def cancel(self, reason: str) -> None:
+        """Cancel, and run the callbacks in this thread. Only the first call counts."""
+        with self._lock:
+            if self.reason is not None:
+                return
+            self.reason = reason
+            callbacks = list(self._callbacks.values())
+            self._callbacks.clear()
+        for callback in callbacks:
+            callback()
+
+    def check(self) -> None:
+        """Raise `error` if cancelled."""
+        if self.reason is not None:
+            raise self.error(self.reason)
+
+    def on_cancel(self, callback: Callable[[], object]) -> Callable[[], None]:
+        """Call `callback` once cancelled, at once if that has happened.
+
+        Returns the way to forget it. The callback runs in the thread that cancels: it must be quick and must not raise.
+        """
+        key = object()
+        with self._lock:
+            if self.reason is None:
+                self._callbacks[key] = callback
+                return lambda: self._forget(key)
+        callback()
+        return lambda: None
+
+    def sleep(self, seconds: float, clock: Clock) -> None:
+        """Wait `seconds` by `clock`; raise `error` at once when cancelled meanwhile."""
+        wake = threading.Event()
+        timer = clock.call_later(seconds, wake.set)
+        forget = self.on_cancel(wake.set)
+        try:
+            wake.wait()  # bounded: the timer or the token sets it
+        finally:
+            timer.cancel()
+            forget()
+        self.check()
+
+    def _forget(self, key: object) -> None:
+        with self._lock:
+            self._callbacks.pop(key, None)
