@@ -11,6 +11,7 @@ import pykka
 from pykka.messages import _ActorStop
 
 from ocean_actors.actors.actor import Actor
+from ocean_actors.actors.cancel import Cancelled
 from ocean_actors.actors.clock import Timer
 from ocean_actors.actors.mailbox import Envelope, Mailbox
 from ocean_actors.actors.message import Message
@@ -48,6 +49,7 @@ class Cell:
         self.stopping = threading.Event()
         self._wake = threading.Event()
         self.children: dict[Ref, Cell] = {}
+        self.abandoned = False
         self.state = "starting"
         self.handled = 0
         self.restarts = 0
@@ -85,7 +87,7 @@ class Cell:
         return {
             "name": self.name,
             "type": self.actor_class.__name__,
-            "state": self.state,
+            "state": "abandoned" if self.abandoned else self.state,
             "mailbox": len(self.mailbox),
             "handled": self.handled,
             "restarts": self.restarts,
@@ -126,7 +128,9 @@ class Cell:
 
     def abandon(self, ref: Ref) -> None:
         """Stop a child and forget it, so that nobody waits for its thread."""
-        self.children.pop(ref).stop()
+        child = self.children.pop(ref)
+        child.abandoned = True
+        child.stop()
 
     # -- the actor's life --------------------------------------------------------------------
 
@@ -157,6 +161,8 @@ class Cell:
             while (envelope := self.mailbox.get()) is not None:
                 self._handle(envelope)
             self._actor.on_stop()
+        except Cancelled as error:
+            return None if self.stopping.is_set() else error
         except BaseException as error:  # noqa: BLE001  (even SystemExit is this actor's own affair)
             return error
         return None

@@ -35,6 +35,10 @@ class Context:
         """The system's clock."""
         return self._cell.system.clock
 
+    def chance(self) -> float:
+        """A random number in [0, 1), for jitter; from the system's own generator."""
+        return self._cell.system.random.random()
+
     @property
     def stopping(self) -> threading.Event:
         """Set once this actor was asked to stop; what blocks for long should wait on it."""

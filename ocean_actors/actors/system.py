@@ -108,7 +108,11 @@ class ActorSystem:
         for cell in cells:
             cell.stop()
         deadline = time.monotonic() + timeout  # threads end in real time, whatever the clock
-        return [cell.name for cell in cells if not cell.join(deadline - time.monotonic())]
+        return [
+            cell.name
+            for cell in cells
+            if not cell.join(0 if cell.abandoned else deadline - time.monotonic())
+        ]
 
     def stop_actor(self, ref: Ref, timeout: float = 5.0) -> bool:
         """Stop one actor and wait for its thread; whether it ended in time."""

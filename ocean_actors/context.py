@@ -1,0 +1,78 @@
+"""The door that actors of an integration find beside the general one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ocean_actors import actors
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, ResyncRequested
+
+if TYPE_CHECKING:
+    from ocean_actors.actors.cell import Cell
+
+
+class Integration(Protocol):
+    """What the context needs of the system it belongs to."""
+
+    def submit(self, request: ResyncRequested) -> None:
+        """Tell the coordinator."""
+
+    def status(self) -> dict[str, Any]:
+        """See `OceanSystem.status`."""
+
+    def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
+        """See `OceanSystem.shutdown`."""
+
+
+class IntegrationContext(actors.Context):
+    """What listeners and custom actors may do beyond the general: above all request resyncs."""
+
+    def __init__(self, cell: Cell, integration: Integration) -> None:
+        super().__init__(cell)
+        self._integration = integration
+
+    def request_resync(self, reason: str, *, notify: bool = False) -> str:
+        """Request a resync; returns the request's id at once.
+
+        With `notify`, this actor is told `RequestSettled` when the request needs nothing more;
+        only then should a listener acknowledge it to its source.
+        """
+        request = ResyncRequested(
+            reason=reason,
+            trigger=self.name,
+            requested_at=self.clock.now(),
+            reply_to=self.ref if notify else None,
+        )
+        self._integration.submit(request)
+        return request.id
+
+    def config_updated(
+        self, reason: str, snapshot: ConfigSnapshot | None, *, notify: bool = False
+    ) -> str:
+        """Request a resync because the config changed.
+
+        Give `snapshot` only if its source proved to be Port: a run may be served with it.
+        """
+        request = ConfigUpdated(
+            reason=reason,
+            trigger=self.name,
+            requested_at=self.clock.now(),
+            reply_to=self.ref if notify else None,
+            snapshot=snapshot,
+        )
+        self._integration.submit(request)
+        return request.id
+
+    def status(self) -> dict[str, Any]:
+        """See `OceanSystem.status`. Asks the coordinator, so not for the coordinator itself."""
+        return self._integration.status()
+
+    def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
+        """Have the whole system stopped, in another thread; returns at once."""
+        self._integration.shutdown(exit_code, cause)
+
+
+class Actor(actors.Actor):
+    """Base of listeners and custom actors; see `ocean_actors.actors.Actor` for its life."""
+
+    context: IntegrationContext

@@ -1,0 +1,138 @@
+"""POLLING: ask Port every `interval` seconds."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ocean_actors.actors import Backoff, Message, handles
+from ocean_actors.context import Actor
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.listeners.recovery import owed
+from ocean_actors.messages import ConfigSnapshot, RunStarted
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.errors import PortError
+from ocean_actors.port.integration import snapshot_of
+from ocean_actors.port.models import Integration, ResyncRequest
+from ocean_actors.port.transport import Retry
+from ocean_actors.settings import PollingSettings
+
+logger = logging.getLogger(__name__)
+
+SLOWEST_POLL = 300.0  # seconds; while Port fails, unless the interval itself is longer
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a resync was requested for already, or needs none: not what is settled.
+
+    Settled is what Port's own record of the last run says; see `recovery`. Were one watermark
+    used for both, a run in flight would be requested anew, and so aborted, by every poll.
+    """
+
+    config: FrozenDict
+    requested_at: datetime | None
+
+    def with_request(self, requested_at: datetime | None) -> Seen:
+        """The same, with a request's time if that is newer."""
+        if requested_at is None or not _later(requested_at, self.requested_at):
+            return self
+        return replace(self, requested_at=requested_at)
+
+
+def news(seen: Seen, config: FrozenDict, requested_at: datetime | None) -> str | None:
+    """Why a resync is to be requested, or None.
+
+    The config itself is compared: `updatedAt` also moves with every report of a run.
+    """
+    requested = requested_at is not None and _later(requested_at, seen.requested_at)
+    if config != seen.config:
+        return "configuration changed, resync requested" if requested else "configuration changed"
+    return "resync requested" if requested else None
+
+
+def _later(moment: datetime, than: datetime | None) -> bool:
+    return than is None or moment > than
+
+
+@dataclass(frozen=True)
+class Poll(Message):
+    """Ask Port."""
+
+
+@dataclass(frozen=True)
+class Observed(Message):
+    """What Port answered."""
+
+    snapshot: ConfigSnapshot
+    requested_at: datetime | None
+    owed: str | None
+
+
+class PollingListener(Actor):
+    """Requests a resync when Port's config of the integration differs from what was seen, or a
+    newer resync request is there.
+
+    The first answer is the baseline: with `resyncOnStart` the first resync is requested then,
+    so a request that is already there is answered by it and does not come up again; without,
+    only what an earlier process left owed is. A failing poll is logged and tried again, ever
+    more slowly.
+    """
+
+    def __init__(self, client: PortClient, settings: PollingSettings) -> None:
+        super().__init__()
+        self._client = client
+        self._interval = settings.interval
+        self._resync_on_start = settings.resync_on_start
+        self._backoff = Backoff(settings.interval, max(settings.interval, SLOWEST_POLL))
+        self._failures = 0
+        self._seen: Seen | None = None
+
+    def on_start(self) -> None:
+        """Poll at once."""
+        self.context.subscribe(RunStarted)
+        self.context.ref.tell(Poll())
+
+    @handles(Poll)
+    def on_poll(self, _message: Poll) -> None:
+        """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
+        once = Retry(attempts=1)
+        try:
+            integration = self._client.get_integration(retry=once)
+            request = self._client.get_resync_request(retry=once)
+        except PortError as error:
+            self._failures += 1
+            delay = self._backoff.delay(self._failures - 1, self.context.chance())
+            logger.warning("poll failed, again in %.1f s: %s", delay, error)
+        else:
+            if self._failures:
+                logger.info("Port answers polls again")
+            self._failures = 0
+            delay = self._interval
+            self.context.ref.tell(_observation(integration, request))
+        self.context.schedule(delay, Poll())
+
+    @handles(Observed)
+    def on_observed(self, observed: Observed) -> None:
+        """Compare with what was seen; both signals of one change make one request."""
+        seen, snapshot = self._seen, observed.snapshot
+        if seen is None:
+            self._seen = Seen(snapshot.config, observed.requested_at)
+            reason = "start" if self._resync_on_start else observed.owed
+        else:
+            self._seen = replace(seen, config=snapshot.config).with_request(observed.requested_at)
+            reason = news(seen, snapshot.config, observed.requested_at)
+        if reason is not None:
+            self.context.config_updated(reason, snapshot)
+
+    @handles(RunStarted)
+    def on_run_started(self, event: RunStarted) -> None:
+        """A run, whoever requested it, answers for the config that it was given."""
+        if self._seen is not None:
+            self._seen = replace(self._seen, config=event.run.config)
+
+
+def _observation(integration: Integration, request: ResyncRequest | None) -> Observed:
+    requested_at = request.updated_at if request is not None else None
+    return Observed(snapshot_of(integration), requested_at, owed(integration, request))

@@ -1,0 +1,37 @@
+"""What an earlier process of the integration still owes, told from what Port remembers."""
+
+from __future__ import annotations
+
+from ocean_actors.port.models import Integration, ResyncRequest
+
+
+def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
+    """Why a resync is owed at start, or None.
+
+    Port keeps the state of the last run and the newest request, not which request was served.
+    Where its answer leaves doubt a resync is owed: one too many is cheap, one too few is lost.
+    """
+    state = integration.resync_state
+    if state is None or state.status is None:
+        return "a resync was requested and none ever ran" if request is not None else None
+    if state.status == "running":
+        return "a run was left running"
+    if state.status == "aborted":
+        return "the last run was aborted"
+    if request is not None and request.updated_at is not None:
+        started = state.last_resync_start
+        if started is None:
+            return "a resync was requested"
+        if state.updated_at is not None and state.last_resync_end is not None:
+            # The state's times are the client's, the request's is Port's. Where the client's
+            # clock was ahead, Port's receipt of the last report shows by how much.
+            started += min(state.updated_at - state.last_resync_end, started - started)
+        if request.updated_at > started:
+            return "a resync was requested after the last run began"
+    if (
+        integration.updated_at is not None
+        and state.updated_at is not None
+        and integration.updated_at > state.updated_at  # equal: our own report moved it
+    ):
+        return "the integration was changed after the last report"
+    return None

@@ -1,0 +1,203 @@
+"""Every message that passes between the actors of an integration, and the values inside."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from ocean_actors.actors import Message, Ref
+from ocean_actors.frozen import FrozenDict
+
+if TYPE_CHECKING:
+    from ocean_actors.resync.run import ResyncRun
+
+Status = Literal["completed", "failed", "aborted"]
+"""How a run ended; the spelling of Port's resync state."""
+
+Outcome = Literal["completed", "failed", "ignored"]
+"""How a request was settled: as the run that covered it ended, or not served under `ignore`."""
+
+
+@dataclass(frozen=True)
+class ConfigSnapshot:
+    """The integration's config (the mapping in Port) and Port's own time of its last change."""
+
+    config: FrozenDict
+    updated_at: datetime | None = None
+
+    def newer(self, other: ConfigSnapshot | None) -> ConfigSnapshot:
+        """The newer of the two by Port's time; this one if that cannot be told."""
+        if other is None or self.updated_at is None or other.updated_at is None:
+            return self
+        return self if self.updated_at >= other.updated_at else other
+
+
+# -- listener to coordinator, and back ---------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResyncRequested(Message):
+    """Somebody wants a resync. Asked (not told), the coordinator answers with a `Reception`.
+
+    `trigger` names the listener. A later request of one trigger stands for its earlier ones:
+    when a run has settled it, so are they.
+    """
+
+    reason: str
+    trigger: str
+    requested_at: datetime
+    reply_to: Ref | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigUpdated(ResyncRequested):
+    """The integration's config changed. `snapshot`: only from a source that proved itself."""
+
+    snapshot: ConfigSnapshot | None = None
+
+
+Reception = Literal["accepted", "ignored", "refused"]
+"""What the coordinator did with a request: refused means it is stopping."""
+
+
+@dataclass(frozen=True)
+class RequestSettled(Message):
+    """A request needs nothing more, nor (unless it was ignored) do earlier ones of its trigger.
+
+    Told to `reply_to`, and published. A request that a stop leaves unserved is never settled:
+    it is still owed.
+    """
+
+    request: ResyncRequested
+    outcome: Outcome
+    run_id: str | None
+
+
+# -- coordinator and the actor that speaks to Port -----------------------------------------------
+
+
+@dataclass(frozen=True)
+class ConfigWanted(Message):
+    """Run `number` is about to start: ask Port for the config and answer `ConfigFetched`."""
+
+    number: int
+    reply_to: Ref
+
+
+@dataclass(frozen=True)
+class ConfigFetched(Message):
+    """The newest config that is to be had for run `number`."""
+
+    number: int
+    snapshot: ConfigSnapshot
+
+
+# -- coordinator and handlers --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a handler has come, in units of its own."""
+
+    handler: str
+    done: int
+    total: int | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
+class ResyncStarted(Message):
+    """To a handler actor: do your part of this run."""
+
+    run: ResyncRun
+
+
+@dataclass(frozen=True)
+class HandlerProgressed(Message):
+    """From a handler at work; at most ten a second of each handler."""
+
+    number: int
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class HandlerFinished(Message):
+    """From a handler: it returned (`failure` is None) or raised (one line)."""
+
+    number: int
+    handler: str
+    failure: str | None
+
+
+# -- the event stream ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run when its handlers start. `number` counts the runs of one process."""
+
+    id: str
+    number: int
+    trigger: str
+    reason: str
+    requested_at: datetime
+    started_at: datetime
+    config: FrozenDict
+
+
+@dataclass(frozen=True)
+class Written:
+    """Entities that a run sent to Port, that Port or we refused, and that it deleted."""
+
+    upserted: int = 0
+    failed: int = 0
+    deleted: int = 0
+
+
+@dataclass(frozen=True)
+class RunStarted(Message):
+    """A run's handlers are about to start."""
+
+    run: RunInfo
+
+
+@dataclass(frozen=True)
+class RunProgressed(Message):
+    """A handler of the present run came further."""
+
+    run: RunInfo
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class RunEnded(Message):
+    """A run is over: all its handlers returned or were fenced off."""
+
+    run: RunInfo
+    status: Status
+    ended_at: datetime
+    failures: tuple[str, ...]
+    written: Written
+
+
+# -- the life of the system ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class IntegrationRegistered(Message):
+    """Port knows the integration and answers: the listeners may start."""
+
+    snapshot: ConfigSnapshot
+
+
+@dataclass(frozen=True)
+class StopAsked(Message):
+    """To the coordinator: end the run in flight, take no more requests. Answered when told."""
+
+
+@dataclass(frozen=True)
+class CoordinatorStopped(Message):
+    """The coordinator has nothing in flight any more and will start nothing."""

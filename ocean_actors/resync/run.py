@@ -1,0 +1,140 @@
+"""What a handler is given: one run of a resync."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from ocean_actors.actors import Cancelled, CancelToken, Clock
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import Progress, RunInfo, Written
+
+Item = TypeVar("Item")
+
+PROGRESS_SECONDS = 0.1
+
+
+class ResyncAborted(Cancelled):
+    """Raised inside a handler whose run was aborted; let it pass. `reason` says why."""
+
+
+class RunPort(Protocol):
+    """How a handler writes to Port; see `ocean_actors.port.entities` for the contract."""
+
+    def upsert(self, blueprint: str, entities: Iterable[Mapping[str, Any]]) -> Any:
+        """Create or update entities."""
+
+    def reconcile(self, max_share: float | None = None) -> int:
+        """Delete what this integration owned and this run did not send."""
+
+
+class RunWriter(Protocol):
+    """The entities of one run, whichever handler sends them."""
+
+    def for_handler(self, name: str) -> RunPort:
+        """The door of one handler."""
+
+    def handler_finished(self, name: str, *, ok: bool) -> None:
+        """That handler sends nothing more."""
+
+    def written(self) -> Written:
+        """What was sent so far."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
+class ResyncRun:
+    """One handler's view of the run it takes part in.
+
+    For the handler's own thread, and for threads that it starts and joins itself.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo,
+        handler: str,
+        token: CancelToken,
+        clock: Clock,
+        port: RunPort,
+        report: Callable[[Progress], None],
+    ) -> None:
+        self.info = info
+        self.port = port
+        self.token = token
+        self._handler = handler
+        self._clock = clock
+        self._report = report
+        self._latest: Progress | None = None
+        self._reported_at = float("-inf")
+
+    @property
+    def id(self) -> str:
+        """Unique for all time; Port sees it as `ocean_info_resync_id`."""
+        return self.info.id
+
+    @property
+    def reason(self) -> str:
+        """Why the newest of the requests that this run covers was made."""
+        return self.info.reason
+
+    @property
+    def trigger(self) -> str:
+        """The name of the listener that made it."""
+        return self.info.trigger
+
+    @property
+    def config(self) -> FrozenDict:
+        """The integration's config as Port holds it, deeply immutable."""
+        return self.info.config
+
+    @property
+    def requested_at(self) -> datetime:
+        """When it was requested (UTC)."""
+        return self.info.requested_at
+
+    @property
+    def started_at(self) -> datetime:
+        """When the handlers were started (UTC)."""
+        return self.info.started_at
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the run was aborted: whatever the handler still does is in vain."""
+        return self.token.cancelled
+
+    def check(self) -> None:
+        """Raise ResyncAborted if the run was aborted."""
+        self.token.check()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait; raises ResyncAborted at once when the run is aborted. Blocks: not for `async`."""
+        self.token.sleep(seconds, self._clock)
+
+    def guard(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items, raising ResyncAborted before the next one once the run is aborted."""
+        for item in items:
+            self.check()
+            yield item
+        self.check()
+
+    def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
+        """Say how far this handler has come; call it as often as you like.
+
+        Only ten reports a second travel on; the last one before the handler returns always does.
+        """
+        self._latest = Progress(self._handler, done, total, message)
+        now = self._clock.monotonic()
+        if now - self._reported_at >= PROGRESS_SECONDS:
+            self._reported_at = now
+            self.flush_progress()
+
+    def flush_progress(self) -> None:
+        """Send the latest progress on if it was held back."""
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._report(latest)
+
+    def __repr__(self) -> str:
+        return f"<ResyncRun {self.id}: {self.reason}>"
