@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -50,6 +50,7 @@ class Cell:
         self._wake = threading.Event()
         self.children: dict[Ref, Cell] = {}
         self.abandoned = False
+        self.details: Mapping[str, Any] = {}
         self.state = "starting"
         self.handled = 0
         self.restarts = 0
@@ -93,6 +94,7 @@ class Cell:
             "restarts": self.restarts,
             "failure": self.failure,
             "message": self.current,
+            "details": dict(self.details),
         }
 
     # -- for the actor's thread ---------------------------------------------------------------

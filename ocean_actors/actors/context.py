@@ -76,6 +76,10 @@ class Context:
         due = self.clock.monotonic() + (seconds if first is None else first)
         self._cell.call_every(due, seconds, message)
 
+    def show(self, **details: Any) -> None:
+        """Show these plain facts beside the actor in `snapshot()`, in the place of earlier ones."""
+        self._cell.details = details
+
     def subscribe(self, event_type: type[Message]) -> None:
         """From now on receive each `event_type` (or subclass) that is published in the system."""
         self._cell.system.events.subscribe(self.ref, event_type)

@@ -3,14 +3,18 @@
 `step(state, input)` answers the next state and what is to be done about it. No thread, clock
 or I/O; the coordinator actor feeds it and carries the outputs out, in their order.
 
-    IDLE ──request──▶ PREPARING ──config──▶ RUNNING ──all handlers done──▶ IDLE or PREPARING
-                                              │ new request or stop            ▲
-                                              ▼                                │
-                                           ABORTING ──all done, or grace over──┘
+                    ┌────────────────────── retry, or debounce not over ◀──────────────────────┐
+                    ▼                                                                          │
+    IDLE ─request─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all handlers done─▶ IDLE, WAITING
+                    (only with debounce)                        │                         or PREPARING
+                                     new request, stop, timeout │                              ▲
+                                         or standby             ▼                              │
+                                                            ABORTING ─all done, or grace over──┘
 
 A request waits in `pending` until a run begins to prepare; then it is `covered` by that run and
-is settled when the run completes or fails. If the run is aborted, its requests go back to
-`pending`. So every accepted request is covered by a run that starts after it.
+is settled when the run completes or fails for good. If the run is aborted, or is to be tried
+again, its requests go back to `pending`. So every accepted request is covered by a run that
+starts after it.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from ocean_actors.messages import Outcome, ResyncRequested, Status
-from ocean_actors.settings import OnNewRequest
+from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 Requests = tuple[ResyncRequested, ...]
 
@@ -29,6 +33,7 @@ class Phase(Enum):
     """What the coordinator is at."""
 
     IDLE = "idle"
+    WAITING = "waiting"  # requests are gathered (debounce), or a failed run is to be tried again
     PREPARING = "preparing"  # the config is asked for; nothing is reported yet
     RUNNING = "running"
     ABORTING = "aborting"  # the handlers are asked to end
@@ -40,16 +45,21 @@ class State:
     """All that the decisions depend on. `run` is the number of the newest run."""
 
     handlers: frozenset[str]
-    on_new_request: OnNewRequest = OnNewRequest.ABORT
-    max_consecutive_aborts: int = 3
+    settings: ResyncSettings = ResyncSettings()
     phase: Phase = Phase.IDLE
     run: int = 0
     covered: Requests = ()  # answered by the present run
     pending: Requests = ()  # wait for the next one
     working: frozenset[str] = frozenset()  # handlers that have not returned
-    failed: bool = False  # a handler of the present run did
+    failed: bool = False  # a handler of the present run did, or its time was up
+    retry_after: float | None = None  # seconds; a handler of the present run asked for it
     asked_again: bool = False  # for the config, as requests came while it was on its way
     aborts: int = 0  # runs in a row that newer requests aborted
+    attempts: int = 0  # runs in a row that failed and were tried again
+    wait: int = 0  # the number of the newest wait
+    waiting: bool = False  # that wait has to be over before the next run is prepared
+    retrying: bool = False  # that wait is a retry's, which a new request ends
+    standby: bool = False  # another instance runs the resyncs
     stopping: bool = False
 
 
@@ -64,6 +74,13 @@ class Request:
 
 
 @dataclass(frozen=True)
+class WaitOver:
+    """The time of wait `wait` is up."""
+
+    wait: int
+
+
+@dataclass(frozen=True)
 class ConfigReady:
     """The config that run `run` asked for is there."""
 
@@ -72,11 +89,19 @@ class ConfigReady:
 
 @dataclass(frozen=True)
 class HandlerDone:
-    """A handler returned, or raised."""
+    """A handler returned, or raised; perhaps asking to be run again after so many seconds."""
 
     run: int
     handler: str
     failed: bool = False
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True)
+class TimeUp:
+    """Run `run` has taken `resync.timeout` seconds."""
+
+    run: int
 
 
 @dataclass(frozen=True)
@@ -87,14 +112,35 @@ class GraceOver:
 
 
 @dataclass(frozen=True)
+class StandBy:
+    """Another instance runs the resyncs from now on."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """This instance runs the resyncs (again)."""
+
+
+@dataclass(frozen=True)
 class Stop:
     """End what runs and start nothing more."""
 
 
-Input = Request | ConfigReady | HandlerDone | GraceOver | Stop
+Input = (
+    Request | WaitOver | ConfigReady | HandlerDone | TimeUp | GraceOver | StandBy | Resume | Stop
+)
 
 
 # -- outputs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Feed `WaitOver` after `seconds`. `retry`: it puts off another try, not a first one."""
+
+    wait: int
+    seconds: float
+    retry: bool
 
 
 @dataclass(frozen=True)
@@ -106,7 +152,7 @@ class AskConfig:
 
 @dataclass(frozen=True)
 class StartRun:
-    """Start all handlers. The last of `requests` is the newest."""
+    """Start all handlers; feed `TimeUp` after the time limit. The last of `requests` is the newest."""
 
     run: int
     requests: Requests
@@ -173,8 +219,8 @@ class Stopped:
 
 
 Output = (
-    AskConfig | StartRun | AbortRun | FenceOff | EndRun | Settle | Refuse | LetFinish | DropLate
-    | Stopped
+    Wait | AskConfig | StartRun | AbortRun | FenceOff | EndRun | Settle | Refuse | LetFinish
+    | DropLate | Stopped
 )  # fmt: skip
 Step = tuple[State, tuple[Output, ...]]
 
@@ -184,19 +230,25 @@ def step(state: State, event: Input) -> Step:
     match event:
         case Request(request):
             return _on_request(state, request)
+        case WaitOver(wait) if state.waiting and wait == state.wait:
+            over = replace(state, waiting=False)
+            return _prepare(over) if state.phase is Phase.WAITING else (over, ())
         case ConfigReady(run) if state.phase is Phase.PREPARING and run == state.run:
             return _on_config(state)
-        case HandlerDone(run, handler, failed):
-            if run != state.run or handler not in state.working:
-                return state, (DropLate(run, handler),)
-            done = replace(
-                state, working=state.working - {handler}, failed=state.failed or failed
-            )
-            return (done, ()) if done.working else _end_run(done)
+        case HandlerDone():
+            return _on_handler_done(state, event)
+        case TimeUp(run) if state.phase is Phase.RUNNING and run == state.run:
+            expired = replace(state, phase=Phase.ABORTING, failed=True)
+            return expired, (AbortRun(run, f"it took over {state.settings.timeout:g} s"),)
         case GraceOver(run) if state.phase is Phase.ABORTING and run == state.run:
             return _fence_off(state)
+        case StandBy() if not state.standby:
+            return _withdraw(replace(state, standby=True), "another instance took over")
+        case Resume() if state.standby:
+            resumed = replace(state, standby=False)
+            return _next(resumed) if state.phase is Phase.IDLE else (resumed, ())
         case Stop() if not state.stopping:
-            return _on_stop(replace(state, stopping=True))
+            return _withdraw(replace(state, stopping=True), "stopping")
     return state, ()
 
 
@@ -204,26 +256,42 @@ def _on_request(state: State, request: ResyncRequested) -> Step:
     if state.stopping:
         return state, (Refuse(request),)
     running = state.phase is Phase.RUNNING
-    if running and state.on_new_request is OnNewRequest.IGNORE:
+    if running and state.settings.on_new_request is OnNewRequest.IGNORE:
         return state, (Settle((request,), "ignored"),)
-    waiting = replace(state, pending=_merge(state.pending, (request,)))
-    if state.phase is Phase.IDLE:
-        return _prepare(waiting)
+    first = not state.pending
+    taken = _gather(state) if first or state.retrying else (state, ())
+    taken = (replace(taken[0], pending=_merge(state.pending, (request,)), attempts=0), taken[1])
+    if state.phase in {Phase.IDLE, Phase.WAITING}:
+        return _then(taken, _next)
     if running:
-        return _supersede(waiting, first=not state.pending)
-    return waiting, ()
+        return _then(taken, lambda waiting: _supersede(waiting, first=first))
+    return taken
+
+
+def _gather(state: State) -> Step:
+    """The first request since the last run: others have the debounce's time to join it."""
+    if not state.settings.debounce:
+        return replace(state, waiting=False, retrying=False), ()
+    return _wait(state, state.settings.debounce, retry=False)
+
+
+def _wait(state: State, seconds: float, *, retry: bool) -> Step:
+    number = state.wait + 1
+    waiting = replace(state, wait=number, waiting=True, retrying=retry)
+    return waiting, (Wait(number, seconds, retry),)
 
 
 def _supersede(state: State, *, first: bool) -> Step:
     """A run is in flight and `pending` is newer; `first` if nothing was pending before."""
-    if state.on_new_request in {OnNewRequest.QUEUE, OnNewRequest.IGNORE}:
+    policy = state.settings.on_new_request
+    if policy in {OnNewRequest.QUEUE, OnNewRequest.IGNORE}:
         return state, ()
-    if state.aborts >= state.max_consecutive_aborts:
+    if state.aborts >= state.settings.max_consecutive_aborts:
         return state, (LetFinish(state.run, state.aborts),) if first else ()
     reason = f"superseded: {state.pending[-1].reason}"
-    aborting = replace(state, phase=Phase.ABORTING, aborts=state.aborts + 1)
+    aborting = replace(state, phase=Phase.ABORTING, failed=False, aborts=state.aborts + 1)
     abort = AbortRun(state.run, reason)
-    if state.on_new_request is OnNewRequest.DROP:
+    if policy is OnNewRequest.DROP:
         return _then((aborting, (abort,)), _fence_off)
     return aborting, (abort,)
 
@@ -233,22 +301,43 @@ def _on_config(state: State) -> Step:
         # What is here may be older than those requests: they join, and the config is asked for
         # once more. Only once, or a steady stream of requests would put the run off for ever.
         joined = replace(
-            state, covered=_merge(state.covered, state.pending), pending=(), asked_again=True
-        )
+            state,
+            covered=_merge(state.covered, state.pending), pending=(),
+            waiting=False, asked_again=True,
+        )  # fmt: skip
         return joined, (AskConfig(state.run),)
-    started = replace(state, phase=Phase.RUNNING, working=state.handlers, failed=False)
+    started = replace(
+        state, phase=Phase.RUNNING, working=state.handlers, failed=False, retry_after=None
+    )
     start = (started, (StartRun(state.run, state.covered),))
     if not state.pending:
         return start
     return _then(start, lambda running: _supersede(running, first=True))
 
 
-def _on_stop(state: State) -> Step:
+def _on_handler_done(state: State, done: HandlerDone) -> Step:
+    if done.run != state.run or done.handler not in state.working:
+        return state, (DropLate(done.run, done.handler),)
+    asked = [seconds for seconds in (state.retry_after, done.retry_after) if seconds is not None]
+    # What a handler of an aborted run raises on its way out makes no failure of the run.
+    failed = state.failed or (done.failed and state.phase is Phase.RUNNING)
+    left = replace(
+        state,
+        working=state.working - {done.handler},
+        failed=failed,
+        retry_after=max(asked, default=None),
+    )
+    return (left, ()) if left.working else _end_run(left)
+
+
+def _withdraw(state: State, reason: str) -> Step:
+    """Let nothing run any more: stopping, or standing by."""
     if state.phase is Phase.RUNNING:
-        return replace(state, phase=Phase.ABORTING), (AbortRun(state.run, "stopping"),)
-    if state.phase is Phase.ABORTING:
+        aborting = replace(state, phase=Phase.ABORTING, failed=False)
+        return aborting, (AbortRun(state.run, reason),)
+    if state.phase in {Phase.ABORTING, Phase.STOPPED}:
         return state, ()
-    return replace(state, phase=Phase.STOPPED), (Stopped(),)
+    return _next(replace(state, covered=(), pending=_merge(state.covered, state.pending)))
 
 
 def _fence_off(state: State) -> Step:
@@ -258,28 +347,62 @@ def _fence_off(state: State) -> Step:
 
 def _end_run(state: State) -> Step:
     """No handler of the present run is at work any more."""
+    if state.failed:
+        return _end_failed(state)
     if state.phase is Phase.ABORTING:
-        over = replace(state, covered=(), pending=_merge(state.covered, state.pending))
-        return _then((over, (EndRun(state.run, "aborted"),)), _next)
-    status: Status = "failed" if state.failed else "completed"
-    outcome: Outcome = status
-    ended = (EndRun(state.run, status), Settle(state.covered, outcome))
-    return _then((replace(state, covered=(), aborts=0), ended), _next)
+        return _then((_owe_again(state), (EndRun(state.run, "aborted"),)), _next)
+    completed = replace(state, covered=(), aborts=0, attempts=0)
+    ended = (EndRun(state.run, "completed"), Settle(state.covered, "completed"))
+    return _then((completed, ended), _next)
+
+
+def _end_failed(state: State) -> Step:
+    ended = EndRun(state.run, "failed")
+    failed = replace(state, aborts=0)
+    delay = retry_delay(state)
+    if delay is None:
+        settled = replace(failed, covered=(), attempts=0)
+        return _then((settled, (ended, Settle(state.covered, "failed"))), _next)
+    again = replace(_owe_again(failed), attempts=state.attempts + 1)
+    if state.pending or state.stopping or state.standby:
+        return _then((again, (ended,)), _next)
+    return _then(_then((again, (ended,)), lambda owed: _wait(owed, delay, retry=True)), _next)
+
+
+def retry_delay(state: State) -> float | None:
+    """In how many seconds the present run, which failed, is to be tried again; None: not at all.
+
+    A handler that asked for it is heard whatever `resync.retry` says.
+    """
+    if state.retry_after is not None:
+        return state.retry_after
+    retry = state.settings.retry
+    if state.attempts >= retry.attempts:
+        return None
+    return retry.backoff * 2.0 ** min(state.attempts, 32)
+
+
+def _owe_again(state: State) -> State:
+    return replace(state, covered=(), pending=_merge(state.covered, state.pending))
 
 
 def _next(state: State) -> Step:
+    """Nothing runs: what is next."""
     if state.stopping:
         return replace(state, phase=Phase.STOPPED), (Stopped(),)
-    if state.pending:
-        return _prepare(state)
-    return replace(state, phase=Phase.IDLE), ()
+    if state.standby or not state.pending:
+        return replace(state, phase=Phase.IDLE), ()
+    if state.waiting:
+        return replace(state, phase=Phase.WAITING), ()
+    return _prepare(state)
 
 
 def _prepare(state: State) -> Step:
     number = state.run + 1
     preparing = replace(
         state,
-        phase=Phase.PREPARING, run=number, covered=state.pending, pending=(), asked_again=False,
+        phase=Phase.PREPARING, run=number, covered=state.pending, pending=(),
+        asked_again=False, retrying=False,
     )  # fmt: skip
     return preparing, (AskConfig(number),)
 
