@@ -1,0 +1,1 @@
+"""HTTP towards us: a WSGI server that stops when told, and what is served on it."""
