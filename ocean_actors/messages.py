@@ -5,13 +5,10 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ocean_actors.actors import Message, Ref
 from ocean_actors.frozen import FrozenDict
-
-if TYPE_CHECKING:
-    from ocean_actors.resync.run import ResyncRun
 
 Status = Literal["completed", "failed", "aborted"]
 """How a run ended; the spelling of Port's resync state."""
@@ -95,6 +92,14 @@ class ConfigFetched(Message):
     snapshot: ConfigSnapshot
 
 
+@dataclass(frozen=True)
+class RunLeftRunning(Message):
+    """Port's record says `running`; published before a run of ours is prepared.
+
+    Unless it is a run of this very instance, it is one of a process that died in it.
+    """
+
+
 # -- coordinator and handlers --------------------------------------------------------------------
 
 
@@ -109,13 +114,6 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class ResyncStarted(Message):
-    """To a handler actor: do your part of this run."""
-
-    run: ResyncRun
-
-
-@dataclass(frozen=True)
 class HandlerProgressed(Message):
     """From a handler at work; at most ten a second of each handler."""
 
@@ -125,11 +123,15 @@ class HandlerProgressed(Message):
 
 @dataclass(frozen=True)
 class HandlerFinished(Message):
-    """From a handler: it returned (`failure` is None) or raised (one line)."""
+    """From a handler: it returned (`failure` is None) or raised (one line).
+
+    `retry_after`: it asked to be run again after so many seconds.
+    """
 
     number: int
     handler: str
     failure: str | None
+    retry_after: float | None = None
 
 
 # -- the event stream ------------------------------------------------------------------------------
@@ -181,6 +183,17 @@ class RunEnded(Message):
     ended_at: datetime
     failures: tuple[str, ...]
     written: Written
+
+
+@dataclass(frozen=True)
+class RoleChanged(Message):
+    """Whether this instance runs the resyncs (active), or another one does and it stands by.
+
+    Told to the coordinator by a listener that knows, and published by the coordinator. A run in
+    flight is aborted when the role is lost, and nothing more of it is reported to Port.
+    """
+
+    active: bool
 
 
 # -- the life of the system ------------------------------------------------------------------------

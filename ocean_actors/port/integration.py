@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from ocean_actors.actors import Actor, Backoff, Message, OnFailure, Supervision, handles
+from ocean_actors.actors import Backoff, Message, handles
+from ocean_actors.context import Actor
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
     ConfigWanted,
     IntegrationRegistered,
+    RunLeftRunning,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -29,30 +31,31 @@ class Register(Message):
     """See to it that Port knows the integration."""
 
 
-class PortRefusedIntegration(Exception):  # noqa: N818  (it says what happened)
-    """Port answered, and will not have us: wrong credentials or rights. Ends the system."""
-
-
 def snapshot_of(integration: Integration) -> ConfigSnapshot:
     """The config that Port holds, with Port's own time."""
     return ConfigSnapshot(freeze(integration.config or {}), integration.updated_at)
 
 
-def needs_patch(integration: Integration, destination: dict[str, Any] | None) -> bool:
+def needs_patch(integration: Integration, destination: Mapping[str, str] | None) -> bool:
     """Whether Port sends the integration's changes elsewhere than the listener wants them.
 
-    A `destination` of None (ONCE) leaves it to another process of the same integration.
+    A `destination` of None (ONCE) leaves it to another process of the same integration. Port
+    may add keys of its own (`agent`): only type and url are compared.
     """
-    return destination is not None and (integration.changelog_destination or {}) != destination
+    if destination is None:
+        return False
+    present = integration.changelog_destination or {}
+    return any(present.get(key) != destination.get(key) for key in ("type", "url"))
 
 
 class IntegrationActor(Actor):
-    """Registers the integration, retrying while Port cannot be reached, then serves its config."""
+    """Registers the integration, retrying while Port cannot be reached, then serves its config.
 
-    supervision: ClassVar[Supervision] = Supervision(OnFailure.ESCALATE)
+    If Port refuses (wrong credentials or rights) it shuts the system down with exit code 1.
+    """
 
     def __init__(
-        self, client: PortClient, destination: dict[str, Any] | None, backoff: Backoff
+        self, client: PortClient, destination: Mapping[str, str] | None, backoff: Backoff
     ) -> None:
         super().__init__()
         self._client = client
@@ -68,12 +71,13 @@ class IntegrationActor(Actor):
 
     @handles(Register)
     def on_register(self, _message: Register) -> None:
-        """Register, or try again later. Raises PortRefusedIntegration when that is vain."""
+        """Register, or try again later; shut down when that is vain."""
         try:
             integration = self._registered(Retry())
         except PortError as error:
             if not error.temporary:
-                raise PortRefusedIntegration(str(error)) from None
+                self.context.shutdown(1, str(error))
+                return
             delay = self._backoff.delay(self._failures, self.context.chance())
             self._failures += 1
             logger.warning("cannot register with Port, again in %.1f s: %s", delay, error)
@@ -97,6 +101,9 @@ class IntegrationActor(Actor):
             logger.warning("the run starts with the last known config: %s", error)
         else:
             self._known = snapshot_of(integration)
+            state = integration.resync_state
+            if state is not None and state.status == "running":
+                self.context.publish(RunLeftRunning())
         wanted.reply_to.tell(ConfigFetched(wanted.number, self._known))
 
     def _registered(self, retry: Retry) -> Integration:

@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass
 
 from ocean_actors.actors import Actor, Backoff, Message, handles
-from ocean_actors.messages import RunEnded, RunStarted
+from ocean_actors.messages import RoleChanged, RunEnded, RunLeftRunning, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
-from ocean_actors.port.reports import Report, Schedule, enqueue, report_of
+from ocean_actors.port.reports import Report, Schedule, abandoned, enqueue, report_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,21 +39,41 @@ class Reporter(Actor):
         self._backoff = backoff
         self._queue: tuple[Report, ...] = ()
         self._failures = 0
+        self._open: int | None = None  # the run that was started and has not ended
+        self._quiet = True  # nothing was reported yet since this instance became active
 
     def on_start(self) -> None:
         """Listen to what runs do."""
         self.context.subscribe(RunStarted)
         self.context.subscribe(RunEnded)
+        self.context.subscribe(RunLeftRunning)
+        self.context.subscribe(RoleChanged)
+
+    @handles(RunLeftRunning)
+    def on_left_running(self, _event: RunLeftRunning) -> None:
+        """Report a dead process's run as aborted; it is our own one once we reported any."""
+        if self._quiet:
+            self._add(abandoned(self.context.clock.now(), self._schedule))
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Report `running`."""
+        self._open = event.run.number
         self._add(report_of(event, self._schedule))
 
     @handles(RunEnded)
     def on_run_ended(self, event: RunEnded) -> None:
-        """Report how it ended."""
-        self._add(report_of(event, self._schedule))
+        """Report how it ended, unless another instance has taken over in between."""
+        if event.run.number == self._open:
+            self._open = None
+            self._add(report_of(event, self._schedule))
+
+    @handles(RoleChanged)
+    def on_role_changed(self, _event: RoleChanged) -> None:
+        """Say nothing more of what was: Port hears of it from the other instance."""
+        self._queue = ()
+        self._open = None
+        self._quiet = True
 
     @handles(SendReports)
     def on_send_again(self, _message: SendReports) -> None:
@@ -67,6 +87,7 @@ class Reporter(Actor):
             self._client.pause(self._backoff.initial)
 
     def _add(self, report: Report) -> None:
+        self._quiet = False
         self._queue = enqueue(self._queue, report)
         if self._failures == 0:  # else a timer is running
             self._send()

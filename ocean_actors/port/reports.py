@@ -36,19 +36,29 @@ class Report:
 
 
 def report_of(event: RunStarted | RunEnded, schedule: Schedule | None) -> Report:
-    """The report of an event, in Port's spelling (`intervalInMinuets` is Port's)."""
-    ended = isinstance(event, RunEnded)
-    moment = event.ended_at if isinstance(event, RunEnded) else event.run.started_at
-    following = schedule.next_after(moment) if schedule is not None else None
+    """The report of an event, in Port's spelling."""
+    if isinstance(event, RunEnded):
+        body = _body(event.status, event.ended_at, schedule)
+        return Report(event.run.number, "end", body)
+    return Report(event.run.number, "start", _body("running", event.run.started_at, schedule))
+
+
+def abandoned(now: datetime, schedule: Schedule | None) -> Report:
+    """The end of a run whose process died in it; runs of ours are numbered from 1."""
+    return Report(0, "end", _body("aborted", now, schedule))
+
+
+def _body(status: str, moment: datetime, schedule: Schedule | None) -> FrozenDict:
+    running = status == "running"
     body = {
-        "status": event.status if isinstance(event, RunEnded) else "running",
-        "lastResyncEnd": moment.isoformat() if ended else None,
-        "nextResync": following.isoformat() if following is not None else None,
-        "intervalInMinuets": schedule.minutes if schedule is not None else None,
+        "status": status,
+        "lastResyncEnd": None if running else moment.isoformat(),
+        "nextResync": None if schedule is None else schedule.next_after(moment).isoformat(),
+        "intervalInMinuets": None if schedule is None else schedule.minutes,  # Port's spelling
     }
-    if not ended:
+    if running:
         body["lastResyncStart"] = moment.isoformat()
-    return Report(event.run.number, "end" if ended else "start", FrozenDict(body))
+    return FrozenDict(body)
 
 
 def enqueue(queue: tuple[Report, ...], report: Report, kept: int = KEPT_RUNS) -> tuple[Report, ...]:

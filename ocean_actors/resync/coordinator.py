@@ -21,7 +21,7 @@ from ocean_actors.messages import (
     Reception,
     RequestSettled,
     ResyncRequested,
-    ResyncStarted,
+    RoleChanged,
     RunEnded,
     RunInfo,
     RunProgressed,
@@ -29,7 +29,8 @@ from ocean_actors.messages import (
     StopAsked,
 )
 from ocean_actors.resync import machine
-from ocean_actors.resync.handlers import HandlerActor, HandlerFactory
+from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, ResyncStarted
+from ocean_actors.resync.pace import Pace
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.settings import ResyncSettings
 
@@ -44,10 +45,10 @@ class StatusAsked(Message):
 
 
 @dataclass(frozen=True)
-class GraceOver(Message):
-    """Run `number` was aborted `abortGrace` seconds ago."""
+class Elapsed(Message):
+    """A time that the state machine asked for is over; `event` is what it wants to hear."""
 
-    number: int
+    event: machine.WaitOver | machine.TimeUp | machine.GraceOver
 
 
 @dataclass
@@ -81,13 +82,12 @@ class ResyncCoordinator(Actor):
         """Take the handlers by name, who answers `ConfigWanted`, and what makes `run.port`."""
         super().__init__()
         self._factories = handlers
-        self._grace = settings.abort_grace
+        self._settings = settings
         self._integration = integration
         self._open_writer = open_writer
         self._run_prefix = run_prefix
-        self._state = machine.State(
-            frozenset(handlers), settings.on_new_request, settings.max_consecutive_aborts
-        )
+        self._state = machine.State(frozenset(handlers), settings)
+        self._pace = Pace()
         self._config: ConfigSnapshot | None = None
         self._flight: Flight | None = None
         self._refs: dict[str, Ref] = {}
@@ -105,6 +105,7 @@ class ResyncCoordinator(Actor):
     def on_request(self, request: ResyncRequested) -> Reception:
         """Take a request, and the config that an authentic one may carry."""
         self._counts["requests"] += 1
+        self._pace = self._pace.requested(self.context.clock.monotonic())
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
         outputs = self._feed(machine.Request(request))
@@ -137,12 +138,21 @@ class ResyncCoordinator(Actor):
             if message.failure is not None:
                 flight.failures.append(message.failure)
         failed = message.failure is not None
-        self._feed(machine.HandlerDone(message.number, message.handler, failed))
+        self._feed(
+            machine.HandlerDone(message.number, message.handler, failed, message.retry_after)
+        )
 
-    @handles(GraceOver)
-    def on_grace_over(self, message: GraceOver) -> None:
-        """Whoever has not returned by now is fenced off."""
-        self._feed(machine.GraceOver(message.number))
+    @handles(Elapsed)
+    def on_elapsed(self, message: Elapsed) -> None:
+        """A debounce, a retry's backoff, a time limit or a grace is over."""
+        self._feed(message.event)
+
+    @handles(RoleChanged)
+    def on_role_changed(self, message: RoleChanged) -> None:
+        """Stand by while another instance runs the resyncs."""
+        if message.active == self._state.standby:
+            self.context.publish(message)
+            self._feed(machine.Resume() if message.active else machine.StandBy())
 
     @handles(StopAsked)
     def on_stop_asked(self, _message: StopAsked) -> None:
@@ -154,7 +164,7 @@ class ResyncCoordinator(Actor):
         """What runs, what waits, what ran: plain data."""
         flight = self._flight
         return {
-            "state": self._state.phase.value,
+            "state": "standby" if self._state.standby else self._state.phase.value,
             "pending": [request.trigger for request in self._state.pending],
             "run": None if flight is None else {
                 **_run_data(flight.info),
@@ -178,6 +188,10 @@ class ResyncCoordinator(Actor):
 
     def _carry_out(self, output: machine.Output) -> None:
         match output:
+            case machine.Wait(number, seconds, retry):
+                if retry:
+                    logger.info("the failed run is tried again in %g s", seconds)
+                self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
                 self._integration.tell(ConfigWanted(number, self.context.ref))
             case machine.StartRun(number, requests):
@@ -193,7 +207,8 @@ class ResyncCoordinator(Actor):
             case machine.LetFinish(_, aborts):
                 logger.warning(
                     "%d runs in a row were aborted by newer requests: this one is left to finish. "
-                    "Request less often, or set resync.onNewRequest: queue", aborts,
+                    "%s. Request less often (eventListener.interval, scheduledResyncInterval), "
+                    "or set resync.onNewRequest: queue, or resync.debounce", aborts, self._pace,
                 )  # fmt: skip
             case machine.DropLate(number, name):
                 self._counts["late"] += 1
@@ -201,7 +216,9 @@ class ResyncCoordinator(Actor):
             case machine.Stopped():
                 self.context.publish(CoordinatorStopped())
             case machine.Refuse(request):
-                logger.info("stopping: the request of %s is left for the next start", request.trigger)
+                logger.info(
+                    "stopping: the request of %s is left for the next start", request.trigger
+                )
 
     def _start_run(self, number: int, requests: machine.Requests) -> None:
         assert self._config is not None  # noqa: S101  (a run is prepared by ConfigFetched)
@@ -220,6 +237,8 @@ class ResyncCoordinator(Actor):
         self._flight = Flight(info, token, writer)
         logger.info("run %s starts: %s (%s)", info.id, info.reason, info.trigger)
         self.context.publish(RunStarted(info))
+        if self._settings.timeout is not None:
+            self.context.schedule(self._settings.timeout, Elapsed(machine.TimeUp(number)))
         coordinator = self.context.ref
 
         def report(progress: Progress) -> None:
@@ -233,7 +252,8 @@ class ResyncCoordinator(Actor):
     def _abort_run(self, number: int, reason: str) -> None:
         flight = self._require_flight()
         logger.info("run %s is aborted: %s", flight.info.id, reason)
-        self.context.schedule(self._grace, GraceOver(number))
+        self.context.schedule(self._settings.abort_grace, Elapsed(machine.GraceOver(number)))
+        flight.failures.append(f"aborted: {reason}")
         flight.token.cancel(reason)
 
     def _fence_off(self, number: int, names: frozenset[str]) -> None:
@@ -254,6 +274,7 @@ class ResyncCoordinator(Actor):
             flight.info, status, ended_at, tuple(flight.failures), flight.writer.written()
         )
         self._flight = None
+        self._pace = self._pace.ran((ended_at - flight.info.started_at).total_seconds())
         flight.writer.close()
         logger.info("run %s %s", flight.info.id, status)
         self._ended.append(ended_data(event))

@@ -8,10 +8,11 @@ import inspect
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ocean_actors.actors import Actor, CancelToken, Ref, handles
-from ocean_actors.messages import HandlerFinished, ResyncStarted
+from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
+from ocean_actors.messages import HandlerFinished
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 
 logger = logging.getLogger(__name__)
@@ -41,8 +42,28 @@ class ResyncHandler(ABC):
 HandlerFactory = Callable[[], ResyncHandler]
 
 
+class RetryLater(Exception):  # noqa: N818  (it is a wish more than an error)
+    """Raised by a handler: this run failed, and is to be tried again in `seconds`.
+
+    Heard whatever `resync.retry` says, unless a newer request comes first.
+    """
+
+    def __init__(self, seconds: float, why: str = "asked to be run again later") -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True)
+class ResyncStarted(Message):
+    """To a handler actor: do your part of this run."""
+
+    run: ResyncRun
+
+
 class HandlerActor(Actor):
     """Runs one handler; a failure of its code is a failed run, never a failed actor."""
+
+    message_bound = None  # a resync takes as long as it takes; `resync.timeout` may limit it
 
     def __init__(self, handler_name: str, factory: HandlerFactory, coordinator: Ref) -> None:
         super().__init__()
@@ -58,24 +79,33 @@ class HandlerActor(Actor):
     def work(self, message: ResyncStarted) -> None:
         """Do this handler's part of the run and tell the coordinator how it went."""
         run = message.run
-        failure = self._attempt(run)
-        run.flush_progress()
-        self._coordinator.tell(HandlerFinished(run.info.number, self._name, failure))
-
-    def _attempt(self, run: ResyncRun) -> str | None:
-        """Run the handler: None, or one line that says why it failed."""
+        retry_after = None
         try:
-            result: Any = self._handler.resync(run)
-            if inspect.isawaitable(result):
-                asyncio.run(_until_cancelled(result, run.token))
+            self._attempt(run)
+            failure = None
         except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
-            if run.aborted and isinstance(error, ResyncAborted):
-                return None
-            logger.error(  # noqa: TRY400  (the level depends on nothing: a traceback always)
-                "handler %s failed in run %s", self._name, run.id, exc_info=error
+            failure = self._explain(run, error)
+            if isinstance(error, RetryLater):
+                retry_after = error.seconds
+        run.close()
+        self._coordinator.tell(HandlerFinished(run.info.number, self._name, failure, retry_after))
+
+    def _attempt(self, run: ResyncRun) -> None:
+        result: Any = self._handler.resync(run)
+        if inspect.isawaitable(result):
+            asyncio.run(_until_cancelled(result, run.token))
+
+    def _explain(self, run: ResyncRun, error: BaseException) -> str | None:
+        """One line that says why the handler failed; None if it only obeyed an abort."""
+        if isinstance(error, ResyncAborted) and run.aborted:
+            return None
+        if isinstance(error, RetryLater):
+            logger.warning(
+                "handler %s in run %s: %s (%g s)", self._name, run.id, error, error.seconds
             )
-            return f"{self._name}: {type(error).__name__}: {error}"
-        return None
+        else:
+            logger.error("handler %s failed in run %s", self._name, run.id, exc_info=error)
+        return f"{self._name}: {type(error).__name__}: {error}"
 
 
 async def _until_cancelled(work: Awaitable[None], token: CancelToken) -> None:

@@ -3,13 +3,13 @@
 `step(state, input)` answers the next state and what is to be done about it. No thread, clock
 or I/O; the coordinator actor feeds it and carries the outputs out, in their order.
 
-                    ┌────────────────────── retry, or debounce not over ◀──────────────────────┐
-                    ▼                                                                          │
-    IDLE ─request─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all handlers done─▶ IDLE, WAITING
-                    (only with debounce)                        │                         or PREPARING
-                                     new request, stop, timeout │                              ▲
-                                         or standby             ▼                              │
-                                                            ABORTING ─all done, or grace over──┘
+              ┌───────────────── debounce not over, or retry ◀────────────────┐
+              ▼                                                               │
+    IDLE ─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all done─▶ next: IDLE,
+     └─────────no debounce──────────▲                   │               WAITING or PREPARING
+                             new request, timeout,      │                     ▲
+                                stop or standby         ▼                     │
+                                                     ABORTING ─all done, or grace over
 
 A request waits in `pending` until a run begins to prepare; then it is `covered` by that run and
 is settled when the run completes or fails for good. If the run is aborted, or is to be tried
@@ -20,7 +20,7 @@ starts after it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ocean_actors.messages import Outcome, ResyncRequested, Status
@@ -45,7 +45,7 @@ class State:
     """All that the decisions depend on. `run` is the number of the newest run."""
 
     handlers: frozenset[str]
-    settings: ResyncSettings = ResyncSettings()
+    settings: ResyncSettings = field(default_factory=ResyncSettings)
     phase: Phase = Phase.IDLE
     run: int = 0
     covered: Requests = ()  # answered by the present run
@@ -118,7 +118,7 @@ class StandBy:
 
 @dataclass(frozen=True)
 class Resume:
-    """This instance runs the resyncs (again)."""
+    """No other instance runs the resyncs any more: this one does."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class AskConfig:
 
 @dataclass(frozen=True)
 class StartRun:
-    """Start all handlers; feed `TimeUp` after the time limit. The last of `requests` is the newest."""
+    """Start all handlers; feed `TimeUp` after the time limit. The last request is the newest."""
 
     run: int
     requests: Requests

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from ocean_actors.actors import Cancelled, CancelToken, Clock
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Progress, RunInfo, Written
+from ocean_actors.session import CancellableSession
 
 Item = TypeVar("Item")
 
@@ -68,6 +69,7 @@ class ResyncRun:
         self._report = report
         self._latest: Progress | None = None
         self._reported_at = float("-inf")
+        self._session: CancellableSession | None = None
 
     @property
     def id(self) -> str:
@@ -104,6 +106,17 @@ class ResyncRun:
         """Whether the run was aborted: whatever the handler still does is in vain."""
         return self.token.cancelled
 
+    @property
+    def session(self) -> CancellableSession:
+        """A `requests.Session` of this handler in this run, for the third system's API.
+
+        Its calls have time-outs and retries, and raise ResyncAborted as soon as the run is
+        aborted, also while they wait for an answer.
+        """
+        if self._session is None:
+            self._session = CancellableSession(self.token, clock=self._clock)
+        return self._session
+
     def check(self) -> None:
         """Raise ResyncAborted if the run was aborted."""
         self.token.check()
@@ -135,6 +148,12 @@ class ResyncRun:
         latest, self._latest = self._latest, None
         if latest is not None:
             self._report(latest)
+
+    def close(self) -> None:
+        """For the handler's actor, once the handler has returned."""
+        self.flush_progress()
+        if self._session is not None:
+            self._session.close()
 
     def __repr__(self) -> str:
         return f"<ResyncRun {self.id}: {self.reason}>"
