@@ -8,7 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ocean_actors.actors import Actor, CancelToken, Message, OnFailure, Ref, Supervision, handles
+from ocean_actors.actors import (
+    Actor,
+    CancelToken,
+    Message,
+    OnFailure,
+    Ref,
+    Supervision,
+    Timer,
+    handles,
+)
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
@@ -59,6 +68,7 @@ class Flight:
     token: CancelToken
     writer: RunWriter
     failures: list[str] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
 
 
@@ -238,7 +248,7 @@ class ResyncCoordinator(Actor):
         logger.info("run %s starts: %s (%s)", info.id, info.reason, info.trigger)
         self.context.publish(RunStarted(info))
         if self._settings.timeout is not None:
-            self.context.schedule(self._settings.timeout, Elapsed(machine.TimeUp(number)))
+            self._limit_flight(self._settings.timeout, machine.TimeUp(number))
         coordinator = self.context.ref
 
         def report(progress: Progress) -> None:
@@ -252,7 +262,7 @@ class ResyncCoordinator(Actor):
     def _abort_run(self, number: int, reason: str) -> None:
         flight = self._require_flight()
         logger.info("run %s is aborted: %s", flight.info.id, reason)
-        self.context.schedule(self._settings.abort_grace, Elapsed(machine.GraceOver(number)))
+        self._limit_flight(self._settings.abort_grace, machine.GraceOver(number))
         flight.failures.append(f"aborted: {reason}")
         flight.token.cancel(reason)
 
@@ -274,6 +284,8 @@ class ResyncCoordinator(Actor):
             flight.info, status, ended_at, tuple(flight.failures), flight.writer.written()
         )
         self._flight = None
+        for timer in flight.timers:
+            timer.cancel()
         self._pace = self._pace.ran((ended_at - flight.info.started_at).total_seconds())
         flight.writer.close()
         logger.info("run %s %s", flight.info.id, status)
@@ -290,6 +302,9 @@ class ResyncCoordinator(Actor):
             if request.reply_to is not None:
                 request.reply_to.tell(settled)
             self.context.publish(settled)
+
+    def _limit_flight(self, seconds: float, event: machine.TimeUp | machine.GraceOver) -> None:
+        self._require_flight().timers.append(self.context.schedule(seconds, Elapsed(event)))
 
     def _spawn_handler(self, name: str) -> None:
         self._refs[name] = self.context.spawn(
