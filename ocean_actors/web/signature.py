@@ -1,0 +1,159 @@
+"""Port's webhook signature: whether it verifies, and whether it was used before.
+
+The scheme is that of PORT-WIRE section 8: header `x-port-timestamp` holds epoch seconds,
+`x-port-signature` holds `v1,` + base64(HMAC-SHA256(secret, timestamp + "." + raw body)).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import re
+import threading
+from array import array
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+VERSION = "v1,"
+REMEMBERED = 2**20  # signatures, of 8 bytes each
+
+_TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+
+class BadSignature(Exception):  # noqa: N818  (it says what was found)
+    """A call claims to be signed, and is not as it should be. One line, free of secrets."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A signature that verified. `digest` is its HMAC, `timestamp` its epoch seconds."""
+
+    timestamp: int
+    digest: bytes
+
+
+def sign(secret: bytes, timestamp: int, body: bytes) -> str:
+    """What Port puts into `x-port-signature`."""
+    digest = _digest(secret, str(timestamp).encode(), body)
+    return VERSION + base64.b64encode(digest).decode()
+
+
+def verify(
+    secrets: Sequence[bytes],
+    timestamp: str | None,
+    signature: str | None,
+    body: bytes,
+    *,
+    now: float,
+    tolerance: float,
+) -> Proof | None:
+    """The proof that one of `secrets` signed `body`; None if both headers are absent (None).
+
+    Raises BadSignature if either is malformed or missing, no secret fits, or `timestamp` is
+    more than `tolerance` seconds from `now` (epoch seconds), in either direction.
+    """
+    if timestamp is None and signature is None:
+        return None
+    if timestamp is None or signature is None:
+        raise BadSignature("x-port-signature and x-port-timestamp belong together: one is missing")
+    if _TIMESTAMP.fullmatch(timestamp) is None:
+        raise BadSignature("x-port-timestamp is not a number of epoch seconds")
+    claimed = _claimed(signature)
+    age = now - int(timestamp)
+    if abs(age) > tolerance:
+        where = "old" if age > 0 else "ahead of this machine's clock"
+        raise BadSignature(
+            f"the signature is {abs(age):.0f} s {where}: at most {tolerance:.0f} s are allowed"
+        )
+    found: bytes | None = None
+    for secret in secrets:  # all of them, so that the time taken does not tell which one fits
+        digest = _digest(secret, timestamp.encode(), body)
+        if hmac.compare_digest(digest, claimed):
+            found = digest
+    if found is None:
+        raise BadSignature("the signature does not fit the body and any of the secrets")
+    return Proof(int(timestamp), found)
+
+
+def _claimed(signature: str) -> bytes:
+    if not signature.startswith(VERSION):
+        raise BadSignature(f"x-port-signature does not begin with {VERSION!r}")
+    try:
+        return base64.b64decode(signature[len(VERSION) :].encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise BadSignature("x-port-signature is not base64") from None
+
+
+def _digest(secret: bytes, timestamp: bytes, body: bytes) -> bytes:
+    return hmac.digest(secret, timestamp + b"." + body, "sha256")
+
+
+class ReplayMemory:
+    """Remembers which signatures were used, for as long as `verify` would let them pass.
+
+    Only proofs enter, so a stranger cannot fill it. When `capacity` of them are remembered,
+    none is forgotten to make room: the answer is "full", and the caller is told to come back.
+    A clock that is set back does not bring forgotten ones to life: what is as old as the newest
+    that was ever forgotten counts as used.
+
+    Safe to use from any thread. 64 bits of each digest are kept, in sorted arrays by timestamp:
+    8 bytes a signature, and a chance of one in 10**13 that a fresh one is taken for used.
+    """
+
+    def __init__(self, tolerance: float, capacity: int = REMEMBERED) -> None:
+        self._tolerance = tolerance
+        self._capacity = capacity
+        self._used: dict[int, array[int]] = {}
+        self._count = 0
+        self._newest_forgotten = -1
+        self._swept_at = 0
+        self._lock = threading.Lock()  # of request threads; held for microseconds
+
+    def __len__(self) -> int:
+        return self._count
+
+    def use(self, proof: Proof, now: float) -> Literal["fresh", "used", "full"]:
+        """Mark a signature as used at `now` (epoch seconds), and say whether it was before."""
+        key = _key(proof)
+        with self._lock:
+            self._sweep(now)
+            if proof.timestamp <= self._newest_forgotten:
+                return "used"
+            keys = self._used.get(proof.timestamp)
+            place = 0 if keys is None else bisect_left(keys, key)
+            if keys is not None and place < len(keys) and keys[place] == key:
+                return "used"
+            if self._count >= self._capacity:
+                return "full"
+            if keys is None:
+                keys = self._used[proof.timestamp] = array("Q")
+            keys.insert(place, key)
+            self._count += 1
+            return "fresh"
+
+    def give_back(self, proof: Proof) -> None:
+        """Let a signature be used again: what it came with could not be served."""
+        key = _key(proof)
+        with self._lock:
+            keys = self._used.get(proof.timestamp)
+            if keys is None:
+                return
+            place = bisect_left(keys, key)
+            if place < len(keys) and keys[place] == key:
+                del keys[place]
+                self._count -= 1
+
+    def _sweep(self, now: float) -> None:
+        if int(now) == self._swept_at:
+            return
+        self._swept_at = int(now)
+        for timestamp in [old for old in self._used if now - old > self._tolerance]:
+            self._count -= len(self._used.pop(timestamp))
+            self._newest_forgotten = max(self._newest_forgotten, timestamp)
+
+
+def _key(proof: Proof) -> int:
+    return int.from_bytes(proof.digest[:8], "big")
