@@ -1,0 +1,33 @@
+"""Settings: from a YAML file, a dict, `.env` and the `OCEAN__…` environment."""
+
+from ocean_actors.settings.errors import SettingsError
+from ocean_actors.settings.models import (
+    EventListener,
+    HttpSettings,
+    IntegrationSettings,
+    KafkaSettings,
+    OnceSettings,
+    OnNewRequest,
+    PollingSettings,
+    PortSettings,
+    ResyncSettings,
+    RetrySettings,
+    WebhookSettings,
+)
+from ocean_actors.settings.settings import Settings
+
+__all__ = [
+    "EventListener",
+    "HttpSettings",
+    "IntegrationSettings",
+    "KafkaSettings",
+    "OnNewRequest",
+    "OnceSettings",
+    "PollingSettings",
+    "PortSettings",
+    "ResyncSettings",
+    "RetrySettings",
+    "Settings",
+    "SettingsError",
+    "WebhookSettings",
+]
