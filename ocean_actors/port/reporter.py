@@ -10,6 +10,7 @@ from ocean_actors.messages import RoleChanged, RunEnded, RunLeftRunning, RunStar
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.reports import Report, Schedule, abandoned, enqueue, report_of
+from ocean_actors.retry import ONCE
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ class Reporter(Actor):
         """Send the oldest report: whether it is off the queue."""
         first = self._queue[0]
         try:
-            self._client.report_resync_state(first.body)
+            self._client.report_resync_state(first.body, retry=ONCE)
         except PortError as error:
             if error.temporary:
                 self._failures += 1
