@@ -109,6 +109,15 @@ class ResyncCoordinator(Actor):
         for name in self._factories:
             self._spawn_handler(name)
 
+    def on_stop(self) -> None:
+        """End the handlers' work; they are children and end with this actor."""
+        if self._flight is not None:
+            self._flight.token.cancel("the coordinator ended")
+
+    def on_failure(self, *_: Any) -> None:
+        """The same."""
+        self.on_stop()
+
     # -- messages ----------------------------------------------------------------------------
 
     @handles(ResyncRequested)
@@ -185,6 +194,10 @@ class ResyncCoordinator(Actor):
                 },
             },
             "runs": list(self._ended),
+            "kinds": {
+                name: list(getattr(factory, "kinds", ()))
+                for name, factory in self._factories.items()
+            },
             **self._counts,
         }  # fmt: skip
 
