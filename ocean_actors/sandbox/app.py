@@ -1,0 +1,149 @@
+"""The sandbox as one WSGI application: routing, and what every call passes through."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from http.client import responses
+from typing import Any
+from urllib.parse import unquote
+
+import bottle  # type: ignore[import-untyped]
+from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
+
+from ocean_actors.sandbox import api, control
+from ocean_actors.sandbox.calls import Call
+from ocean_actors.sandbox.core import Core
+from ocean_actors.sandbox.errors import ApiError
+from ocean_actors.sandbox.faults import Answer, Fault, Kind, spoilt
+from ocean_actors.sandbox.request import Request, read_request
+
+logger = logging.getLogger(__name__)
+
+LARGEST_BODY = 1024 * 1024  # bytes; PORT-WIRE section 1
+LARGEST_KEPT_BODY = 64 * 1024  # in the record of calls
+
+StartResponse = Callable[..., Any]
+
+
+class SandboxApp:
+    """Records each call of the API, lets it go wrong on command, and answers it."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._router = _router(core)
+
+    def __call__(self, environ: Mapping[str, Any], start: StartResponse) -> Iterable[bytes]:
+        """The WSGI entry."""
+        request = read_request(environ)
+        if request.path.startswith("/sandbox/"):
+            return _send(self._routed(request), start)
+        with self._core.changing() as state:
+            fault = state.faults.take(request.method, request.path)
+            call = state.calls.arrived(_call_of(request, state.stamps.next()))
+        answer = self._answer(request, fault)
+        with self._core.changing() as state:
+            status = None if answer.cut else answer.status
+            kind = fault.kind.value if fault is not None else None
+            state.calls.answered(call.number, status, kind)
+        if fault is not None and fault.kind is Kind.DROP:
+            raise ClientDisconnected  # waitress closes the connection, and nothing else
+        return _send(answer, start)
+
+    def _answer(self, request: Request, fault: Fault | None) -> Answer:
+        if fault is None:
+            return self._routed(request)
+        waits = fault.kind in (Kind.DELAY, Kind.HANG)
+        answer = self._routed(request) if fault.applied else None
+        if waits:
+            self._core.hold(fault.seconds, releasable=fault.kind is Kind.HANG)
+            return answer if answer is not None else self._routed(request)
+        return spoilt(fault)
+
+    def _routed(self, request: Request) -> Answer:
+        """The answer of the handler that the path leads to."""
+        if len(request.raw) > LARGEST_BODY:
+            message = f"the body is larger than {LARGEST_BODY} bytes"
+            return _answer_of(413, ApiError(413, "payload_too_large", message).body())
+        try:
+            route, identifiers = self._router.match(
+                {"REQUEST_METHOD": request.method, "PATH_INFO": request.path}
+            )
+            return _answer_of(*route.callback(request, **identifiers))
+        except ApiError as error:
+            return _answer_of(error.status, error.body())
+        except bottle.HTTPError as error:
+            known = {404: "not_found", 405: "method_not_allowed"}
+            code = known.get(error.status_code, "bad_request")
+            message = f"no such route: {request.method} {request.path}"
+            return _answer_of(error.status_code, ApiError(0, code, message).body())
+        except Exception:
+            logger.exception("the sandbox failed at %s %s", request.method, request.path)
+            failed = ApiError(500, "internal_error", "the sandbox failed; its log says why")
+            return _answer_of(500, failed.body())
+
+
+def _router(core: Core) -> bottle.Router:
+    """Bottle's router, whose identifiers are decoded after the path was taken apart."""
+    app = bottle.Bottle()
+    app.router.add_filter("part", lambda _config: (r"[^/]+", unquote, None))
+    for method, path, handler in api.PUBLIC:
+        app.route(path, method, partial(_with_state, core, handler))
+    for method, path, handler in api.ROUTES:
+        app.route(path, method, partial(_with_token, core, handler))
+    for method, path, handler in control.ROUTES:
+        app.route(path, method, partial(_with_core, core, handler))
+    return app.router
+
+
+def _with_state(core: Core, handler: api.Handler, request: Request, **ids: str) -> api.Reply:
+    with core.changing() as state:
+        return handler(request, state, **ids)
+
+
+def _with_token(core: Core, handler: api.Handler, request: Request, **ids: str) -> api.Reply:
+    with core.changing() as state:
+        state.tokens.check(request.headers.get("authorization", ""))
+        return handler(request, state, **ids)
+
+
+def _with_core(core: Core, handler: control.Handler, request: Request, **ids: str) -> api.Reply:
+    return handler(request, core, **ids)
+
+
+def _call_of(request: Request, at: str) -> Call:
+    """What is remembered of a call; the token it came with is not."""
+    kept = {name: value for name, value in request.headers.items() if name != "authorization"}
+    body: Any = None
+    if len(request.raw) <= LARGEST_KEPT_BODY:
+        try:
+            body = request.json
+        except ApiError:
+            body = request.raw.decode(errors="replace")
+    return Call(
+        number=0,
+        at=at,
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers=kept,
+        body=body,
+        size=len(request.raw),
+    )
+
+
+def _answer_of(status: int, body: Mapping[str, Any]) -> Answer:
+    return Answer(status, (("Content-Type", "application/json"),), json.dumps(body).encode())
+
+
+def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
+    reason = responses.get(answer.status, "Unknown")
+    start(f"{answer.status} {reason}", list(answer.headers))
+    return _cut(answer.body) if answer.cut else [answer.body]
+
+
+def _cut(body: bytes) -> Iterator[bytes]:
+    yield body
+    raise ClientDisconnected

@@ -1,0 +1,239 @@
+"""The bodies that the sandbox accepts, checked by pydantic; what does not fit is a 422."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from ocean_actors.sandbox.errors import ApiError, invalid
+from ocean_actors.sandbox.faults import Kind
+from ocean_actors.sandbox.stamps import parse_iso
+
+DEEPEST = 100  # levels of nesting; keeps whoever handles the value clear of recursion limits
+
+Json = dict[str, Any]
+
+
+def _iso(text: str) -> str:
+    parse_iso(text)
+    return text
+
+
+def _destination(value: Json) -> Json:
+    """Exactly one of the three shapes of PORT-WIRE section 2."""
+    rest = {key: item for key, item in value.items() if key != "agent"}
+    if not isinstance(value.get("agent", False), bool):
+        raise ValueError("agent must be a boolean")  # noqa: TRY004  (pydantic wants it)
+    if value and rest != {"type": "KAFKA"}:
+        if set(rest) != {"type", "url"} or rest["type"] != "WEBHOOK":
+            raise ValueError('must be {}, {"type": "KAFKA"} or {"type": "WEBHOOK", "url": …}')
+        if not isinstance(rest["url"], str) or not rest["url"].startswith(("http://", "https://")):
+            raise ValueError("url must be an http(s) address")
+    return value
+
+
+Identifier = Annotated[str, Field(min_length=1)]
+Iso = Annotated[str, AfterValidator(_iso)]
+Destination = Annotated[Json, AfterValidator(_destination)]
+
+
+class Camel(BaseModel):
+    """A body in camelCase; fields that are not known here are let through unused."""
+
+    model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
+
+    def given(self) -> Json:
+        """What was sent of it, as it was sent."""
+        return self.model_dump(by_alias=True, exclude_unset=True)
+
+
+class Snake(BaseModel):
+    """A body in snake_case that has no other fields."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+
+
+class Credentials(Camel):
+    """POST /auth/access_token."""
+
+    client_id: str
+    client_secret: str
+
+
+class IntegrationChange(Camel):
+    """PATCH /integration/{id}."""
+
+    installation_app_type: str | None = None
+    title: str | None = None
+    version: str | None = None
+    config: Json | None = None
+    changelog_destination: Destination | None = None
+    actions_processing_enabled: bool | None = None
+    incremental_sync_enabled: bool | None = None
+    are_port_resources_initialized: bool | None = None
+    processing_mode: str | None = None
+
+
+class NewIntegration(IntegrationChange):
+    """POST /integration."""
+
+    installation_id: Identifier
+    create_port_resources_origin: Literal["Port", "Default", "Ocean", "Empty"] | None = None
+
+
+class ConfigChange(Camel):
+    """PATCH /integration/{id}/config."""
+
+    config: Json | None
+
+
+class StateReport(Camel):
+    """PATCH /integration/{id}/resync-state; PORT-WIRE section 5, spelling included."""
+
+    status: Literal["running", "completed", "failed", "aborted"] | None = None
+    last_resync_start: Iso | None = None
+    last_resync_end: Iso | None = None
+    next_resync: Iso | None = None
+    interval_in_minuets: int | None = None
+
+
+class Relation(Camel):
+    """One relation of a blueprint."""
+
+    model_config = ConfigDict(extra="allow")
+    target: Identifier
+
+
+class Properties(Camel):
+    """A blueprint's `schema`."""
+
+    model_config = ConfigDict(extra="allow")
+    properties: dict[str, Json] = Field(default_factory=dict)
+    required: list[str] = Field(default_factory=list)
+
+
+class Blueprint(Camel):
+    """POST and PUT /blueprints."""
+
+    model_config = ConfigDict(extra="allow")
+    identifier: Identifier
+    # `schema` is a name that pydantic has taken
+    fields: Properties = Field(default_factory=Properties, alias="schema")
+    relations: dict[str, Relation] = Field(default_factory=dict)
+
+
+class Entities(Camel):
+    """POST /blueprints/{bp}/entities/bulk; the entities are looked at one by one."""
+
+    entities: list[Any]
+
+
+class EntityNames(Camel):
+    """POST /blueprints/{bp}/bulk/entities/delete."""
+
+    entities: list[Identifier]
+
+
+class Owned(Snake):
+    """POST /blueprints/entities/datasource-entities."""
+
+    datasource_prefix: str
+    datasource_suffix: str
+    limit: int = Field(default=5000, ge=1, le=5000)
+    start: str | None = Field(default=None, alias="from")
+    before: Iso | None = None
+
+
+class Search(Snake):
+    """POST /blueprints/{bp}/entities/search; the query is looked at by `search`."""
+
+    model_config = ConfigDict(extra="ignore")
+    query: Any = None
+    limit: int = Field(default=200, ge=1, le=1000)
+    start: str | None = Field(default=None, alias="from")
+
+
+class FaultOrder(Snake):
+    """POST /sandbox/faults."""
+
+    kind: Annotated[Kind, Field(strict=False)]
+    times: int | None = 1
+    method: str | None = None
+    path: str | None = None
+    seconds: float = 60.0
+    status: int = 500
+    headers: dict[str, str] = Field(default_factory=dict)
+    rate: float = 1.0
+    applied: bool = False
+
+
+class Behaviour(Snake):
+    """PUT /sandbox/settings."""
+
+    token_lifetime: float = Field(default=3600.0, ge=0, le=10**9)
+    refuse_credentials: bool = False
+    config_change_creates_request: bool = True
+    feature_flags: list[str] = Field(default_factory=list)
+    webhook_signing: Literal["signed", "unsigned", "wrong"] = "signed"
+
+
+class KafkaCredentials(Snake):
+    """PUT /sandbox/kafka-credentials."""
+
+    username: str
+    password: str
+    brokers: list[str]
+
+
+BodyT = TypeVar("BodyT", bound=BaseModel)
+
+
+def check(model: type[BodyT], body: Any) -> BodyT:
+    """`body` as a `model`. Raises ApiError 422 that names the field."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise invalid(f"{where}: {first['msg']}") from None
+
+
+def parse(raw: bytes) -> Any:
+    """The JSON of a body, None for an empty one. Raises ApiError 400 for anything else."""
+    if not raw.strip():
+        return None
+    try:
+        value = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "bad_request", f"the body is not JSON: {error}") from None
+    if _deeper_than(value, DEEPEST):
+        raise ApiError(400, "bad_request", f"the body is nested deeper than {DEEPEST} levels")
+    return value
+
+
+def _no_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    """Level by level rather than by recursion."""
+    layer = [value]
+    for _ in range(levels):
+        nested = [item for item in layer if isinstance(item, (dict, list))]
+        if not nested:
+            return False
+        layer = [
+            item
+            for container in nested
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+    return True

@@ -1,0 +1,264 @@
+"""The sandbox as one object: start it, point a client at it, look inside, stop it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Literal, TypeVar
+
+from ocean_actors.actors.clock import Clock, SystemClock
+from ocean_actors.sandbox.app import SandboxApp
+from ocean_actors.sandbox.calls import Call
+from ocean_actors.sandbox.core import Core
+from ocean_actors.sandbox.faults import Fault, Kind
+from ocean_actors.sandbox.publishers import Delivery, Publisher, WebhookPublisher
+from ocean_actors.sandbox.schemas import Behaviour
+from ocean_actors.sandbox.state import State
+from ocean_actors.web.server import HttpServer
+
+LARGEST_BODY = 16 * 1024 * 1024  # bytes that are read at all; over 1 MiB is refused as Port does
+
+Json = dict[str, Any]
+ResultT = TypeVar("ResultT")
+
+
+class Sandbox:
+    """A local stand-in of Port: one organisation, kept in memory, on `host`:`port` (0: any).
+
+    All methods may be called from any thread, whether it serves or not. What they return is
+    not to be changed. `stop` and `start` again keep the state and, if one was given, the port.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        *,
+        client_id: str = "sandbox",
+        client_secret: str = "sandbox-secret",  # noqa: S107  (nothing of value is behind it)
+        organization_id: str = "org_sandbox",
+        feature_flags: Iterable[str] = (),
+        kafka_credentials: Mapping[str, Any] | None = None,
+        token_lifetime: float = 3600.0,
+        config_change_creates_request: bool = True,
+        webhook_signing: Literal["signed", "unsigned", "wrong"] = "signed",
+        webhook_timeout: float = 5.0,
+        publishers: Iterable[Publisher] = (),
+        seed: int = 0,
+        threads: int = 8,
+        clock: Clock | None = None,
+    ) -> None:
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.organization_id = organization_id
+        clock = clock if clock is not None else SystemClock()
+        behaviour = Behaviour(
+            token_lifetime=token_lifetime,
+            config_change_creates_request=config_change_creates_request,
+            feature_flags=list(feature_flags),
+            webhook_signing=webhook_signing,
+        )
+
+        def fresh() -> State:
+            return State(
+                client_id=client_id,
+                client_secret=client_secret,
+                organization_id=organization_id,
+                behaviour=behaviour,
+                kafka_credentials=dict(kafka_credentials) if kafka_credentials else None,
+                seed=seed,
+                clock=clock,
+            )
+
+        self._core = Core(fresh)
+        self._webhooks = WebhookPublisher(
+            client_secret, self._signing, self._record, clock, timeout=webhook_timeout
+        )
+        self._core.publishers = [self._webhooks, *publishers]
+        self._started: list[Publisher] = []
+        self._running = False
+        self._server = HttpServer(
+            SandboxApp(self._core),
+            host,
+            port,
+            threads=threads,
+            max_request_body_size=LARGEST_BODY,
+            connection_limit=1000,
+        )
+
+    # -- running -----------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The base URL for clients, without /v1."""
+        return self._server.url
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._server.port
+
+    def start(self) -> None:
+        """Serve. Raises OSError that names host and port if they cannot be bound."""
+        self._core.open()
+        self._server.start()
+        self._running = True
+        for publisher in self._core.publishers:
+            self._start(publisher)
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Close every connection, end every thread; calls that hang are answered first."""
+        self._core.close()
+        self._server.stop(timeout)
+        self._running = False
+        while self._started:
+            self._started.pop().stop()
+
+    def __enter__(self) -> Sandbox:  # noqa: PYI034  (Self is from Python 3.11 on)
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    def add_publisher(self, publisher: Publisher) -> None:
+        """Hand it every change-log message from now on; started and stopped with the sandbox."""
+        if self._running:
+            self._start(publisher)
+        self._core.publishers.append(publisher)
+
+    def wait_for(self, predicate: Callable[[], ResultT], timeout: float = 5.0) -> ResultT:
+        """The first true value of `predicate`, asked again whenever something happens here.
+
+        Raises TimeoutError after `timeout` seconds.
+        """
+        return self._core.wait_for(predicate, timeout)
+
+    # -- looking -----------------------------------------------------------------------------------
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """The newest 10,000 calls of the API, oldest first."""
+        with self._core.changing() as state:
+            return state.calls.all()
+
+    @property
+    def call_count(self) -> int:
+        """All calls, those forgotten included."""
+        with self._core.changing() as state:
+            return state.calls.count
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """The newest 10,000 webhooks that were sent, oldest first."""
+        with self._core.changing() as state:
+            return tuple(state.deliveries)
+
+    def integration(self, identifier: str) -> Json | None:
+        """The integration as the API shows it, None if there is none."""
+        with self._core.changing() as state:
+            return state.integrations.find(identifier)
+
+    def reports(self, identifier: str) -> list[Json]:
+        """The reports of its resyncs, oldest first, each with Port's `updatedAt`."""
+        with self._core.changing() as state:
+            return state.integrations.reports(identifier)
+
+    def statuses(self, identifier: str) -> list[str | None]:
+        """The statuses of its reports: running, completed, …"""
+        return [report.get("status") for report in self.reports(identifier)]
+
+    def entities(self, blueprint: str | None = None) -> list[Json]:
+        """All entities, or one blueprint's, each with its `writer` (a User-Agent)."""
+        with self._core.changing() as state:
+            found = state.catalog.entities(blueprint)
+        return [{**entity.as_json(), "writer": entity.writer} for entity in found]
+
+    # -- doing -------------------------------------------------------------------------------------
+
+    def create_blueprint(self, identifier: str, **fields: Any) -> Json:
+        """As POST /blueprints; without a schema it takes no properties."""
+        with self._core.changing() as state:
+            return state.catalog.create_blueprint(_plain({**fields, "identifier": identifier}))
+
+    def create_integration(self, identifier: str, **fields: Any) -> Json:
+        """As POST /integration."""
+        with self._core.changing() as state:
+            return state.integrations.create(identifier, _plain(fields))
+
+    def set_config(self, identifier: str, config: Json, *, skip_resync: bool = False) -> Json:
+        """Save a new config, as a user of Port does. Raises ApiError 404."""
+        changes = {"config": _plain(config)}
+        with self._core.changing() as state:
+            return state.integrations.patch(identifier, changes, skip_resync=skip_resync)
+
+    def request_resync(self, identifier: str) -> Json:
+        """Press the button. Raises ApiError 404."""
+        with self._core.changing() as state:
+            return state.integrations.request_resync(identifier)
+
+    def delete_integration(self, identifier: str) -> None:
+        """Delete it. Raises ApiError 404."""
+        with self._core.changing() as state:
+            state.integrations.delete(identifier)
+
+    def fail(self, kind: Kind | str, times: int | None = 1, **order: Any) -> None:
+        """Let the next calls go wrong: see `faults.Fault` for what can be said."""
+        with self._core.changing() as state:
+            state.faults.add(Fault(Kind(kind), times, **order))
+
+    def clear_faults(self) -> None:
+        """Nothing goes wrong any more, and calls that hang go on."""
+        with self._core.changing() as state:
+            state.faults.clear()
+        self._core.release()
+
+    def release(self) -> None:
+        """Calls that hang go on."""
+        self._core.release()
+
+    def expire_tokens(self) -> None:
+        """Every token given out so far is bad from now on."""
+        with self._core.changing() as state:
+            state.tokens.expire()
+
+    def configure(self, **settings: Any) -> None:
+        """Change fields of `schemas.Behaviour`: token_lifetime, refuse_credentials, …"""
+        with self._core.changing() as state:
+            state.behave(Behaviour.model_validate({**state.behaviour.model_dump(), **settings}))
+
+    def set_kafka_credentials(self, username: str, password: str, brokers: Iterable[str]) -> None:
+        """What GET /kafka-credentials answers."""
+        found = {"username": username, "password": password, "brokers": list(brokers)}
+        with self._core.changing() as state:
+            state.kafka_credentials = found
+
+    def reset(self) -> None:
+        """As just made: no integration, entity, call, fault, token or changed setting."""
+        self._core.reset()
+
+    def _start(self, publisher: Publisher) -> None:
+        publisher.start()
+        self._started.append(publisher)
+
+    def _signing(self) -> str:
+        with self._core.changing() as state:
+            return state.behaviour.webhook_signing
+
+    def _record(self, delivery: Delivery) -> None:
+        with self._core.changing() as state:
+            state.deliveries.append(delivery)
+
+
+def _plain(value: Json) -> Json:
+    """A copy of what is JSON already; the caller may go on changing the original."""
+    copy: Json = json.loads(json.dumps(value))
+    return copy

@@ -1,0 +1,70 @@
+"""All that the sandbox holds."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from ocean_actors.actors.clock import Clock
+from ocean_actors.sandbox.calls import CallLog
+from ocean_actors.sandbox.catalog import Catalog
+from ocean_actors.sandbox.faults import Faults
+from ocean_actors.sandbox.integrations import Integrations
+from ocean_actors.sandbox.publishers import Delivery
+from ocean_actors.sandbox.schemas import Behaviour
+from ocean_actors.sandbox.stamps import Stamps
+from ocean_actors.sandbox.tokens import Tokens
+
+KEPT_DELIVERIES = 10_000
+
+Json = dict[str, Any]
+
+
+class State:
+    """One organisation in Port, and what is done to its callers.
+
+    Plain and without threads: `Core` keeps it under its lock. Messages about changes gather in
+    `outbox`, each with the integration it is about, until `Core` hands them on.
+    """
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        organization_id: str,
+        behaviour: Behaviour,
+        kafka_credentials: Json | None,
+        seed: int,
+        clock: Clock,
+    ) -> None:
+        self.stamps = Stamps(clock)
+        self.outbox: list[tuple[Json, Json]] = []
+        self.organization_id = organization_id
+        self.kafka_credentials = kafka_credentials
+        self.integrations = Integrations(organization_id, self.stamps, self._announce)
+        self.catalog = Catalog(self.stamps)
+        self.tokens = Tokens(client_id, client_secret, behaviour.token_lifetime, clock)
+        self.calls = CallLog()
+        self.faults = Faults(seed)
+        self.deliveries: deque[Delivery] = deque(maxlen=KEPT_DELIVERIES)
+        self.behave(behaviour)
+
+    def behave(self, behaviour: Behaviour) -> None:
+        """Take on the settings; tokens that were given out keep their time."""
+        self.behaviour = behaviour
+        self.tokens.lifetime = behaviour.token_lifetime
+        self.tokens.refusing = behaviour.refuse_credentials
+        self.integrations.config_change_creates_request = behaviour.config_change_creates_request
+
+    def organization(self) -> Json:
+        """As GET /organization shows it."""
+        return {
+            "id": self.organization_id,
+            "name": "Sandbox",
+            "featureFlags": list(self.behaviour.feature_flags),
+            "isBlocked": False,
+        }
+
+    def _announce(self, message: Json, integration: Json) -> None:
+        self.outbox.append((message, integration))
