@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from ocean_actors.actors import Backoff, Message, handles
 from ocean_actors.context import Actor
-from ocean_actors.frozen import FrozenDict
-from ocean_actors.listeners.recovery import owed
-from ocean_actors.messages import ConfigSnapshot, RunStarted
+from ocean_actors.listeners.watch import Observed, Seen, news, observe
+from ocean_actors.messages import RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
-from ocean_actors.port.integration import snapshot_of
-from ocean_actors.port.models import Integration, ResyncRequest
-from ocean_actors.port.transport import Retry
 from ocean_actors.settings import PollingSettings
 
 logger = logging.getLogger(__name__)
@@ -24,50 +19,8 @@ SLOWEST_POLL = 300.0  # seconds; while Port fails, unless the interval itself is
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a resync was requested for already, or needs none: not what is settled.
-
-    Settled is what Port's own record of the last run says; see `recovery`. Were one watermark
-    used for both, a run in flight would be requested anew, and so aborted, by every poll.
-    """
-
-    config: FrozenDict
-    requested_at: datetime | None
-
-    def with_request(self, requested_at: datetime | None) -> Seen:
-        """The same, with a request's time if that is newer."""
-        if requested_at is None or not _later(requested_at, self.requested_at):
-            return self
-        return replace(self, requested_at=requested_at)
-
-
-def news(seen: Seen, config: FrozenDict, requested_at: datetime | None) -> str | None:
-    """Why a resync is to be requested, or None.
-
-    The config itself is compared: `updatedAt` also moves with every report of a run.
-    """
-    requested = requested_at is not None and _later(requested_at, seen.requested_at)
-    if config != seen.config:
-        return "configuration changed, resync requested" if requested else "configuration changed"
-    return "resync requested" if requested else None
-
-
-def _later(moment: datetime, than: datetime | None) -> bool:
-    return than is None or moment > than
-
-
-@dataclass(frozen=True)
 class Poll(Message):
     """Ask Port."""
-
-
-@dataclass(frozen=True)
-class Observed(Message):
-    """What Port answered."""
-
-    snapshot: ConfigSnapshot
-    requested_at: datetime | None
-    owed: str | None
 
 
 class PollingListener(Actor):
@@ -97,10 +50,8 @@ class PollingListener(Actor):
     @handles(Poll)
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
-        once = Retry(attempts=1)
         try:
-            integration = self._client.get_integration(retry=once)
-            request = self._client.get_resync_request(retry=once)
+            observed = observe(self._client)
         except PortError as error:
             self._failures += 1
             delay = self._backoff.delay(self._failures - 1, self.context.chance())
@@ -110,7 +61,7 @@ class PollingListener(Actor):
                 logger.info("Port answers polls again")
             self._failures = 0
             delay = self._interval
-            self.context.ref.tell(_observation(integration, request))
+            self.context.ref.tell(observed)
         self.context.schedule(delay, Poll())
 
     @handles(Observed)
@@ -131,8 +82,3 @@ class PollingListener(Actor):
         """A run, whoever requested it, answers for the config that it was given."""
         if self._seen is not None:
             self._seen = replace(self._seen, config=event.run.config)
-
-
-def _observation(integration: Integration, request: ResyncRequest | None) -> Observed:
-    requested_at = request.updated_at if request is not None else None
-    return Observed(snapshot_of(integration), requested_at, owed(integration, request))

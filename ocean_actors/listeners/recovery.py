@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ocean_actors.port.models import Integration, ResyncRequest
+from datetime import datetime, timedelta
+
+from ocean_actors.port.models import Integration, ResyncRequest, ResyncState
 
 
 def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
@@ -19,13 +21,9 @@ def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
     if state.status == "aborted":
         return "the last run was aborted"
     if request is not None and request.updated_at is not None:
-        started = state.last_resync_start
+        started = began(state)
         if started is None:
             return "a resync was requested"
-        if state.updated_at is not None and state.last_resync_end is not None:
-            # The state's times are the client's, the request's is Port's. Where the client's
-            # clock was ahead, Port's receipt of the last report shows by how much.
-            started += min(state.updated_at - state.last_resync_end, started - started)
         if request.updated_at > started:
             return "a resync was requested after the last run began"
     if (
@@ -35,3 +33,16 @@ def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
     ):
         return "the integration was changed after the last report"
     return None
+
+
+def began(state: ResyncState) -> datetime | None:
+    """When the last run began, for comparison with Port's own times; rather too early.
+
+    The state's times are the client's. Where that clock was ahead of Port's, Port's receipt of
+    the last report shows by how much.
+    """
+    running = state.status == "running"
+    reported = state.last_resync_start if running else state.last_resync_end
+    if state.last_resync_start is None or reported is None or state.updated_at is None:
+        return state.last_resync_start
+    return state.last_resync_start + min(state.updated_at - reported, timedelta(0))

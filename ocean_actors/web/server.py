@@ -28,14 +28,23 @@ class HttpServer:
 
     `limits` are waitress's adjustments (`max_request_body_size` in bytes, `channel_timeout` in
     seconds, `connection_limit`, …; docs.pylonsproject.org/projects/waitress, "Arguments").
-    It names no version of itself unless `ident` is given.
+    It names no version of itself unless `ident` is given. `channel` makes what serves a
+    connection.
     Not thread-safe: started and stopped by its owner; may be started again after a stop.
     """
 
     def __init__(
-        self, app: WsgiApp, host: str, port: int, *, threads: int = 4, **limits: Any
+        self,
+        app: WsgiApp,
+        host: str,
+        port: int,
+        *,
+        threads: int = 4,
+        channel: Callable[..., HTTPChannel] = HTTPChannel,
+        **limits: Any,
     ) -> None:
         self._app = app
+        self._channel = channel
         self._host = host
         self._wanted_port = port
         self._adjustments = {"threads": threads, "ident": None, **limits}
@@ -64,7 +73,7 @@ class HttpServer:
         adjustments = Adjustments(**self._adjustments)
         bound = _bind(self._host, self._wanted_port)
         try:
-            self._serving = _Serving(self._app, bound, adjustments)
+            self._serving = _Serving(self._app, bound, adjustments, self._channel)
         except BaseException:
             bound.close()
             raise
@@ -140,7 +149,13 @@ class _Serving:
     waitress's trigger (a pipe that wakes the loop).
     """
 
-    def __init__(self, app: WsgiApp, bound: socket.socket, adjustments: Adjustments) -> None:
+    def __init__(
+        self,
+        app: WsgiApp,
+        bound: socket.socket,
+        adjustments: Adjustments,
+        channel: Callable[..., HTTPChannel],
+    ) -> None:
         name = f"http-{bound.getsockname()[1]}"
         self._address = "{}:{}".format(*bound.getsockname()[:2])
         self._map: dict[int, dispatcher] = {}
@@ -155,6 +170,7 @@ class _Serving:
             sockinfo=(bound.family, bound.type, bound.proto, bound.getsockname()),
             bind_socket=False,
         )
+        self._server.channel_class = channel
         self._tasks.set_thread_count(adjustments.threads)
         self._wake_up = adjustments.asyncore_loop_timeout
         self._loop = threading.Thread(target=self._run, name=name, daemon=True)

@@ -1,0 +1,174 @@
+"""WEBHOOK: Port calls us; where it proves nothing, or says nothing, we ask."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ocean_actors.actors import Backoff, Message, Timer, handles
+from ocean_actors.context import Actor
+from ocean_actors.listeners.gate import Listening, WebhookGate
+from ocean_actors.listeners.watch import Observed, Seen, news, observe
+from ocean_actors.messages import IntegrationRegistered, RunStarted
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.errors import PortError
+
+logger = logging.getLogger(__name__)
+
+LOOK_GAP = 1.0  # seconds at least between two questions to Port, however many calls come
+LOOK_BACKOFF = Backoff(initial=1.0, maximum=60.0)  # while Port fails
+STOP_SECONDS = 0.8  # for calls in flight; the coordinator they wait for is stopped by then
+
+
+class Server(Protocol):
+    """What is needed of an `HttpServer`."""
+
+    url: Any
+
+    def start(self) -> None:
+        """Bind and serve. Raises OSError."""
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Free the port."""
+
+
+@dataclass(frozen=True)
+class Hinted(Message):
+    """Somebody called without proof."""
+
+
+@dataclass(frozen=True)
+class Look(Message):
+    """Ask Port, if this is still the look that was last arranged."""
+
+    number: int
+
+
+class WebhookListener(Actor):
+    """Serves the webhook, and asks Port what only Port can be believed.
+
+    The first look, once Port knows the integration, finds what an earlier process left owed.
+    Later ones come `check_interval` seconds apart, and at once after an unsigned call, but
+    never sooner than `LOOK_GAP` after the one before; calls that come meanwhile lead to one
+    more at its end. Requests of authentic calls do not pass here: the gate offers them to the
+    coordinator, so that nothing this actor waits for delays an answer.
+    """
+
+    def __init__(
+        self,
+        client: PortClient,
+        gate: WebhookGate,
+        server: Callable[[], Server] | None,
+        check_interval: float,
+    ) -> None:
+        """Take the client to ask with and the gate to open.
+
+        `server` makes the server of the web application; None if somebody else serves it.
+        """
+        super().__init__()
+        self._client = client
+        self._gate = gate
+        self._make_server = server
+        self._check_interval = check_interval
+        self._server: Server | None = None
+        self._seen: Seen | None = None
+        self._failures = 0
+        self._looked_at = float("-inf")
+        self._timer: Timer | None = None
+        self._due = 0.0
+        self._number = 0
+
+    def on_start(self) -> None:
+        """Bind, and open the gate. A port in use ends the system."""
+        self.context.subscribe(RunStarted)
+        self.context.subscribe(IntegrationRegistered)
+        if self._make_server is not None:
+            self._server = self._make_server()
+            try:
+                self._server.start()
+            except OSError as error:
+                self._server = None
+                self.context.shutdown(1, f"{error}: free it, or set http.port and http.host")
+                return
+            logger.info("listening for Port on %s", self._server.url)
+            self.context.show(url=self._server.url)
+        ref = self.context.ref
+        self._gate.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
+        if self._gate.reached():
+            self._look_in(0.0)
+
+    def on_stop(self) -> None:
+        """Answer 503 from now on, and free the port."""
+        self._gate.shut()
+        if self._server is not None:
+            self._server.stop(STOP_SECONDS)
+
+    def on_failure(self, *_exc_info: object) -> None:
+        """The next life binds anew."""
+        self.on_stop()
+
+    @handles(IntegrationRegistered)
+    def on_registered(self, _event: IntegrationRegistered) -> None:
+        """Now there is something to ask for."""
+        self._look_in(0.0)
+
+    @handles(Hinted)
+    def on_hinted(self, _message: Hinted) -> None:
+        """Look soon; while Port fails, or does not know us yet, a look is due anyway."""
+        self._gate.hint_taken()
+        if self._failures == 0 and self._gate.reached():
+            self._look_in(0.0)
+
+    @handles(Look)
+    def on_look(self, look: Look) -> None:
+        """Ask Port, and arrange the next time."""
+        if look.number != self._number:
+            return
+        self._timer = None
+        self._looked_at = self.context.clock.monotonic()
+        try:
+            observed = observe(self._client)
+        except PortError as error:
+            delay = LOOK_BACKOFF.delay(self._failures, self.context.chance())
+            self._failures += 1
+            logger.warning("cannot ask Port what is new, again in %.1f s: %s", delay, error)
+        else:
+            if self._failures:
+                logger.info("Port answers again")
+            self._failures = 0
+            delay = self._check_interval
+            self.context.ref.tell(observed)
+        self._look_in(delay)
+
+    @handles(Observed)
+    def on_observed(self, observed: Observed) -> None:
+        """Request a resync for what is newer than what was seen, and than the last run."""
+        seen, config = self._seen, observed.snapshot.config
+        if seen is None:
+            self._seen = Seen(config, observed.requested_at)
+            reason = observed.owed
+        else:
+            self._seen = replace(seen, config=config).with_request(observed.requested_at)
+            reason = news(seen, config, observed.unanswered)
+        if reason is not None:
+            self.context.config_updated(reason, observed.snapshot)
+
+    @handles(RunStarted)
+    def on_run_started(self, event: RunStarted) -> None:
+        """A run answers for the config that it was given, and for all that was owed before."""
+        requested_at = self._seen.requested_at if self._seen is not None else None
+        self._seen = Seen(event.run.config, requested_at)
+
+    def _look_in(self, seconds: float) -> None:
+        """See to it that Port is asked within `seconds`, or as soon after as the gap allows."""
+        now = self.context.clock.monotonic()
+        due = max(now + seconds, self._looked_at + LOOK_GAP)
+        if self._timer is not None:
+            if self._due <= due:
+                return
+            self._timer.cancel()
+        self._number += 1
+        self._due = due
+        self._timer = self.context.schedule(due - now, Look(self._number))

@@ -1,0 +1,174 @@
+"""The HTTP door: `POST /resync` for Port, `GET /health/…` for whoever runs the process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import bottle  # type: ignore[import-untyped]
+
+from ocean_actors.web.answers import Answer, Refusal, error_answer
+from ocean_actors.web.refusals import RefusalLog
+
+logger = logging.getLogger(__name__)
+
+JSON_TYPES = frozenset({"application/json", "text/json"})
+
+
+class Receiver(Protocol):
+    """Who is behind the door; called in the threads of the WSGI server.
+
+    Each method may raise Refusal.
+    """
+
+    def source(self, peer: str, forwarded_for: str | None) -> str:
+        """Where a call comes from, for the log."""
+
+    def admit(self, source: str) -> None:
+        """Refuse a call for its source, before its body is read."""
+
+    def accept(self, body: bytes, timestamp: str | None, signature: str | None) -> Answer:
+        """Take a call's raw body with what `x-port-timestamp` and `x-port-signature` say."""
+
+    def health(self) -> Mapping[str, bool]:
+        """What has to be true for the process to be ready, by name."""
+
+
+def webhook_app(receiver: Receiver, refusals: RefusalLog, *, max_body_bytes: int) -> bottle.Bottle:
+    """A WSGI application of its own: for our server, or to be mounted in somebody else's.
+
+    It answers JSON, always. Under another server, limits of connections, headers and time are
+    that server's affair; `max_body_bytes` holds everywhere.
+    """
+    app = JsonBottle(refusals)
+
+    def resync() -> bottle.HTTPResponse:
+        environ = bottle.request.environ
+        source = receiver.source(
+            environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
+        )
+        try:
+            receiver.admit(source)
+            require_json(environ)
+            body = read_body(environ, max_body_bytes)
+            answer = receiver.accept(
+                body,
+                environ.get("HTTP_X_PORT_TIMESTAMP"),
+                environ.get("HTTP_X_PORT_SIGNATURE"),
+            )
+        except Refusal as refusal:
+            refusals.add(refusal.status, source, f"POST /resync: {refusal.message}")
+            answer = refusal.answer()
+        except Exception:
+            logger.exception("POST /resync failed")
+            answer = error_answer(500, "internal error")
+        return response(answer)
+
+    def live() -> bottle.HTTPResponse:
+        return response(Answer(200, {"ok": True}))
+
+    def ready() -> bottle.HTTPResponse:
+        health = receiver.health()
+        ok = all(health.values())
+        return response(Answer(200 if ok else 503, {"ok": ok, **health}))
+
+    app.route("/resync", "POST", resync)
+    app.route("/health/live", "GET", live)
+    app.route("/health/ready", "GET", ready)
+    return app
+
+
+class JsonBottle(bottle.Bottle):  # type: ignore[misc]
+    """A bottle application whose own errors (404, 405, a crash …) are JSON and are logged."""
+
+    def __init__(self, refusals: RefusalLog) -> None:
+        super().__init__()
+        self._refusals = refusals
+
+    def default_error_handler(self, res: bottle.HTTPError) -> bytes:
+        """Bottle's page, in JSON and without its traceback, whatever `bottle.debug` says."""
+        environ = bottle.request.environ
+        status = int(res.status_code)
+        message = _MESSAGES.get(status, "the call cannot be served")
+        peer = environ.get("REMOTE_ADDR") or "an unknown address"
+        self._refusals.add(status, peer, f"{_said(environ)}: {message}")
+        bottle.response.content_type = "application/json"
+        return error_answer(status, message).encoded()
+
+
+_MESSAGES = {
+    400: "malformed request",
+    404: "no such path: POST /resync, GET /health/live and GET /health/ready are served",
+    405: "wrong method for this path",
+    500: "internal error",
+}
+
+
+def response(answer: Answer) -> bottle.HTTPResponse:
+    """Bottle's form of an answer."""
+    return bottle.HTTPResponse(
+        answer.encoded(),
+        answer.status,
+        {"Content-Type": "application/json", "Cache-Control": "no-store", **answer.headers},
+    )
+
+
+def require_json(environ: Mapping[str, Any]) -> None:
+    """Refuse (415) a body that says it is something else; an empty one may say nothing."""
+    kind = (environ.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
+    if kind in JSON_TYPES or kind.endswith("+json"):
+        return
+    if not kind and not _length(environ) and not _is_chunked(environ):
+        return
+    raise Refusal(415, "the content type has to be application/json")
+
+
+def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
+    """The raw body, of at most `limit` bytes; of a longer one no more than that is read."""
+    length = _length(environ)
+    read: Callable[[int], bytes] = environ["wsgi.input"].read
+    if length is None:
+        if not environ.get("wsgi.input_terminated"):
+            if _is_chunked(environ):
+                raise Refusal(411, "send Content-Length: this server does not take chunks")
+            return b""
+        wanted = limit + 1
+    else:
+        if length > limit:
+            raise too_large(limit)
+        wanted = length
+    parts = []
+    left = wanted
+    while left and (part := read(left)):
+        parts.append(part)
+        left -= len(part)
+    if length is None and not left:
+        raise too_large(limit)
+    if length is not None and left:
+        raise Refusal(400, "the body is shorter than Content-Length says")
+    return b"".join(parts)
+
+
+def too_large(limit: int) -> Refusal:
+    """The refusal of a body over `limit` bytes."""
+    return Refusal(413, f"the body may have {limit} bytes (http.maxBodyBytes)")
+
+
+def _length(environ: Mapping[str, Any]) -> int | None:
+    text = environ.get("CONTENT_LENGTH") or ""
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Refusal(400, "Content-Length is not a number of bytes")
+    return int(text)
+
+
+def _is_chunked(environ: Mapping[str, Any]) -> bool:
+    return "chunked" in (environ.get("HTTP_TRANSFER_ENCODING") or "").lower()
+
+
+def _said(environ: Mapping[str, Any]) -> str:
+    """Method and path, safe for a line of a log, whatever was sent."""
+    said = f"{environ.get('REQUEST_METHOD')} {environ.get('PATH_INFO')}"
+    return ascii(said[:100])[1:-1]
