@@ -1,38 +1,168 @@
-"""For tests of integrations and custom actors: time that is turned by hand."""
+"""For tests of integrations and custom actors: time turned by hand, a probe, stillness."""
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
 
-from ocean_actors.actors import Clock
+from ocean_actors.actors import Actor, ActorSystem, Clock, Message, Ref, Timer
+
+ReceivedT = TypeVar("ReceivedT", bound=Message)
+
+NANOSECONDS = 1_000_000_000
 
 
 class ManualClock(Clock):
     """A clock that stands still until `advance` turns it.
 
-    It starts at `start` (wall clock) and at an odd monotonic value, so that code which reads
-    another clock by mistake is found out.
+    It counts whole nanoseconds, so ten times a tenth of a second make a second. It starts at
+    `start` (wall clock) and at an odd monotonic value, so that code which reads another clock
+    by mistake is found out. Any thread may turn it; they take turns.
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)) -> None:
         super().__init__()
         self._start = start
-        self._origin = 8_191.0
-        self._elapsed = 0.0
+        self._origin = 8_191 * NANOSECONDS
+        self._elapsed = 0
+        self._turning = threading.RLock()
 
     def monotonic(self) -> float:
         """Seconds; moved only by `advance`."""
-        return self._origin + self._elapsed
+        return (self._origin + self._elapsed) / NANOSECONDS
 
     def now(self) -> datetime:
         """The wall clock; moved only by `advance`."""
-        return self._start + timedelta(seconds=self._elapsed)
+        return self._start + timedelta(microseconds=self._elapsed / 1000)
 
-    def advance(self, seconds: float) -> None:
-        """Turn the clock, running every timer at the very moment it is due, in this thread."""
-        target = self.monotonic() + seconds
-        while (call := self._pop_due(target)) is not None:
-            due, callback = call
-            self._elapsed = max(self._elapsed, due - self._origin)
-            self._call(callback)
-        self._elapsed = target - self._origin
+    def add(self, timer: Timer) -> None:
+        """Let `timer` wait for its moment, to the nanosecond."""
+        timer.due = round(timer.due * NANOSECONDS) / NANOSECONDS
+        super().add(timer)
+
+    def advance(self, seconds: float, settle: Callable[[], object] | None = None) -> None:
+        """Turn the clock, running every timer at the very moment it is due, in this thread.
+
+        Actors do what a timer told them in their own threads, so they may set a timer of their
+        own when the clock has moved on already. Give `settle` to have it called before the
+        first timer and after each: `lambda: settled(system)` makes a turn of any length exact.
+        """
+        with self._turning:
+            target = self._elapsed + round(seconds * NANOSECONDS)
+            if settle is not None:
+                settle()
+            while (call := self._pop_due((self._origin + target) / NANOSECONDS)) is not None:
+                due, callback = call
+                self._elapsed = max(self._elapsed, round(due * NANOSECONDS) - self._origin)
+                self._call(callback)
+                if settle is not None:
+                    settle()
+            self._elapsed = max(self._elapsed, target)
+
+
+def settled(system: ActorSystem, timeout: float = 5.0, *, parked: str | None = None) -> None:
+    """Wait until nothing moves in `system`: no letter waits and no actor is in a message.
+
+    An actor that waits by the system's clock (in a sleep or a backoff) counts as at rest.
+    `parked` is a pattern of names (as "handler-*") to leave out: actors that your test itself
+    holds up in a message. Raises AssertionError with the names of those that still move after
+    `timeout` seconds of real time.
+    """
+    moving = system.wait_still(timeout, parked=parked)
+    if moving:
+        raise AssertionError(f"still at work after {timeout:g} s: {', '.join(moving)}")
+
+
+class Probe:
+    """An actor for tests that keeps what it is told.
+
+    Send to `ref`, or `subscribe` it to events. It answers an `ask` with what `answer` makes
+    of the message.
+    """
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        *,
+        name: str = "probe",
+        answer: Callable[[Message], Any] = lambda _message: None,
+    ) -> None:
+        self._system = system
+        self._received: list[Message] = []
+        self._arrived = threading.Condition()
+        self.ref: Ref = system.spawn(_ProbeActor, self._keep, answer, name=name)
+
+    def subscribe(self, *event_types: type[Message]) -> Probe:
+        """Receive these events of the system; returns the probe."""
+        for event_type in event_types:
+            self._system.events.subscribe(self.ref, event_type)
+        return self
+
+    def expect(
+        self,
+        message_type: type[ReceivedT],
+        within: float = 5.0,
+        *,
+        where: Callable[[ReceivedT], bool] = lambda _message: True,
+    ) -> ReceivedT:
+        """Take out the first message of `message_type` for which `where` holds.
+
+        Waits up to `within` seconds of real time for it. Other messages stay, for later
+        expectations. Raises AssertionError, with what did arrive, if none comes.
+        """
+        deadline = time.monotonic() + within
+        with self._arrived:
+            while True:
+                for index, message in enumerate(self._received):
+                    if isinstance(message, message_type) and where(message):
+                        del self._received[index]
+                        return message
+                if not self._arrived.wait(max(0.0, deadline - time.monotonic())):
+                    raise AssertionError(
+                        f"no {message_type.__name__} came within {within:g} s, "
+                        f"only {self._received or 'nothing'}"
+                    )
+
+    def expect_none(
+        self,
+        message_type: type[Message] = Message,
+        *,
+        settle: Callable[[], object] | None = None,
+    ) -> None:
+        """Be sure that no (further) message of `message_type` has come or is on its way.
+
+        No time is waited: `settle`, by default `settled(system)`, waits until nothing moves
+        any more. Whoever sends from outside the system has to have sent by now. Raises
+        AssertionError with the first such message.
+        """
+        if settle is None:
+            settled(self._system)
+        else:
+            settle()
+        unexpected = [each for each in self.received() if isinstance(each, message_type)]
+        if unexpected:
+            raise AssertionError(f"unexpected: {unexpected[0]}")
+
+    def received(self) -> list[Message]:
+        """Everything that arrived and was not taken out, in its order."""
+        with self._arrived:
+            return list(self._received)
+
+    def _keep(self, message: Message) -> None:
+        with self._arrived:
+            self._received.append(message)
+            self._arrived.notify_all()
+
+
+class _ProbeActor(Actor):
+    def __init__(self, keep: Callable[[Message], None], answer: Callable[[Message], Any]) -> None:
+        super().__init__()
+        self._keep = keep
+        self._answer = answer
+
+    def on_receive(self, message: Any) -> Any:
+        self._keep(message)
+        return self._answer(message)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import pykka
 
+from ocean_actors.actors.mailbox import MailboxPolicy
 from ocean_actors.actors.message import Message, handled_by
 from ocean_actors.actors.supervision import Supervision
 
@@ -26,16 +28,20 @@ class Actor(pykka.ThreadingActor):
     - `on_stop`: at the end of a life that was not ended by an exception.
 
     An exception, SystemExit included, ends this life of the actor only: by `supervision` its
-    state is rebuilt from the arguments of `spawn`, while its address and the letters in its
-    mailbox stay. The message that failed is not handled again.
+    state is rebuilt from the arguments of `spawn`, while its address, its subscriptions and
+    the letters in its mailbox stay. The message that failed is not handled again unless
+    `supervision` says so.
     """
 
     use_daemon_thread = True  # joined by the system; a hung one must not keep a process alive
     supervision: ClassVar[Supervision] = Supervision()
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy()
+    message_bound: ClassVar[float | None] = 30.0
+    """Seconds in one message after which the actor counts as hung; None: never."""
     context: Context  # there once __init__ has returned
 
     _methods: ClassVar[dict[type[Message], str]] = {}
-    _routes: ClassVar[dict[type, str | None]] = {}
+    _routes: ClassVar[dict[type, Callable[[Any, Any], Any] | None]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,14 +58,17 @@ class Actor(pykka.ThreadingActor):
 
     def on_receive(self, message: Any) -> Any:
         """Call the method marked for the type of `message`; without one it is a dead letter."""
-        kind = type(message)
         try:
-            name = self._routes[kind]
+            method = self._routes[type(message)]
         except KeyError:
-            name = self._routes[kind] = next(
-                (self._methods[base] for base in kind.__mro__ if base in self._methods), None
-            )
-        if name is None:
+            method = self._route(type(message))
+        if method is None:
             self.context.dead_letter(message)
             return None
-        return getattr(self, name)(message)
+        return method(self, message)
+
+    @classmethod
+    def _route(cls, kind: type) -> Callable[[Any, Any], Any] | None:
+        name = next((cls._methods[base] for base in kind.__mro__ if base in cls._methods), None)
+        cls._routes[kind] = method = None if name is None else getattr(cls, name)
+        return method

@@ -6,10 +6,13 @@ It holds a token instead, which others cancel and which wakes whatever it waits 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
 from ocean_actors.actors.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 
 class Cancelled(BaseException):
@@ -50,7 +53,10 @@ class CancelToken:
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception:
+                logger.exception("A callback of a cancelled token failed")
 
     def check(self) -> None:
         """Raise `error` if cancelled."""
@@ -60,7 +66,8 @@ class CancelToken:
     def on_cancel(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback` once cancelled, at once if that has happened.
 
-        Returns the way to forget it. The callback runs in the thread that cancels: it must be quick and must not raise.
+        Returns the way to forget it. The callback runs in the thread that cancels, so it must
+        be quick; one that raises is logged and costs the others nothing.
         """
         key = object()
         with self._lock:
@@ -73,12 +80,10 @@ class CancelToken:
     def sleep(self, seconds: float, clock: Clock) -> None:
         """Wait `seconds` by `clock`; raise `error` at once when cancelled meanwhile."""
         wake = threading.Event()
-        timer = clock.call_later(seconds, wake.set)
         forget = self.on_cancel(wake.set)
         try:
-            wake.wait()  # bounded: the timer or the token sets it
+            clock.wait(seconds, wake)
         finally:
-            timer.cancel()
             forget()
         self.check()
 

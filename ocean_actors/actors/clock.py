@@ -13,25 +13,28 @@ from datetime import datetime, timezone
 
 logger = logging.getLogger(__name__)
 
+JOIN_TIMEOUT = 5.0  # seconds; callbacks are quick
+LONGEST_WAIT = 86_400.0  # seconds; a condition takes no more than some centuries, or fewer
+
 
 class Timer:
     """A pending call. `cancel` drops it; cancelling late or twice does nothing."""
 
-    __slots__ = ("_clock", "callback", "due", "order")
+    __slots__ = ("callback", "clock", "due", "order")
 
-    def __init__(self, due: float, order: int, callback: Callable[[], object], clock: Clock):
+    def __init__(self, clock: Clock, due: float, callback: Callable[[], object]) -> None:
+        self.clock = clock
         self.due = due
-        self.order = order
+        self.order = 0
         self.callback: Callable[[], object] | None = callback
-        self._clock = clock
 
     def __lt__(self, other: Timer) -> bool:
-        """Earlier first; of two due at once, the one made first."""
+        """Earlier first; of two due at once, the one added first."""
         return (self.due, self.order) < (other.due, other.order)
 
     def cancel(self) -> None:
         """Drop the call if it has not begun."""
-        self._clock._drop(self)  # noqa: SLF001  (a timer is half of its clock)
+        self.clock.drop(self)
 
 
 class Clock(ABC):
@@ -46,6 +49,10 @@ class Clock(ABC):
         self._cancelled = 0
         self._order = itertools.count()
         self._changed = threading.Condition()
+        self._closed = False
+        self._sleepers: dict[int, threading.Event] = {}
+        self.on_sleep: set[Callable[[], object]] = set()
+        """Called when a thread begins to wait by this clock; for tests that wait for that."""
 
     @abstractmethod
     def monotonic(self) -> float:
@@ -61,24 +68,23 @@ class Clock(ABC):
 
     def call_at(self, due: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` once, when `monotonic()` reaches `due`."""
-        timer = Timer(due, next(self._order), callback, self)
+        timer = Timer(self, due, callback)
+        self.add(timer)
+        return timer
+
+    def add(self, timer: Timer) -> None:
+        """Let `timer` wait for its moment; after `close` it never comes."""
         with self._changed:
+            if self._closed:
+                timer.callback = None
+                return
+            timer.order = next(self._order)
             heapq.heappush(self._heap, timer)
             if self._heap[0] is timer:
                 self._changed.notify()
-        return timer
 
-    def pending(self) -> int:
-        """How many timers wait."""
-        return len(self._heap) - self._cancelled
-
-    def close(self) -> None:
-        """Drop every timer and stop what turns the clock."""
-        with self._changed:
-            self._heap.clear()
-            self._cancelled = 0
-
-    def _drop(self, timer: Timer) -> None:
+    def drop(self, timer: Timer) -> None:
+        """Forget `timer`; nothing if its moment has come already."""
         with self._changed:
             if timer.callback is None:
                 return
@@ -88,6 +94,42 @@ class Clock(ABC):
                 self._heap = [kept for kept in self._heap if kept.callback is not None]
                 heapq.heapify(self._heap)
                 self._cancelled = 0
+
+    def wait(self, seconds: float, wake: threading.Event) -> None:
+        """Wait until somebody sets `wake`, which the clock does after `seconds` or at `close`."""
+        timer = self.call_later(seconds, wake.set)
+        thread = threading.get_ident()
+        self._sleepers[thread] = wake
+        try:
+            if not self._closed:
+                for tell in list(self.on_sleep):
+                    tell()
+                wake.wait()
+        finally:
+            del self._sleepers[thread]
+            timer.cancel()
+
+    def sleeping(self, thread: int | None) -> threading.Event | None:
+        """What the thread of that identity waits for in `wait`, unless it was woken already."""
+        wake = self._sleepers.get(thread) if thread is not None else None
+        return None if wake is None or wake.is_set() else wake
+
+    def pending(self) -> int:
+        """How many timers wait."""
+        with self._changed:
+            return len(self._heap) - self._cancelled
+
+    def close(self) -> None:
+        """Drop every timer, wake whoever waits, and stop what turns the clock."""
+        with self._changed:
+            self._closed = True
+            for timer in self._heap:
+                timer.callback = None
+            self._heap.clear()
+            self._cancelled = 0
+            self._changed.notify()
+        for wake in list(self._sleepers.values()):
+            wake.set()
 
     def _pop_due(self, until: float) -> tuple[float, Callable[[], object]] | None:
         """Take the earliest call due at or before `until`, with the moment it was due."""
@@ -105,7 +147,7 @@ class Clock(ABC):
     def _call(callback: Callable[[], object]) -> None:
         try:
             callback()
-        except Exception:
+        except BaseException:  # whatever it is, the other timers go on
             logger.exception("A timer's callback failed")
 
 
@@ -115,32 +157,26 @@ class SystemClock(Clock):
     def __init__(self) -> None:
         super().__init__()
         self._thread: threading.Thread | None = None
-        self._closed = False
 
-    def monotonic(self) -> float:
-        """See `time.monotonic`."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
 
     def now(self) -> datetime:
         """See `datetime.now`."""
         return datetime.now(timezone.utc)
 
-    def call_at(self, due: float, callback: Callable[[], object]) -> Timer:
-        """Call `callback` once, in the clock's own thread. After `close`: never."""
+    def add(self, timer: Timer) -> None:
+        """Let `timer` be called in the clock's own thread."""
         with self._changed:
             if self._thread is None and not self._closed:
                 self._thread = threading.Thread(target=self._turn, name="timers", daemon=True)
                 self._thread.start()
-        return super().call_at(due, callback)
+        super().add(timer)
 
     def close(self) -> None:
         """Drop every timer and end the thread; returns once it has ended."""
         super().close()
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            self._thread.join(JOIN_TIMEOUT)
 
     def _turn(self) -> None:
         while not self._closed:
@@ -151,4 +187,4 @@ class SystemClock(Clock):
                     return
                 wait = self._heap[0].due - self.monotonic() if self._heap else None
                 if wait is None or wait > 0:
-                    self._changed.wait(wait)
+                    self._changed.wait(None if wait is None else min(wait, LONGEST_WAIT))

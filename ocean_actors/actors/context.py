@@ -9,6 +9,7 @@ from ocean_actors.actors.actor import Actor
 from ocean_actors.actors.clock import Clock, Timer
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.timers import Repeat
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell
@@ -51,7 +52,10 @@ class Context:
         return self._cell.system.spawn_child(self._cell, actor_class, args, kwargs, name)
 
     def stop(self, ref: Ref | None = None) -> None:
-        """Ask a child, or this actor itself, to stop; returns at once."""
+        """Ask a child, or this actor itself, to stop; returns at once.
+
+        Nothing for a child that has ended; raises ValueError for another's.
+        """
         if ref is None:
             self._cell.stop()
         else:
@@ -63,26 +67,35 @@ class Context:
 
     def schedule(self, seconds: float, message: Message) -> Timer:
         """Tell this actor `message` once, after `seconds`. Dropped when it stops or restarts."""
-        return self._cell.call_at(self.clock.monotonic() + seconds, message)
+        return self._cell.schedule(seconds, message)
 
     def schedule_every(
-        self, seconds: float, message: Message, *, first: float | None = None
-    ) -> None:
-        """Tell this actor `message` every `seconds` at a fixed rate, first after `first`.
+        self,
+        seconds: float,
+        message: Message,
+        *,
+        first: float | None = None,
+        fixed_delay: bool = False,
+    ) -> Repeat:
+        """Tell this actor `message` every `seconds`, first after `first` (default `seconds`).
 
-        The phase is kept whatever the actor does meanwhile; a beat it was too busy to take
-        waits in its mailbox. Ends when the actor stops or restarts.
+        At a fixed rate: the phase is kept whatever the actor does meanwhile. At most one beat
+        waits in its mailbox; those that fall due meanwhile are left out. With `fixed_delay`,
+        `seconds` count from when the last beat was handled. Ends with `cancel`, and when the
+        actor stops or restarts. Raises ValueError unless `seconds` is positive.
         """
-        due = self.clock.monotonic() + (seconds if first is None else first)
-        self._cell.call_every(due, seconds, message)
-
-    def show(self, **details: Any) -> None:
-        """Show these plain facts beside the actor in `snapshot()`, in the place of earlier ones."""
-        self._cell.details = details
+        return self._cell.schedule_every(seconds, message, first, fixed_delay=fixed_delay)
 
     def subscribe(self, event_type: type[Message]) -> None:
-        """From now on receive each `event_type` (or subclass) that is published in the system."""
+        """From now on receive each `event_type` (or subclass) that is published in the system.
+
+        Stays through restarts.
+        """
         self._cell.system.events.subscribe(self.ref, event_type)
+
+    def unsubscribe(self, event_type: type[Message]) -> None:
+        """Receive no more of what was subscribed to as `event_type`."""
+        self._cell.system.events.unsubscribe(self.ref, event_type)
 
     def publish(self, event: Message) -> None:
         """Tell `event` to whoever subscribed to its type."""
@@ -90,4 +103,4 @@ class Context:
 
     def dead_letter(self, message: Any) -> None:
         """Count `message` as one that nobody handles; logged once per type."""
-        self._cell.dead_letter(message)
+        self._cell.unhandled(message)

@@ -11,8 +11,9 @@ from ocean_actors.actors.ref import Ref
 class EventStream:
     """Tells every subscriber of a message's type, or of a class it inherits from.
 
-    Publishing never waits: it puts the message into mailboxes. One publisher's events reach
-    one subscriber in their order. A subscriber that died is forgotten at the next event.
+    Publishing never waits and never fails for a subscriber's sake: it puts the message into
+    mailboxes, and what a full one refuses is counted there. One publisher's events reach one
+    subscriber in their order. A subscriber that died is forgotten at the next event.
     """
 
     def __init__(self) -> None:
@@ -25,18 +26,26 @@ class EventStream:
             if (ref, event_type) not in self._subscribers:
                 self._subscribers = (*self._subscribers, (ref, event_type))
 
-    def unsubscribe(self, ref: Ref) -> None:
-        """Tell `ref` nothing more."""
+    def unsubscribe(self, ref: Ref, event_type: type[Message] | None = None) -> None:
+        """Tell `ref` no more of what it subscribed to as `event_type`, or nothing at all."""
         with self._lock:
-            self._subscribers = tuple(pair for pair in self._subscribers if pair[0] is not ref)
+            self._subscribers = tuple(
+                (other, kind)
+                for other, kind in self._subscribers
+                if other is not ref or (event_type is not None and kind is not event_type)
+            )
 
     def publish(self, event: Message) -> None:
         """Tell the subscribers, each once."""
-        told: set[int] = set()
+        told: set[Ref] = set()
         for ref, event_type in self._subscribers:
-            if isinstance(event, event_type) and id(ref) not in told:
-                told.add(id(ref))
+            if isinstance(event, event_type) and ref not in told:
+                told.add(ref)
                 if ref.is_alive():
-                    ref.tell(event)
+                    ref.offer(event)
                 else:
                     self.unsubscribe(ref)
+
+    def __len__(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscribers)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pykka.messages import _ActorStop
+
 
 @dataclass(frozen=True)
 class Message:
@@ -29,10 +31,14 @@ def handles(
     """Mark the method of an actor that receives messages of `message_type` and its subclasses.
 
     mypy checks that the method takes that type. Of several methods that fit, the one for the
-    nearest class of the message wins; what it returns is the answer to an `ask`.
+    nearest class of the message wins; what it returns is the answer to an `ask`. A method has
+    one type: raises TypeError for a second.
     """
 
     def mark(method: Callable[[ActorT, MessageT], ReplyT]) -> Callable[[ActorT, MessageT], ReplyT]:
+        if hasattr(method, _MARK):
+            name = getattr(method, "__qualname__", repr(method))
+            raise TypeError(f"{name} handles two types: give them a base class, or two methods")
         setattr(method, _MARK, message_type)
         return method
 
@@ -52,8 +58,11 @@ def handled_by(cls: type) -> dict[type[Message], str]:
 def require_immutable(message: Any) -> None:
     """Raise TypeError unless `message` is a `Message` of immutable parts.
 
-    The test is `hash`: a frozen dataclass has one only if every field has.
+    The test is `hash`: a frozen dataclass has one only if every field has. Pykka's own stop,
+    which `ref.stop()` sends, may pass.
     """
+    if isinstance(message, _ActorStop):
+        return
     if not isinstance(message, Message):
         raise TypeError(f"{message!r} is no Message: subclass Message with @dataclass(frozen=True)")
     try:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+import uuid
+import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pykka
-from pykka._envelope import Envelope
 
-if TYPE_CHECKING:
-    from ocean_actors.actors.actor import Actor
-    from ocean_actors.actors.cell import Cell
+from ocean_actors.actors.mailbox import Envelope, Mailbox, MailboxFull
+from ocean_actors.actors.message import Message
 
 ASK_TIMEOUT = 5.0
 
@@ -19,39 +20,76 @@ class Ref(pykka.ActorRef[Any]):
     """A pykka reference that outlives restarts of its actor.
 
     What differs from pykka: `tell` to a stopped actor becomes a dead letter instead of an
-    exception, and `ask` waits `ASK_TIMEOUT` seconds unless told otherwise, never for ever.
+    exception, a full mailbox refuses instead of making its sender wait, and `ask` waits
+    `ASK_TIMEOUT` seconds unless told otherwise, never for ever.
     """
 
-    def __init__(self, actor: Actor, cell: Cell) -> None:
-        super().__init__(actor)
-        self.name = cell.name
-        self.actor_inbox = cell.mailbox  # type: ignore[assignment]  # put also says whether it did
-        self._put = cell.mailbox.put
-        self.actor_stopped = cell.stopping
-        self._dead_letter: Callable[[Any], None] = cell.dead_letter
-        self._check: Callable[[Any], None] | None = cell.system.check_message
+    def __init__(
+        self,
+        actor_class: type[pykka.Actor],
+        name: str,
+        mailbox: Mailbox,
+        stopped: threading.Event,
+        dead_letter: Callable[[Any], None],
+        refused: Callable[[MailboxFull], None],
+        check: Callable[[Any], None] | None,
+    ) -> None:
+        # Not pykka's own constructor: that one reads all this off an actor, and our actors
+        # come and go.
+        self.name = name
+        self.actor_class = actor_class
+        self.actor_urn = uuid.uuid4().urn
+        self.actor_inbox = mailbox  # type: ignore[assignment]  # put also says whether it did
+        self.actor_stopped = stopped
+        self._put = mailbox.put
+        self._dead_letter = dead_letter
+        self._refused = refused
+        self._check = check
 
     def __str__(self) -> str:
         return self.name
 
-    def tell(self, message: Any) -> None:
-        """Put `message` into the mailbox; never waits."""
+    def point_to(self, actor: pykka.Actor) -> None:
+        """Remember who lives here now; pykka's proxies look at its attributes."""
+        self._actor_weakref = weakref.ref(actor)
+
+    def tell(self, message: Message) -> None:
+        """Put `message` into the mailbox; never waits.
+
+        Raises MailboxFull if the actor's policy refuses it; to a stopped actor it is a dead
+        letter.
+        """
         if self._check is not None:
             self._check(message)
         if not self._put(Envelope(message)):
             self._dead_letter(message)
 
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = ASK_TIMEOUT) -> Any:
+    def offer(self, message: Message) -> None:
+        """Tell, for senders that nobody stands behind (timers, the event stream).
+
+        A refusal is counted, and logged once per actor, instead of raised.
+        """
+        try:
+            self.tell(message)
+        except MailboxFull as error:
+            self._refused(error)
+
+    def ask(
+        self, message: Message, *, block: bool = True, timeout: float | None = ASK_TIMEOUT
+    ) -> Any:
         """Put `message` into the mailbox and wait for the answer, or return its future.
 
-        Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if the actor is
-        stopped before it answers, else what the actor raised.
+        Raises pykka.Timeout after `timeout` seconds of real time, pykka.ActorDeadError if the
+        actor is stopped before it answers, MailboxFull if it is not taken, else what the actor
+        raised.
         """
         if self._check is not None:
             self._check(message)
         future = self.actor_class._create_future()  # noqa: SLF001  (as pykka's own ask does)
-        if not self._put(Envelope(message, reply_to=future)):
-            future.set_exception(
-                (pykka.ActorDeadError, pykka.ActorDeadError(f"{self} is stopped"), None)
-            )
+        try:
+            if not self._put(Envelope(message, future)):
+                error = pykka.ActorDeadError(f"{self} is stopped")
+                future.set_exception((pykka.ActorDeadError, error, None))
+        except MailboxFull:
+            future.set_exception()
         return future.get(timeout=timeout) if block else future

@@ -37,13 +37,16 @@ class OnFailure(Enum):
 class Supervision:
     """An actor's policy: a class attribute of it, or the default.
 
-    More than `limit` failures within `window` seconds escalate, whatever the policy.
+    Of an actor that is to restart, more than `limit` failures within `window` seconds escalate.
+    The message that failed is handled again, before any other, up to `retries` times; else it
+    is left out.
     """
 
     on_failure: OnFailure = OnFailure.RESTART
     backoff: Backoff = Backoff()
     limit: int = 5
     window: float = 60.0
+    retries: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,94 @@
+"""Notices actors that do not come out of a message."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ocean_actors.actors.clock import Clock, Timer
+
+if TYPE_CHECKING:
+    from ocean_actors.actors.cell import Cell
+
+logger = logging.getLogger(__name__)
+
+FRAMES = 6  # of the innermost calls
+
+
+class Watchdog:
+    """One timer that looks at every actor of a system, in the clock's thread.
+
+    It is set for the first moment at which an actor could be over its bound, so it notices at
+    that very moment and rests while the actors are idle. Each incident is logged once.
+    """
+
+    def __init__(self, clock: Clock, cells: Callable[[], Iterable[Cell]]) -> None:
+        self._clock = clock
+        self._cells = cells
+        self._timer: Timer | None = None
+        self._reported: dict[Cell, tuple[int, float]] = {}
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def cover(self, bound: float | None) -> None:
+        """An actor with that bound is there from now on."""
+        if bound is not None:
+            self._look_at(self._clock.monotonic() + bound)
+
+    def stop(self) -> None:
+        """Look no more."""
+        with self._lock:
+            self._stopped = True
+            if self._timer is not None:
+                self._timer.cancel()
+
+    def _look_at(self, due: float) -> None:
+        """Make sure of a look at `due` or before."""
+        with self._lock:
+            if self._stopped or (self._timer is not None and self._timer.due <= due):
+                return
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._clock.call_at(due, self._look)
+
+    def _look(self) -> None:
+        with self._lock:
+            self._timer = None
+        now = self._clock.monotonic()
+        hung: dict[Cell, tuple[int, float]] = {}
+        next_look: float | None = None
+        for cell in self._cells():
+            bound = cell.actor_class.message_bound
+            if bound is None or cell.abandoned:
+                continue
+            work = cell.work()
+            due = now + bound
+            if work is not None and cell.overdue(work.since, now):
+                hung[cell] = incident = (cell.handled, work.since)
+                if self._reported.get(cell) != incident:
+                    logger.warning(
+                        "%s has been in %s for %.1f s, its bound is %g s; its thread stands at %s",
+                        cell.name, work.name, now - work.since, bound, position(cell.thread),
+                    )  # fmt: skip
+            elif work is not None:
+                due = work.since + bound
+            next_look = due if next_look is None else min(next_look, due)
+        for cell in self._reported.keys() - hung.keys():
+            logger.info("%s came out of the message that it hung in", cell.name)
+        self._reported = hung
+        if next_look is not None:
+            self._look_at(next_look)
+
+
+def position(thread: threading.Thread) -> str:
+    """Where `thread` stands, in one line, the innermost call first."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  (its documented name)
+    if frame is None:
+        return "its end"
+    calls = islice(traceback.walk_stack(frame), FRAMES)
+    return " < ".join(f"{f.f_code.co_filename}:{line} {f.f_code.co_name}" for f, line in calls)
