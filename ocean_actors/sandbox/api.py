@@ -1,4 +1,7 @@
-"""Port's API, call by call; PORT-WIRE section 2. Each handler gets the state under its lock."""
+"""Port's API for integrations, call by call; PORT-WIRE section 2.
+
+Each handler gets the state under its lock.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ocean_actors.sandbox import schemas
-from ocean_actors.sandbox.entity_rules import Writing
-from ocean_actors.sandbox.errors import ApiError, invalid, not_found
+from ocean_actors.sandbox.errors import invalid, not_found
 from ocean_actors.sandbox.request import Request
-from ocean_actors.sandbox.stamps import parse_iso
 from ocean_actors.sandbox.state import State
-
-LARGEST_UPSERT = 20  # entities
-LARGEST_DELETE = 100
 
 Json = dict[str, Any]
 Reply = tuple[int, Json]
@@ -113,172 +111,7 @@ def _skips_resync(request: Request) -> bool:
     return request.headers.get("x-skip-resync", "").lower() == "true"
 
 
-# -- blueprints ----------------------------------------------------------------------------------
-
-
-def list_blueprints(_request: Request, state: State) -> Reply:
-    """GET /blueprints."""
-    return ok(blueprints=state.catalog.blueprints())
-
-
-def get_blueprint(_request: Request, state: State, blueprint: str) -> Reply:
-    """GET /blueprints/{bp}."""
-    return ok(blueprint=state.catalog.blueprint(blueprint))
-
-
-def create_blueprint(request: Request, state: State) -> Reply:
-    """POST /blueprints."""
-    fields = request.body(schemas.Blueprint).given()
-    return ok(201, blueprint=state.catalog.create_blueprint(fields))
-
-
-def put_blueprint(request: Request, state: State, blueprint: str) -> Reply:
-    """PUT /blueprints/{bp}."""
-    fields = request.body(schemas.Blueprint).given()
-    return ok(blueprint=state.catalog.change_blueprint(blueprint, fields))
-
-
-def patch_blueprint(request: Request, state: State, blueprint: str) -> Reply:
-    """PATCH /blueprints/{bp}."""
-    before = state.catalog.blueprint(blueprint)
-    changes = request.json or {}
-    if not isinstance(changes, dict):
-        raise invalid("body: must be an object")
-    merged = {**before, **changes, "identifier": blueprint}
-    fields = schemas.check(schemas.Blueprint, merged).given()
-    return ok(blueprint=state.catalog.change_blueprint(blueprint, fields))
-
-
-def delete_blueprint(_request: Request, state: State, blueprint: str) -> Reply:
-    """DELETE /blueprints/{bp}."""
-    state.catalog.delete_blueprint(blueprint)
-    return ok()
-
-
-# -- entities ------------------------------------------------------------------------------------
-
-
-def upsert_entities(request: Request, state: State, blueprint: str) -> Reply:
-    """POST /blueprints/{bp}/entities/bulk: 207 if some were not taken."""
-    state.catalog.blueprint(blueprint)
-    bodies = request.body(schemas.Entities).entities
-    if len(bodies) > LARGEST_UPSERT:
-        raise invalid(f"entities: at most {LARGEST_UPSERT}, not {len(bodies)}")
-    writing, written, errors = _writing(request), [], []
-    for index, body in enumerate(bodies):
-        try:
-            entity, created = state.catalog.write(blueprint, body, writing, request.agent)
-        except ApiError as error:
-            said = {"statusCode": error.status, "error": error.error, "message": error.message}
-            errors.append({"index": index, "identifier": _name_of(body), **said})
-        else:
-            item = {"index": index, "identifier": entity.identifier, "created": created}
-            written.append(item)
-    return ok(207 if errors else 200, entities=written, errors=errors)
-
-
-def upsert_entity(request: Request, state: State, blueprint: str) -> Reply:
-    """POST /blueprints/{bp}/entities."""
-    entity, created = state.catalog.write(blueprint, request.json, _writing(request), request.agent)
-    return ok(201 if created else 200, entity=entity.as_json())
-
-
-def put_entity(request: Request, state: State, blueprint: str, entity: str) -> Reply:
-    """PUT /blueprints/{bp}/entities/{id}: replaces it."""
-    return _change_entity(request, state, blueprint, entity, merge=False)
-
-
-def patch_entity(request: Request, state: State, blueprint: str, entity: str) -> Reply:
-    """PATCH /blueprints/{bp}/entities/{id}: changes what is given."""
-    return _change_entity(request, state, blueprint, entity, merge=True)
-
-
-def list_entities(_request: Request, state: State, blueprint: str) -> Reply:
-    """GET /blueprints/{bp}/entities."""
-    return ok(entities=[item.as_json() for item in state.catalog.entities(blueprint)])
-
-
-def get_entity(_request: Request, state: State, blueprint: str, entity: str) -> Reply:
-    """GET /blueprints/{bp}/entities/{id}."""
-    return ok(entity=state.catalog.entity(blueprint, entity).as_json())
-
-
-def delete_entity(request: Request, state: State, blueprint: str, entity: str) -> Reply:
-    """DELETE /blueprints/{bp}/entities/{id}."""
-    state.catalog.entity(blueprint, entity)
-    state.catalog.delete(blueprint, [entity], request.flag("delete_dependents"))
-    return ok()
-
-
-def delete_entities(request: Request, state: State, blueprint: str) -> Reply:
-    """POST /blueprints/{bp}/bulk/entities/delete."""
-    names = request.body(schemas.EntityNames).entities
-    if len(names) > LARGEST_DELETE:
-        raise invalid(f"entities: at most {LARGEST_DELETE}, not {len(names)}")
-    deleted = state.catalog.delete(blueprint, names, request.flag("delete_dependents"))
-    return ok(deletedEntities=deleted)
-
-
-def owned_entities(request: Request, state: State) -> Reply:
-    """POST /blueprints/entities/datasource-entities: what one integration wrote, page by page."""
-    body = request.body(schemas.Owned)
-    until = parse_iso(body.before) if body.before is not None else None
-    owned = (
-        entity
-        for entity in state.catalog.entities()
-        if entity.writer.startswith(body.datasource_prefix)
-        and entity.writer.endswith(body.datasource_suffix)
-        and (until is None or parse_iso(entity.updated_at) < until)
-    )
-    page, mark = state.catalog.page_of(owned, body.limit, body.start)
-    return ok(entities=[entity.as_json() for entity in page], next=mark)
-
-
-def search_entities(request: Request, state: State) -> Reply:
-    """POST /entities/search."""
-    found = state.catalog.search(request.json)
-    blueprints = sorted({entity.blueprint for entity in found})
-    return ok(entities=[entity.as_json() for entity in found], matchingBlueprints=blueprints)
-
-
-def search_blueprint(request: Request, state: State, blueprint: str) -> Reply:
-    """POST /blueprints/{bp}/entities/search, page by page."""
-    body = request.body(schemas.Search)
-    found = state.catalog.search(body.query, blueprint)
-    page, mark = state.catalog.page_of(found, body.limit, body.start)
-    return ok(entities=[entity.as_json() for entity in page], next=mark)
-
-
-def _writing(request: Request) -> Writing:
-    return Writing(
-        upsert=request.flag("upsert"),
-        merge=request.flag("merge"),
-        create_missing=request.flag("create_missing_related_entities"),
-        validate_only=request.flag("validation_only"),
-    )
-
-
-def _change_entity(
-    request: Request, state: State, blueprint: str, name: str, *, merge: bool
-) -> Reply:
-    state.catalog.entity(blueprint, name)
-    if not isinstance(request.json, dict):
-        raise invalid("body: must be an object")
-    body = {**request.json, "identifier": name}
-    create_missing = request.flag("create_missing_related_entities")
-    writing = Writing(upsert=True, merge=merge, create_missing=create_missing)
-    changed, _ = state.catalog.write(blueprint, body, writing, request.agent)
-    return ok(entity=changed.as_json())
-
-
-def _name_of(body: Any) -> str:
-    name = body.get("identifier") if isinstance(body, dict) else None
-    return name if isinstance(name, str) else "unknown"
-
-
 INTEGRATION = "/v1/integration/<identifier:part>"
-BLUEPRINT = "/v1/blueprints/<blueprint:part>"
-ENTITY = f"{BLUEPRINT}/entities/<entity:part>"
 
 PUBLIC: list[tuple[str, str, Handler]] = [("POST", "/v1/auth/access_token", issue_token)]
 ROUTES: list[tuple[str, str, Handler]] = [
@@ -293,21 +126,4 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", f"{INTEGRATION}/resync", request_resync),
     ("GET", f"{INTEGRATION}/resync-request", get_resync_request),
     ("PATCH", f"{INTEGRATION}/resync-state", report_state),
-    ("GET", "/v1/blueprints", list_blueprints),
-    ("POST", "/v1/blueprints", create_blueprint),
-    ("POST", "/v1/blueprints/entities/datasource-entities", owned_entities),
-    ("GET", BLUEPRINT, get_blueprint),
-    ("PUT", BLUEPRINT, put_blueprint),
-    ("PATCH", BLUEPRINT, patch_blueprint),
-    ("DELETE", BLUEPRINT, delete_blueprint),
-    ("POST", f"{BLUEPRINT}/entities/bulk", upsert_entities),
-    ("POST", f"{BLUEPRINT}/bulk/entities/delete", delete_entities),
-    ("POST", f"{BLUEPRINT}/entities/search", search_blueprint),
-    ("GET", f"{BLUEPRINT}/entities", list_entities),
-    ("POST", f"{BLUEPRINT}/entities", upsert_entity),
-    ("GET", ENTITY, get_entity),
-    ("PUT", ENTITY, put_entity),
-    ("PATCH", ENTITY, patch_entity),
-    ("DELETE", ENTITY, delete_entity),
-    ("POST", "/v1/entities/search", search_entities),
 ]

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import bottle  # type: ignore[import-untyped]
 from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
 
-from ocean_actors.sandbox import api, control
+from ocean_actors.sandbox import api, api_catalog, control
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.errors import ApiError
@@ -23,7 +23,6 @@ from ocean_actors.sandbox.request import Request, read_request
 logger = logging.getLogger(__name__)
 
 LARGEST_BODY = 1024 * 1024  # bytes; PORT-WIRE section 1
-LARGEST_KEPT_BODY = 64 * 1024  # in the record of calls
 
 StartResponse = Callable[..., Any]
 
@@ -39,7 +38,7 @@ class SandboxApp:
         """The WSGI entry."""
         request = read_request(environ)
         if request.path.startswith("/sandbox/"):
-            return _send(self._routed(request), start)
+            return _send(request, self._routed(request), start)
         with self._core.changing() as state:
             fault = state.faults.take(request.method, request.path)
             call = state.calls.arrived(_call_of(request, state.stamps.next()))
@@ -50,14 +49,13 @@ class SandboxApp:
             state.calls.answered(call.number, status, kind)
         if fault is not None and fault.kind is Kind.DROP:
             raise ClientDisconnected  # waitress closes the connection, and nothing else
-        return _send(answer, start)
+        return _send(request, answer, start)
 
     def _answer(self, request: Request, fault: Fault | None) -> Answer:
         if fault is None:
             return self._routed(request)
-        waits = fault.kind in (Kind.DELAY, Kind.HANG)
         answer = self._routed(request) if fault.applied else None
-        if waits:
+        if fault.kind in (Kind.DELAY, Kind.HANG):
             self._core.hold(fault.seconds, releasable=fault.kind is Kind.HANG)
             return answer if answer is not None else self._routed(request)
         return spoilt(fault)
@@ -91,7 +89,7 @@ def _router(core: Core) -> bottle.Router:
     app.router.add_filter("part", lambda _config: (r"[^/]+", unquote, None))
     for method, path, handler in api.PUBLIC:
         app.route(path, method, partial(_with_state, core, handler))
-    for method, path, handler in api.ROUTES:
+    for method, path, handler in (*api.ROUTES, *api_catalog.ROUTES):
         app.route(path, method, partial(_with_token, core, handler))
     for method, path, handler in control.ROUTES:
         app.route(path, method, partial(_with_core, core, handler))
@@ -116,12 +114,6 @@ def _with_core(core: Core, handler: control.Handler, request: Request, **ids: st
 def _call_of(request: Request, at: str) -> Call:
     """What is remembered of a call; the token it came with is not."""
     kept = {name: value for name, value in request.headers.items() if name != "authorization"}
-    body: Any = None
-    if len(request.raw) <= LARGEST_KEPT_BODY:
-        try:
-            body = request.json
-        except ApiError:
-            body = request.raw.decode(errors="replace")
     return Call(
         number=0,
         at=at,
@@ -129,8 +121,7 @@ def _call_of(request: Request, at: str) -> Call:
         path=request.path,
         query=request.query,
         headers=kept,
-        body=body,
-        size=len(request.raw),
+        raw=request.raw,
     )
 
 
@@ -138,9 +129,10 @@ def _answer_of(status: int, body: Mapping[str, Any]) -> Answer:
     return Answer(status, (("Content-Type", "application/json"),), json.dumps(body).encode())
 
 
-def _send(answer: Answer, start: StartResponse) -> Iterable[bytes]:
-    reason = responses.get(answer.status, "Unknown")
-    start(f"{answer.status} {reason}", list(answer.headers))
+def _send(request: Request, answer: Answer, start: StartResponse) -> Iterable[bytes]:
+    start(f"{answer.status} {responses.get(answer.status, 'Unknown')}", list(answer.headers))
+    if request.method == "HEAD":
+        return [b""]
     return _cut(answer.body) if answer.cut else [answer.body]
 
 

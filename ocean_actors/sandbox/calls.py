@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ocean_actors.sandbox.errors import ApiError
+from ocean_actors.sandbox.schemas import parse
+
 KEPT_CALLS = 10_000
 KEPT_BYTES = 64 * 1024 * 1024  # of bodies, in all
 SECRET_KEYS = ("clientSecret", "client_secret")
@@ -13,8 +16,8 @@ SECRET_KEYS = ("clientSecret", "client_secret")
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the API. `status` is None until it is answered; `fault` what went wrong on
-    command; `body` the JSON that came, or the text if it was none.
+    """One call of the API. `status` is None until it is answered, and if it never was; `fault`
+    is what went wrong on command.
     """
 
     number: int
@@ -23,14 +26,23 @@ class Call:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
-    body: Any = field(default=None, repr=False)
-    size: int = 0  # bytes of the body
+    raw: bytes = field(default=b"", repr=False)
     status: int | None = None
     fault: str | None = None
 
+    @property
+    def body(self) -> Any:
+        """The JSON that came, without secrets; the text if it was none; None if it was empty."""
+        try:
+            return _without_secrets(parse(self.raw))
+        except ApiError:
+            return self.raw.decode(errors="replace")
+
     def as_json(self) -> dict[str, Any]:
         """The same, to be written as JSON."""
-        return asdict(self)
+        fields = asdict(self)
+        del fields["raw"]
+        return {**fields, "body": self.body}
 
 
 class CallLog:
@@ -46,11 +58,11 @@ class CallLog:
     def arrived(self, call: Call) -> Call:
         """Note a call and number it."""
         self.count += 1
-        call = replace(call, number=self.count, body=_without_secrets(call.body))
+        call = replace(call, number=self.count)
         self._calls[call.number] = call
-        self._bytes += call.size
+        self._bytes += len(call.raw)
         while len(self._calls) > self._kept or self._bytes > self._kept_bytes:
-            self._bytes -= self._calls.pop(next(iter(self._calls))).size
+            self._bytes -= len(self._calls.pop(next(iter(self._calls))).raw)
         return call
 
     def answered(self, number: int, status: int | None, fault: str | None) -> None:

@@ -16,7 +16,7 @@ Handler = Callable[..., Reply]  # (request, core, **identifiers in the path)
 
 def show_state(_request: Request, core: Core) -> Reply:
     """GET /sandbox/state."""
-    with core.changing() as state:
+    with core.looking() as state:
         counts: dict[str, int] = {}
         for entity in state.catalog.entities():
             counts[entity.blueprint] = counts.get(entity.blueprint, 0) + 1
@@ -65,14 +65,14 @@ def expire_tokens(_request: Request, core: Core) -> Reply:
 
 def list_calls(_request: Request, core: Core) -> Reply:
     """GET /sandbox/calls: `count` of all, and the newest of them."""
-    with core.changing() as state:
+    with core.looking() as state:
         calls = [call.as_json() for call in state.calls.all()]
         return ok(count=state.calls.count, calls=calls)
 
 
 def list_faults(_request: Request, core: Core) -> Reply:
     """GET /sandbox/faults: those that stand, with the times that are left."""
-    with core.changing() as state:
+    with core.looking() as state:
         return ok(faults=[asdict(fault) for fault in state.faults.standing()])
 
 
@@ -113,20 +113,20 @@ def request_resync(_request: Request, core: Core, identifier: str) -> Reply:
 
 def list_reports(_request: Request, core: Core, identifier: str) -> Reply:
     """GET /sandbox/integrations/{id}/reports: in the order they came."""
-    with core.changing() as state:
+    with core.looking() as state:
         return ok(reports=state.integrations.reports(identifier))
 
 
 def list_entities(request: Request, core: Core) -> Reply:
     """GET /sandbox/entities, of one blueprint with ?blueprint=…"""
-    with core.changing() as state:
+    with core.looking() as state:
         found = state.catalog.entities(request.query.get("blueprint"))
         return ok(entities=[{**item.as_json(), "writer": item.writer} for item in found])
 
 
 def list_deliveries(_request: Request, core: Core) -> Reply:
     """GET /sandbox/deliveries: the webhooks that were sent, and how that went."""
-    with core.changing() as state:
+    with core.looking() as state:
         return ok(deliveries=[delivery.as_json() for delivery in state.deliveries])
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ocean_actors.sandbox.publishers import Publisher
+from ocean_actors.sandbox.publishers import Json, Publisher
 from ocean_actors.sandbox.state import State
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Core:
-    """Every look at the state and every change of it happens inside `changing()`.
+    """Every change of the state happens inside `changing()`, every other look in `looking()`.
 
     What changes announce is handed to the publishers after the lock was let go, in the order of
     the changes. Whoever waits in `wait_for` looks again after each change.
@@ -36,13 +36,19 @@ class Core:
     def changing(self) -> Iterator[State]:
         """The state, for this thread alone; what changed is published at the end."""
         try:
-            with self._changed:
+            with self.looking() as state:
                 try:
-                    yield self._state
+                    yield state
                 finally:
                     self._changed.notify_all()
         finally:
             self._publish()
+
+    @contextmanager
+    def looking(self) -> Iterator[State]:
+        """The state, for this thread alone and only to be read."""
+        with self._changed:
+            yield self._state
 
     def reset(self) -> None:
         """Start over with a new state; calls that hang are let go."""
@@ -51,7 +57,7 @@ class Core:
             self.release()
 
     def wait_for(self, predicate: Callable[[], ResultT], timeout: float) -> ResultT:
-        """The first true value of `predicate`, asked again after each change.
+        """The first true value of `predicate`, which only looks; asked again after each change.
 
         Raises TimeoutError after `timeout` seconds.
         """
@@ -87,13 +93,20 @@ class Core:
             self._changed.notify_all()
 
     def _publish(self) -> None:
-        with self._publishing:
-            with self._changed:
-                news = self._state.outbox[:]
-                self._state.outbox.clear()
-            for message, integration in news:
-                for publisher in tuple(self.publishers):
-                    try:
-                        publisher.publish(message, integration)
-                    except Exception:
-                        logger.exception("the sandbox's %s failed", type(publisher).__name__)
+        """One thread at a time hands on, so that the order stays; the others leave it to that one
+        and wait for nothing, so that no two can wait for each other.
+        """
+        outbox = self._state.outbox
+        while outbox and self._publishing.acquire(blocking=False):
+            try:
+                while outbox:
+                    self._hand_on(*outbox.popleft())
+            finally:
+                self._publishing.release()
+
+    def _hand_on(self, message: Json, integration: Json) -> None:
+        for publisher in tuple(self.publishers):
+            try:
+                publisher.publish(message, integration)
+            except Exception:
+                logger.exception("the sandbox's %s failed", type(publisher).__name__)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 import logging
 import queue
@@ -16,6 +13,7 @@ from typing import Any, Protocol
 import requests
 
 from ocean_actors.actors.clock import Clock
+from ocean_actors.web.signature import sign
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +35,6 @@ class Publisher(Protocol):
 
     def stop(self) -> None:
         """Called when the sandbox stops. Leaves no thread behind."""
-
-
-def signature(secret: str, timestamp: str, body: bytes) -> str:
-    """The value of `x-port-signature`; PORT-WIRE section 8."""
-    digest = hmac.new(secret.encode(), f"{timestamp}.".encode() + body, hashlib.sha256).digest()
-    return "v1," + base64.b64encode(digest).decode()
 
 
 @dataclass(frozen=True)
@@ -115,10 +107,10 @@ class WebhookPublisher:
         plain = {"Content-Type": "application/json", "User-Agent": "port-sandbox"}
         if signing == "unsigned":
             return plain
-        timestamp = str(int(self._clock.now().timestamp()))
+        timestamp = int(self._clock.now().timestamp())
         secret = self._secret if signing == "signed" else self._secret + "?"
-        signed = signature(secret, timestamp, body)
-        return {**plain, "x-port-timestamp": timestamp, "x-port-signature": signed}
+        signed = sign(secret.encode(), timestamp, body)
+        return {**plain, "x-port-timestamp": str(timestamp), "x-port-signature": signed}
 
     def _put(self, url: str, message: Json) -> None:
         try:

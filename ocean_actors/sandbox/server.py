@@ -13,7 +13,8 @@ from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.faults import Fault, Kind
 from ocean_actors.sandbox.publishers import Delivery, Publisher, WebhookPublisher
-from ocean_actors.sandbox.schemas import Behaviour
+from ocean_actors.sandbox.schemas import Behaviour, NewIntegration, check
+from ocean_actors.sandbox.schemas import Blueprint as BlueprintBody
 from ocean_actors.sandbox.state import State
 from ocean_actors.web.server import HttpServer
 
@@ -46,7 +47,7 @@ class Sandbox:
         webhook_timeout: float = 5.0,
         publishers: Iterable[Publisher] = (),
         seed: int = 0,
-        threads: int = 8,
+        threads: int = 16,
         clock: Clock | None = None,
     ) -> None:
         self.client_id = client_id
@@ -104,8 +105,12 @@ class Sandbox:
         self._core.open()
         self._server.start()
         self._running = True
-        for publisher in self._core.publishers:
-            self._start(publisher)
+        try:
+            for publisher in self._core.publishers:
+                self._start(publisher)
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self, timeout: float = 5.0) -> None:
         """Close every connection, end every thread; calls that hang are answered first."""
@@ -147,29 +152,29 @@ class Sandbox:
     @property
     def calls(self) -> tuple[Call, ...]:
         """The newest 10,000 calls of the API, oldest first."""
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             return state.calls.all()
 
     @property
     def call_count(self) -> int:
         """All calls, those forgotten included."""
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             return state.calls.count
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
         """The newest 10,000 webhooks that were sent, oldest first."""
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             return tuple(state.deliveries)
 
     def integration(self, identifier: str) -> Json | None:
         """The integration as the API shows it, None if there is none."""
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             return state.integrations.find(identifier)
 
     def reports(self, identifier: str) -> list[Json]:
         """The reports of its resyncs, oldest first, each with Port's `updatedAt`."""
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             return state.integrations.reports(identifier)
 
     def statuses(self, identifier: str) -> list[str | None]:
@@ -178,7 +183,7 @@ class Sandbox:
 
     def entities(self, blueprint: str | None = None) -> list[Json]:
         """All entities, or one blueprint's, each with its `writer` (a User-Agent)."""
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             found = state.catalog.entities(blueprint)
         return [{**entity.as_json(), "writer": entity.writer} for entity in found]
 
@@ -186,16 +191,21 @@ class Sandbox:
 
     def create_blueprint(self, identifier: str, **fields: Any) -> Json:
         """As POST /blueprints; without a schema it takes no properties."""
+        blueprint = check(BlueprintBody, _plain({**fields, "identifier": identifier}))
         with self._core.changing() as state:
-            return state.catalog.create_blueprint(_plain({**fields, "identifier": identifier}))
+            return state.catalog.create_blueprint(blueprint.given())
 
     def create_integration(self, identifier: str, **fields: Any) -> Json:
-        """As POST /integration."""
+        """As POST /integration; `fields` in Port's camelCase."""
+        body = check(NewIntegration, _plain({**fields, "installationId": identifier}))
         with self._core.changing() as state:
-            return state.integrations.create(identifier, _plain(fields))
+            return state.integrations.create(identifier, body.given())
 
     def set_config(self, identifier: str, config: Json, *, skip_resync: bool = False) -> Json:
-        """Save a new config, as a user of Port does. Raises ApiError 404."""
+        """Save a new config, as a user of Port does: it makes a resync request as well.
+
+        Raises ApiError 404.
+        """
         changes = {"config": _plain(config)}
         with self._core.changing() as state:
             return state.integrations.patch(identifier, changes, skip_resync=skip_resync)
@@ -250,7 +260,7 @@ class Sandbox:
         self._started.append(publisher)
 
     def _signing(self) -> str:
-        with self._core.changing() as state:
+        with self._core.looking() as state:
             return state.behaviour.webhook_signing
 
     def _record(self, delivery: Delivery) -> None:

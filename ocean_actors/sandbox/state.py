@@ -39,7 +39,7 @@ class State:
         clock: Clock,
     ) -> None:
         self.stamps = Stamps(clock)
-        self.outbox: list[tuple[Json, Json]] = []
+        self.outbox: deque[tuple[Json, Json]] = deque()
         self.organization_id = organization_id
         self.kafka_credentials = kafka_credentials
         self.integrations = Integrations(organization_id, self.stamps, self._announce)
