@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, ResyncRequested
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Reception, ResyncRequested
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell
@@ -16,6 +16,9 @@ class Integration(Protocol):
 
     def submit(self, request: ResyncRequested) -> None:
         """Tell the coordinator."""
+
+    def set_role(self, *, active: bool) -> None:
+        """Tell the coordinator whether this instance runs the resyncs."""
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`."""
@@ -62,6 +65,10 @@ class IntegrationContext(actors.Context):
         )
         self._integration.submit(request)
         return request.id
+
+    def set_role(self, *, active: bool) -> None:
+        """Say whether this instance runs the resyncs, or another one does and it stands by."""
+        self._integration.set_role(active=active)
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`. Asks the coordinator, so not for the coordinator itself."""

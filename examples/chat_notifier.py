@@ -1,0 +1,40 @@
+"""A custom actor that listens to the event stream: finished runs are posted to a chat."""
+
+import logging
+
+import requests
+
+from ocean_actors import Actor, RunEnded, handles
+
+logger = logging.getLogger(__name__)
+
+TIMEOUT = 5.0
+
+
+class ChatNotifier(Actor):
+    """Posts `{"text": …}` to a webhook address, as Slack and its like take it.
+
+    A chat that cannot be reached costs a line in the log; the runs never notice.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.url = url
+
+    def on_start(self) -> None:
+        self.context.subscribe(RunEnded)
+
+    @handles(RunEnded)
+    def on_run_ended(self, event: RunEnded) -> None:
+        try:
+            answer = requests.post(self.url, json={"text": told(event)}, timeout=TIMEOUT)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            logger.warning("run %s was not posted: %s", event.run.id, error)
+
+
+def told(event: RunEnded) -> str:
+    """One line about a run."""
+    seconds = (event.ended_at - event.run.started_at).total_seconds()
+    line = f"Resync {event.run.id} ({event.run.reason}) {event.status} after {seconds:.1f} s"
+    return "; ".join((f"{line}: {event.written.upserted} entities", *event.failures))

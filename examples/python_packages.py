@@ -1,0 +1,1 @@
+../ocean_actors/demo/python_packages.py

@@ -1,0 +1,171 @@
+"""What the demo does to the sandbox, and how it is shown."""
+
+from __future__ import annotations
+
+import functools
+import math
+import queue
+import time
+from collections.abc import Callable
+from importlib.metadata import distributions
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from ocean_actors import Actor, OceanSystem, RunEnded, RunProgressed, RunStarted, Settings, handles
+from ocean_actors.demo.python_packages import BLUEPRINT, PythonPackages
+from ocean_actors.demo.stage import Stage, open_stage
+
+RUN_SECONDS = 2.0  # what a resync of everything takes, as the sandbox answers slowly on purpose
+LONGEST = 20.0
+NEW_CONFIG = {"resources": [{"kind": BLUEPRINT, "selector": {"names": "[a-p]*"}}]}
+SCHEMA = {
+    "title": "Python package",
+    "schema": {"properties": {"version": {"type": "string"}, "summary": {"type": "string"}}},
+    "relations": {"requires": {"target": BLUEPRINT, "many": True, "required": False}},
+}
+COLOURS = {"completed": "green", "aborted": "yellow", "failed": "red"}
+
+RunEvent = RunStarted | RunProgressed | RunEnded
+
+
+class Narrator(Actor):
+    """Hands what happens to runs to the thread that draws."""
+
+    def __init__(self, heard: queue.Queue[RunEvent]) -> None:
+        super().__init__()
+        self.heard = heard
+
+    def on_start(self) -> None:
+        """Listen to runs."""
+        for event_type in (RunStarted, RunProgressed, RunEnded):
+            self.context.subscribe(event_type)
+
+    @handles(RunStarted)
+    def on_started(self, event: RunStarted) -> None:
+        """Pass it on."""
+        self.heard.put(event)
+
+    @handles(RunProgressed)
+    def on_progressed(self, event: RunProgressed) -> None:
+        """Pass it on."""
+        self.heard.put(event)
+
+    @handles(RunEnded)
+    def on_ended(self, event: RunEnded) -> None:
+        """Pass it on."""
+        self.heard.put(event)
+
+
+class Screen:
+    """Draws what it hears."""
+
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self.heard: queue.Queue[RunEvent] = queue.Queue()
+        self.ended: list[RunEnded] = []
+        self._console = console
+        self._progress = progress
+        self._task: TaskID | None = None
+        self._until = time.monotonic() + LONGEST
+
+    def say(self, text: str) -> None:
+        """One line of the story."""
+        self._console.print(text)
+
+    def follow(self, seen: Callable[[RunEvent], bool]) -> None:
+        """Draw events up to one that is `seen`. Raises TimeoutError if the demo takes too long."""
+        while True:
+            try:
+                event = self.heard.get(timeout=max(0.0, self._until - time.monotonic()))
+            except queue.Empty:
+                raise TimeoutError(f"the demo did not end within {LONGEST:g} s") from None
+            self._draw(event)
+            if seen(event):
+                return
+
+    def _draw(self, event: RunEvent) -> None:
+        match event:
+            case RunStarted(run):
+                self.say(f"run {run.id} starts: [bold]{run.reason}[/] ({run.trigger})")
+                self._task = self._progress.add_task(run.id, total=None)
+            case RunProgressed(_, progress) if self._task is not None:
+                self._progress.update(self._task, completed=progress.done, total=progress.total)
+            case RunEnded(run, status) if self._task is not None:
+                self.ended.append(event)
+                self._progress.remove_task(self._task)
+                why = f": {'; '.join(event.failures)}" if event.failures else ""
+                self.say(f"run {run.id} [{COLOURS[status]}]{status}[/]{why}")
+
+
+def show(listener: str) -> int:
+    """Run the demo; returns the exit code."""
+    console = Console()
+    bar = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+    with open_stage(listener) as stage, Progress(*bar, console=console, transient=True) as progress:
+        screen = Screen(console, progress)
+        settings = Settings.from_dict(stage.settings, env={})
+        narrator = functools.partial(Narrator, screen.heard)
+        screen.say(
+            f"Port's sandbox is at {stage.sandbox.url}; the integration hears it by {listener}"
+        )
+        prepare(stage)
+        with OceanSystem(settings, [PythonPackages], actors=[narrator]) as system:
+            try:
+                tell(screen, stage, system)
+            except TimeoutError as error:
+                console.print(f"[red]{error}[/]; the cause: {system.cause}")
+                return 1
+    console.print(table(screen.ended))
+    return 0
+
+
+def prepare(stage: Stage) -> None:
+    """Make Port ready, and slow enough to watch."""
+    stage.sandbox.create_blueprint(BLUEPRINT, **SCHEMA)
+    calls = math.ceil(sum(1 for _ in distributions()) / 20)
+    stage.sandbox.fail("delay", times=None, path="/entities/bulk$", seconds=RUN_SECONDS / calls)
+
+
+def tell(screen: Screen, stage: Stage, system: OceanSystem) -> None:
+    """The story: a first resync, one that a new config aborts, one more."""
+    identifier = system.settings.integration.identifier
+    if not stage.starts_by_itself:
+        system.request_resync("first resync")
+    screen.follow(ended)
+    screen.say("[cyan]» a resync is requested in Port[/]")
+    stage.sandbox.request_resync(identifier)
+    screen.follow(at_work)
+    screen.say("[cyan]» the configuration is changed in Port while the resync runs[/]")
+    stage.sandbox.set_config(identifier, NEW_CONFIG)
+    screen.follow(ended)
+    screen.follow(ended)
+    screen.say("[cyan]» one more resync is requested in Port[/]")
+    stage.sandbox.request_resync(identifier)
+    screen.follow(ended)
+
+
+def ended(event: RunEvent) -> bool:
+    """A run is over."""
+    return isinstance(event, RunEnded)
+
+
+def at_work(event: RunEvent) -> bool:
+    """A run has done something, and has more to do."""
+    return isinstance(event, RunProgressed)
+
+
+def table(runs: list[RunEnded]) -> Table:
+    """The runs, a row each."""
+    drawn = Table("run", "trigger", "status", "seconds", "entities", "deleted")
+    for event in runs:
+        seconds = (event.ended_at - event.run.started_at).total_seconds()
+        cells: tuple[Any, ...] = (seconds, event.written.upserted, event.written.deleted)
+        drawn.add_row(
+            event.run.id,
+            event.run.trigger,
+            f"[{COLOURS[event.status]}]{event.status}[/]",
+            f"{cells[0]:.1f}", str(cells[1]), str(cells[2]),
+        )  # fmt: skip
+    return drawn

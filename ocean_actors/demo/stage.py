@@ -1,0 +1,48 @@
+"""Where the demo plays: a sandbox, and settings that let the integration hear it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ocean_actors.sandbox import Sandbox
+
+IDENTIFIER = "python-packages"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running sandbox and the settings, shaped like a YAML file, for it."""
+
+    sandbox: Sandbox
+    settings: dict[str, Any]
+    starts_by_itself: bool
+
+
+@contextlib.contextmanager
+def open_stage(listener: str) -> Iterator[Stage]:
+    """Start what the listener needs, and end it again."""
+    with Sandbox() as sandbox:
+        yield Stage(sandbox, _settings(sandbox, {"type": "POLLING", "interval": 0.5}), True)
+
+
+def _settings(sandbox: Sandbox, event_listener: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "port": {
+            "clientId": sandbox.client_id,
+            "clientSecret": sandbox.client_secret,
+            "baseUrl": sandbox.url,
+        },
+        "integration": {"identifier": IDENTIFIER, "type": "demo"},
+        "eventListener": event_listener,
+        **more,
+    }
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,25 @@
+"""`ocean-actors sandbox`: serves until told to stop, and says how to point an integration at it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+from ocean_actors.sandbox.server import Sandbox
+
+
+def serve(host: str, port: int, *, kafka: bool, until: threading.Event) -> Iterator[str]:
+    """Run a sandbox until `until` is set; yields lines to print.
+
+    Raises OSError if the port is in use or the broker does not start.
+    """
+    with contextlib.ExitStack() as stack:
+        sandbox = stack.enter_context(Sandbox(port, host))
+        yield f"the sandbox of Port serves at {sandbox.url}; see docs/sandbox.md for /sandbox/…"
+        yield (
+            f"port: {{clientId: {sandbox.client_id}, clientSecret: {sandbox.client_secret}, "
+            f'baseUrl: "{sandbox.url}"}}'
+        )
+        until.wait()
+        yield "stopped"

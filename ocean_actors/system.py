@@ -1,0 +1,368 @@
+"""The whole of one integration: what is started, in which order, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import pykka
+
+from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock, handles
+from ocean_actors.context import Actor, IntegrationContext
+from ocean_actors.listeners.once import OnceListener
+from ocean_actors.listeners.polling import PollingListener
+from ocean_actors.listeners.schedule import ScheduleListener
+from ocean_actors.messages import (
+    CoordinatorStopped,
+    IntegrationRegistered,
+    Reception,
+    ResyncRequested,
+    RoleChanged,
+    RunInfo,
+    StopAsked,
+)
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.entities import EntityWriter
+from ocean_actors.port.integration import IntegrationActor
+from ocean_actors.port.reporter import FlushReports, Reporter
+from ocean_actors.port.reports import Schedule
+from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
+from ocean_actors.resync.handlers import HandlerFactory
+from ocean_actors.settings import (
+    KafkaSettings,
+    OnceSettings,
+    PollingSettings,
+    Settings,
+    WebhookSettings,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
+
+PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
+ASK_SECONDS = 1.0
+FLUSH_SECONDS = 1.0  # for the last report, at the end
+STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
+
+ActorSpec = type[Actor] | functools.partial[Actor]
+"""A custom actor: its class, or a partial of its class that holds the arguments."""
+
+
+class OceanSystem:
+    """One integration at work: listeners, coordinator, handlers and what reports to Port.
+
+    `handlers` are `ResyncHandler` classes (or callables that make one). `actors` are classes of
+    custom actors, or `functools.partial`s of them. With `serve_http=False` the web application
+    is not served here: mount `wsgi_app` yourself. `clock` and `seed` are for tests; `debug`
+    checks every message to be immutable.
+
+    Safe to use from any thread. It starts once and stops once; `with` does both.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Sequence[HandlerFactory],
+        actors: Sequence[ActorSpec] = (),
+        *,
+        serve_http: bool = True,
+        clock: Clock | None = None,
+        debug: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        if not handlers:
+            raise ValueError("handlers: expected at least one ResyncHandler class")
+        self.settings = settings
+        self.exit_code = 0
+        self.cause: str | None = None
+        self._handlers = _named(handlers)
+        self._custom = actors
+        self._own_clock = clock is None
+        self._actors = ActorSystem(
+            clock=clock or SystemClock(),
+            on_fatal=self._on_fatal,
+            context=functools.partial(IntegrationContext, integration=self),
+            debug=debug,
+            seed=seed,
+        )
+        self._started = False
+        self._registered = threading.Event()
+        self._coordinator_stopped = threading.Event()
+        self._stopping = threading.Lock()  # taken once, by the first who has it stopped
+        self._stopped = threading.Event()
+        self._cancel = CancelToken()  # of all clients of Port
+        self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
+        self._coordinator: Ref | None = None
+        self._reporter: Ref | None = None
+        self._left_behind: list[str] = []
+
+    # -- life --------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start everything, and return; Port need not be reachable.
+
+        Raises RuntimeError if it was started before.
+        """
+        if self._started:
+            raise RuntimeError("an OceanSystem starts once: make a new one")
+        self._started = True
+        settings, spawn = self.settings, self._actors.spawn
+        logger.info(
+            "integration %s starts, listening by %s",
+            settings.integration.identifier, settings.event_listener.type,
+        )  # fmt: skip
+        integration = spawn(
+            IntegrationActor,
+            self._client(), self._destination(), PORT_BACKOFF,
+            name="integration",
+        )  # fmt: skip
+        self._reporter = spawn(
+            Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
+        )
+        self._coordinator = spawn(
+            ResyncCoordinator,
+            self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
+            name="coordinator",
+        )  # fmt: skip
+        spawn(Guardian, self._registered, self._coordinator_stopped, self._listeners())
+        for spec in self._custom:
+            self._spawn_custom(spec)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the system has stopped, by whomever; whether it has.
+
+        Without a `timeout` (seconds) for as long as it takes. `exit_code` and `cause` say then
+        how it ended. The library takes no signals: an exception that a signal's handler raises
+        in the waiting thread, as KeyboardInterrupt, comes through.
+        """
+        return self._stopped.wait(timeout)
+
+    def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
+        """Have the system stopped, in a thread of its own; returns at once.
+
+        The first call counts: its `exit_code` and `cause` are the system's.
+        """
+        if self._stopping.acquire(blocking=False):
+            self.exit_code, self.cause = exit_code, cause
+            threading.Thread(target=self._stop, name="shutdown", daemon=True).start()
+
+    def stop(self) -> bool:
+        """Stop and wait for it, within `resync.abortGrace` and a few seconds; whether all ended.
+
+        A run in flight is aborted and reported as aborted. Threads that do not end (a handler
+        that ignores the abort) are named in the log and left behind; they are daemons.
+        """
+        self.shutdown()
+        grace = self.settings.resync.abort_grace
+        return self.wait(grace + FLUSH_SECONDS + 3 * STOP_SECONDS) and not self._left_behind
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    # -- use ---------------------------------------------------------------------------------
+
+    def request_resync(self, reason: str = "manual") -> str:
+        """Request a resync, with `manual` as its trigger; returns the request's id at once.
+
+        Raises RuntimeError unless the system is running.
+        """
+        request = ResyncRequested(
+            reason=reason, trigger="manual", requested_at=self._actors.clock.now()
+        )
+        self.submit(request)
+        return request.id
+
+    def submit(self, request: ResyncRequested) -> None:
+        """Tell the coordinator a request. Raises RuntimeError unless the system is running."""
+        self._require_coordinator().tell(request)
+
+    def offer(self, request: ResyncRequested, timeout: float) -> Reception:
+        """Tell the coordinator a request and wait until it has taken it.
+
+        Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if it has ended.
+        """
+        answer: Reception = self._require_coordinator().ask(request, timeout=timeout)
+        return answer
+
+    def set_role(self, *, active: bool) -> None:
+        """Tell the coordinator whether this instance runs the resyncs, or stands by."""
+        self._require_coordinator().tell(RoleChanged(active))
+
+    def status(self) -> dict[str, Any]:
+        """Everything an operator asks for, as plain JSON-able data without secrets.
+
+        Waits for the coordinator a second at most; what it did not say is None then.
+        """
+        return {
+            "integration": self.settings.integration.identifier,
+            "listener": self.settings.event_listener.type,
+            "registered": self._registered.is_set(),
+            "stopped": self._stopped.is_set(),
+            "exitCode": self.exit_code,
+            "cause": self.cause,
+            "resync": self._resync_status(),
+            "actors": self._actors.snapshot(),
+            "deadLetters": dict(self._actors.dead_letters.counts),
+            "leftBehind": list(self._left_behind),
+        }
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _destination(self) -> dict[str, str] | None:
+        """Where Port is to send the integration's changes; None leaves that to others."""
+        match self.settings.event_listener:
+            case PollingSettings():
+                return {}
+            case KafkaSettings():
+                return {"type": "KAFKA"}
+            case WebhookSettings(app_host=host):
+                return {"type": "WEBHOOK", "url": f"{host}/resync"}
+            case OnceSettings():
+                return None
+
+    def _listeners(self) -> list[Callable[[IntegrationContext], Ref]]:
+        """What spawns the listeners, once Port knows the integration."""
+        settings = self.settings
+        spawns: list[Callable[[IntegrationContext], Ref]] = []
+
+        def add(actor_class: type[Actor], name: str, *args: Any) -> None:
+            spawns.append(lambda context: context.spawn(actor_class, *args, name=name))
+
+        match settings.event_listener:
+            case PollingSettings() as polling:
+                add(PollingListener, "polling", self._client(), polling)
+            case OnceSettings():
+                add(OnceListener, "once")
+        if settings.scheduled_resync_interval is not None:
+            anchor = self._actors.clock.monotonic()
+            add(ScheduleListener, "schedule", settings.scheduled_resync_interval, anchor)
+        return spawns
+
+    def _client(self) -> PortClient:
+        return self._port.clone(token=self._cancel)
+
+    def _spawn_custom(self, spec: ActorSpec) -> None:
+        if isinstance(spec, functools.partial):
+            self._actors.spawn(spec.func, *spec.args, **spec.keywords)  # type: ignore[arg-type]
+        else:
+            self._actors.spawn(spec)
+
+    def _schedule(self) -> Schedule | None:
+        minutes = self.settings.scheduled_resync_interval
+        return None if minutes is None else Schedule(self._actors.clock.now(), minutes)
+
+    def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
+        return EntityWriter(self._port.clone(token=token), run, tuple(self._handlers))
+
+    def _require_coordinator(self) -> Ref:
+        if self._coordinator is None:
+            raise RuntimeError("the OceanSystem was not started: call start(), or use `with`")
+        return self._coordinator
+
+    def _resync_status(self) -> dict[str, Any] | None:
+        if self._coordinator is None:
+            return None
+        try:
+            answer: dict[str, Any] = self._coordinator.ask(StatusAsked(), timeout=ASK_SECONDS)
+        except (pykka.Timeout, pykka.ActorDeadError):
+            return None
+        return answer
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _on_fatal(self, name: str, error: BaseException) -> None:
+        self.shutdown(1, f"actor {name} failed: {type(error).__name__}: {error}")
+
+    def _stop(self) -> None:
+        """In its own thread: the run first, then its last report, then everybody."""
+        try:
+            if self._coordinator is not None and self._coordinator.is_alive():
+                self._coordinator.tell(StopAsked())
+                grace = self.settings.resync.abort_grace
+                self._coordinator_stopped.wait(grace + STOP_SECONDS)
+            if self._reporter is not None and self._reporter.is_alive():
+                with contextlib.suppress(pykka.Timeout, pykka.ActorDeadError):
+                    self._reporter.ask(FlushReports(), timeout=FLUSH_SECONDS)
+            self._cancel.cancel("stopping")
+            self._left_behind = self._actors.stop(STOP_SECONDS)
+            if self._left_behind:
+                logger.warning("left behind, as they do not end: %s", ", ".join(self._left_behind))
+            if self._own_clock:
+                self._actors.clock.close()
+            if self.cause is None:
+                logger.info("integration %s stopped", self.settings.integration.identifier)
+            else:
+                logger.error(
+                    "integration %s stopped: %s",
+                    self.settings.integration.identifier, self.cause,
+                )  # fmt: skip
+        finally:
+            self._stopped.set()
+
+
+class Guardian(Actor):
+    """Starts the listeners once Port knows the integration, and says when the work is over."""
+
+    def __init__(
+        self,
+        registered: threading.Event,
+        coordinator_stopped: threading.Event,
+        listeners: list[Callable[[IntegrationContext], Ref]],
+    ) -> None:
+        super().__init__()
+        self._registered = registered
+        self._coordinator_stopped = coordinator_stopped
+        self._listeners = listeners
+
+    def on_start(self) -> None:
+        """Listen for both."""
+        self.context.subscribe(IntegrationRegistered)
+        self.context.subscribe(CoordinatorStopped)
+        if self._registered.is_set():  # this is another life
+            self._spawn_listeners()
+
+    @handles(IntegrationRegistered)
+    def on_registered(self, _event: IntegrationRegistered) -> None:
+        """Start listening."""
+        self._registered.set()
+        self._spawn_listeners()
+
+    @handles(CoordinatorStopped)
+    def on_coordinator_stopped(self, _event: CoordinatorStopped) -> None:
+        """Tell the thread that stops the system."""
+        self._coordinator_stopped.set()
+
+    def _spawn_listeners(self) -> None:
+        for spawn in self._listeners:
+            spawn(self.context)
+
+
+def _named(factories: Sequence[HandlerFactory]) -> dict[str, HandlerFactory]:
+    """Handlers by the name of their class; of several with one name the later are numbered."""
+    named: dict[str, HandlerFactory] = {}
+    for factory in factories:
+        name = getattr(factory, "__name__", type(factory).__name__)
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(name for name in itertools.chain((name,), numbered) if name not in named)
+        named[free] = factory
+    return named

@@ -1,0 +1,151 @@
+"""POLLING, ONCE and the schedule: real actors, real HTTP, a sandbox for Port."""
+
+from ocean_actors import RunEnded, RunStarted
+from ocean_actors.messages import RequestSettled
+from ocean_actors.rig import SandboxedSystem
+from ocean_actors.testing import ManualClock
+
+NEW = {"resources": [{"kind": "repository"}]}
+
+
+def test_polling_resyncs_at_its_start_and_tells_port(quick):
+    with SandboxedSystem([quick]) as rig:
+        ended = rig.expect(RunEnded)
+        assert (ended.status, ended.run.trigger, ended.run.reason) == (
+            "completed", "polling", "start",
+        )  # fmt: skip
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"])
+
+
+def test_polling_registers_an_integration_that_port_does_not_know(quick):
+    with SandboxedSystem([quick]) as rig:
+        rig.expect(RunEnded)
+        created = rig.sandbox.integration(rig.identifier)
+        assert created["changelogDestination"] in ({}, None)
+        assert created["installationAppType"] == "custom"
+
+
+def test_without_resync_on_start_polling_runs_nothing_until_something_changes(quick):
+    quiet = {"type": "POLLING", "interval": 0.1, "resyncOnStart": False}
+    with SandboxedSystem([quick], eventListener=quiet) as rig:
+        polls = "/resync-request"
+        rig.sandbox.wait_for(lambda: sum(polls in call.path for call in rig.sandbox.calls) >= 3)
+        assert rig.statuses() == []
+        rig.sandbox.request_resync(rig.identifier)
+        assert rig.expect(RunStarted).run.reason == "resync requested"
+
+
+def test_a_change_that_brings_both_signals_is_one_run_with_the_new_config(quick):
+    with SandboxedSystem([quick]) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.set_config(rig.identifier, NEW)  # the sandbox adds a request, as Port does
+        run = rig.expect(RunEnded).run
+        assert run.config == NEW
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
+        assert rig.statuses() == ["running", "completed"] * 2
+
+
+def test_a_config_change_alone_is_enough(quick):
+    with SandboxedSystem([quick]) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.set_config(rig.identifier, NEW, skip_resync=True)
+        run = rig.expect(RunStarted).run
+        assert (run.reason, run.config) == ("configuration changed", NEW)
+
+
+def test_its_own_reports_never_trigger_it(quick):
+    with SandboxedSystem([quick]) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2)
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 5)
+        assert rig.statuses() == ["running", "completed"]
+
+
+def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(script, scripted):
+    rig = SandboxedSystem([scripted])
+    rig.sandbox.create_integration("under-test")
+    rig.sandbox.request_resync("under-test")
+    with rig:
+        script.wait_until_at_work()
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
+        assert rig.statuses() == ["running", "completed"]
+
+
+def test_a_failing_poll_never_ends_the_listener(quick, caplog):
+    with SandboxedSystem([quick]) as rig:
+        rig.expect(RunEnded)
+        for fault in ("garbage", "html", "list", "empty", "truncate", "drop"):
+            rig.sandbox.fail(fault, path="/integration/under-test$", method="GET")
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) > seen + 2, timeout=30.0)
+        rig.sandbox.request_resync(rig.identifier)
+        assert rig.expect(RunEnded).status == "completed"
+    assert "poll failed" in caplog.text
+
+
+def test_once_ends_with_the_result_of_its_run(quick, failing):
+    for handler, code in ((quick, 0), (failing, 1)):
+        with SandboxedSystem([handler], eventListener={"type": "ONCE"}) as rig:
+            assert rig.system.wait(10.0)
+            assert rig.system.exit_code == code
+            assert rig.statuses()[-1] == ("failed" if code else "completed")
+
+
+def test_once_leaves_the_destination_of_another_process_alone(quick):
+    rig = SandboxedSystem([quick], eventListener={"type": "ONCE"})
+    rig.sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
+    with rig:
+        assert rig.system.wait(10.0)
+        assert rig.sandbox.integration("under-test")["changelogDestination"] == {"type": "KAFKA"}
+
+
+def test_polling_takes_over_the_destination_of_an_earlier_listener(quick):
+    rig = SandboxedSystem([quick])
+    rig.sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
+    with rig:
+        rig.expect(RunEnded)
+        assert rig.sandbox.integration("under-test")["changelogDestination"] == {}
+
+
+def test_the_scheduled_resync_keeps_its_phase_and_is_told_to_port(quick):
+    clock = ManualClock()
+    once_a_day = {"type": "POLLING", "interval": 86_400}
+    with SandboxedSystem(
+        [quick], eventListener=once_a_day, scheduledResyncInterval=2, clock=clock
+    ) as rig:
+        rig.expect(RunEnded)
+        began = clock.now()
+        clock.advance(150.0)
+        ended = rig.expect(RunEnded)
+        assert (ended.run.trigger, ended.run.reason) == ("schedule", "scheduled")
+        clock.advance(89.0)
+        assert rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
+        clock.advance(1.0)
+        assert rig.expect(RunEnded).run.trigger == "schedule"
+        assert (clock.now() - began).total_seconds() == 240.0
+        report = rig.sandbox.reports(rig.identifier)[0]
+        assert report["intervalInMinuets"] == 2
+
+
+def test_a_request_from_outside_is_settled(quick):
+    with SandboxedSystem([quick]) as rig:
+        rig.expect(RunEnded)
+        wanted = rig.system.request_resync("button")
+        settled = rig.expect(RequestSettled)
+        while settled.request.id != wanted:
+            settled = rig.expect(RequestSettled)
+        assert settled.outcome == "completed"
+
+
+def _polls(rig):
+    return sum(
+        call.method == "GET" and call.path.endswith("/resync-request")
+        for call in rig.sandbox.calls
+    )

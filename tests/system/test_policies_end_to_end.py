@@ -1,0 +1,100 @@
+"""What happens to a request that arrives while a run is in flight; sync and async handlers."""
+
+import pytest
+
+from ocean_actors import ResyncHandler, RunEnded, RunStarted
+from ocean_actors.messages import RequestSettled
+from ocean_actors.rig import SandboxedSystem
+
+CALM = {"type": "POLLING", "interval": 3600}
+
+
+@pytest.fixture(params=["sync", "async"])
+def handler(request, scripted, scripted_async):
+    return scripted if request.param == "sync" else scripted_async
+
+
+def test_abort_ends_the_run_and_starts_anew(script, handler):
+    with SandboxedSystem([handler], eventListener=CALM) as rig:
+        first = script.wait_until_at_work()
+        rig.system.request_resync("newer")
+        assert rig.expect(RunEnded).status == "aborted"
+        assert first.aborted
+        second = script.wait_until_at_work()
+        script.let_finish()
+        ended = rig.expect(RunEnded)
+        assert (ended.run.id, ended.run.reason, ended.status) == (second.id, "newer", "completed")
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
+        assert rig.statuses() == ["running", "aborted", "running", "completed"]
+
+
+def test_drop_does_not_wait_for_a_handler_that_does_not_end(script):
+    class Deaf(ResyncHandler):
+        def resync(self, run):
+            script.entered.put(run)
+            script.go_on.acquire(timeout=30.0)
+
+    drop = {"onNewRequest": "drop", "abortGrace": 3600}
+    with SandboxedSystem([Deaf], eventListener=CALM, resync=drop) as rig:
+        script.wait_until_at_work()
+        rig.system.request_resync("newer")
+        assert rig.expect(RunEnded).status == "aborted"
+        script.wait_until_at_work()
+        script.let_finish(2)
+        assert rig.expect(RunEnded).status == "completed"
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
+        assert rig.statuses() == ["running", "aborted", "running", "completed"]
+
+
+def test_queue_lets_the_run_finish_and_then_runs_once_for_all(script, handler):
+    with SandboxedSystem([handler], eventListener=CALM, resync={"onNewRequest": "queue"}) as rig:
+        script.wait_until_at_work()
+        for number in range(50):
+            rig.system.request_resync(f"newer {number}")
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        script.wait_until_at_work()
+        script.let_finish()
+        ended = rig.expect(RunEnded)
+        assert (ended.run.reason, ended.status) == ("newer 49", "completed")
+        assert rig.system.status()["resync"]["state"] == "idle"
+
+
+def test_ignore_does_not_serve_the_request_and_says_so(script, handler):
+    with SandboxedSystem([handler], eventListener=CALM, resync={"onNewRequest": "ignore"}) as rig:
+        script.wait_until_at_work()
+        ignored = rig.system.request_resync("newer")
+        settled = rig.expect(RequestSettled)
+        assert (settled.request.id, settled.outcome) == (ignored, "ignored")
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        status = rig.system.status()["resync"]
+        assert (status["state"], status["ignored"]) == ("idle", 1)
+
+
+def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(script, handler):
+    with SandboxedSystem([handler], eventListener=CALM) as rig:
+        script.wait_until_at_work()
+        assert rig.system.stop()
+        assert rig.statuses() == ["running", "aborted"]
+
+
+def test_the_run_fails_if_one_of_its_handlers_does_and_the_others_go_on(
+    script, handler, failing, caplog
+):
+    with SandboxedSystem([failing, handler], eventListener=CALM) as rig:
+        script.wait_until_at_work()
+        script.let_finish()
+        ended = rig.expect(RunEnded)
+        assert ended.status == "failed"
+        assert ended.failures == ("Failing: ValueError: no such repository",)
+    assert "handler Failing failed in run" in caplog.text
+    assert 'raise ValueError("no such repository")' in caplog.text
+
+
+def test_a_run_waits_for_the_config_that_port_holds_when_it_starts(quick):
+    with SandboxedSystem([quick], eventListener=CALM) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.set_config(rig.identifier, {"resources": []})
+        rig.system.request_resync()
+        assert rig.expect(RunStarted).run.config == {"resources": []}
