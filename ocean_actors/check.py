@@ -40,7 +40,7 @@ def check(settings: Settings, source: str) -> Iterator[Line]:
 
 def _listener(settings: Settings) -> str:
     listener, every = settings.event_listener, settings.scheduled_resync_interval
-    told = listener.type
+    told: str = listener.type
     match listener:
         case PollingSettings(interval=interval):
             told += f", every {interval:g} s"
@@ -58,7 +58,7 @@ def _port(client: PortClient, settings: Settings) -> Iterator[Line]:
     except PortError as error:
         yield Line(False, "Port", f"{url}: {error}")
         return
-    yield Line(True, "Port", f"{url}: organization {organization.name or organization.id}")
+    yield Line(True, "Port", f"{url}: organization {organization.id}")
     try:
         yield Line(True, "integration", _known(client.get_integration(retry=ONCE)))
         request = client.get_resync_request(retry=ONCE)

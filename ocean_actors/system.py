@@ -53,8 +53,8 @@ ASK_SECONDS = 1.0
 FLUSH_SECONDS = 1.0  # for the last report, at the end
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
-ActorSpec = type[Actor] | functools.partial[Actor]
-"""A custom actor: its class, or a partial of its class that holds the arguments."""
+ActorSpec = Callable[[], Actor]
+"""A custom actor: its class, or a `functools.partial` of its class that holds the arguments."""
 
 
 class OceanSystem:
@@ -262,10 +262,9 @@ class OceanSystem:
         return self._port.clone(token=self._cancel)
 
     def _spawn_custom(self, spec: ActorSpec) -> None:
-        if isinstance(spec, functools.partial):
-            self._actors.spawn(spec.func, *spec.args, **spec.keywords)  # type: ignore[arg-type]
-        else:
-            self._actors.spawn(spec)
+        parts = spec if isinstance(spec, functools.partial) else functools.partial(spec)
+        actor_class: Any = parts.func
+        self._actors.spawn(actor_class, *parts.args, **parts.keywords)
 
     def _schedule(self) -> Schedule | None:
         minutes = self.settings.scheduled_resync_interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +69,7 @@ class Cell:
         )
         self.children: dict[Ref, Cell] = {}
         self.abandoned = False
+        self.details: Mapping[str, Any] = {}  # what the actor shows of itself
         self.state = "starting"
         self.handled = 0
         self.restarts = 0
@@ -154,6 +155,7 @@ class Cell:
             "message": None if work is None else work.name,
             "message_seconds": None if work is None else max(0.0, now - work.since),
             "hung": work is not None and self.overdue(work.since, now),
+            "details": dict(self.details),
         }
 
     # -- for the actor's thread ---------------------------------------------------------------

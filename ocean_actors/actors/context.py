@@ -86,6 +86,10 @@ class Context:
         """
         return self._cell.schedule_every(seconds, message, first, fixed_delay=fixed_delay)
 
+    def show(self, **details: Any) -> None:
+        """Show these plain facts in `snapshot()`, in the place of earlier ones."""
+        self._cell.details = details
+
     def subscribe(self, event_type: type[Message]) -> None:
         """From now on receive each `event_type` (or subclass) that is published in the system.
 

@@ -26,6 +26,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     HandlerFinished,
     HandlerProgressed,
+    Outcome,
     Progress,
     Reception,
     RequestSettled,
@@ -35,6 +36,7 @@ from ocean_actors.messages import (
     RunInfo,
     RunProgressed,
     RunStarted,
+    Status,
     StopAsked,
 )
 from ocean_actors.resync import machine
@@ -290,7 +292,7 @@ class ResyncCoordinator(Actor):
             self.context.abandon(self._refs[name])
             self._spawn_handler(name)
 
-    def _end_run(self, status: machine.Status) -> None:
+    def _end_run(self, status: Status) -> None:
         flight = self._require_flight()
         ended_at = self.context.clock.now()
         event = RunEnded(
@@ -305,7 +307,7 @@ class ResyncCoordinator(Actor):
         self._ended.append(ended_data(event))
         self.context.publish(event)
 
-    def _settle(self, requests: machine.Requests, outcome: machine.Outcome) -> None:
+    def _settle(self, requests: machine.Requests, outcome: Outcome) -> None:
         run_id = None if outcome == "ignored" else self._ended[-1]["id"]
         for request in requests:
             if outcome == "ignored":
