@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 
 from ocean_actors.actors import (
     Actor,
+    AtLimit,
     CancelToken,
+    MailboxPolicy,
     Message,
     OnFailure,
     Ref,
@@ -82,6 +84,14 @@ class ResyncCoordinator(Actor):
     """
 
     supervision: ClassVar[Supervision] = Supervision(OnFailure.ESCALATE)
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(
+        limit=10_000,
+        at_limit={
+            Message: AtLimit.ADMIT,  # the others are few by their nature
+            ResyncRequested: AtLimit.REFUSE,
+            HandlerProgressed: AtLimit.DROP_OLDEST,
+        },
+    )
 
     def __init__(
         self,
