@@ -23,9 +23,9 @@ class PortClient:
     """Calls Port on behalf of one integration.
 
     Every method raises PortError, see there, and tries again as its `retry` says what is
-    temporary. For one thread at a time: other threads take a `clone`, which shares the access
-    token. Only `cancel` and `close` may come from any thread: they end a hanging call, wait or
-    backoff at once with the error of the `token` it was made with, without one `Cancelled`.
+    temporary. Any thread may call it. `cancel` and `close` end a hanging call, wait or backoff
+    of all of them at once, with the error of the `token` it was made with, without one
+    `Cancelled`; so whoever wants to be cancelled alone takes a `clone`.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PortClient:
         self._path = f"/integration/{segment(integration.identifier)}"
 
     def clone(self, token: CancelToken | None = None) -> PortClient:
-        """Another client of the same account, for another thread; close it before this one."""
+        """Another client with the same access token but its own end; close it before this one."""
         return PortClient(
             self._account.port,
             self._account.integration,
@@ -68,6 +68,21 @@ class PortClient:
             chance=self._chance,
             account=self._account,
         )
+
+    @property
+    def token(self) -> CancelToken:
+        """What ends its calls."""
+        return self._token
+
+    @property
+    def clock(self) -> Clock:
+        """What times them."""
+        return self._clock
+
+    @property
+    def ownership(self) -> tuple[str, str]:
+        """By which start and end of a User-Agent Port tells that an entity is ours."""
+        return self._account.ownership
 
     # -- the integration -----------------------------------------------------------------------
 

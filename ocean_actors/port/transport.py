@@ -30,6 +30,9 @@ Parsed = TypeVar("Parsed")
 
 RETRY = Retry()
 TEMPORARY_STATUSES = frozenset({302, 303, 307, 408, 425, 429})  # and 5xx
+EXPORTER = "/exporter"
+"""At the end of the User-Agent of whoever writes or searches entities."""
+
 MAX_ANSWER = 128 * 1024 * 1024  # bytes; a page of 5,000 entities may be large
 MAX_MESSAGE = 300  # characters of Port's message that an error repeats
 RENEW_SHARE, RENEW_MOST = 0.2, 60.0
@@ -50,9 +53,17 @@ class Account:
 
     @property
     def user_agent(self) -> str:
-        """Port matches the ownership of entities on it."""
-        kind = self.integration.type.lower()
-        return f"port-ocean/{kind}/{__version__}/{self.integration.identifier}"
+        """Port tells by it who owns an entity."""
+        return f"{self._kind}{__version__}/{self.integration.identifier}"
+
+    @property
+    def ownership(self) -> tuple[str, str]:
+        """The start and the end of the User-Agent of what we own, whatever our version was."""
+        return self._kind, f"/{self.integration.identifier}{EXPORTER}"
+
+    @property
+    def _kind(self) -> str:
+        return f"port-ocean/{self.integration.type.lower()}/"
 
     def valid_token(self, now: float) -> AccessToken | None:
         """The token, if it is not about to expire at `now` (monotonic)."""
@@ -84,7 +95,7 @@ def _bare(token: AccessToken | None) -> str:
 class Transport:
     """Sends requests, with the access token, and again where that may help.
 
-    For one thread at a time, except that cancelling `token` from any thread ends a call.
+    Any thread may use it; cancelling `token`, from any thread, ends the calls of all.
     """
 
     def __init__(
@@ -188,7 +199,7 @@ class Transport:
         access: AccessToken | None,
     ) -> Parsed:
         headers: dict[str, str | bytes] = {
-            "User-Agent": (self._account.user_agent + "/exporter" * request.exporter).encode(),
+            "User-Agent": (self._account.user_agent + EXPORTER * request.exporter).encode(),
             "Accept": "application/json",
         }
         if access is not None:

@@ -24,7 +24,7 @@ class RunPort(Protocol):
     """How a handler writes to Port; see `ocean_actors.port.entities` for the contract."""
 
     def upsert(self, blueprint: str, entities: Iterable[Mapping[str, Any]]) -> Any:
-        """Create or update entities."""
+        """Create or update entities; an UpsertResult."""
 
     def reconcile(self, max_share: float | None = None) -> int:
         """Delete what this integration owned and this run did not send."""

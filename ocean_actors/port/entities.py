@@ -1,0 +1,262 @@
+"""How the handlers of a run write entities to Port."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ocean_actors.actors import Backoff
+from ocean_actors.messages import RunInfo, Written
+from ocean_actors.port.batches import (
+    KEPT_FAILURES,
+    LARGEST_UPSERT,
+    FailedEntity,
+    Item,
+    UpsertAnswer,
+    UpsertResult,
+    batches,
+    body_of,
+    encode,
+    failure_of,
+    parse_upsert,
+)
+from ocean_actors.port.cleanup import Cleanup
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.errors import PortError, ReconcileRefused
+from ocean_actors.port.meeting import Meeting
+from ocean_actors.port.record import Record
+from ocean_actors.port.transport import flag, segment
+from ocean_actors.retry import Retry
+from ocean_actors.throttle import Throttle
+
+__all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
+
+logger = logging.getLogger(__name__)
+
+PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum=60.0))
+"""A run has its time: it outlives a rate limit's period and a short outage."""
+
+MAX_SHARE = 0.9
+"""Upstream's default of `entityDeletionThreshold`."""
+
+BATCH_REFUSED = frozenset({400, 409, 413, 422})
+"""Port cannot use what was sent: these entities' fault, not the run's."""
+
+
+class EntityWriter:
+    """The entities of one run, whichever handler sends them: the `RunWriter` of `resync.run`.
+
+    Takes a client of its own, whose token is the run's, and closes it.
+    """
+
+    def __init__(self, client: PortClient, run: RunInfo, handlers: Sequence[str]) -> None:
+        self._client = client
+        self._run = run
+        self._record = Record()
+        self._meeting = Meeting(handlers, client.token)
+        self._throttle = Throttle(client.clock)
+
+    def for_handler(self, name: str) -> HandlerPort:
+        """The door of one handler."""
+        return HandlerPort(
+            name, self._client, self._run, self._record, self._meeting, self._throttle
+        )
+
+    def handler_finished(self, name: str, *, ok: bool) -> None:
+        """That handler sends nothing more."""
+        if not ok:
+            self._record.spoil(f"handler {name} failed")
+        self._meeting.leave(name)
+
+    def written(self) -> Written:
+        """What was sent so far."""
+        return self._record.written
+
+    def close(self) -> None:
+        """Close the connections; what is called from now on raises the token's error."""
+        self._client.close()
+
+
+class HandlerPort:
+    """`run.port`: writes entities to Port for one handler.
+
+    Its methods block, and may be called from any thread; in an `async def resync` write
+    `await asyncio.to_thread(run.port.upsert, blueprint, entities)`. When the run is aborted
+    they raise ResyncAborted at once, wherever they wait.
+    """
+
+    def __init__(
+        self,
+        handler: str,
+        client: PortClient,
+        run: RunInfo,
+        record: Record,
+        meeting: Meeting,
+        throttle: Throttle,
+    ) -> None:
+        self._handler = handler
+        self._client = client
+        self._run = run
+        self._record = record
+        self._meeting = meeting
+        self._throttle = throttle
+        self._largest = LARGEST_UPSERT
+
+    def upsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, Any]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """Create the entities of `blueprint` in Port, or update those that are there.
+
+        `entities` are dicts as Port's API takes them (`identifier`, `title`, `properties`,
+        `relations`, …). They are taken as they come, at most 20 at a time, so a generator of a
+        million costs no memory. `merge` and `create_missing_related_entities` default to the
+        config's `enableMergeEntity` and `createMissingRelatedEntities`, else to true.
+
+        Returns what became of them: one that is refused stops nothing. Raises PortError if Port
+        does not know the blueprint, refuses us, or cannot be reached for long; TypeError if
+        `entities` is a single one.
+        """
+        if isinstance(entities, Mapping | str | bytes):
+            raise TypeError(f"upsert takes many entities, got one {type(entities).__name__}")
+        query = {
+            "upsert": "true",
+            "merge": self._flag("enableMergeEntity", merge),
+            "create_missing_related_entities": self._flag(
+                "createMissingRelatedEntities", create_missing_related_entities
+            ),
+            **self._origin(),
+        }
+        tally = _Tally(blueprint, self._record, self._throttle)
+        try:
+            for batch in batches(self._encoded(entities, tally), lambda: self._largest):
+                self._send(blueprint, batch, query, tally)
+            self._client.token.check()
+        except BaseException:
+            self._record.spoil(f"not all of {self._handler}'s entities of {blueprint!r} were sent")
+            raise
+        return tally.result()
+
+    def reconcile(self, max_share: float | None = None) -> int:
+        """Delete what this integration owned and this run did not send; returns how many.
+
+        Call it when this handler has sent everything. It waits until each other handler of the
+        run has returned or called it too; then one of them deletes for all, by the lowest
+        `max_share`, and all return the same number. What an entity of this run relates to stays.
+
+        Raises ReconcileRefused, having deleted nothing, if an entity or a handler of the run
+        failed, or if more than `max_share` (0 to 1; default: the config's
+        `entityDeletionThreshold`, else 0.9) of what is owned would go. Raises PortError as
+        `upsert` does.
+        """
+        share = self._max_share() if max_share is None else max_share
+        if not 0 <= share <= 1:
+            raise ValueError(f"max_share: expected a number from 0 to 1, got {share!r}")
+        query = {
+            "delete_dependents": self._flag("deleteDependentEntities", None),
+            **self._origin(),
+        }
+        cleanup = Cleanup(self._client, self._record, query, PATIENT)
+        return self._meeting.join(self._handler, share, cleanup.run)
+
+    def _encoded(self, entities: Iterable[object], tally: _Tally) -> Iterator[Item]:
+        for entity in entities:
+            self._client.token.check()
+            item = encode(entity)
+            if isinstance(item, Item):
+                yield item
+            else:
+                tally.add([], [item])
+
+    def _send(
+        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], tally: _Tally
+    ) -> None:
+        """Send one batch, in halves if it is too large for Port."""
+        try:
+            answer = self._client.call(
+                "POST",
+                f"/blueprints/{segment(blueprint)}/entities/bulk",
+                parse_upsert,
+                query=query,
+                body=body_of(batch),
+                retry=PATIENT,
+                exporter=True,
+            )
+        except PortError as error:
+            if error.status == 404:
+                message = f"{error}: is there a blueprint {blueprint!r} in Port?"
+                raise PortError(message, status=404) from None
+            if error.status not in BATCH_REFUSED:
+                raise
+            if error.status == 413 and len(batch) > 1:
+                half = len(batch) // 2
+                self._send(blueprint, batch[:half], query, tally)
+                self._send(blueprint, batch[half:], query, tally)
+                return
+            status, text = error.status, str(error)
+            tally.add(
+                [], [FailedEntity(item.identifier, status, "refused", text) for item in batch]
+            )
+            return
+        if answer.largest is not None:
+            self._largest = min(LARGEST_UPSERT, answer.largest)
+        tally.read(batch, answer)
+
+    def _origin(self) -> dict[str, str]:
+        return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}
+
+    def _flag(self, key: str, given: bool | None) -> str:
+        return flag(self._run.config.get(key) is not False if given is None else given)
+
+    def _max_share(self) -> float:
+        share = self._run.config.get("entityDeletionThreshold")
+        usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+        return float(share) if usable else MAX_SHARE  # type: ignore[arg-type]
+
+
+class _Tally:
+    """Counts what becomes of the entities of one `upsert`."""
+
+    def __init__(self, blueprint: str, record: Record, throttle: Throttle) -> None:
+        self._blueprint = blueprint
+        self._record = record
+        self._throttle = throttle
+        self._upserted = self._created = self._failed = 0
+        self._failures: list[FailedEntity] = []
+
+    def read(self, batch: Sequence[Item], answer: UpsertAnswer) -> None:
+        """Take Port's answer to a batch, item by item."""
+        names: list[str] = []
+        failures: list[FailedEntity] = []
+        for index, item in enumerate(batch):
+            failure = failure_of(item, index, answer)
+            if failure is not None:
+                failures.append(failure)
+                continue
+            name, created = answer.written[index]
+            names.append(name or item.identifier)  # Port knows whom a search query found
+            self._created += created
+        self.add(names, failures)
+
+    def add(self, names: Sequence[str], failures: Sequence[FailedEntity]) -> None:
+        """Port took those, and not these."""
+        self._record.add(((self._blueprint, name) for name in names), len(failures))
+        self._upserted += len(names)
+        self._failed += len(failures)
+        self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])
+        for failure in failures:
+            if (held_back := self._throttle.passes()) is not None:
+                more = f" (and {held_back} more)" if held_back else ""
+                logger.warning(
+                    "entity %s of %s was not written: %s: %s%s",
+                    failure.identifier, self._blueprint, failure.error, failure.message, more,
+                )  # fmt: skip
+
+    def result(self) -> UpsertResult:
+        """The counts."""
+        return UpsertResult(self._upserted, self._created, self._failed, tuple(self._failures))

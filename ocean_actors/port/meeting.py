@@ -1,0 +1,82 @@
+"""The handlers of a run meet, and one of them works for all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from ocean_actors.actors import CancelToken
+
+
+class _Round:
+    """One meeting: who came, with which bounds, and what came of it."""
+
+    def __init__(self) -> None:
+        self.arrived: set[str] = set()
+        self.bounds: list[float] = []
+        self.begun = False
+        self.outcome: int | BaseException | None = None
+
+
+class Meeting:
+    """Where the handlers of a run wait for each other.
+
+    Once each has come or is done with the run, one of those who came does the work; all get its
+    result, or its exception. Then they may meet again. A cancelled token ends the waiting.
+    """
+
+    def __init__(self, handlers: Iterable[str], token: CancelToken) -> None:
+        self._token = token
+        self._expected = set(handlers)
+        self._round = _Round()
+        self._changed = threading.Condition()
+
+    def leave(self, handler: str) -> None:
+        """That handler is done with the run: nobody waits for it. From any thread."""
+        with self._changed:
+            self._expected.discard(handler)
+            self._changed.notify_all()
+
+    def join(self, handler: str, bound: float, work: Callable[[float], int]) -> int:
+        """Wait for the others, and have `work` done by one of all, within the lowest bound.
+
+        Raises the token's error when that is cancelled.
+        """
+        with self._changed:
+            current = self._round
+            current.arrived.add(handler)
+            current.bounds.append(bound)
+            self._changed.notify_all()
+            forget = self._token.on_cancel(self._wake)
+            try:  # ended by the last handler to come or leave, by the worker, or by the token
+                self._changed.wait_for(lambda: self._token.cancelled or self._is_over(current))
+            finally:
+                forget()
+            self._token.check()
+            leads = current.outcome is None
+            current.begun = True
+        if leads:
+            self._work(current, work)
+        if isinstance(current.outcome, BaseException):
+            raise current.outcome
+        return current.outcome or 0
+
+    def _work(self, current: _Round, work: Callable[[float], int]) -> None:
+        try:
+            outcome: int | BaseException = work(min(current.bounds))
+        except BaseException as error:  # noqa: BLE001  (raised in each who came)
+            outcome = error
+        with self._changed:
+            current.outcome = outcome
+            self._round = _Round()
+            self._changed.notify_all()
+
+    def _is_over(self, current: _Round) -> bool:
+        """Whether this one need not wait: there is an outcome, or all came and nobody works."""
+        if current.outcome is not None:
+            return True
+        return not current.begun and self._expected <= current.arrived
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
