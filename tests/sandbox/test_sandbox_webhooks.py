@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import logging
+import threading
+
+import pytest
+import requests
+
+from ocean_actors.sandbox import Sandbox, changelog
+from ocean_actors.sandbox.publishers import WebhookPublisher
+from ocean_actors.testing import ManualClock
+from ocean_actors.web.server import HttpServer
+
+
+class Receiver:
+    """An integration's web server: keeps what it gets, and answers as told."""
+
+    def __init__(self):
+        self.got = []
+        self.status = "202 Accepted"
+        self.release = threading.Event()
+        self.release.set()
+        self.arrived = threading.Event()
+        self._server = HttpServer(self._app, "127.0.0.1", 0)
+        self._server.start()
+        self.url = self._server.url + "/resync"
+        self.stop = self._server.stop
+
+    def _app(self, environ, start_response):
+        self.arrived.set()
+        self.release.wait(10)
+        self.got.append((environ, environ["wsgi.input"].read()))
+        start_response(self.status, [])
+        return [b""]
+
+    @property
+    def messages(self):
+        return [json.loads(body) for _, body in self.got]
+
+
+@pytest.fixture
+def receiver():
+    receiver = Receiver()
+    yield receiver
+    receiver.release.set()
+    receiver.stop()
+
+
+@pytest.fixture
+def registered(sandbox, receiver):
+    """The sandbox, with an integration that wants webhooks."""
+    destination = {"type": "WEBHOOK", "url": receiver.url}
+    sandbox.create_integration("demo", changelogDestination=destination)
+    return sandbox
+
+
+def delivered(sandbox, number):
+    return sandbox.wait_for(
+        lambda: sandbox.deliveries if len(sandbox.deliveries) >= number else None
+    )
+
+
+def verifies(environ, body, secret=b"sandbox-secret"):
+    timestamp = environ["HTTP_X_PORT_TIMESTAMP"]
+    digest = hmac.new(secret, f"{timestamp}.".encode() + body, hashlib.sha256).digest()
+    return environ["HTTP_X_PORT_SIGNATURE"] == "v1," + base64.b64encode(digest).decode()
+
+
+def test_registering_itself_calls_nobody(registered, receiver):
+    registered.request_resync("demo")
+    delivered(registered, 1)
+    assert [message["action"] for message in receiver.messages] == ["RESYNC"]
+
+
+def test_every_kind_of_news_arrives_in_its_order(registered, receiver):
+    registered.set_config("demo", {"a": 1})
+    registered.request_resync("demo")
+    base = f"{registered.url}/v1"
+    credentials = {"clientId": "sandbox", "clientSecret": "sandbox-secret"}
+    token = requests.post(f"{base}/auth/access_token", json=credentials, timeout=5).json()
+    requests.patch(
+        f"{base}/integration/demo/resync-state",
+        json={"status": "running"},
+        headers={"Authorization": f"Bearer {token['accessToken']}"},
+        timeout=5,
+    ).raise_for_status()
+    registered.delete_integration("demo")
+    assert [item.status for item in delivered(registered, 4)] == [202] * 4
+    update, resync, report, deletion = receiver.messages
+
+    assert update["action"] == report["action"] == "UPDATE"
+    assert update["diff"]["after"]["config"] == {"a": 1}
+    assert update["diff"]["before"]["config"] == {}
+    assert update["diff"]["after"]["identifier"] == "demo"
+    assert "resyncState" not in update["diff"]["after"]
+
+    assert (resync["action"], resync["context"]) == ("RESYNC", {"integrationId": "demo"})
+
+    after = report["diff"]["after"]
+    assert after["updatedAt"] == after["resyncState"]["updatedAt"]
+
+    assert (deletion["action"], deletion["diff"]["after"]) == ("DELETE", None)
+    assert deletion["diff"]["before"]["identifier"] == "demo"
+
+
+def test_webhooks_are_signed(registered, receiver):
+    registered.request_resync("demo")
+    delivered(registered, 1)
+    assert verifies(*receiver.got[0])
+
+
+def test_webhooks_may_be_unsigned_or_signed_wrong(registered, receiver):
+    for number, signing in enumerate(("unsigned", "wrong"), start=1):
+        settings = {"webhook_signing": signing}
+        requests.put(f"{registered.url}/sandbox/settings", json=settings, timeout=5)
+        registered.request_resync("demo")
+        delivered(registered, number)
+    (unsigned, _), (wrong, body) = receiver.got
+    assert "HTTP_X_PORT_SIGNATURE" not in unsigned
+    assert "HTTP_X_PORT_TIMESTAMP" not in unsigned
+    assert not verifies(wrong, body)
+
+
+@pytest.mark.parametrize("destination", [{}, {"type": "KAFKA"}])
+def test_those_who_want_no_webhook_get_none(sandbox, receiver, destination):
+    sandbox.create_integration("other", changelogDestination=destination)
+    sandbox.request_resync("other")
+    webhook = {"type": "WEBHOOK", "url": receiver.url}
+    sandbox.create_integration("demo", changelogDestination=webhook)
+    sandbox.request_resync("demo")
+    delivered(sandbox, 1)
+    (message,) = receiver.messages
+    assert message["context"]["integrationId"] == "demo"
+
+
+def test_a_refusal_and_a_dead_address_are_recorded_and_not_repeated(registered, receiver):
+    receiver.status = "503 Service Unavailable"
+    registered.request_resync("demo")
+    delivered(registered, 1)
+    receiver.stop()
+    registered.request_resync("demo")
+    refused, dead = delivered(registered, 2)
+    assert (refused.status, refused.error) == (503, None)
+    assert dead.status is None
+    assert "Connection" in dead.error
+    recorded = requests.get(f"{registered.url}/sandbox/deliveries", timeout=5).json()
+    assert [item["status"] for item in recorded["deliveries"]] == [503, None]
+    assert len(receiver.got) == 1
+
+
+def test_a_receiver_that_does_not_answer_costs_the_time_out(make_sandbox, receiver):
+    sandbox = make_sandbox(webhook_timeout=0.05)
+    destination = {"type": "WEBHOOK", "url": receiver.url}
+    sandbox.create_integration("demo", changelogDestination=destination)
+    receiver.release.clear()
+    sandbox.request_resync("demo")
+    (delivery,) = delivered(sandbox, 1)
+    assert "timed out" in delivery.error
+
+
+def test_no_more_than_its_capacity_waits(receiver):
+    recorded = []
+    publisher = WebhookPublisher(
+        "secret", lambda: "signed", recorded.append, ManualClock(), capacity=2
+    )
+    integration = {"changelogDestination": {"type": "WEBHOOK", "url": receiver.url}}
+    for number in range(5):
+        publisher.publish({"number": number}, integration)
+    assert [item.error for item in recorded] == ["too many webhooks wait"] * 3
+    publisher.start()
+    publisher.stop()
+
+
+def test_nothing_is_sent_after_the_stop_and_no_thread_stays(make_sandbox, receiver):
+    sandbox = make_sandbox()
+    before = {thread for thread in threading.enumerate() if "webhook" in thread.name}
+    destination = {"type": "WEBHOOK", "url": receiver.url}
+    sandbox.create_integration("demo", changelogDestination=destination)
+    receiver.release.clear()
+    for _ in range(3):
+        sandbox.request_resync("demo")
+    assert receiver.arrived.wait(5)
+    stopping = threading.Thread(target=sandbox.stop)
+    stopping.start()
+    receiver.release.set()
+    stopping.join(10)
+    assert not stopping.is_alive()
+    webhooks = {thread for thread in threading.enumerate() if "webhook" in thread.name}
+    assert len(webhooks) == len(before) - 1
+    assert len(receiver.got) <= 3
+
+
+class Notes:
+    """A publisher that takes notes."""
+
+    def __init__(self):
+        self.notes = []
+
+    def start(self):
+        self.notes.append("start")
+
+    def publish(self, message, integration):
+        self.notes.append((message["action"], integration["identifier"]))
+
+    def stop(self):
+        self.notes.append("stop")
+
+
+def test_other_publishers_get_every_message_between_start_and_stop(make_sandbox):
+    given, added = Notes(), Notes()
+    sandbox = make_sandbox(publishers=[given])
+    sandbox.add_publisher(added)
+    sandbox.create_integration("demo")
+    sandbox.set_config("demo", {"a": 1})
+    sandbox.request_resync("demo")
+    sandbox.stop()
+    expected = ["start", ("UPDATE", "demo"), ("RESYNC", "demo"), "stop"]
+    assert given.notes == added.notes == expected
+
+
+def test_a_publisher_that_fails_costs_only_its_own(make_sandbox, caplog):
+    class Broken(Notes):
+        def publish(self, message, integration):
+            raise RuntimeError("no broker")
+
+    notes = Notes()
+    sandbox = make_sandbox(publishers=[Broken(), notes])
+    sandbox.create_integration("demo")
+    with caplog.at_level(logging.ERROR):
+        sandbox.request_resync("demo")
+    assert ("RESYNC", "demo") in notes.notes
+    assert "no broker" in caplog.text
+
+
+def test_a_publisher_that_does_not_start_leaves_nothing_running():
+    class Broken(Notes):
+        def start(self):
+            raise RuntimeError("no broker")
+
+    sandbox = Sandbox(publishers=[Broken()])
+    with pytest.raises(RuntimeError, match="no broker"):
+        sandbox.start()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(sandbox.url, timeout=5)
+
+
+def test_messages_have_the_shape_that_port_wire_shows():
+    before = {"identifier": "demo", "updatedAt": "1", "changelogDestination": {"type": "KAFKA"}}
+    after = {**before, "updatedAt": "2"}
+    at = "2026-10-01T08:05:00.000Z"
+    trigger = {"by": {"orgId": "org_1", "userId": "sandbox"}, "at": at}
+    assert changelog.config_updated("org_1", before, after, at) == {
+        "action": "UPDATE",
+        "resourceType": "integration",
+        "status": "SUCCESS",
+        "context": {},
+        "trigger": {**trigger, "origin": "API"},
+        "diff": {"before": before, "after": after},
+        "changelogDestination": {"type": "KAFKA"},
+    }
+    assert changelog.resync_requested("org_1", after, at) == {
+        "action": "RESYNC",
+        "resourceType": "integration",
+        "status": "SUCCESS",
+        "trigger": {**trigger, "origin": "UI"},
+        "context": {"integrationId": "demo"},
+    }
+    assert changelog.deleted("org_1", after, at)["diff"] == {"before": after, "after": None}
