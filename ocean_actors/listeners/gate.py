@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import pykka
 from pydantic import SecretStr
 
-from ocean_actors.actors import Clock
+from ocean_actors.actors import Clock, MailboxFull
 from ocean_actors.listeners.changelog import ConfigUpdate, Ignored, Unreadable, judge, read
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 from ocean_actors.settings import WebhookSettings
@@ -146,7 +146,6 @@ class WebhookGate:
 
     def _event(self, body: bytes, listening: Listening) -> Answer:
         """Port says so. An empty body is a resync request."""
-        reason = "resync requested"
         verdict = judge(_parse(body), self._identifier, "WEBHOOK") if body else None
         if isinstance(verdict, Ignored):
             return Answer(200, {"ok": True, "status": "ignored", "reason": verdict.reason})
@@ -161,11 +160,11 @@ class WebhookGate:
             )
         else:
             request = ResyncRequested(
-                reason=reason, trigger=listening.name, requested_at=requested_at
+                reason="resync requested", trigger=listening.name, requested_at=requested_at
             )
         try:
             reception = self._offer(request, OFFER_SECONDS)
-        except (pykka.Timeout, pykka.ActorDeadError):
+        except (pykka.Timeout, pykka.ActorDeadError, MailboxFull):
             reception = "refused"
         if reception == "refused":
             raise Refusal(503, "the request cannot be taken now", RETRY)

@@ -46,6 +46,13 @@ class Look(Message):
     number: int
 
 
+@dataclass(frozen=True)
+class WebhookServed(Message):
+    """Published: the webhook is served under `url`, an address on this machine."""
+
+    url: str
+
+
 class WebhookListener(Actor):
     """Serves the webhook, and asks Port what only Port can be believed.
 
@@ -93,7 +100,7 @@ class WebhookListener(Actor):
                 self.context.shutdown(1, f"{error}: free it, or set http.port and http.host")
                 return
             logger.info("listening for Port on %s", self._server.url)
-            self.context.show(url=self._server.url)
+            self.context.publish(WebhookServed(self._server.url))
         ref = self.context.ref
         self._gate.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
         if self._gate.reached():

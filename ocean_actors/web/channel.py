@@ -9,6 +9,7 @@ has to arrive within `REQUEST_SECONDS`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +17,13 @@ from typing import Any
 
 # The stubs of waitress (types-waitress) are wrong about these, so they stay untyped.
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
+from waitress.parser import (  # type: ignore[import-untyped]
+    HTTPRequestParser,
+    ParsingError,
+    TransferEncodingNotImplemented,
+)
 from waitress.task import ErrorTask  # type: ignore[import-untyped]
+from waitress.utilities import RequestEntityTooLarge  # type: ignore[import-untyped]
 
 from ocean_actors.web.answers import Answer, error_answer
 from ocean_actors.web.app import too_large
@@ -30,25 +37,60 @@ LINGER_BYTES = 8 * 1024 * 1024
 LINGER_SECONDS = 5.0
 
 
-def limits(max_body_bytes: int) -> Mapping[str, Any]:
-    """The adjustments of waitress for a server that strangers reach; see `docs/webhook.md`."""
+def limits(
+    max_body_bytes: int,
+    refused: Callable[[int, str, str], None],
+    *,
+    request_seconds: float = REQUEST_SECONDS,
+    idle_seconds: int = IDLE_SECONDS,
+) -> Mapping[str, Any]:
+    """What an `HttpServer` that strangers reach is made with; see `docs/webhook.md`.
+
+    `refused(status, address, message)` is called for each request that waitress itself refuses.
+    """
     return {
+        "channel": functools.partial(
+            Channel,
+            max_body_bytes=max_body_bytes,
+            request_seconds=request_seconds,
+            refused=refused,
+        ),
         "connection_limit": 2 * CONNECTIONS,  # a second line, that is not reached
-        "channel_timeout": IDLE_SECONDS,
-        "cleanup_interval": 5,
+        "channel_timeout": idle_seconds,
+        "cleanup_interval": min(5, idle_seconds),
         "backlog": 1024,
         "max_request_header_size": HEAD_BYTES,
-        "max_request_body_size": max_body_bytes + 1,  # waitress refuses the limit itself
+        # waitress counts what frames the chunks as well; `Parser` and the application are exact
+        "max_request_body_size": 2 * max_body_bytes + IN_MEMORY_BYTES,
         "inbuf_overflow": IN_MEMORY_BYTES,
+        "clear_untrusted_proxy_headers": False,  # whose are believed is decided at the gate
         "log_socket_errors": False,  # resets by peers are their affair
     }
 
 
-class Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection. Its methods run in the server's loop, `service` in a task thread.
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """One request; one that announces a body over the limit ends with its head."""
 
-    `refused(status, address, message)` is called for each request that waitress itself refuses.
-    """
+    def __init__(self, adj: Any, *, max_body_bytes: int) -> None:
+        super().__init__(adj)
+        self._max_body_bytes = max_body_bytes
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Take the head of the request."""
+        try:
+            super().parse_header(header_plus)
+        except TransferEncodingNotImplemented:  # 501 by RFC 9112, 6.1; but the mistake is not ours
+            raise ParsingError("unknown transfer encoding") from None
+        except ValueError:  # of int and urlsplit, which waitress does not expect
+            raise ParsingError("malformed request line or Content-Length") from None
+        if self.content_length > self._max_body_bytes:
+            self.error = RequestEntityTooLarge("")
+            self.body_rcv = None
+            self.expect_continue = False
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection. Its methods run in the server's loop, `service` in a task thread."""
 
     close_when_flushed: bool
 
@@ -60,9 +102,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         adj: Any,
         map: dict[int, Any] | None = None,  # noqa: A002  (waitress's name)
         *,
-        refused: Callable[[int, str, str], None] = lambda *_said: None,
+        max_body_bytes: int,
+        request_seconds: float,
+        refused: Callable[[int, str, str], None],
     ) -> None:
+        self.request_seconds = request_seconds
+        self.max_body_bytes = max_body_bytes
         self.refused = refused
+        self.parser_class = functools.partial(Parser, max_body_bytes=max_body_bytes)
         self.error_task_class = JsonErrorTask
         self._began = 0.0  # of the request that is arriving
         self._erred = False
@@ -77,7 +124,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         arriving = self.request
         if arriving is None:
             self._began = now
-        elif now - self._began > REQUEST_SECONDS:
+        elif now - self._began > self.request_seconds:
             self.will_close = True
             return False
         taken: bool = super().received(data)
@@ -125,7 +172,7 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         """Answer the request's error."""
         error = self.request.error
-        answer = _answer(error.code, self.channel.adj)
+        answer = _answer(error.code, self.channel.max_body_bytes)
         self.channel.refused(error.code, str(self.channel.addr[0]), answer.body["message"])
         body = answer.encoded()
         self.status = f"{error.code} {error.reason}"
@@ -139,13 +186,12 @@ _MESSAGES = {
     400: "this is no well-formed HTTP request",
     431: f"request line and headers may have {HEAD_BYTES} bytes",
     500: "internal error",
-    501: "this transfer encoding is not known",
 }
 
 
-def _answer(status: int, adjustments: Any) -> Answer:
+def _answer(status: int, max_body_bytes: int) -> Answer:
     if status == 413:
-        return too_large(adjustments.max_request_body_size - 1).answer()
+        return too_large(max_body_bytes).answer()
     return error_answer(status, _MESSAGES.get(status, "the request cannot be served"))
 
 

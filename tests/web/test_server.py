@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import subprocess
@@ -132,7 +133,9 @@ def test_stop_closes_idle_and_half_open_connections(serve):
         session.get(server.url, timeout=5)  # leaves its connection open
         silent, halfway = connect(server), connect(server, HALF_A_REQUEST)
         keep_alive = connect(server, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
-        assert b"hello" in keep_alive.recv(4096)
+        with closing(http.client.HTTPResponse(keep_alive)) as answer:
+            answer.begin()
+            assert answer.read() == b"hello"
         server.stop(timeout=5)
         for connection in (silent, halfway, keep_alive):
             assert is_closed(connection)

@@ -1,0 +1,116 @@
+"""The webhook's door over a real socket, with a coordinator that says what a test wants."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from ocean_actors.listeners.gate import Listening, WebhookGate
+from ocean_actors.messages import Reception, ResyncRequested
+from ocean_actors.settings import PortSettings, WebhookSettings
+from ocean_actors.testing import ManualClock
+from ocean_actors.web.app import webhook_app
+from ocean_actors.web.channel import limits
+from ocean_actors.web.refusals import RefusalLog
+from ocean_actors.web.server import HttpServer
+from ocean_actors.web.signature import sign
+
+SECRET = "s3cr3t"
+REQUEST = {"action": "RESYNC", "context": {"integrationId": "demo"}}
+
+
+class Door:
+    """What a webhook consists of, save the actors behind it."""
+
+    def __init__(
+        self, max_body_bytes: int, timing: dict[str, Any], settings: dict[str, Any]
+    ) -> None:
+        self.clock = ManualClock()
+        self.offered: list[ResyncRequested] = []
+        self.reception: Reception | Exception = "accepted"
+        self.hints = 0
+        self.reached = True
+        port = PortSettings(client_id="id", client_secret=SECRET)
+        self.gate = WebhookGate(
+            WebhookSettings(app_host="https://demo.example", **settings),
+            "demo",
+            port.client_secret,
+            offer=self._offer,
+            reached=lambda: self.reached,
+            clock=self.clock,
+        )
+        refusals = RefusalLog(self.clock)
+        self.app = webhook_app(self.gate, refusals, max_body_bytes=max_body_bytes)
+        self.server = HttpServer(
+            self.app, "127.0.0.1", 0, **limits(max_body_bytes, refusals.add, **timing)
+        )
+        self.server.start()
+        self.open()
+
+    def open(self) -> None:
+        self.gate.open(Listening("webhook", self._wake))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.server.port)
+
+    def now(self) -> int:
+        return int(self.clock.now().timestamp())
+
+    def signed(
+        self, body: bytes, *, secret: str = SECRET, timestamp: int | None = None
+    ) -> dict[str, str]:
+        moment = self.now() if timestamp is None else timestamp
+        return {
+            "Content-Type": "application/json",
+            "x-port-timestamp": str(moment),
+            "x-port-signature": sign(secret.encode(), moment, body),
+        }
+
+    def post(
+        self, body: Any = b"", headers: dict[str, str] | None = None, path: str = "/resync"
+    ) -> requests.Response:
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        if headers is None:
+            headers = {"Content-Type": "application/json"}
+        return requests.post(self.server.url + path, data=body, headers=headers, timeout=10)
+
+    def post_signed(self, body: Any = REQUEST, **options: Any) -> requests.Response:
+        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return self.post(raw, self.signed(raw, **options))
+
+    def _offer(self, request: ResyncRequested, timeout: float) -> Reception:
+        assert timeout == 1.0
+        if isinstance(self.reception, Exception):
+            raise self.reception
+        self.offered.append(request)
+        return self.reception
+
+    def _wake(self) -> None:
+        self.hints += 1
+
+
+@pytest.fixture
+def open_door() -> Iterator[Callable[..., Door]]:
+    doors = []
+
+    def start(
+        *, max_body_bytes: int = 100_000, timing: dict[str, Any] | None = None, **settings: Any
+    ) -> Door:
+        door = Door(max_body_bytes, timing or {}, settings)
+        doors.append(door)
+        return door
+
+    yield start
+    for door in doors:
+        door.server.stop()
+
+
+@pytest.fixture
+def door(open_door: Callable[..., Door]) -> Door:
+    return open_door()
