@@ -13,8 +13,8 @@ def _refuse(self: object, *_args: Any, **_kwargs: Any) -> NoReturn:
 class FrozenDict(dict[str, Any]):
     """A dict in everything but change: it compares, prints and serializes like one."""
 
-    __setitem__ = __delitem__ = __ior__ = _refuse  # type: ignore[assignment]
-    clear = pop = popitem = setdefault = update = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
@@ -29,9 +29,9 @@ class FrozenDict(dict[str, Any]):
 class FrozenList(list[Any]):
     """A list in everything but change."""
 
-    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
-    append = clear = extend = insert = pop = _refuse  # type: ignore[assignment]
-    remove = reverse = sort = _refuse  # type: ignore[assignment]
+    __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
+    append = clear = extend = insert = pop = _refuse
+    remove = reverse = sort = _refuse
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self))

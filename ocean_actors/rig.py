@@ -50,7 +50,10 @@ class SandboxedSystem:
         self._own_sandbox = sandbox is None
         self._events: queue.Queue[Message] = queue.Queue()
         self._handlers = handlers
-        self._actors = [*actors, functools.partial(EventRecorder, self._events)]
+        self._actors: list[ActorSpec] = [
+            *actors,
+            functools.partial(EventRecorder, self._events),
+        ]
         self._clock = clock
         self._settings: dict[str, Any] = {
             "integration": {"identifier": IDENTIFIER},
