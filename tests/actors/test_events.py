@@ -1,0 +1,135 @@
+"""Publish and subscribe."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ocean_actors.actors import Actor, ActorSystem, Message, handles
+from ocean_actors.testing import ManualClock, Probe, settled
+
+
+@dataclass(frozen=True)
+class News(Message):
+    number: int
+
+
+@dataclass(frozen=True)
+class LocalNews(News):
+    pass
+
+
+@dataclass(frozen=True)
+class Weather(Message):
+    number: int
+
+
+def test_subscribers_receive_their_type_and_its_subclasses_in_order(system: ActorSystem) -> None:
+    probe = Probe(system).subscribe(News)
+    for event in (News(1), Weather(2), LocalNews(3), News(4)):
+        system.events.publish(event)
+    settled(system)
+    assert probe.received() == [News(1), LocalNews(3), News(4)]
+
+
+def test_an_event_comes_once_however_often_it_was_subscribed_to(system: ActorSystem) -> None:
+    probe = Probe(system).subscribe(News, News, LocalNews, Message)
+    system.events.publish(LocalNews(1))
+    settled(system)
+    assert probe.received() == [LocalNews(1)]
+
+
+def test_an_actor_subscribes_publishes_and_unsubscribes_through_its_context(
+    system: ActorSystem,
+) -> None:
+    class Reader(Actor):
+        def on_start(self) -> None:
+            self.context.subscribe(News)
+            self.context.subscribe(Weather)
+
+        @handles(News)
+        def on_news(self, event: News) -> None:
+            self.context.unsubscribe(News)
+            self.context.publish(Weather(event.number * 10))
+
+        @handles(Weather)
+        def on_weather(self, event: Weather) -> None:
+            if event.number < 100:
+                self.context.publish(Weather(event.number * 10))
+
+    probe = Probe(system).subscribe(Weather)
+    system.spawn(Reader)
+    settled(system)
+    for number in (1, 2):
+        system.events.publish(News(number))
+        settled(system)
+    assert probe.received() == [Weather(10), Weather(100)]
+
+
+def test_subscriptions_and_events_outlive_a_restart(
+    system: ActorSystem, clock: ManualClock
+) -> None:
+    seen: list[int] = []
+
+    class Reader(Actor):
+        def on_start(self) -> None:
+            if not seen:
+                self.context.subscribe(News)
+
+        @handles(News)
+        def on_news(self, event: News) -> None:
+            seen.append(event.number)
+            if event.number == 1:
+                raise OSError
+
+    system.spawn(Reader)
+    settled(system)
+    system.events.publish(News(1))
+    settled(system)
+    system.events.publish(News(2))
+    clock.advance(1, lambda: settled(system))
+    assert seen == [1, 2]
+
+
+def test_a_dead_subscriber_is_forgotten(system: ActorSystem) -> None:
+    probe = Probe(system).subscribe(News, Weather)
+    assert len(system.events) == 2
+    system.stop_actor(probe.ref)
+    assert len(system.events) == 0
+    probe.subscribe(News)  # late
+    system.events.publish(News(1))
+    assert len(system.events) == 0
+    assert system.dead_letters.counts == {}
+
+
+def test_a_subscriber_that_hangs_blocks_no_publisher(system: ActorSystem) -> None:
+    release, hangs = threading.Event(), threading.Event()
+
+    class Slow(Actor):
+        def on_receive(self, _message: Any) -> None:
+            hangs.set()
+            release.wait(10)
+
+    slow = system.spawn(Slow)
+    system.events.subscribe(slow, News)
+    probe = Probe(system).subscribe(News)
+    for number in range(100):
+        system.events.publish(News(number))
+    assert hangs.wait(5)
+    assert probe.expect(News, where=lambda news: news.number == 99)
+    assert next(each["mailbox"] for each in system.snapshot() if each["name"] == "Slow") == 99
+    release.set()
+    settled(system)
+
+
+def test_a_mutable_event_is_the_publishers_mistake(system: ActorSystem) -> None:
+    @dataclass(frozen=True)
+    class Bag(Message):
+        items: list[int]
+
+    Probe(system).subscribe(Bag)
+    with pytest.raises(TypeError, match="Bag is mutable"):
+        system.events.publish(Bag([]))
