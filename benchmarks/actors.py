@@ -129,7 +129,7 @@ def side_by_side(measure: Callable[[Any, Sink], float]) -> tuple[float, float]:
     return median(times[bare]), median(times[ours])
 
 
-# -- starting many: in a fresh process each ---------------------------------------------------------
+# -- starting many: in a fresh process each -------------------------------------------------------
 
 
 def start_many(kind: str) -> None:

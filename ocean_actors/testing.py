@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from ocean_actors.actors import Actor, ActorSystem, Clock, Message, Ref, Timer
 
@@ -22,6 +22,8 @@ class ManualClock(Clock):
     `start` (wall clock) and at an odd monotonic value, so that code which reads another clock
     by mistake is found out. Any thread may turn it; they take turns.
     """
+
+    runs: ClassVar[bool] = False
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=timezone.utc)) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class ManualClock(Clock):
 def settled(system: ActorSystem, timeout: float = 5.0, *, parked: str | None = None) -> None:
     """Wait until nothing moves in `system`: no letter waits and no actor is in a message.
 
-    An actor that waits by the system's clock (in a sleep or a backoff) counts as at rest.
+    An actor that waits by a `ManualClock` (in a sleep or a backoff) counts as at rest.
     `parked` is a pattern of names (as "handler-*") to leave out: actors that your test itself
     holds up in a message. Raises AssertionError with the names of those that still move after
     `timeout` seconds of real time.

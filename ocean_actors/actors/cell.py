@@ -133,7 +133,8 @@ class Cell:
         handled = self.handled
         if self.mailbox.idle:
             return handled, None
-        wake = self.system.clock.sleeping(self.thread.ident)
+        clock = self.system.clock
+        wake = None if clock.runs else clock.sleeping(self.thread.ident)
         return None if wake is None else (handled, wake)
 
     def snapshot(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import ClassVar
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ class Clock(ABC):
     Callbacks run in the thread that turns the clock, so they must be quick: send a message,
     set an event. One that raises is logged and costs the others nothing.
     """
+
+    runs: ClassVar[bool] = True
+    """Whether it goes on by itself, so that who waits by it will move again."""
 
     def __init__(self) -> None:
         self._heap: list[Timer] = []

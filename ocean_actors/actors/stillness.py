@@ -18,8 +18,8 @@ Mark = tuple["Cell", int, threading.Event | None]
 class Stillness:
     """Waits for the moment when no actor has a letter or is in a message.
 
-    One that waits by the system's clock (a sleep, a backoff) is at rest too: it moves when the
-    clock does. Actors report that they have run out of letters; with nobody waiting for
+    One that waits (sleeps, or backs off) by a clock that stands still is at rest too: it moves
+    when the clock does. Actors report that they have run out of letters; with nobody waiting for
     stillness, that costs them a look at a number.
     """
 

@@ -152,7 +152,8 @@ class ActorSystem:
             logger.log(level, "%s", describe(actor))
 
     def wait_still(self, timeout: float = 5.0, *, parked: str | None = None) -> list[str]:
-        """Wait until no actor has a letter or is in a message, except waiting by the clock.
+        """Wait until no actor has a letter or is in a message, except one that waits by a clock
+        that stands still.
 
         Those whose name matches the pattern `parked` (see `fnmatch`) are left out, as are
         abandoned ones. Returns the names of those that still move after `timeout` seconds of

@@ -17,7 +17,6 @@ from ocean_actors.actors import (
     MailboxFull,
     MailboxPolicy,
     Message,
-    handles,
 )
 from ocean_actors.actors.mailbox import Envelope, open_mailbox
 from ocean_actors.testing import ManualClock, settled

@@ -1,0 +1,288 @@
+"""Names, what an operator sees, the end, and neighbours in the process."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pykka
+import pytest
+
+from ocean_actors.actors import (
+    Actor,
+    ActorSystem,
+    Backoff,
+    Context,
+    Message,
+    OnFailure,
+    Supervision,
+    handles,
+)
+from ocean_actors.actors.cell import Cell
+from ocean_actors.testing import ManualClock, Probe, settled
+
+
+@dataclass(frozen=True)
+class Do(Message):
+    what: Callable[[Any], Any]
+
+
+class Doer(Actor):
+    @handles(Do)
+    def do(self, message: Do) -> Any:
+        return message.what(self)
+
+
+class Vital(Doer):
+    supervision: ClassVar[Supervision] = Supervision(OnFailure.ESCALATE)
+
+
+# -- names ---------------------------------------------------------------------------------------
+
+
+def test_names_are_unique_and_those_of_ended_actors_free(system: ActorSystem) -> None:
+    refs = [system.spawn(Doer) for _ in range(3)]
+    assert [str(ref) for ref in refs] == ["Doer", "Doer-2", "Doer-3"]
+    system.stop_actor(refs[0])
+    assert str(system.spawn(Doer)) == "Doer"
+    assert str(system.spawn(Doer, name="Doer-5")) == "Doer-5"
+    assert [str(system.spawn(Doer)) for _ in range(2)] == ["Doer-4", "Doer-6"]
+
+
+def test_threads_carry_the_names_of_their_actors(system: ActorSystem) -> None:
+    thread = system.spawn(Doer, name="me").ask(Do(lambda _: threading.current_thread()))
+    assert thread.name == "me"
+
+
+def test_a_name_that_was_given_on_is_not_confused(system: ActorSystem) -> None:
+    old = system.spawn(Doer)
+    system.stop_actor(old)
+    new = system.spawn(Doer)
+    assert system.stop_actor(old)
+    assert new.is_alive()
+
+
+# -- what an operator sees -----------------------------------------------------------------------
+
+
+def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClock) -> None:
+    held, release = threading.Event(), threading.Event()
+    ref = system.spawn(Doer, name="worker")
+    ref.tell(Do(lambda _: 1 / 0))
+    settled(system)
+    clock.advance(1, lambda: settled(system))
+    ref.ask(Do(lambda actor: actor.context.show(queue=3)))
+    ref.tell(Do(lambda _: (held.set(), release.wait(10))))
+    ref.tell(Do(lambda _: None))
+    assert held.wait(5)
+    clock.advance(2.5)
+    assert system.snapshot() == [
+        {
+            "name": "worker",
+            "type": "Doer",
+            "parent": None,
+            "state": "running",
+            "mailbox": 1,
+            "handled": 2,
+            "refused": 0,
+            "dropped": 0,
+            "coalesced": 0,
+            "restarts": 1,
+            "failure": "ZeroDivisionError: division by zero",
+            "message": "Do",
+            "message_seconds": 2.5,
+            "hung": False,
+            "details": {"queue": 3},
+        }
+    ]
+    release.set()
+    settled(system)
+    (state,) = system.snapshot()
+    assert (state["handled"], state["message"], state["message_seconds"]) == (4, None, None)
+
+
+def test_the_state_is_logged_on_demand_a_line_for_each_actor(
+    system: ActorSystem, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    held, release = threading.Event(), threading.Event()
+    system.spawn(Doer, name="idle").tell(Do(lambda _: 1 / 0))
+    settled(system)
+    busy = system.spawn(Doer, name="busy")
+    busy.tell(Do(lambda _: (held.set(), release.wait(10))))
+    assert held.wait(5)
+    clock.advance(31)
+    settled(system, parked="busy")
+    caplog.clear()
+    system.log_state()
+    idle, waits = caplog.messages
+    assert idle == (
+        "idle (Doer) is running, 0 waiting, 1 handled, 1 restarts, "
+        "last failure ZeroDivisionError: division by zero"
+    )
+    assert waits == (
+        "busy (Doer) is running, 0 waiting, 0 handled, 0 restarts, hung in Do for 31.0 s"
+    )
+    release.set()
+
+
+# -- the end -------------------------------------------------------------------------------------
+
+
+def test_stop_ends_every_thread_and_is_idempotent() -> None:
+    before = set(threading.enumerate())
+    system = ActorSystem()
+    probe = Probe(system)
+    for _ in range(10):
+        system.spawn(Doer).tell(Do(lambda actor: actor.context.schedule(60, Do(print))))
+    probe.ref.tell(Message())
+    probe.expect(Message)
+    assert system.stop() == []
+    assert set(threading.enumerate()) == before
+    assert system.stop() == []
+
+
+def test_stop_is_bounded_and_names_those_that_are_stuck(clock: ManualClock) -> None:
+    held, release = threading.Event(), threading.Event()
+    system = ActorSystem(clock=clock)
+    system.spawn(Doer, name="stuck").tell(Do(lambda _: (held.set(), release.wait(10))))
+    other = system.spawn(Doer, name="other")
+    assert held.wait(5)
+    assert system.stop(timeout=0.05) == ["stuck"]
+    assert not other.is_alive()
+    release.set()
+    assert system.stop() == []
+
+
+def test_a_stop_overtakes_the_mailbox(clock: ManualClock) -> None:
+    held, release, done = threading.Event(), threading.Event(), []
+    system = ActorSystem(clock=clock)
+    ref = system.spawn(Doer)
+    ref.tell(Do(lambda _: (held.set(), release.wait(10))))
+    for _ in range(100):
+        ref.tell(Do(lambda _: done.append(1)))
+    assert held.wait(5)
+    assert system.stop(timeout=0) == ["Doer"]
+    release.set()
+    assert system.stop() == []
+    assert done == []
+    assert system.dead_letters.counts == {"Do": 100}
+
+
+def test_stopping_by_pykkas_way_handles_first_what_waits(system: ActorSystem) -> None:
+    done: list[int] = []
+
+    class Closing(Doer):
+        def on_stop(self) -> None:
+            done.append(-1)
+
+    ref = system.spawn(Closing)
+    for number in range(100):
+        ref.tell(Do(lambda _, number=number: done.append(number)))
+    assert ref.stop(timeout=5)
+    assert done == [*range(100), -1]
+    assert not ref.stop(timeout=5)
+
+
+def test_nothing_is_spawned_in_a_stopped_system(clock: ManualClock) -> None:
+    system = ActorSystem(clock=clock)
+    system.stop()
+    with pytest.raises(RuntimeError, match="Doer cannot start: its actor system is stopped"):
+        system.spawn(Doer)
+
+
+def test_actors_find_the_context_that_the_system_was_given(clock: ManualClock) -> None:
+    class Special(Context):
+        def __init__(self, cell: Cell, secret: str) -> None:
+            super().__init__(cell)
+            self.secret = secret
+
+    system = ActorSystem(clock=clock, context=lambda cell: Special(cell, "xyzzy"))
+    assert system.spawn(Doer).ask(Do(lambda actor: actor.context.secret)) == "xyzzy"
+    assert system.stop() == []
+
+
+def test_chance_is_the_systems_own_and_repeats_with_its_seed(clock: ManualClock) -> None:
+    def draw(seed: int) -> list[float]:
+        system = ActorSystem(clock=clock, seed=seed)
+        ref = system.spawn(Doer)
+        drawn = [ref.ask(Do(lambda actor: actor.context.chance())) for _ in range(3)]
+        system.stop()
+        return drawn
+
+    assert draw(1) == draw(1) != draw(2)
+
+
+# -- neighbours in the process -------------------------------------------------------------------
+
+
+def test_pykkas_registry_does_not_know_our_actors(system: ActorSystem) -> None:
+    class Stranger(pykka.ThreadingActor):
+        pass
+
+    ref = system.spawn(Doer)
+    stranger = Stranger.start()
+    assert ref.actor_urn not in {each.actor_urn for each in pykka.ActorRegistry.get_all()}
+    pykka.ActorRegistry.stop_all(timeout=5)
+    assert not stranger.is_alive()
+    assert ref.ask(Do(lambda _: "alive")) == "alive"
+
+
+def test_pykkas_way_to_start_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"start Doer with spawn\(\)"):
+        Doer.start()
+
+
+def test_two_systems_never_touch(clock: ManualClock) -> None:
+    fatal: list[str] = []
+    doomed = ActorSystem(clock=clock, on_fatal=lambda name, _error: fatal.append(name))
+    other_clock = ManualClock()
+    sound = ActorSystem(clock=other_clock)
+    here, there = Probe(doomed).subscribe(Message), Probe(sound).subscribe(Message)
+    worker = sound.spawn(Doer, name="worker")
+    worker.ask(Do(lambda actor: actor.context.schedule_every(1, Message())))
+
+    doomed.spawn(Doer, name="worker").tell(Do(lambda _: exit()))
+    settled(doomed)
+    doomed.spawn(Vital, name="vital").tell(Do(lambda _: exit()))
+    settled(doomed)
+    doomed.events.publish(Message())
+    here.expect(Message)
+    assert fatal == ["vital"]
+    assert doomed.stop_actor(worker)  # not its own: nothing happens
+    assert doomed.stop() == []
+
+    there.expect_none()
+    assert worker.is_alive()
+    sound.events.publish(Message())
+    there.expect(Message)
+    other_clock.advance(2, lambda: settled(sound))
+    assert sound.dead_letters.counts == {"Message": 2}  # the beats: Doer does not handle them
+    assert doomed.dead_letters.counts == {}
+    assert [each["restarts"] for each in sound.snapshot()] == [0, 0]
+    assert sound.stop() == []
+
+
+def test_a_crash_loop_in_one_system_leaves_another_working() -> None:
+    class Hopeless(Doer):
+        supervision: ClassVar[Supervision] = Supervision(backoff=Backoff(initial=0.0))
+
+        def on_start(self) -> None:
+            raise SystemExit(3)
+
+    ended = threading.Event()
+    doomed = ActorSystem(on_fatal=lambda *_: ended.set())
+    sound = ActorSystem()
+    ref = sound.spawn(Doer)
+    doomed.spawn(Hopeless)
+    answers = []
+    while not ended.is_set():
+        answers.append(ref.ask(Do(lambda _: 1)))
+    assert doomed.stop() == []
+    assert isinstance(doomed.cause, SystemExit)
+    assert ref.ask(Do(lambda _: 2)) == 2
+    assert sound.cause is None
+    assert sound.stop() == []

@@ -1,0 +1,157 @@
+"""Actors that actors start."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from ocean_actors.actors import Actor, ActorSystem, Message, Ref, handles
+from ocean_actors.actors import cell as cell_module
+from ocean_actors.testing import ManualClock, settled
+
+
+@dataclass(frozen=True)
+class Do(Message):
+    what: Callable[[Any], Any]
+
+
+class Node(Actor):
+    def __init__(self, ended: list[str], children: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.ended = ended
+        self.names = children
+
+    def on_start(self) -> None:
+        for name in self.names:
+            self.context.spawn(Node, self.ended, name=name)
+
+    def on_stop(self) -> None:
+        self.ended.append(self.context.name)
+
+    @handles(Do)
+    def do(self, message: Do) -> Any:
+        return message.what(self)
+
+
+@pytest.fixture
+def release() -> Iterator[threading.Event]:
+    release = threading.Event()
+    yield release
+    release.set()
+
+
+def names(system: ActorSystem) -> list[str]:
+    return [each["name"] for each in system.snapshot()]
+
+
+def spawn_child(parent: Ref, name: str) -> Ref:
+    ref: Ref = parent.ask(Do(lambda node: node.context.spawn(Node, node.ended, name=name)))
+    return ref
+
+
+def hang(ref: Ref, release: threading.Event) -> None:
+    entered = threading.Event()
+    ref.tell(Do(lambda _node: (entered.set(), release.wait(10))))
+    assert entered.wait(5)
+
+
+def test_children_are_stopped_with_their_parent_and_their_own_before_them(
+    system: ActorSystem,
+) -> None:
+    ended: list[str] = []
+    parent = system.spawn(Node, ended, name="parent")
+    grandchild = spawn_child(spawn_child(parent, "child"), "grandchild")
+    stranger = system.spawn(Node, ended, name="stranger")
+    assert [each["parent"] for each in system.snapshot()] == [None, "parent", "child", None]
+    assert system.stop_actor(parent)
+    assert not grandchild.is_alive()
+    assert names(system) == ["stranger"]
+    assert sorted(ended) == ["child", "grandchild", "parent"]
+    assert stranger.is_alive()
+
+
+def test_a_restart_stops_the_children_and_on_start_makes_new_ones(
+    system: ActorSystem, clock: ManualClock
+) -> None:
+    ended: list[str] = []
+    parent = system.spawn(Node, ended, ("a", "b"), name="parent")
+    settled(system)
+    parent.tell(Do(lambda _node: 1 / 0))
+    settled(system)
+    assert names(system) == ["parent"]
+    assert sorted(ended) == ["a", "b"]
+    clock.advance(1, lambda: settled(system))
+    assert names(system) == ["parent", "a", "b"]
+
+
+def test_a_parent_stops_one_child_and_its_name_is_free_again(system: ActorSystem) -> None:
+    parent = system.spawn(Node, [], name="parent")
+    child = spawn_child(parent, "child")
+    parent.ask(Do(lambda node: node.context.stop(child)))
+    settled(system)
+    assert names(system) == ["parent"]
+    parent.ask(Do(lambda node: node.context.stop(child)))  # it has ended: nothing
+    parent.ask(Do(lambda node: node.context.abandon(child)))
+    assert str(spawn_child(parent, "child")) == "child"
+
+
+def test_a_child_that_ended_itself_is_not_kept(system: ActorSystem) -> None:
+    parent = system.spawn(Node, [], name="parent")
+    for _ in range(10):
+        spawn_child(parent, "child").ask(Do(lambda node: node.context.stop()))
+    settled(system)
+    assert parent.ask(Do(lambda node: len(node.context._cell.children))) == 0
+
+
+def test_another_ones_child_is_not_ours_to_stop(system: ActorSystem) -> None:
+    parent, stranger = system.spawn(Node, []), system.spawn(Node, [], name="stranger")
+    for act in ("stop", "abandon"):
+        with pytest.raises(ValueError, match="stranger is no child of Node"):
+            parent.ask(Do(lambda node, act=act: getattr(node.context, act)(stranger)))
+        settled(system)
+        system.clock.advance(1, lambda: settled(system))  # type: ignore[attr-defined]
+    assert stranger.is_alive()
+
+
+def test_a_hung_child_holds_its_parent_for_a_bounded_time_only(
+    clock: ManualClock,
+    release: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(cell_module, "CHILDREN_TIMEOUT", 0.02)
+    system = ActorSystem(clock=clock)
+    parent = system.spawn(Node, [], ("a", "b"), name="parent")
+    settled(system)
+    children = parent.ask(Do(lambda node: list(node.context._cell.children)))
+    for child in children:
+        hang(child, release)
+    assert system.stop_actor(parent)
+    assert "a is stuck and left behind by parent" in caplog.text
+    assert [each["state"] for each in system.snapshot()] == ["abandoned", "abandoned"]
+    assert system.stop(timeout=0.0) == ["b", "a"]
+    release.set()
+    assert all(system.stop_actor(child) for child in children)
+
+
+def test_an_abandoned_child_is_waited_for_by_nobody_and_a_fresh_one_takes_over(
+    system: ActorSystem, release: threading.Event
+) -> None:
+    parent = system.spawn(Node, [], name="parent")
+    child = spawn_child(parent, "child")
+    hang(child, release)
+    parent.ask(Do(lambda node: node.context.abandon(child)))
+    assert not child.is_alive()
+    fresh = spawn_child(parent, "child")
+    assert fresh.ask(Do(lambda node: node.context.name)) == "child-2"
+    states = {each["name"]: each["state"] for each in system.snapshot()}
+    assert states == {"parent": "running", "child": "abandoned", "child-2": "running"}
+    settled(system)  # without the abandoned one
+    assert system.stop_actor(parent)
+    assert names(system) == ["child"]
+    release.set()
+    assert system.stop_actor(child)  # it ends when it can
