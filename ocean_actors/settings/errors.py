@@ -27,6 +27,10 @@ class SettingsError(Exception):
         return f"{line}; and {more} more" if more > 0 else line
 
 
+class UnusableError(ValueError):
+    """A value cannot be used; the text says what was expected, and never the value."""
+
+
 def key_name(path: Sequence[str]) -> str:
     """A setting's name as YAML spells it: `("port", "client_id")` is `port.clientId`."""
     return ".".join(_camel(name) for name in path)
@@ -39,14 +43,29 @@ def variable_name(path: Sequence[str]) -> str:
 
 def shown(value: Any) -> str:
     """A value for a message: one short line, whatever it is."""
-    if value is None or isinstance(value, bool | int | float | str):
-        try:
-            text = json.dumps(value[: LONGEST + 1] if isinstance(value, str) else value)
-        except ValueError:  # an int of thousands of digits
-            return "a number"
-        return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
-    kinds = {"dict": "a mapping", "list": "a list", "tuple": "a list"}
-    return kinds.get(type(value).__name__, f"a {type(value).__name__}")
+    if isinstance(value, str):
+        short = value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
+        return json.dumps(short, ensure_ascii=not short.isprintable())
+    if value is None or isinstance(value, bool | float):
+        return json.dumps(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**18 else "a huge number"
+    return kind(value)
+
+
+def kind(value: Any) -> str:
+    """What sort of thing a value is, where the value itself may be a secret."""
+    if value is None:
+        return "nothing"
+    names = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true or false"}
+    names |= {int: "a number", float: "a number"}
+    return names.get(type(value), f"a {type(value).__name__}")
+
+
+def line(text: object) -> str:
+    """A name of a key or file as it is, if it fits into a line."""
+    name = str(text)
+    return name if name.isprintable() and name and len(name) < 4 * LONGEST else shown(name)
 
 
 def _camel(name: str) -> str:

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from ocean_actors.frozen import FrozenDict, freeze
+from ocean_actors.settings.errors import UnusableError
 
 YEAR = 366 * 86_400  # seconds; longer waits are mistakes, and the platform's timers have an end
 
@@ -36,7 +37,7 @@ YEAR = 366 * 86_400  # seconds; longer waits are mistakes, and the platform's ti
 def not_bool(value: Any) -> Any:
     """Refuse true and false, which Python takes for numbers."""
     if isinstance(value, bool):
-        raise ValueError("expected a number")  # noqa: TRY004: pydantic wants this one
+        raise UnusableError("expected a number")
     return value
 
 
@@ -48,7 +49,7 @@ def _items(value: Any) -> Any:
         try:
             return json.loads(value)
         except (ValueError, RecursionError):
-            raise ValueError("expected a JSON array, or items separated by commas") from None
+            raise UnusableError("expected a JSON array, or items separated by commas") from None
     return [item for item in (part.strip() for part in value.split(",")) if item]
 
 
@@ -56,9 +57,9 @@ def _broker(address: str) -> str:
     address = address.strip()
     host, _, port = address.rpartition(":")
     if not host or any(c.isspace() or c in "/@" for c in host):
-        raise ValueError("expected host:port")
+        raise UnusableError("expected host:port")
     if not (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65_536):
-        raise ValueError("expected host:port, the port between 1 and 65535")
+        raise UnusableError("expected host:port, the port between 1 and 65535")
     return address
 
 
@@ -70,9 +71,9 @@ def _url(value: str) -> str:
     except ValueError:
         usable = False
     if not usable or any(c.isspace() for c in url) or parts.query or parts.fragment or "\\" in url:
-        raise ValueError("expected an http:// or https:// address")
+        raise UnusableError("expected an http:// or https:// address")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("expected an address without a user name or password")
+        raise UnusableError("expected an address without a user name or password")
     return url
 
 
@@ -80,16 +81,21 @@ NOT_A_NETWORK = "expected an address or a network such as 10.0.0.0/8"
 
 
 def _network(value: Any) -> Any:
-    if isinstance(value, bool | int):
-        raise ValueError(NOT_A_NETWORK)  # noqa: TRY004: pydantic wants this one
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
     try:
-        return ipaddress.ip_network(value)
-    except ValueError:
-        raise ValueError(NOT_A_NETWORK) from None
+        return ipaddress.ip_network(value.strip())
+    except (ValueError, AttributeError):
+        raise UnusableError(NOT_A_NETWORK) from None
+
+
+def _strip(value: Any) -> Any:
+    """Without the line's end that files and secret stores like to add."""
+    return value.strip() if isinstance(value, str) else value
 
 
 def _upper(value: Any) -> Any:
-    return value.upper() if isinstance(value, str) else value
+    return value.strip().upper() if isinstance(value, str) else value
 
 
 Seconds = Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=YEAR, allow_inf_nan=False)]
@@ -97,10 +103,10 @@ SecondsOrZero = Annotated[
     float, BeforeValidator(not_bool), Field(ge=0, le=YEAR, allow_inf_nan=False)
 ]
 Count = Annotated[int, BeforeValidator(not_bool)]
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, BeforeValidator(_strip), Field(min_length=1)]
 Url = Annotated[str, AfterValidator(_url)]
 Broker = Annotated[str, AfterValidator(_broker)]
-Secret = Annotated[SecretStr, Field(min_length=1)]
+Secret = Annotated[SecretStr, BeforeValidator(_strip), Field(min_length=1)]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_items)
@@ -131,7 +137,7 @@ class IntegrationSettings(Section):
     """The integration as Port knows it."""
 
     type: Text = Field(default="custom", description="What is integrated; kept in lower case.")
-    identifier: Text = Field(
+    identifier: str = Field(
         default="", description="The integration's name in Port. Default: `my-<type>-integration`."
     )
     config: dict[str, Any] = Field(
@@ -157,7 +163,7 @@ class IntegrationSettings(Section):
     @classmethod
     def _not_blank(cls, identifier: str) -> str:
         if not identifier.strip():
-            raise ValueError("expected a name, not blanks only")
+            raise UnusableError("expected a name, not blanks only")
         return identifier
 
     @field_validator("config")
@@ -171,7 +177,7 @@ class PollingSettings(Section):
 
     type: Literal["POLLING"] = Field(default="POLLING", description="Port is asked at an interval.")
     resync_on_start: bool = Field(default=True, description="Whether a resync runs at start.")
-    interval: Seconds = Field(default=60.0, description="Time between two polls.")
+    interval: Seconds = Field(default=60.0, description="Seconds between two polls.")
 
 
 class OnceSettings(Section):
@@ -192,7 +198,9 @@ class KafkaSettings(Section):
         description="Addresses to start from. Default: those that Port gives with the "
         "credentials, else upstream's.",
     )
-    consumer_poll_timeout: Seconds = Field(default=1.0, description="Longest wait of one poll.")
+    consumer_poll_timeout: Seconds = Field(
+        default=1.0, description="Seconds that one poll of the broker waits at most."
+    )
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
     ] = Field(default="SASL_SSL", description="How brokers are connected to.")
@@ -204,7 +212,8 @@ class KafkaSettings(Section):
         description="False: plain connections without credentials, for a broker of your own.",
     )
     session_timeout: Seconds = Field(
-        default=10.0, description="How soon another instance takes over from one that died."
+        default=10.0,
+        description="Seconds after which another instance takes over from one that died.",
     )
 
 
@@ -220,7 +229,7 @@ class WebhookSettings(Section):
         description="`auto`: an unsigned call only makes us ask Port; `required`: it is refused.",
     )
     signature_tolerance: Seconds = Field(
-        default=300.0, description="How far a signature's time may be from ours."
+        default=300.0, description="Seconds that a signature's time may differ from ours."
     )
     secrets: Annotated[tuple[Secret, ...], BeforeValidator(_items)] = Field(
         default=(),
@@ -228,7 +237,7 @@ class WebhookSettings(Section):
         description="Secrets that signatures are checked with. Default: the client secret.",
     )
     check_interval: Seconds = Field(
-        default=300.0, description="Time between two questions to Port whether a call was lost."
+        default=300.0, description="Seconds between two questions to Port whether a call was lost."
     )
     allowed_ips: Networks = Field(
         default=(), description="Addresses or networks that may call. Default: any."
@@ -257,7 +266,8 @@ class RetrySettings(Section):
         default=0, description="How often a failed run is tried again; 0: never."
     )
     backoff: Seconds = Field(
-        default=10.0, description="Wait before the first retry; it doubles each time."
+        default=10.0,
+        description="Seconds before the first retry; each further one takes twice as long.",
     )
 
 
@@ -270,16 +280,18 @@ class ResyncSettings(Section):
         "ended, `drop` it and start anew at once, `queue` behind it, or be `ignore`d.",
     )
     abort_grace: SecondsOrZero = Field(
-        default=30.0, description="How long an aborted run may take to end before it is fenced off."
+        default=30.0,
+        description="Seconds that an aborted run may take to end; then it is fenced off.",
     )
     max_consecutive_aborts: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
         default=3, description="After so many runs aborted in a row the next is left to finish."
     )
     timeout: Seconds | None = Field(
-        default=None, description="Longest time a run may take; none: any."
+        default=None,
+        description="Seconds after which a run is aborted and has failed. Default: never.",
     )
     debounce: SecondsOrZero = Field(
-        default=0.0, description="How long requests are gathered before a run starts."
+        default=0.0, description="Seconds that requests are gathered for before a run starts."
     )
     retry: RetrySettings = RetrySettings()
 

@@ -13,15 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from ocean_actors.settings.errors import SettingsError, key_name, shown
+from ocean_actors.settings.errors import UnusableError, key_name, kind, line, shown
 
 PREFIX = "ocean__"
-LARGEST_FILE = 1 << 20  # bytes
 MOST_VALUES = 200_000  # in all, aliases of YAML counted where they are used
 DEEPEST = 64  # levels
 
@@ -67,7 +65,8 @@ class Reader:
 
     def __init__(self, root: Names) -> None:
         self.leaves: dict[Leaf, Any] = {}
-        self.origins: dict[Leaf, str] = {}  # as the user wrote it: a.b, or a variable's name
+        self.written: dict[Leaf, str] = {}  # their names, as the user spelt them
+        self.variables: dict[Leaf, str] = {}  # the variables that some came from
         self.problems: list[str] = []
         self.ignored: list[str] = []
         self._root = root
@@ -93,10 +92,16 @@ class Reader:
                 values = {part: values}
             self._walk(self._root, (), values, _Source(name, path, None))
 
+    def set(self, leaf: Leaf, value: Any, written: str, variable: str = "") -> None:
+        """Take over one leaf."""
+        self.leaves[leaf] = value
+        self.written[leaf] = written
+        self.variables[leaf] = variable
+
     def label(self, leaf: Leaf) -> str:
         """A setting's name for the user, with the variable that it came from."""
-        origin = self.origins.get(leaf, "")
-        return f"{key_name(leaf)} ({origin})" if "__" in origin else key_name(leaf)
+        variable = self.variables.get(leaf)
+        return f"{key_name(leaf)} ({variable})" if variable else key_name(leaf)
 
     def _walk(self, section: Names, path: Leaf, values: Mapping[Any, Any], source: _Source) -> None:
         seen: dict[str, Any] = {}
@@ -113,20 +118,18 @@ class Reader:
             leaf, below = (*path, name), section.names[name]
             try:
                 if below is None:
-                    self.set(leaf, self._plain(value, source), written)
+                    self.set(leaf, self._plain(value, source), written, source.variable)
                     continue
                 mapping = self._mapping(value, source)
                 if below.free:
                     plain = self._plain(mapping, source)
-                    self.set(leaf, overlay(self.leaves.get(leaf, {}), plain), written)
+                    self.set(
+                        leaf, overlay(self.leaves.get(leaf, {}), plain), written, source.variable
+                    )
                 else:
                     self._walk(below, leaf, mapping, source)
-            except ValueError as error:
+            except UnusableError as error:
                 self.problems.append(f"{written}: {error}")
-
-    def set(self, leaf: Leaf, value: Any, written: str) -> None:
-        self.leaves[leaf] = value
-        self.origins[leaf] = written
 
     def _unknown(self, section: Names, path: Leaf, key: Any, written: str) -> None:
         if not isinstance(key, str):
@@ -137,24 +140,23 @@ class Reader:
         elif section.tolerant:
             self.ignored.append(written)
         else:
-            known = ", ".join(key_name((name,)) for name in section.names)
-            self.problems.append(f"{written}: unknown key; known are {known}")
+            self.problems.append(f"{written}: unknown key")
 
     def _mapping(self, value: Any, source: _Source) -> Mapping[Any, Any]:
         """What stands for a section: a mapping, or a JSON object in a string."""
         if isinstance(value, str):
             value = source.substitute(value)
         if isinstance(value, Unset):
-            raise ValueError(value.why)
+            raise UnusableError(value.why)
         if value is None or (isinstance(value, str) and not value.strip()):
             return {}
         if isinstance(value, str):
             try:
                 value = json.loads(value)
             except (ValueError, RecursionError):
-                raise ValueError("expected a mapping, or a JSON object in a string") from None
+                raise UnusableError("expected a mapping, or a JSON object in a string") from None
         if not isinstance(value, Mapping):
-            raise ValueError(f"expected a mapping, got {shown(value)}")
+            raise UnusableError(f"expected a mapping, got {kind(value)}")
         return value
 
     def _plain(self, value: Any, source: _Source, depth: int = 0) -> Any:
@@ -164,16 +166,16 @@ class Reader:
         """
         self._values += 1
         if self._values > MOST_VALUES:
-            raise ValueError(f"more than {MOST_VALUES} values in all")
+            raise UnusableError(f"more than {MOST_VALUES} values in all")
         if depth > DEEPEST:
-            raise ValueError(f"nested deeper than {DEEPEST} levels")
+            raise UnusableError(f"nested deeper than {DEEPEST} levels")
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
             return source.substitute(value)
         if isinstance(value, Mapping):
             if not all(isinstance(key, str) for key in value):
-                raise ValueError("keys must be text; put numbers, dates, yes and no in quotes")
+                raise UnusableError("keys must be text; put numbers, dates, yes and no in quotes")
             return {key: self._plain(item, source, depth + 1) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [self._plain(item, source, depth + 1) for item in value]
@@ -183,7 +185,7 @@ class Reader:
             return value.value
         if isinstance(value, SecretStr):
             return value.get_secret_value()
-        raise ValueError(
+        raise UnusableError(
             "expected text, a number, true, false, a list or a mapping, "
             f"not a {type(value).__name__}"
         )
@@ -198,8 +200,8 @@ class _Source:
     def written(self, path: Leaf, key: Any) -> str:
         """How the user would find this again."""
         if not self.variable:
-            return ".".join([key_name(path), shown_key(key)] if path else [shown_key(key)])
-        inside = (*path, shown_key(key))[len(self.path) :]
+            return ".".join([key_name(path), line(key)] if path else [line(key)])
+        inside = (*path, line(key))[len(self.path) :]
         return ".".join([self.variable, *inside])
 
     def substitute(self, text: str) -> str | Unset:
@@ -225,7 +227,7 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     A key finds its like in another spelling: case and underscores do not matter.
     """
     both = dict(below)
-    folded = {_fold(key): key for key in reversed(below)}
+    folded = {_fold(key): key for key in reversed(list(below))}
     for key, value in above.items():
         name = key if key in below else folded.get(_fold(key), key)
         old = both.get(name)
@@ -234,23 +236,23 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return both
 
 
-def prune(value: Any, path: str) -> tuple[Any, list[str]]:
-    """A value without what is still unset, and a note on each of these."""
+def prune(value: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
+    """A value without what is still unset, and where each such thing was, and why."""
     if isinstance(value, Unset):
-        return None, [f"{path} ({value.why})"]
-    notes: list[str] = []
-    if isinstance(value, dict):
-        kept = {}
-        for key, item in value.items():
-            kept[key], more = prune(item, f"{path}.{shown_key(key)}")
-            if isinstance(item, Unset):
-                del kept[key]
-            notes += more
-        return kept, notes
-    if isinstance(value, list):
-        pairs = [prune(item, f"{path}[{index}]") for index, item in enumerate(value)]
-        return [item for item, _ in pairs], [note for _, more in pairs for note in more]
-    return value, notes
+        return None, [(path, value.why)]
+    places = (
+        [(key, f"{path}.{line(key)}", item) for key, item in value.items()]
+        if isinstance(value, dict)
+        else [(index, f"{path}[{index}]", item) for index, item in enumerate(value)]
+        if isinstance(value, list)
+        else None
+    )
+    if places is None:
+        return value, []
+    pruned = [(key, item, prune(item, place)) for key, place, item in places]
+    unset = [note for _, _, (_, notes) in pruned for note in notes]
+    kept = {key: rest for key, item, (rest, _) in pruned if not isinstance(item, Unset)}
+    return kept if isinstance(value, dict) else list(kept.values()), unset
 
 
 def nested(leaves: Mapping[Leaf, Any]) -> dict[str, Any]:
@@ -267,69 +269,6 @@ def nested(leaves: Mapping[Leaf, Any]) -> dict[str, Any]:
 def variable(env: Mapping[str, str], name: str) -> str | None:
     """A variable whose name ignores case."""
     return next((value for key, value in env.items() if key.upper() == name), None)
-
-
-def read_yaml(path: Path) -> Mapping[Any, Any]:
-    """The mapping in a YAML file; raises `SettingsError`."""
-    import yaml
-
-    try:
-        values = yaml.safe_load(_read(path))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        # What it quotes may be part of a secret.
-        what = re.sub(r"'[^']{2,}'", "…", error.problem or "cannot be understood")
-        raise SettingsError([f"{place}: not YAML: {what}"]) from None
-    except yaml.YAMLError:
-        raise SettingsError(
-            [f"{path}: not YAML: it contains characters that are not text"]
-        ) from None
-    except RecursionError:
-        raise SettingsError([f"{path}: nested too deeply"]) from None
-    except (ValueError, TypeError, OverflowError):  # 2024-13-45, or a mapping as a key
-        raise SettingsError([f"{path}: not YAML: a value that cannot be understood"]) from None
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise SettingsError([f"{path}: expected a mapping of settings, got {shown(values)}"])
-    return values
-
-
-def read_dotenv(path: Path) -> dict[str, str]:
-    """The variables in a file of `NAME=value` lines; none if there is no such file.
-
-    Raises `SettingsError` if it cannot be read.
-    """
-    import io
-
-    from dotenv import dotenv_values
-
-    if not path.is_file():
-        return {}
-    values = dotenv_values(stream=io.StringIO(_read(path)), interpolate=False)
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
-    except OSError as error:
-        raise SettingsError([f"{path}: cannot be read: {error.strerror or error}"]) from None
-    except ValueError as error:  # a NUL in the path
-        raise SettingsError([f"{str(path)!r}: cannot be read: {error}"]) from None
-    if len(content) > LARGEST_FILE:
-        raise SettingsError([f"{path}: larger than {LARGEST_FILE >> 20} MiB"])
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError([f"{path}: not UTF-8 text (byte {error.start})"]) from None
-
-
-def shown_key(key: Any) -> str:
-    """A key of the user's, short enough for a line."""
-    return shown(key).strip('"') if isinstance(key, str) else shown(key)
 
 
 def _fold(key: str) -> str:
