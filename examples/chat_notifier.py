@@ -17,12 +17,11 @@ class ChatNotifier(Actor):
     A chat that cannot be reached costs a line in the log; the runs never notice.
     """
 
+    subscribes_to = (RunEnded,)
+
     def __init__(self, url: str) -> None:
         super().__init__()
         self.url = url
-
-    def on_start(self) -> None:
-        self.context.subscribe(RunEnded)
 
     @handles(RunEnded)
     def on_run_ended(self, event: RunEnded) -> None:

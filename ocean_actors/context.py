@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Reception, ResyncRequested
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, ResyncRequested
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell

@@ -115,13 +115,11 @@ class SandboxedSystem:
 class EventRecorder(Actor):
     """Puts every event of its system into a queue."""
 
+    subscribes_to = (Message,)
+
     def __init__(self, events: queue.Queue[Message]) -> None:
         super().__init__()
         self._events = events
-
-    def on_start(self) -> None:
-        """Subscribe to everything."""
-        self.context.subscribe(Message)
 
     def on_receive(self, message: Any) -> None:
         """Keep it."""

@@ -30,7 +30,7 @@ from ocean_actors.messages import (
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
-from ocean_actors.port.integration import IntegrationActor
+from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
@@ -136,6 +136,7 @@ class OceanSystem:
         spawn(Guardian, self._registered, self._coordinator_stopped, self._listeners())
         for spec in self._custom:
             self._spawn_custom(spec)
+        integration.tell(Register())  # the last, so that nobody misses an event
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the system has stopped, by whomever; whether it has.
@@ -322,6 +323,8 @@ class OceanSystem:
 class Guardian(Actor):
     """Starts the listeners once Port knows the integration, and says when the work is over."""
 
+    subscribes_to = (IntegrationRegistered, CoordinatorStopped)
+
     def __init__(
         self,
         registered: threading.Event,
@@ -334,17 +337,16 @@ class Guardian(Actor):
         self._listeners = listeners
 
     def on_start(self) -> None:
-        """Listen for both."""
-        self.context.subscribe(IntegrationRegistered)
-        self.context.subscribe(CoordinatorStopped)
-        if self._registered.is_set():  # this is another life
+        """Begin; if this is another life, with the listeners."""
+        if self._registered.is_set():
             self._spawn_listeners()
 
     @handles(IntegrationRegistered)
     def on_registered(self, _event: IntegrationRegistered) -> None:
         """Start listening."""
-        self._registered.set()
-        self._spawn_listeners()
+        if not self._registered.is_set():
+            self._registered.set()
+            self._spawn_listeners()
 
     @handles(CoordinatorStopped)
     def on_coordinator_stopped(self, _event: CoordinatorStopped) -> None:

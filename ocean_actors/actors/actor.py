@@ -38,6 +38,8 @@ class Actor(pykka.ThreadingActor):
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy()
     message_bound: ClassVar[float | None] = 30.0
     """Seconds in one message after which the actor counts as hung; None: never."""
+    subscribes_to: ClassVar[tuple[type[Message], ...]] = ()
+    """Events that it is told from the moment it is spawned; `context.subscribe` begins later."""
     context: Context  # there once __init__ has returned
 
     _methods: ClassVar[dict[type[Message], str]] = {}

@@ -88,6 +88,8 @@ class ActorSystem:
         try:
             cell = Cell(self, parent, free_name, actor_class, build)
             self._cells[free_name] = cell
+            for event_type in actor_class.subscribes_to:
+                self.events.subscribe(cell.ref, event_type)
             if parent is not None:
                 parent.children[cell.ref] = cell
             cell.thread.start()

@@ -34,14 +34,11 @@ RunEvent = RunStarted | RunProgressed | RunEnded
 class Narrator(Actor):
     """Hands what happens to runs to the thread that draws."""
 
+    subscribes_to = (RunStarted, RunProgressed, RunEnded)
+
     def __init__(self, heard: queue.Queue[RunEvent]) -> None:
         super().__init__()
         self.heard = heard
-
-    def on_start(self) -> None:
-        """Listen to runs."""
-        for event_type in (RunStarted, RunProgressed, RunEnded):
-            self.context.subscribe(event_type)
 
     @handles(RunStarted)
     def on_started(self, event: RunStarted) -> None:

@@ -33,6 +33,8 @@ class PollingListener(Actor):
     more slowly.
     """
 
+    subscribes_to = (RunStarted,)
+
     def __init__(self, client: PortClient, settings: PollingSettings) -> None:
         super().__init__()
         self._client = client
@@ -44,7 +46,6 @@ class PollingListener(Actor):
 
     def on_start(self) -> None:
         """Poll at once."""
-        self.context.subscribe(RunStarted)
         self.context.ref.tell(Poll())
 
     @handles(Poll)

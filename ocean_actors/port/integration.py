@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ocean_actors.actors import Backoff, Message, handles
+from ocean_actors.actors import Backoff, Message, Supervision, handles
 from ocean_actors.context import Actor
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import (
@@ -49,10 +49,13 @@ def needs_patch(integration: Integration, destination: Mapping[str, str] | None)
 
 
 class IntegrationActor(Actor):
-    """Registers the integration, retrying while Port cannot be reached, then serves its config.
+    """Told to, registers the integration, retrying while Port cannot be reached; then serves
+    its config.
 
     If Port refuses (wrong credentials or rights) it shuts the system down with exit code 1.
     """
+
+    supervision = Supervision(retries=3)  # the coordinator waits for an answer
 
     def __init__(
         self, client: PortClient, destination: Mapping[str, str] | None, backoff: Backoff
@@ -63,11 +66,8 @@ class IntegrationActor(Actor):
         self._backoff = backoff
         self._failures = 0
         self._known: ConfigSnapshot | None = None
-        self._waiting: tuple[ConfigWanted, ...] = ()
-
-    def on_start(self) -> None:
-        """Begin with the registration."""
-        self.context.ref.tell(Register())
+        self._trying = False  # to register, with a timer
+        self._waiting: ConfigWanted | None = None
 
     @handles(Register)
     def on_register(self, _message: Register) -> None:
@@ -81,19 +81,22 @@ class IntegrationActor(Actor):
             delay = self._backoff.delay(self._failures, self.context.chance())
             self._failures += 1
             logger.warning("cannot register with Port, again in %.1f s: %s", delay, error)
+            self._trying = True
             self.context.schedule(delay, Register())
             return
         self._known = snapshot_of(integration)
         self.context.publish(IntegrationRegistered(self._known))
-        waiting, self._waiting = self._waiting, ()
-        for wanted in waiting:
-            self.on_config_wanted(wanted)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self.on_config_wanted(waiting)
 
     @handles(ConfigWanted)
     def on_config_wanted(self, wanted: ConfigWanted) -> None:
         """Answer with Port's config; with the last one known if Port does not answer."""
         if self._known is None:
-            self._waiting = (wanted,)
+            self._waiting = wanted
+            if not self._trying:  # this is another life: nobody else tells it to register
+                self.on_register(Register())
             return
         try:
             integration = self._registered(CONFIG_RETRY)

@@ -33,6 +33,8 @@ class Reporter(Actor):
     never waits for its reports.
     """
 
+    subscribes_to = (RunStarted, RunEnded, RunLeftRunning, RoleChanged)
+
     def __init__(self, client: PortClient, schedule: Schedule | None, backoff: Backoff) -> None:
         super().__init__()
         self._client = client
@@ -42,13 +44,6 @@ class Reporter(Actor):
         self._failures = 0
         self._open: int | None = None  # the run that was started and has not ended
         self._quiet = True  # nothing was reported yet since this instance became active
-
-    def on_start(self) -> None:
-        """Listen to what runs do."""
-        self.context.subscribe(RunStarted)
-        self.context.subscribe(RunEnded)
-        self.context.subscribe(RunLeftRunning)
-        self.context.subscribe(RoleChanged)
 
     @handles(RunLeftRunning)
     def on_left_running(self, _event: RunLeftRunning) -> None:

@@ -288,7 +288,7 @@ class ResyncCoordinator(Actor):
         flight = self._require_flight()
         logger.info("run %s is aborted: %s", flight.info.id, reason)
         self._limit_flight(self._settings.abort_grace, machine.GraceOver(number))
-        flight.failures.append(f"aborted: {reason}")
+        flight.failures.append(reason)
         flight.token.cancel(reason)
 
     def _fence_off(self, number: int, names: frozenset[str]) -> None:

@@ -23,7 +23,14 @@ class ResyncAborted(Cancelled):
 class RunPort(Protocol):
     """How a handler writes to Port; see `ocean_actors.port.entities` for the contract."""
 
-    def upsert(self, blueprint: str, entities: Iterable[Mapping[str, Any]]) -> Any:
+    def upsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, Any]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> Any:
         """Create or update entities; an UpsertResult."""
 
     def reconcile(self, max_share: float | None = None) -> int:
