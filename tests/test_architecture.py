@@ -13,8 +13,8 @@ PACKAGE = Path(ocean_actors.__file__).parent
 
 MAY_IMPORT = {
     "frozen": set(),
-    "throttle": set(),
     "actors": set(),
+    "throttle": {"actors"},
     "settings": {"frozen"},
     "retry": {"actors"},
     "session": {"actors", "retry"},
@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "resync": {"actors", "frozen", "messages", "session", "settings"},
     "port": {
         "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
-        "settings",
+        "settings", "throttle",
     },
     "web": {"actors", "messages", "listeners", "settings", "throttle"},
     "listeners": {

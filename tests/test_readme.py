@@ -75,7 +75,8 @@ def test_the_settings_table_has_the_real_defaults():
     from ocean_actors import Settings
 
     settings = Settings.from_dict({"port": {"clientId": "a", "clientSecret": "b"}}, {})
-    rows = re.findall(r"^\| `([\w.]+)` \| `?([\w.]+)`? \|", README, re.MULTILINE)
+    table = README.partition("## Settings")[2].partition("## ")[0]
+    rows = re.findall(r"^\| `([\w.]+)` \| `?([\w.]+)`? \|", table, re.MULTILINE)
     assert len(rows) >= 10
     for key, default in rows:
         value = settings
