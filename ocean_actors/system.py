@@ -46,6 +46,8 @@ from ocean_actors.settings import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ocean_actors.listeners.webhook_setup import Webhook, WsgiApp
+
 logger = logging.getLogger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
@@ -101,6 +103,7 @@ class OceanSystem:
         self._stopped = threading.Event()
         self._cancel = CancelToken()  # of all clients of Port
         self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
+        self._webhook = self._make_webhook(serve_http=serve_http)
         self._coordinator: Ref | None = None
         self._reporter: Ref | None = None
         self._left_behind: list[str] = []
@@ -133,6 +136,8 @@ class OceanSystem:
             self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
             name="coordinator",
         )  # fmt: skip
+        if self._webhook is not None:  # before Port knows us: it may call as soon as it does
+            self._webhook.spawn(self._actors, self._client())
         spawn(Guardian, self._registered, self._coordinator_stopped, self._listeners())
         for spec in self._custom:
             self._spawn_custom(spec)
@@ -227,6 +232,16 @@ class OceanSystem:
             "leftBehind": list(self._left_behind),
         }
 
+    @property
+    def wsgi_app(self) -> WsgiApp:
+        """The web application of the WEBHOOK listener, to be mounted in a server of your own.
+
+        It answers 503 until the system is started. Raises RuntimeError for other listeners.
+        """
+        if self._webhook is None:
+            raise RuntimeError("there is a web application only with eventListener.type: WEBHOOK")
+        return self._webhook.app
+
     # -- parts -------------------------------------------------------------------------------
 
     def _destination(self) -> dict[str, str] | None:
@@ -258,6 +273,20 @@ class OceanSystem:
             anchor = self._actors.clock.monotonic()
             add(ScheduleListener, "schedule", settings.scheduled_resync_interval, anchor)
         return spawns
+
+    def _make_webhook(self, *, serve_http: bool) -> Webhook | None:
+        if not isinstance(self.settings.event_listener, WebhookSettings):
+            return None
+        from ocean_actors.listeners.webhook_setup import Webhook
+
+        return Webhook(
+            self.settings.event_listener,
+            self.settings,
+            offer=self.offer,
+            reached=self._registered.is_set,
+            clock=self._actors.clock,
+            serve_http=serve_http,
+        )
 
     def _client(self) -> PortClient:
         return self._port.clone(token=self._cancel)

@@ -63,6 +63,8 @@ class WebhookListener(Actor):
     coordinator, so that nothing this actor waits for delays an answer.
     """
 
+    subscribes_to = (RunStarted, IntegrationRegistered)
+
     def __init__(
         self,
         client: PortClient,
@@ -89,8 +91,6 @@ class WebhookListener(Actor):
 
     def on_start(self) -> None:
         """Bind, and open the gate. A port in use ends the system."""
-        self.context.subscribe(RunStarted)
-        self.context.subscribe(IntegrationRegistered)
         if self._make_server is not None:
             self._server = self._make_server()
             try:
@@ -100,6 +100,7 @@ class WebhookListener(Actor):
                 self.context.shutdown(1, f"{error}: free it, or set http.port and http.host")
                 return
             logger.info("listening for Port on %s", self._server.url)
+            self.context.show(url=self._server.url)
             self.context.publish(WebhookServed(self._server.url))
         ref = self.context.ref
         self._gate.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
