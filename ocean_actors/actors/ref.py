@@ -53,6 +53,11 @@ class Ref(pykka.ActorRef[Any]):
         """Remember who lives here now; pykka's proxies look at its attributes."""
         self._actor_weakref = weakref.ref(actor)
 
+    @property
+    def _actor(self) -> pykka.Actor | None:
+        """Where pykka before 4.4 looks for it."""
+        return self._actor_weakref()
+
     def tell(self, message: Message) -> None:
         """Put `message` into the mailbox; never waits.
 
