@@ -130,22 +130,21 @@ def tell(screen: Screen, stage: Stage, system: OceanSystem) -> None:
     identifier = system.settings.integration.identifier
     if not stage.starts_by_itself:
         system.request_resync("first resync")
-    screen.follow(ended)
+    screen.follow(completed)
     screen.say("[cyan]» a resync is requested in Port[/]")
     stage.sandbox.request_resync(identifier)
     screen.follow(at_work)
     screen.say("[cyan]» the configuration is changed in Port while the resync runs[/]")
     stage.sandbox.set_config(identifier, NEW_CONFIG)
-    screen.follow(ended)
-    screen.follow(ended)
+    screen.follow(completed)
     screen.say("[cyan]» one more resync is requested in Port[/]")
     stage.sandbox.request_resync(identifier)
-    screen.follow(ended)
+    screen.follow(completed)
 
 
-def ended(event: RunEvent) -> bool:
-    """A run is over."""
-    return isinstance(event, RunEnded)
+def completed(event: RunEvent) -> bool:
+    """A run has done all it had to."""
+    return isinstance(event, RunEnded) and event.status == "completed"
 
 
 def at_work(event: RunEvent) -> bool:

@@ -26,7 +26,13 @@ class Stage:
 def open_stage(listener: str) -> Iterator[Stage]:
     """Start what the listener needs, and end it again."""
     with Sandbox() as sandbox:
-        yield Stage(sandbox, _settings(sandbox, {"type": "POLLING", "interval": 0.5}), True)
+        if listener == "webhook":
+            port = _free_port()
+            called = {"type": "WEBHOOK", "appHost": f"http://127.0.0.1:{port}"}
+            served = {"host": "127.0.0.1", "port": port}
+            yield Stage(sandbox, _settings(sandbox, called, http=served), False)
+        else:
+            yield Stage(sandbox, _settings(sandbox, {"type": "POLLING", "interval": 0.5}), True)
 
 
 def _settings(sandbox: Sandbox, event_listener: dict[str, Any], **more: Any) -> dict[str, Any]:
