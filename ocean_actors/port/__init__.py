@@ -1,0 +1,1 @@
+"""Port's HTTP API: the client, and the actors that speak through it."""
