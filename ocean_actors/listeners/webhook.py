@@ -86,7 +86,7 @@ class WebhookListener(Actor):
         self._failures = 0
         self._looked_at = float("-inf")
         self._timer: Timer | None = None
-        self._due = 0.0
+        self._due: float | None = None  # of the look that is arranged
         self._number = 0
 
     def on_start(self) -> None:
@@ -134,7 +134,7 @@ class WebhookListener(Actor):
         """Ask Port, and arrange the next time."""
         if look.number != self._number:
             return
-        self._timer = None
+        self._due = self._timer = None
         self._looked_at = self.context.clock.monotonic()
         try:
             observed = observe(self._client)
@@ -173,10 +173,15 @@ class WebhookListener(Actor):
         """See to it that Port is asked within `seconds`, or as soon after as the gap allows."""
         now = self.context.clock.monotonic()
         due = max(now + seconds, self._looked_at + LOOK_GAP)
+        if self._due is not None and self._due <= due:
+            return
         if self._timer is not None:
-            if self._due <= due:
-                return
             self._timer.cancel()
-        self._number += 1
+            self._timer = None
         self._due = due
-        self._timer = self.context.schedule(due - now, Look(self._number))
+        self._number += 1
+        look = Look(self._number)
+        if due > now:
+            self._timer = self.context.schedule(due - now, look)
+        else:
+            self.context.ref.tell(look)
