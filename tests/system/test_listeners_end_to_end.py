@@ -146,6 +146,5 @@ def test_a_request_from_outside_is_settled(quick):
 
 def _polls(rig):
     return sum(
-        call.method == "GET" and call.path.endswith("/resync-request")
-        for call in rig.sandbox.calls
+        call.method == "GET" and call.path.endswith("/resync-request") for call in rig.sandbox.calls
     )

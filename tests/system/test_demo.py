@@ -1,0 +1,23 @@
+"""`ocean-actors demo`, as a user sees it."""
+
+import subprocess
+import sys
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "import sys; from ocean_actors.cli import main; sys.exit(main())"]
+
+
+@pytest.mark.parametrize("listener", ["polling", "webhook"])
+def test_the_demo_shows_an_abort_and_ends_by_itself(listener):
+    done = subprocess.run(  # noqa: S603
+        [*COMMAND, "demo", "--listener", listener],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    statuses = [row.split("│")[3].strip() for row in rows]
+    assert statuses.count("aborted") >= 1
+    assert statuses.count("completed") == 3
+    assert statuses[-1] == "completed"

@@ -1,0 +1,141 @@
+"""The examples do what they say."""
+
+import functools
+import importlib.util
+import json
+import queue
+import sys
+from datetime import datetime, time, timezone
+from pathlib import Path
+
+import pytest
+from bottle import Bottle, request
+
+from ocean_actors import RunEnded, RunStarted
+from ocean_actors.rig import SandboxedSystem
+from ocean_actors.testing import ManualClock
+from ocean_actors.web.server import HttpServer
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CALM = {"type": "POLLING", "interval": 86_400}
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_changed_file_requests_a_resync_and_an_unchanged_one_does_not(quick, tmp_path):
+    watched = tmp_path / "teams.csv"
+    watched.write_text("a")
+    watcher = functools.partial(example("file_watcher").FileWatcher, watched, 10.0)
+    clock = ManualClock()
+    with SandboxedSystem([quick], [watcher], eventListener=CALM, clock=clock) as rig:
+        rig.expect(RunEnded)
+        clock.advance(30.0)
+        watched.write_text("a, b")
+        clock.advance(10.0)
+        ended = rig.expect(RunEnded)
+        assert ended.run.reason == "teams.csv changed"
+        assert ended.run.id.endswith("-2")
+
+
+def test_the_file_may_come_and_go(quick, tmp_path):
+    watched = tmp_path / "absent.csv"
+    watcher = functools.partial(example("file_watcher").FileWatcher, watched, 10.0)
+    clock = ManualClock()
+    with SandboxedSystem([quick], [watcher], eventListener=CALM, clock=clock) as rig:
+        rig.expect(RunEnded)
+        clock.advance(10.0)
+        watched.write_text("now")
+        clock.advance(10.0)
+        assert rig.expect(RunEnded).run.reason == "absent.csv changed"
+
+
+def test_quiet_hours_are_quiet_and_the_others_are_not(quick):
+    clock = ManualClock(datetime(2026, 3, 1, 20, 30, tzinfo=timezone.utc))
+    with SandboxedSystem(
+        [quick], [example("quiet_hours").QuietHours], eventListener=CALM, clock=clock
+    ) as rig:
+        rig.expect(RunEnded)
+        began = []
+        for _ in range(24):
+            hour = clock.now().hour
+            clock.advance(3600.0)
+            if not 21 <= hour <= 23 and hour >= 5:
+                began.append(rig.expect(RunStarted).run.started_at)
+                rig.expect(RunEnded)
+        assert [moment.hour for moment in began] == [21, *range(6, 21)]
+        assert all(moment.minute == 30 or moment.minute == 0 for moment in began)
+
+
+@pytest.mark.parametrize(
+    ("moment", "is_quiet"), [(time(22), True), (time(2), True), (time(6), False), (time(12), False)]
+)
+def test_quiet_hours_reach_over_midnight(moment, is_quiet):
+    assert example("quiet_hours").quiet(moment, time(22), time(6)) is is_quiet
+
+
+@pytest.fixture
+def chat():
+    """A chat's webhook: what was posted, and its address."""
+    posted = queue.Queue()
+    app = Bottle()
+
+    @app.post("/hook")
+    def hook():
+        posted.put(json.loads(request.body.read()))
+        return "ok"
+
+    server = HttpServer(app, "127.0.0.1", 0)
+    server.start()
+    yield posted, f"{server.url}/hook"
+    server.stop()
+
+
+def test_finished_runs_are_posted_to_the_chat(quick, failing, chat):
+    posted, url = chat
+    notifier = functools.partial(example("chat_notifier").ChatNotifier, url)
+    with SandboxedSystem([quick, failing], [notifier]) as rig:
+        run = rig.expect(RunEnded).run
+        text = posted.get(timeout=10.0)["text"]
+    assert text.startswith(f"Resync {run.id} (start) failed after ")
+    assert text.endswith("Failing: ValueError: no such repository")
+
+
+def test_a_chat_that_is_away_costs_a_line_in_the_log(quick, caplog):
+    notifier = functools.partial(example("chat_notifier").ChatNotifier, "http://127.0.0.1:9/hook")
+    with SandboxedSystem([quick], [notifier]) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.request_resync(rig.identifier)
+        assert rig.expect(RunEnded).status == "completed"
+    assert "was not posted" in caplog.text
+
+
+def test_the_packages_of_this_machine_are_catalogued():
+    packages = example("python_packages")
+    rig = SandboxedSystem([packages.PythonPackages])
+    rig.sandbox.create_blueprint(
+        "pythonPackage",
+        schema={"properties": {"version": {"type": "string"}, "summary": {"type": "string"}}},
+        relations={"requires": {"target": "pythonPackage", "many": True}},
+    )
+    with rig:
+        assert rig.expect(RunEnded).status == "completed"
+        found = {item["identifier"]: item for item in rig.sandbox.entities("pythonPackage")}
+        assert "pykka" in found
+        assert "requests" in found
+        assert "urllib3" in found["requests"]["relations"]["requires"]
+        only = {"resources": [{"kind": "pythonPackage", "selector": {"names": "py*"}}]}
+        rig.sandbox.set_config(rig.identifier, only)
+        ended = rig.expect(RunEnded)
+        left = {item["identifier"] for item in rig.sandbox.entities("pythonPackage")}
+        assert left == {name for name in found if name.startswith("py")}
+        assert ended.written.deleted == len(found) - len(left)
+
+
+def test_the_model_example_is_short():
+    assert len((EXAMPLES / "python_packages.py").read_text().splitlines()) < 80
