@@ -63,7 +63,10 @@ def folder(tmp_path, sandbox):
 def write_config(folder, sandbox, more="eventListener: {type: POLLING, interval: 0.1}"):
     (folder / "config.yaml").write_text(
         textwrap.dedent(f"""
-        port: {{clientId: {sandbox.client_id}, clientSecret: {sandbox.client_secret}, baseUrl: "{sandbox.url}"}}
+        port:
+          clientId: {sandbox.client_id}
+          clientSecret: {sandbox.client_secret}
+          baseUrl: {sandbox.url}
         integration: {{identifier: demo}}
         {more}
         """)

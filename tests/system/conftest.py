@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from ocean_actors import ResyncHandler, RunEnded, RunStarted
-from ocean_actors.rig import SandboxedSystem
+from ocean_actors import ResyncHandler
 
 WITHIN = 10.0
 
