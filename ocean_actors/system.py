@@ -102,6 +102,7 @@ class OceanSystem:
         self._stopping = threading.Lock()  # taken once, by the first who has it stopped
         self._stopped = threading.Event()
         self._cancel = CancelToken()  # of all clients of Port
+        self._clients: list[PortClient] = []
         self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
         self._webhook = self._make_webhook(serve_http=serve_http)
         self._coordinator: Ref | None = None
@@ -289,7 +290,9 @@ class OceanSystem:
         )
 
     def _client(self) -> PortClient:
-        return self._port.clone(token=self._cancel)
+        client = self._port.clone(token=self._cancel)
+        self._clients.append(client)
+        return client
 
     def _spawn_custom(self, spec: ActorSpec) -> None:
         parts = spec if isinstance(spec, functools.partial) else functools.partial(spec)
@@ -334,6 +337,8 @@ class OceanSystem:
                     self._reporter.ask(FlushReports(), timeout=FLUSH_SECONDS)
             self._cancel.cancel("stopping")
             self._left_behind = self._actors.stop(STOP_SECONDS)
+            for client in (*self._clients, self._port):
+                client.close()
             if self._left_behind:
                 logger.warning("left behind, as they do not end: %s", ", ".join(self._left_behind))
             if self._own_clock:
