@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
+import os
 import random
 import socket
 import threading
@@ -17,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
+from urllib3.util.wait import wait_for_write
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.retry import Retry, asked_wait
@@ -194,23 +197,32 @@ class _CancellableConnection(HTTPConnection):
         for family, kind, protocol, _name, address in addresses:
             sock = socket.socket(family, kind, protocol)
             try:
-                self._watch(sock)
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                if isinstance(self.timeout, int | float | None):
-                    sock.settimeout(self.timeout)
-                if self.source_address is not None:
-                    sock.bind(self.source_address)
-                sock.connect(address)
+                self._dial(sock, address)
                 return sock
             except OSError as error:
                 sock.close()
                 failure = error
         if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(
-                self, f"no connection to {self.host} within {self.timeout} s"
-            ) from failure
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from failure
         raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
+
+    def _dial(self, sock: socket.socket, address: Any) -> None:
+        """Connect. Watched only once under way: a shut-down does not last on an idle socket."""
+        for option in self.socket_options or ():
+            sock.setsockopt(*option)
+        if self.source_address is not None:
+            sock.bind(self.source_address)
+        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+        sock.setblocking(False)
+        code = sock.connect_ex(address)
+        self._watch(sock)
+        if code == errno.EINPROGRESS:
+            if not wait_for_write(sock, seconds):
+                raise TimeoutError
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        sock.settimeout(seconds)
 
     def _watch(self, sock: socket.socket) -> None:
         if self._twin is not None:

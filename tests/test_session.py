@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import socketserver
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+import trustme
+
+from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.retry import Retry
+from ocean_actors.session import CancellableSession
+from ocean_actors.testing import ManualClock
+
+HANG_UP = b""
+HALF = b"HTTP/1.1 200 Said\r\nContent-Length: 10\r\n\r\n12345"
+
+SOON = 10  # seconds; bounds what must happen at once, on a machine that may be busy
+
+
+class Stopped(Cancelled):
+    pass
+
+
+class JumpingClock(ManualClock):
+    """Goes on to the next timer at once, and keeps the waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def call_at(self, due, callback):
+        self.waits.append(round(due - self.monotonic(), 6))
+        timer = super().call_at(due, callback)
+        self.advance(due - self.monotonic())
+        return timer
+
+
+class TellingClock(ManualClock):
+    """Stands still, and says when somebody waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.waited_for = threading.Event()
+
+    def call_at(self, due, callback):
+        timer = super().call_at(due, callback)
+        self.waited_for.set()
+        return timer
+
+
+class Server(socketserver.ThreadingTCPServer):
+    """Answers each connection's requests with the next bytes of `script`.
+
+    At the end of the script it says nothing more until `released`.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, context=None):
+        self.script = queue.Queue()
+        self.heads = queue.Queue()
+        self.released = threading.Event()
+        self.context = context
+        super().__init__(("127.0.0.1", 0), Connection)
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def url(self):
+        return f"{'https' if self.context else 'http'}://{self.address}/"
+
+    def handle_error(self, request, client_address):
+        pass  # a client that hangs up is what these tests are about
+
+
+class Connection(socketserver.BaseRequestHandler):
+    def handle(self):
+        connection = self.request
+        if self.server.context is not None:
+            connection = self.server.context.wrap_socket(connection, server_side=True)
+        with connection, connection.makefile("rb") as lines:
+            while head := b"".join(iter(lambda: lines.readline().strip() or b"", b"")):
+                self.server.heads.put(head)
+                try:
+                    said = self.server.script.get_nowait()
+                except queue.Empty:
+                    self.server.released.wait(SOON * 3)
+                    return
+                connection.sendall(said)
+                if said in (HANG_UP, HALF):
+                    return
+
+
+def serve(server):
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.released.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def server():
+    yield from serve(Server())
+
+
+@pytest.fixture
+def authority():
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls_server(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    yield from serve(Server(context))
+
+
+@pytest.fixture
+def token():
+    return CancelToken(Stopped)
+
+
+@pytest.fixture
+def clock():
+    return JumpingClock()
+
+
+@pytest.fixture
+def session(token, clock):
+    with CancellableSession(token, clock=clock) as session:
+        yield session
+
+
+@pytest.fixture
+def elsewhere():
+    """Run a call in another thread."""
+    with ThreadPoolExecutor(4) as pool:
+        yield pool.submit
+
+
+def answer(status, body=b"", **headers):
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}"]
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def assert_stopped(call):
+    with pytest.raises(Stopped, match="enough"):
+        call.result(SOON)
+
+
+# -- ends at once ----------------------------------------------------------------------------------
+
+
+def test_a_call_that_waits_for_the_first_byte_ends_when_the_token_is_cancelled(
+    server, session, token, elsewhere
+):
+    call = elsewhere(session.get, server.url)
+    server.heads.get(timeout=SOON)
+    token.cancel("enough")
+    assert_stopped(call)
+
+
+def test_all_calls_of_a_session_end(server, session, token, elsewhere):
+    calls = [elsewhere(session.post, server.url, data=b"x") for _ in range(3)]
+    for _ in calls:
+        server.heads.get(timeout=SOON)
+    token.cancel("enough")
+    for call in calls:
+        assert_stopped(call)
+
+
+def test_a_call_over_a_connection_that_was_used_before_ends_as_well(
+    server, session, token, elsewhere
+):
+    server.script.put(answer(200))
+    session.get(server.url)
+    server.heads.get(timeout=SOON)
+    call = elsewhere(session.get, server.url)
+    server.heads.get(timeout=SOON)
+    token.cancel("enough")
+    assert_stopped(call)
+
+
+def test_a_call_over_tls_ends(tls_server, authority, session, token, elsewhere, tmp_path):
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    call = elsewhere(session.get, tls_server.url, verify=str(tmp_path / "ca.pem"))
+    tls_server.heads.get(timeout=SOON)
+    token.cancel("enough")
+    assert_stopped(call)
+
+
+def test_a_tls_handshake_that_hangs_ends(session, token, elsewhere):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        call = elsewhere(session.get, f"https://127.0.0.1:{listener.getsockname()[1]}/")
+        with listener.accept()[0] as peer:
+            assert peer.recv(1)  # the client's hello
+            token.cancel("enough")
+            assert_stopped(call)
+
+
+def test_a_call_that_cannot_connect_ends(session, token, elsewhere, monkeypatch):
+    resolved = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def tell(*args):
+        found = resolve(*args)
+        resolved.set()
+        return found
+
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # more than the kernel queues: the next connection gets no answer
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        monkeypatch.setattr(socket, "getaddrinfo", tell)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        call = elsewhere(session.get, url, timeout=SOON * 3)
+        assert resolved.wait(SOON)
+        token.cancel("enough")
+        assert_stopped(call)
+
+
+def test_a_body_that_stops_flowing_ends(server, session, token, elsewhere):
+    server.script.put(answer(200, b"0123456789").replace(b": 10", b": 20"))
+    response = session.get(server.url, stream=True)
+    pieces = response.iter_content(10)
+    assert next(pieces) == b"0123456789"
+    call = elsewhere(next, pieces)
+    token.cancel("enough")
+    assert_stopped(call)
+
+
+def test_a_body_without_a_length_is_not_taken_for_whole_when_it_is_cut(
+    server, session, token, elsewhere
+):
+    server.script.put(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
+    response = session.get(server.url, stream=True)
+    call = elsewhere(lambda: response.content)
+    token.cancel("enough")
+    assert_stopped(call)
+
+
+def test_the_wait_before_a_retry_ends(server, token, elsewhere):
+    clock = TellingClock()
+    server.script.put(answer(503))
+    with CancellableSession(token, clock=clock) as session:
+        call = elsewhere(session.get, server.url)
+        assert clock.waited_for.wait(SOON)
+        token.cancel("enough")
+        assert_stopped(call)
+    assert clock.pending() == 0
+
+
+def test_nothing_is_sent_once_the_token_is_cancelled(server, session, token):
+    token.cancel("enough")
+    with pytest.raises(Stopped):
+        session.get(server.url)
+    assert server.heads.empty()
+
+
+def test_a_closed_session_is_forgotten_by_its_token(token, clock):
+    CancellableSession(token, clock=clock).close()
+    assert not token._callbacks
+
+
+# -- proxies -----------------------------------------------------------------------------------
+
+
+def test_a_proxy_of_the_environment_is_used_and_calls_through_it_end_too(
+    server, session, token, elsewhere, monkeypatch
+):
+    monkeypatch.setenv("http_proxy", f"http://{server.address}")
+    monkeypatch.setenv("no_proxy", "")
+    call = elsewhere(session.get, "http://port.invalid/v1")
+    assert server.heads.get(timeout=SOON).startswith(b"GET http://port.invalid/v1 HTTP/1.1")
+    token.cancel("enough")
+    assert_stopped(call)
+
+
+# -- time-outs and retries ---------------------------------------------------------------------
+
+
+def test_a_silent_server_is_given_up(server, token, clock):
+    retry = Retry(attempts=2)
+    with (
+        CancellableSession(token, clock=clock, timeout=(SOON, 0.02), retry=retry) as session,
+        pytest.raises(requests.ReadTimeout),
+    ):
+        session.get(server.url)
+    assert server.heads.qsize() == 2
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_get_is_tried_again_on_what_passes(server, session, clock, status):
+    server.script.put(answer(status))
+    server.script.put(answer(200, b"there"))
+    assert session.get(server.url).content == b"there"
+    assert len(clock.waits) == 1
+
+
+def test_it_waits_as_long_as_the_server_asks(server, session, clock):
+    server.script.put(answer(429, Retry_After=7))
+    server.script.put(answer(200))
+    assert session.get(server.url).ok
+    assert clock.waits == [7]
+
+
+@pytest.mark.parametrize("broken", [HANG_UP, HALF])
+def test_a_connection_that_breaks_is_tried_again(server, session, clock, broken):
+    server.script.put(broken)
+    server.script.put(answer(200, b"there"))
+    assert session.get(server.url).content == b"there"
+    assert len(clock.waits) == 1
+
+
+def test_the_last_answer_is_returned_when_nothing_helps(server, session, clock):
+    for _ in range(5):
+        server.script.put(answer(503))
+    assert session.get(server.url).status_code == 503
+    assert len(clock.waits) == 4
+    assert clock.waits[-1] > clock.waits[0]
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_other_statuses_are_the_callers_affair(server, session, clock, status):
+    server.script.put(answer(status))
+    assert session.get(server.url).status_code == status
+    assert not clock.waits
+
+
+def test_a_post_is_not_sent_twice(server, session, clock):
+    server.script.put(answer(503))
+    assert session.post(server.url, data=b"").status_code == 503
+    assert not clock.waits
+
+
+def test_a_refused_connection_is_an_error_of_requests_in_the_end(session, clock):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(requests.ConnectionError, match="refused"):
+        session.get(f"http://127.0.0.1:{port}/")
+    assert len(clock.waits) == 4
