@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, CancelToken, Message, Ref, handles
+from ocean_actors.actors.stillness import Stillness
 from ocean_actors.testing import ManualClock, Probe, settled
 
 
@@ -144,6 +145,23 @@ def test_settled_waits_for_messages_that_lead_to_messages(system: ActorSystem) -
         system.spawn(Relay, probe.ref).tell(Order(10))
     settled(system)
     assert probe.received() == [Receipt(0)] * 20
+
+
+def test_stillness_wants_to_see_each_at_rest_twice_with_nothing_handled_between() -> None:
+    looks = [(7, None), None, (8, None), (9, None), (9, None)]
+
+    class Flickering:
+        """Handles messages between the looks."""
+
+        def rest(self) -> Any:
+            seen = looks.pop(0)
+            if seen is None:
+                threading.Timer(0.0, stillness.notify).start()
+            return seen
+
+    stillness, actors = Stillness(ManualClock()), [Flickering()]
+    assert stillness.wait(lambda: actors, timeout=5.0) == []  # type: ignore[arg-type, return-value]
+    assert looks == []
 
 
 def test_settled_says_who_still_moves(system: ActorSystem) -> None:

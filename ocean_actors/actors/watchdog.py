@@ -24,14 +24,15 @@ class Watchdog:
     """One timer that looks at every actor of a system, in the clock's thread.
 
     It is set for the first moment at which an actor could be over its bound, so it notices at
-    that very moment and rests while the actors are idle. Each incident is logged once.
+    that very moment. Each incident is logged once: nobody can come out of one message and be
+    over the bound in another between two looks.
     """
 
     def __init__(self, clock: Clock, cells: Callable[[], Iterable[Cell]]) -> None:
         self._clock = clock
         self._cells = cells
         self._timer: Timer | None = None
-        self._reported: dict[Cell, tuple[int, float]] = {}
+        self._hung: set[Cell] = set()  # at the last look
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -60,7 +61,7 @@ class Watchdog:
         with self._lock:
             self._timer = None
         now = self._clock.monotonic()
-        hung: dict[Cell, tuple[int, float]] = {}
+        hung: set[Cell] = set()
         next_look: float | None = None
         for cell in self._cells():
             bound = cell.actor_class.message_bound
@@ -69,8 +70,8 @@ class Watchdog:
             work = cell.work()
             due = now + bound
             if work is not None and cell.overdue(work.since, now):
-                hung[cell] = incident = (cell.handled, work.since)
-                if self._reported.get(cell) != incident:
+                hung.add(cell)
+                if cell not in self._hung:
                     logger.warning(
                         "%s has been in %s for %.1f s, its bound is %g s; its thread stands at %s",
                         cell.name, work.name, now - work.since, bound, position(cell.thread),
@@ -78,9 +79,9 @@ class Watchdog:
             elif work is not None:
                 due = work.since + bound
             next_look = due if next_look is None else min(next_look, due)
-        for cell in self._reported.keys() - hung.keys():
+        for cell in self._hung - hung:
             logger.info("%s came out of the message that it hung in", cell.name)
-        self._reported = hung
+        self._hung = hung
         if next_look is not None:
             self._look_at(next_look)
 

@@ -187,6 +187,18 @@ def test_stopping_by_pykkas_way_handles_first_what_waits(system: ActorSystem) ->
     assert not ref.stop(timeout=5)
 
 
+def test_everybody_who_stops_an_actor_pykkas_way_hears_of_its_end(clock: ManualClock) -> None:
+    held, release = threading.Event(), threading.Event()
+    system = ActorSystem(clock=clock)
+    ref = system.spawn(Doer)
+    ref.tell(Do(lambda _: (held.set(), release.wait(10))))
+    assert held.wait(5)
+    ends = [ref.stop(block=False) for _ in range(3)]
+    release.set()
+    assert [end.get(timeout=5) for end in ends] == [True] * 3
+    assert system.stop() == []
+
+
 def test_nothing_is_spawned_in_a_stopped_system(clock: ManualClock) -> None:
     system = ActorSystem(clock=clock)
     system.stop()

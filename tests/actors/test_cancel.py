@@ -65,7 +65,8 @@ def sleeper(token: CancelToken, clock: ManualClock) -> tuple[threading.Thread, l
 
 def test_sleep_lasts_as_long_as_the_clock_says(clock: ManualClock) -> None:
     began = clock.now()
-    thread, outcome = sleeper(CancelToken(), clock)
+    token = CancelToken()
+    thread, outcome = sleeper(token, clock)
     clock.advance(9.999)
     assert outcome == []
     clock.advance(0.001)
@@ -73,6 +74,7 @@ def test_sleep_lasts_as_long_as_the_clock_says(clock: ManualClock) -> None:
     (woken,) = outcome
     assert (woken - began).total_seconds() == 10.0  # type: ignore[operator]
     assert clock.pending() == 0
+    assert token._callbacks == {}
 
 
 def test_cancelling_ends_a_sleep_at_once(clock: ManualClock) -> None:

@@ -175,7 +175,15 @@ def test_who_asks_gets_an_answer_even_if_an_equal_message_waits(flooded: Flooded
     assert answer.get(timeout=5) == Changed("a")
 
 
-def test_pykkas_stop_gets_into_a_full_mailbox(flooded: Flooded) -> None:
+class Narrow(Busy):
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(limit=3)
+
+
+@pytest.mark.parametrize("actor_class", [Busy, Narrow])
+def test_pykkas_stop_gets_into_a_full_mailbox(
+    system: ActorSystem, actor_class: type[Actor]
+) -> None:
+    flooded = Flooded(system, actor_class)
     for number in range(3):
         flooded.ref.tell(Request(number))
     ended = flooded.ref.stop(block=False)
@@ -211,10 +219,10 @@ def test_every_actor_has_a_limit() -> None:
 
 
 def test_the_limit_is_exact_however_many_threads_send(system: ActorSystem) -> None:
-    class Narrow(Busy):
+    class Roomy(Busy):
         mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(limit=500)
 
-    flooded = Flooded(system, Narrow)
+    flooded = Flooded(system, Roomy)
     refused: list[int] = []
 
     def send() -> None:

@@ -242,6 +242,7 @@ def test_a_policy_may_escalate_at_once_and_without_an_owner_all_actors_stop(
     system.spawn(Vital, []).tell(Raise())
     settled(system)
     assert not other.is_alive()
+    system.fail("later", KeyError())
     assert isinstance(system.cause, ValueError)
     assert system.stop() == []
 
@@ -314,6 +315,16 @@ def test_after_the_last_retry_the_message_is_left_out_and_its_asker_told(
         answer.get(timeout=5)
     assert diary.count("try") == 3
     assert diary[-1] == 1
+
+
+def test_a_retry_that_the_budget_forbids_gives_its_asker_the_failure(clock: ManualClock) -> None:
+    class Spent(Stubborn):
+        supervision: ClassVar[Supervision] = Supervision(limit=0, retries=5)
+
+    system = ActorSystem(clock=clock)
+    with pytest.raises(ValueError, match="as told"):
+        system.spawn(Spent, []).ask(Raise())
+    assert system.stop() == []
 
 
 def test_a_message_that_waited_for_its_retry_when_the_actor_stopped_is_answered(

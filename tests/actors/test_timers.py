@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, Repeat, SystemClock, Timer, handles
+from ocean_actors.actors.timers import ActorTimers
 from ocean_actors.testing import ManualClock, Probe, settled
 
 
@@ -197,13 +198,45 @@ def test_timers_end_with_a_life(timing: Timing) -> None:
     assert timing.ticks == []
 
 
-def test_a_mutable_message_is_refused_when_it_is_scheduled(timing: Timing) -> None:
+@pytest.mark.parametrize("way", ["schedule", "schedule_every"])
+def test_a_mutable_message_is_refused_when_it_is_scheduled(timing: Timing, way: str) -> None:
     @dataclass(frozen=True)
     class Bag(Message):
         items: list[int]
 
     with pytest.raises(TypeError, match="Bag is mutable"):
-        timing.do(lambda actor: actor.context.schedule(1, Bag([])))
+        timing.do(lambda actor: getattr(actor.context, way)(1, Bag([])))
+
+
+def test_a_clock_that_is_held_up_skips_beats_and_keeps_the_phase() -> None:
+    class HeldUp(ManualClock):
+        lag = 0.0
+
+        def monotonic(self) -> float:
+            return super().monotonic() + self.lag
+
+    clock, delivered = HeldUp(), []
+    timers = ActorTimers(clock, lambda envelope: delivered.append(envelope) is None)
+    first = clock.monotonic() + 1
+    timers.every(first, 1, Tick(), fixed_delay=False)
+
+    def beats(seconds: float) -> int:
+        delivered.clear()
+        clock.advance(seconds)
+        for envelope in delivered:
+            envelope.reply_to.set(None)
+        return len(delivered)
+
+    assert beats(1) == 1
+    clock.lag = 0.4
+    assert beats(0.5) == 0
+    assert beats(0.5) == 1
+    (timer,) = clock._heap
+    assert timer.due == first + 2
+    clock.lag = 3.4  # as after a suspended process
+    assert beats(1) == 1
+    (timer,) = clock._heap
+    assert timer.due == first + 5
 
 
 def test_however_many_timers_there_are_one_thread_turns_the_clock() -> None:
