@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from ocean_actors.actors import CancelToken
+from ocean_actors.frozen import freeze
+from ocean_actors.messages import RunInfo
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.entities import EntityWriter
+from ocean_actors.resync.run import ResyncAborted
+from ocean_actors.sandbox.server import Sandbox
+from ocean_actors.settings import IntegrationSettings, PortSettings
+from ocean_actors.testing import ManualClock
+
+SECRET = "sandbox-secret"
+
+
+class JumpingClock(ManualClock):
+    """Goes on to the next timer at once, and keeps the waits."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def call_at(self, due, callback):
+        self.waits.append(round(due - self.monotonic(), 6))
+        timer = super().call_at(due, callback)
+        self.advance(due - self.monotonic())
+        return timer
+
+
+class Runs:
+    """Makes writers, as the coordinator does for each run."""
+
+    def __init__(self, client):
+        self._client = client
+        self._writers = []
+
+    def start(self, handlers=("all",), **config):
+        number = len(self._writers) + 1
+        now = datetime.now(timezone.utc)
+        info = RunInfo(f"run-{number}", number, "test", "test", now, now, freeze(config))
+        token = CancelToken(ResyncAborted)
+        writer = EntityWriter(self._client.clone(token), info, handlers)
+        writer.abort = token.cancel
+        self._writers.append(writer)
+        return writer
+
+    def close(self):
+        for writer in self._writers:
+            writer.close()
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as sandbox:
+        sandbox.create_blueprint("package", schema={"properties": {"version": {"type": "string"}}})
+        yield sandbox
+
+
+@pytest.fixture
+def clock():
+    return JumpingClock()
+
+
+@pytest.fixture
+def connect(clock):
+    """Make clients of a Port at some URL."""
+    made = []
+
+    def make(url, identifier="demo", **options):
+        port = PortSettings(client_id="sandbox", client_secret=SECRET, base_url=url)
+        integration = IntegrationSettings(identifier=identifier, type="Custom")
+        options = {"clock": clock, "chance": lambda: 0.0, **options}
+        client = PortClient(port, integration, **options)
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def client(sandbox, connect):
+    return connect(sandbox.url)
+
+
+@pytest.fixture
+def runs(client):
+    runs = Runs(client)
+    yield runs
+    runs.close()
