@@ -44,6 +44,11 @@ def get_kafka_credentials(_request: Request, state: State) -> Reply:
     return ok(credentials=state.kafka_credentials)
 
 
+def take_observation(_request: Request, _state: State, **_rest: str) -> Reply:
+    """POST and PUT below /ingest: logs, metrics and examples that upstream sends; not kept."""
+    return ok()
+
+
 # -- integration ---------------------------------------------------------------------------------
 
 
@@ -52,9 +57,14 @@ def list_integrations(_request: Request, state: State) -> Reply:
     return ok(integrations=state.integrations.all())
 
 
-def get_integration(_request: Request, state: State, identifier: str) -> Reply:
+def list_provisioned(_request: Request, _state: State) -> Reply:
+    """GET /integration/provision-enabled: the types whose resources Port makes; none here."""
+    return ok(integrations=[])
+
+
+def get_integration(request: Request, state: State, identifier: str) -> Reply:
     """GET /integration/{id}."""
-    return ok(integration=state.integrations.get(identifier))
+    return ok(integration=_shown(request, state.integrations.get(identifier)))
 
 
 def create_integration(request: Request, state: State) -> Reply:
@@ -107,6 +117,12 @@ def report_state(request: Request, state: State, identifier: str) -> Reply:
     return ok(integration=state.integrations.report(identifier, report))
 
 
+def _shown(request: Request, integration: Json) -> Json:
+    """With the addresses to which upstream sends logs and metrics: ours."""
+    ingest = {"ingestUrl": f"http://{request.headers.get('host', 'localhost')}/v1/ingest"}
+    return {**integration, "logAttributes": ingest, "metricAttributes": ingest}
+
+
 def _skips_resync(request: Request) -> bool:
     return request.headers.get("x-skip-resync", "").lower() == "true"
 
@@ -115,10 +131,15 @@ INTEGRATION = "/v1/integration/<identifier:part>"
 
 PUBLIC: list[tuple[str, str, Handler]] = [("POST", "/v1/auth/access_token", issue_token)]
 ROUTES: list[tuple[str, str, Handler]] = [
+    ("POST", "/v1/ingest", take_observation),
+    ("POST", "/v1/ingest/<rest:path>", take_observation),
+    ("PUT", "/v1/ingest/<rest:path>", take_observation),
+    ("POST", f"{INTEGRATION}/kinds/<rest:path>", take_observation),
     ("GET", "/v1/organization", get_organization),
     ("GET", "/v1/kafka-credentials", get_kafka_credentials),
     ("GET", "/v1/integration", list_integrations),
     ("POST", "/v1/integration", create_integration),
+    ("GET", "/v1/integration/provision-enabled", list_provisioned),
     ("GET", INTEGRATION, get_integration),
     ("PATCH", INTEGRATION, patch_integration),
     ("DELETE", INTEGRATION, delete_integration),

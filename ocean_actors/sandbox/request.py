@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from ocean_actors.sandbox.errors import invalid
 from ocean_actors.sandbox.schemas import BodyT, check, parse
 
-HEADERS = ("authorization", "user-agent", "content-type", "x-skip-resync")
+HEADERS = ("authorization", "content-type", "host", "user-agent", "x-skip-resync")
 FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 

@@ -14,7 +14,12 @@ from ocean_actors.sandbox.faults import Kind
 from ocean_actors.sandbox.schemas import Behaviour, FaultOrder
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
-SHORT = {"<identifier:part>": "{id}", "<blueprint:part>": "{bp}", "<entity:part>": "{entity}"}
+SHORT = {
+    "<identifier:part>": "{id}",
+    "<blueprint:part>": "{bp}",
+    "<entity:part>": "{entity}",
+    "<rest:path>": "{rest}",
+}
 
 
 def documented():

@@ -24,6 +24,7 @@ PATHS = [
     "/v1/integration/{}/resync",
     "/v1/integration/{}/resync-request",
     "/v1/integration/{}/resync-state",
+    "/v1/ingest/{}",
     "/v1/blueprints",
     "/v1/blueprints/{}",
     "/v1/blueprints/{}/entities",
