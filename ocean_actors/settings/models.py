@@ -45,7 +45,7 @@ def _items(value: Any) -> Any:
     """A list written as `a,b` or as a JSON array in a string, which is all an environment has."""
     if not isinstance(value, str):
         return value
-    if value.strip().startswith("["):
+    if value.strip().startswith("[") and value.strip().endswith("]"):  # not [::1]:9092
         try:
             return json.loads(value)
         except (ValueError, RecursionError):

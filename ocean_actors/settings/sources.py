@@ -90,7 +90,7 @@ class Reader:
             values: Any = env[name]
             for part in reversed(path):
                 values = {part: values}
-            self._walk(self._root, (), values, _Source(name, path, None))
+            self._walk(self._root, (), values, _Source(line(name), path, None))
 
     def set(self, leaf: Leaf, value: Any, written: str, variable: str = "") -> None:
         """Take over one leaf."""
