@@ -159,6 +159,21 @@ def test_stop_lets_a_call_in_flight_finish(serve):
     assert threads_of(server) == []
 
 
+def test_stop_does_not_wait_for_a_call_before_it_closes_the_door(serve):
+    app = Stuck()
+    server = serve(app, threads=1)
+    with closing(connect(server)) as idle, closing(connect(server, b"GET / HTTP/1.0\r\n\r\n")):
+        assert app.called.wait(5)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        assert is_closed(idle)
+        assert stopping.is_alive()
+        with pytest.raises(ConnectionRefusedError):
+            connect(server)
+        app.release.set()
+        stopping.join(5)
+
+
 def test_stop_leaves_a_stuck_call_behind_and_says_so(serve, caplog):
     app = Stuck()
     server = serve(app, threads=1)
