@@ -89,7 +89,19 @@ def client(sandbox, connect):
 
 
 @pytest.fixture
-def runs(client):
-    runs = Runs(client)
-    yield runs
-    runs.close()
+def make_runs():
+    """Make the runs of a client."""
+    made = []
+
+    def make(client):
+        made.append(Runs(client))
+        return made[-1]
+
+    yield make
+    for runs in made:
+        runs.close()
+
+
+@pytest.fixture
+def runs(client, make_runs):
+    return make_runs(client)
