@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta, timezone
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocean_actors.port import batches, cleanup, models, transport
@@ -22,7 +22,8 @@ KEYS = st.sampled_from(
      "accessToken", "expiresIn", "tokenType", "entities", "errors", "index", "created",
      "statusCode", "maxBulkSize", "next", "deletedEntities"]
 )  # fmt: skip
-FEW = settings(max_examples=40)
+SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # busy machines
+FEW = settings(SETTINGS, max_examples=40)
 JSON = st.recursive(
     SCALARS | st.sampled_from(["2026-10-01T08:00:00.000Z", "9999-12-31T23:59:59-12:00"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
@@ -49,7 +50,7 @@ def outcome(parse, answer):
         return str(error)
 
 
-@settings(max_examples=150)
+@SETTINGS
 @given(answer=OBJECTS)
 def test_a_parser_makes_a_value_of_any_object_or_says_what_it_expected(answer):
     for parse in PARSERS:
@@ -70,6 +71,7 @@ def test_times_without_a_zone_are_utc():
     assert moment.microsecond == 123000
 
 
+@FEW
 @given(text=st.text() | st.binary().map(lambda raw: raw.decode(errors="replace")))
 def test_what_is_said_in_an_error_is_one_short_line(text):
     line = transport.shorten(text)
@@ -77,6 +79,7 @@ def test_what_is_said_in_an_error_is_one_short_line(text):
     assert line.isprintable()
 
 
+@FEW
 @given(header=st.text(max_size=12) | st.floats().map(str) | st.integers().map(str))
 def test_headers_about_waiting_are_read_or_left(header):
     now = ManualClock().now()
@@ -85,6 +88,7 @@ def test_headers_about_waiting_are_read_or_left(header):
         assert wait is None or wait >= 0
 
 
+@FEW
 @given(failures=st.integers(1, 99), chance=st.floats(0, 1, exclude_max=True))
 def test_the_backoff_keeps_to_its_bounds(failures, chance):
     retry = Retry(attempts=100, seconds=1e9, longest=50)
