@@ -164,7 +164,7 @@ def test_stop_does_not_wait_for_a_call_before_it_closes_the_door(serve):
     server = serve(app, threads=1)
     with closing(connect(server)) as idle, closing(connect(server, b"GET / HTTP/1.0\r\n\r\n")):
         assert app.called.wait(5)
-        stopping = threading.Thread(target=server.stop)
+        stopping = threading.Thread(target=server.stop, args=(60,))
         stopping.start()
         assert is_closed(idle)
         assert stopping.is_alive()
