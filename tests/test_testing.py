@@ -160,7 +160,7 @@ def test_stillness_wants_to_see_each_at_rest_twice_with_nothing_handled_between(
             return seen
 
     stillness, actors = Stillness(ManualClock()), [Flickering()]
-    assert stillness.wait(lambda: actors, timeout=5.0) == []  # type: ignore[arg-type, return-value]
+    assert stillness.wait(lambda: actors, timeout=5.0) == []
     assert looks == []
 
 

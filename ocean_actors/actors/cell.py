@@ -18,6 +18,7 @@ from ocean_actors.actors.clock import Timer
 from ocean_actors.actors.mailbox import Asker, Envelope, MailboxFull, open_mailbox
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.stillness import Rest
 from ocean_actors.actors.supervision import OnFailure, judge
 from ocean_actors.actors.timers import ActorTimers, Repeat
 
@@ -99,7 +100,8 @@ class Cell:
         """Wait for the thread to end: whether it has. An actor never waits for itself."""
         if self.thread is threading.current_thread():
             return True
-        self.thread.join(max(0.0, timeout))
+        if self.thread.ident is not None:  # else it is about to start, and to end at once
+            self.thread.join(max(0.0, timeout))
         return not self.thread.is_alive()
 
     def dead_letter(self, message: Any) -> None:
@@ -128,8 +130,8 @@ class Cell:
         bound = self.actor_class.message_bound
         return bound is not None and now >= since + bound - 1e-6  # a microsecond is rounding
 
-    def rest(self) -> tuple[int, threading.Event | None] | None:
-        """None while the actor moves; else what is the same for as long as it does not."""
+    def rest(self) -> Rest | None:
+        """See `stillness.Mover`."""
         handled = self.handled
         if self.mailbox.idle:
             return handled, None
@@ -214,7 +216,7 @@ class Cell:
             while not self.stopping.is_set() and self._live(rebuild=rebuild):
                 rebuild = True
         finally:
-            self._end()
+            self.end()
 
     def _live(self, *, rebuild: bool) -> bool:
         """One life, until the mailbox is closed or something is raised: whether another follows."""
@@ -299,7 +301,7 @@ class Cell:
             logger.error("%s failed while it stopped: %s", self.name, self.failure, exc_info=error)
             return False
         self._stop_children()
-        policy = self.actor_class.supervision
+        policy = self._actor.supervision
         clock = self.system.clock
         verdict = judge(policy, self._failures, clock.monotonic(), self.system.random.random())
         self._failures = verdict.failures
@@ -338,7 +340,8 @@ class Cell:
         if not self.stopping.is_set():
             self.system.clock.wait(seconds, self._wake)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Give back everything; the last that the thread does."""
         self.state = "stopping"
         self.mailbox.close()
         self.system.events.unsubscribe(self.ref)

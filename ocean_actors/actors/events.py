@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.ref import Ref
@@ -16,7 +18,9 @@ class EventStream:
     subscriber in their order. A subscriber that died is forgotten at the next event.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[Any], None] | None = None) -> None:
+        """`check` raises for an event that must not be published."""
+        self._check = check
         self._subscribers: tuple[tuple[Ref, type[Message]], ...] = ()
         self._lock = threading.Lock()  # of writers; a reader takes the tuple as it is
 
@@ -37,6 +41,8 @@ class EventStream:
 
     def publish(self, event: Message) -> None:
         """Tell the subscribers, each once."""
+        if self._check is not None:
+            self._check(event)
         told: set[Ref] = set()
         for ref, event_type in self._subscribers:
             if isinstance(event, event_type) and ref not in told:

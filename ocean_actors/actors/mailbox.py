@@ -33,7 +33,8 @@ class MailboxPolicy:
 
     A class attribute of an actor. A type stands for its subclasses, the nearest counts; types
     not named are refused. `COALESCE` also applies below the limit: a message equal to one that
-    waits is superfluous. Messages that are asked are never coalesced: each wants its answer.
+    waits is superfluous (they have to be hashable). Messages that are asked are never
+    coalesced: each wants its answer.
     """
 
     limit: int = 250_000

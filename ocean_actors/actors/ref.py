@@ -98,3 +98,11 @@ class Ref(pykka.ActorRef[Any]):
         except MailboxFull:
             future.set_exception()
         return future.get(timeout=timeout) if block else future
+
+    def stop(self, *, block: bool = True, timeout: float | None = ASK_TIMEOUT) -> Any:
+        """Have the actor stop once it has handled what waits now; True once it has ended.
+
+        False if it had ended before. Raises pykka.Timeout after `timeout` seconds; without
+        `block`, returns the future.
+        """
+        return super().stop(block=block, timeout=timeout)

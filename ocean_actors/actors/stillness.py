@@ -5,14 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from ocean_actors.actors.cell import Cell
-    from ocean_actors.actors.clock import Clock
+from ocean_actors.actors.clock import Clock
 
-Mark = tuple["Cell", int, threading.Event | None]
-"""An actor at rest, how many messages it had handled, and what it waits for by the clock."""
+Rest = tuple[int, threading.Event | None]
+"""How many messages an actor at rest has handled, and what it waits for by the clock, if any."""
+
+
+class Mover(Protocol):
+    """What can come to rest: a cell."""
+
+    def rest(self) -> Rest | None:
+        """None while it moves; else what is the same for as long as it does not."""
+
+
+MoverT = TypeVar("MoverT", bound=Mover)
 
 
 class Stillness:
@@ -34,30 +42,25 @@ class Stillness:
             with self._moved:
                 self._moved.notify_all()
 
-    def wait(self, cells: Callable[[], list[Cell]], timeout: float) -> list[Cell]:
+    def wait(self, movers: Callable[[], list[MoverT]], timeout: float) -> list[MoverT]:
         """Wait for it, up to `timeout` seconds of real time; returns those that still move.
 
-        Two looks in a row that find each actor at rest, and none having handled a message
-        between them, have a moment in common at which all were at rest.
+        Two looks in a row that find each at rest, and none having handled a message between
+        them, have a moment in common at which all were at rest.
         """
         deadline = time.monotonic() + timeout
+        before: list[tuple[MoverT, Rest | None]] | None = None
         with self._moved:
             self._waiting += 1
             self._clock.on_sleep.add(self.notify)
             try:
-                before: list[Mark] | None = None
                 while True:
-                    present = cells()
-                    marks = [(cell, cell.rest()) for cell in present]
-                    moving = [cell for cell, mark in marks if mark is None]
-                    if moving:
-                        before = None
-                        if not self._moved.wait(max(0.0, deadline - time.monotonic())):
-                            return moving
-                        continue
-                    now = [(cell, *mark) for cell, mark in marks if mark is not None]
-                    if now == before:
+                    now = [(mover, mover.rest()) for mover in movers()]
+                    moving = [mover for mover, rest in now if rest is None]
+                    if not moving and now == before:
                         return []
+                    if moving and not self._moved.wait(max(0.0, deadline - time.monotonic())):
+                        return moving
                     before = now
             finally:
                 self._waiting -= 1

@@ -45,11 +45,11 @@ class ActorSystem:
         seed: int | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.events = EventStream()
+        self.check_message = require_immutable if debug else None
+        self.events = EventStream(self.check_message)
         self.dead_letters = DeadLetters()
         self.stillness = Stillness(self.clock)
         self.make_context = context
-        self.check_message = require_immutable if debug else None
         self.random = random.Random(seed)  # noqa: S311  (jitter)
         self.cause: BaseException | None = None
         """The first failure that escalated."""
@@ -87,23 +87,29 @@ class ActorSystem:
         free_name = self._reserve(name or actor_class.__name__)
         try:
             cell = Cell(self, parent, free_name, actor_class, build)
-            self._cells[free_name] = cell
-            for event_type in actor_class.subscribes_to:
-                self.events.subscribe(cell.ref, event_type)
-            if parent is not None:
-                parent.children[cell.ref] = cell
-            cell.thread.start()
         except BaseException:
-            with self._lock:
-                self._cells.pop(free_name, None)
-                self._reserved.discard(free_name)
+            self._release(free_name)
+            raise
+        self._cells[free_name] = cell
+        for event_type in actor_class.subscribes_to:
+            self.events.subscribe(cell.ref, event_type)
+        if parent is not None:
+            parent.children[cell.ref] = cell
+        try:
+            cell.thread.start()
+        except BaseException:  # no more threads are to be had
+            cell.stop()
+            cell.end()
             raise
         self._watchdog.cover(actor_class.message_bound)
+        if self._stopped:  # meanwhile, and perhaps without having seen this one
+            cell.stop()
         return cell.ref
 
-    def stop(self, timeout: float = 5.0) -> list[str]:
+    def stop(self, timeout: float = 5.0, wake: Callable[[], object] = lambda: None) -> list[str]:
         """Stop all actors, the newest first.
 
+        `wake` is called once all are asked to, to end what they wait in.
         Returns the names of those that did not end within `timeout` seconds: they are stuck
         in one message, and their threads are daemons. An actor that calls this itself ends
         once it returns.
@@ -113,6 +119,7 @@ class ActorSystem:
         cells = self._present()[::-1]
         for cell in cells:
             cell.stop()
+        wake()
         deadline = time.monotonic() + timeout  # threads end in real time, whatever the clock
         stuck = [
             cell.name
@@ -174,10 +181,13 @@ class ActorSystem:
 
     def forget(self, cell: Cell) -> None:
         """Let an ended actor's name be used again."""
-        with self._lock:
-            del self._cells[cell.name]
-            self._reserved.discard(cell.name)
+        del self._cells[cell.name]
+        self._release(cell.name)
         self.stillness.notify()
+
+    def _release(self, name: str) -> None:
+        with self._lock:
+            self._reserved.discard(name)
 
     def _present(self) -> list[Cell]:
         return list(self._cells.values())

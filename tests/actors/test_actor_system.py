@@ -206,6 +206,24 @@ def test_nothing_is_spawned_in_a_stopped_system(clock: ManualClock) -> None:
         system.spawn(Doer)
 
 
+def test_an_actor_that_gets_no_thread_leaves_nothing_behind(
+    system: ActorSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Subscriber(Doer):
+        subscribes_to: ClassVar[tuple[type[Message], ...]] = (Do,)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="new thread"):
+            system.spawn(Subscriber)
+    assert system.snapshot() == []
+    assert len(system.events) == 0
+    assert str(system.spawn(Subscriber)) == "Subscriber"
+
+
 def test_actors_find_the_context_that_the_system_was_given(clock: ManualClock) -> None:
     class Special(Context):
         def __init__(self, cell: Cell, secret: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -69,6 +69,28 @@ def test_an_actor_subscribes_publishes_and_unsubscribes_through_its_context(
     assert probe.received() == [Weather(10), Weather(100)]
 
 
+def test_what_a_class_subscribes_to_it_is_told_from_the_moment_it_is_spawned(
+    system: ActorSystem,
+) -> None:
+    started, seen = threading.Event(), []
+
+    class Slow(Actor):
+        subscribes_to: ClassVar[tuple[type[Message], ...]] = (News, Weather)
+
+        def on_start(self) -> None:
+            started.wait(10)
+
+        def on_receive(self, message: Any) -> None:
+            seen.append(message)
+
+    system.spawn(Slow)
+    system.events.publish(News(1))
+    system.events.publish(Weather(2))
+    started.set()
+    settled(system)
+    assert seen == [News(1), Weather(2)]
+
+
 def test_subscriptions_and_events_outlive_a_restart(
     system: ActorSystem, clock: ManualClock
 ) -> None:
@@ -130,6 +152,5 @@ def test_a_mutable_event_is_the_publishers_mistake(system: ActorSystem) -> None:
     class Bag(Message):
         items: list[int]
 
-    Probe(system).subscribe(Bag)
     with pytest.raises(TypeError, match="Bag is mutable"):
         system.events.publish(Bag([]))
