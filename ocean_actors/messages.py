@@ -92,14 +92,6 @@ class ConfigFetched(Message):
     snapshot: ConfigSnapshot
 
 
-@dataclass(frozen=True)
-class RunLeftRunning(Message):
-    """Port's record says `running`; published before a run of ours is prepared.
-
-    Unless it is a run of this very instance, it is one of a process that died in it.
-    """
-
-
 # -- coordinator and handlers --------------------------------------------------------------------
 
 
@@ -214,3 +206,8 @@ class StopAsked(Message):
 @dataclass(frozen=True)
 class CoordinatorStopped(Message):
     """The coordinator has nothing in flight any more and will start nothing."""
+
+
+@dataclass(frozen=True)
+class ReportsFlushed(Message):
+    """No report of a run waits for Port any more; published while the system stops."""

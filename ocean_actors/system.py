@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import logging
@@ -23,6 +22,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     IntegrationRegistered,
     Reception,
+    ReportsFlushed,
     ResyncRequested,
     RoleChanged,
     RunInfo,
@@ -99,6 +99,7 @@ class OceanSystem:
         self._started = False
         self._registered = threading.Event()
         self._coordinator_stopped = threading.Event()
+        self._reports_flushed = threading.Event()
         self._stopping = threading.Lock()  # taken once, by the first who has it stopped
         self._stopped = threading.Event()
         self._cancel = CancelToken()  # of all clients of Port
@@ -119,30 +120,12 @@ class OceanSystem:
         if self._started:
             raise RuntimeError("an OceanSystem starts once: make a new one")
         self._started = True
-        settings, spawn = self.settings, self._actors.spawn
-        logger.info(
-            "integration %s starts, listening by %s",
-            settings.integration.identifier, settings.event_listener.type,
-        )  # fmt: skip
-        integration = spawn(
-            IntegrationActor,
-            self._client(), self._destination(), PORT_BACKOFF,
-            name="integration",
-        )  # fmt: skip
-        self._reporter = spawn(
-            Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
-        )
-        self._coordinator = spawn(
-            ResyncCoordinator,
-            self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
-            name="coordinator",
-        )  # fmt: skip
-        if self._webhook is not None:  # before Port knows us: it may call as soon as it does
-            self._webhook.spawn(self._actors, self._client())
-        spawn(Guardian, self._registered, self._coordinator_stopped, self._listeners())
-        for spec in self._custom:
-            self._spawn_custom(spec)
-        integration.tell(Register())  # the last, so that nobody misses an event
+        try:
+            self._spawn_all()
+        except RuntimeError:
+            if not self._stopping.locked():
+                raise
+            # One of the first has had the system stopped, and no more actors can be started.
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the system has stopped, by whomever; whether it has.
@@ -245,6 +228,35 @@ class OceanSystem:
 
     # -- parts -------------------------------------------------------------------------------
 
+    def _spawn_all(self) -> None:
+        settings, spawn = self.settings, self._actors.spawn
+        logger.info(
+            "integration %s starts, listening by %s",
+            settings.integration.identifier, settings.event_listener.type,
+        )  # fmt: skip
+        spawn(  # the first, as all others may end it all
+            Guardian,
+            self._registered, self._coordinator_stopped, self._reports_flushed, self._listeners(),
+        )  # fmt: skip
+        integration = spawn(
+            IntegrationActor,
+            self._client(), self._destination(), PORT_BACKOFF,
+            name="integration",
+        )  # fmt: skip
+        self._reporter = spawn(
+            Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
+        )
+        self._coordinator = spawn(
+            ResyncCoordinator,
+            self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
+            name="coordinator",
+        )  # fmt: skip
+        for spec in self._custom:
+            self._spawn_custom(spec)
+        if self._webhook is not None:  # before Port knows us: it may call as soon as it does
+            self._webhook.spawn(self._actors, self._client())
+        integration.tell(Register())  # the last, so that nobody misses an event
+
     def _destination(self) -> dict[str, str] | None:
         """Where Port is to send the integration's changes; None leaves that to others."""
         match self.settings.event_listener:
@@ -333,10 +345,11 @@ class OceanSystem:
                 grace = self.settings.resync.abort_grace
                 self._coordinator_stopped.wait(grace + STOP_SECONDS)
             if self._reporter is not None and self._reporter.is_alive():
-                with contextlib.suppress(pykka.Timeout, pykka.ActorDeadError):
-                    self._reporter.ask(FlushReports(), timeout=FLUSH_SECONDS)
-            self._cancel.cancel("stopping")
-            self._left_behind = self._actors.stop(STOP_SECONDS)
+                self._reporter.tell(FlushReports())
+                self._reports_flushed.wait(FLUSH_SECONDS)
+            self._left_behind = self._actors.stop(
+                STOP_SECONDS, wake=lambda: self._cancel.cancel("stopping")
+            )
             for client in (*self._clients, self._port):
                 client.close()
             if self._left_behind:
@@ -357,17 +370,19 @@ class OceanSystem:
 class Guardian(Actor):
     """Starts the listeners once Port knows the integration, and says when the work is over."""
 
-    subscribes_to = (IntegrationRegistered, CoordinatorStopped)
+    subscribes_to = (IntegrationRegistered, CoordinatorStopped, ReportsFlushed)
 
     def __init__(
         self,
         registered: threading.Event,
         coordinator_stopped: threading.Event,
+        reports_flushed: threading.Event,
         listeners: list[Callable[[IntegrationContext], Ref]],
     ) -> None:
         super().__init__()
         self._registered = registered
         self._coordinator_stopped = coordinator_stopped
+        self._reports_flushed = reports_flushed
         self._listeners = listeners
 
     def on_start(self) -> None:
@@ -386,6 +401,11 @@ class Guardian(Actor):
     def on_coordinator_stopped(self, _event: CoordinatorStopped) -> None:
         """Tell the thread that stops the system."""
         self._coordinator_stopped.set()
+
+    @handles(ReportsFlushed)
+    def on_reports_flushed(self, _event: ReportsFlushed) -> None:
+        """Tell it that as well."""
+        self._reports_flushed.set()
 
     def _spawn_listeners(self) -> None:
         for spawn in self._listeners:

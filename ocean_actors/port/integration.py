@@ -14,7 +14,6 @@ from ocean_actors.messages import (
     ConfigSnapshot,
     ConfigWanted,
     IntegrationRegistered,
-    RunLeftRunning,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -104,9 +103,6 @@ class IntegrationActor(Actor):
             logger.warning("the run starts with the last known config: %s", error)
         else:
             self._known = snapshot_of(integration)
-            state = integration.resync_state
-            if state is not None and state.status == "running":
-                self.context.publish(RunLeftRunning())
         wanted.reply_to.tell(ConfigFetched(wanted.number, self._known))
 
     def _registered(self, retry: Retry) -> Integration:

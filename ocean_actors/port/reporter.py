@@ -6,13 +6,14 @@ import logging
 from dataclasses import dataclass
 
 from ocean_actors.actors import Actor, Backoff, Message, handles
-from ocean_actors.messages import RoleChanged, RunEnded, RunLeftRunning, RunStarted
+from ocean_actors.messages import ReportsFlushed, RoleChanged, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.errors import PortError
-from ocean_actors.port.reports import Report, Schedule, abandoned, enqueue, report_of
-from ocean_actors.retry import ONCE
+from ocean_actors.port.courier import Courier, Deliver, Delivery
+from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
 
 logger = logging.getLogger(__name__)
+
+FLUSH_PAUSE = 0.2  # seconds between two attempts at the end, which is near
 
 
 @dataclass(frozen=True)
@@ -22,18 +23,21 @@ class SendReports(Message):
 
 @dataclass(frozen=True)
 class FlushReports(Message):
-    """Send what waits before answering; the asker bounds the time and cancels the client."""
+    """The process is about to end: send what waits without a backoff, then `ReportsFlushed`."""
 
 
 class Reporter(Actor):
     """Reports each run to Port: running, then completed, failed or aborted; in this order.
 
-    A report is sent until Port takes it, one attempt at a time, so that the mailbox is read in
-    between; those behind it wait. One that Port refuses for good is logged and left out. A run
-    never waits for its reports.
+    Reports wait here, a bounded number of them, and go to Port one at a time by the hands of a
+    courier, so this actor never waits for Port itself and its mailbox stays short. Each is sent
+    until Port takes it. A run whose report Port refuses for good is logged and left out.
+
+    Before its first run it has the courier look whether Port's record says `running`: that run
+    is of a process that died in it, and is reported as aborted.
     """
 
-    subscribes_to = (RunStarted, RunEnded, RunLeftRunning, RoleChanged)
+    subscribes_to = (RunStarted, RunEnded, RoleChanged)
 
     def __init__(self, client: PortClient, schedule: Schedule | None, backoff: Backoff) -> None:
         super().__init__()
@@ -41,25 +45,28 @@ class Reporter(Actor):
         self._schedule = schedule
         self._backoff = backoff
         self._queue: tuple[Report, ...] = ()
+        self._on_its_way: Report | None = None
         self._failures = 0
         self._open: int | None = None  # the run that was started and has not ended
         self._quiet = True  # nothing was reported yet since this instance became active
+        self._flushing = False
 
-    @handles(RunLeftRunning)
-    def on_left_running(self, _event: RunLeftRunning) -> None:
-        """Report a dead process's run as aborted; it is our own one once we reported any."""
-        if self._quiet:
-            self._add(abandoned(self.context.clock.now(), self._schedule))
+    def on_start(self) -> None:
+        """Take a courier on."""
+        self._courier = self.context.spawn(Courier, self._client, name="courier")
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Report `running`."""
+        if self._quiet:
+            self._quiet = False
+            self._add(left_running(event.run.started_at, self._schedule))
         self._open = event.run.number
         self._add(report_of(event, self._schedule))
 
     @handles(RunEnded)
     def on_run_ended(self, event: RunEnded) -> None:
-        """Report how it ended, unless another instance has taken over in between."""
+        """Report how it ended, unless its start was not reported: refused, or another's role."""
         if event.run.number == self._open:
             self._open = None
             self._add(report_of(event, self._schedule))
@@ -68,6 +75,7 @@ class Reporter(Actor):
     def on_role_changed(self, _event: RoleChanged) -> None:
         """Say nothing more of what was: Port hears of it from the other instance."""
         self._queue = ()
+        self._on_its_way = None
         self._open = None
         self._quiet = True
 
@@ -78,37 +86,50 @@ class Reporter(Actor):
 
     @handles(FlushReports)
     def on_flush(self, _message: FlushReports) -> None:
-        """Send what waits, without a pause worth the name: the process is about to end."""
-        while self._queue and not self._send_first():
-            self._client.pause(self._backoff.initial)
+        """Hurry."""
+        self._flushing = True
+        self._send()
+
+    @handles(Delivery)
+    def on_delivery(self, delivery: Delivery) -> None:
+        """Go on with the next report, or with the same one later."""
+        report = delivery.report
+        if report is not self._on_its_way:
+            return  # of before the role changed
+        self._on_its_way = None
+        if delivery.outcome == "later":
+            self._failures += 1
+            if self._failures == 1:
+                logger.warning("reports of runs wait for Port: %s", delivery.error)
+            backoff = self._backoff.delay(self._failures - 1, self.context.chance())
+            self.context.schedule(FLUSH_PAUSE if self._flushing else backoff, SendReports())
+            return
+        if self._failures:
+            self._failures = 0
+            logger.info("reports of runs reach Port again")
+        if delivery.outcome == "refused":
+            self._leave_out(report, delivery.error)
+        else:
+            self._queue = self._queue[1:]
+        self._send()
 
     def _add(self, report: Report) -> None:
-        self._quiet = False
         self._queue = enqueue(self._queue, report)
         if self._failures == 0:  # else a timer is running
             self._send()
 
     def _send(self) -> None:
-        while self._queue:
-            if not self._send_first():
-                delay = self._backoff.delay(self._failures - 1, self.context.chance())
-                self.context.schedule(delay, SendReports())
-                return
+        if self._on_its_way is not None:
+            return
+        if self._queue:
+            self._on_its_way = self._queue[0]
+            self._courier.tell(Deliver(self._on_its_way, self.context.ref))
+        elif self._flushing:
+            self.context.publish(ReportsFlushed())
 
-    def _send_first(self) -> bool:
-        """Send the oldest report: whether it is off the queue."""
-        first = self._queue[0]
-        try:
-            self._client.report_resync_state(first.body, retry=ONCE)
-        except PortError as error:
-            if error.temporary:
-                self._failures += 1
-                if self._failures == 1:
-                    logger.warning("reports of runs wait for Port: %s", error)
-                return False
-            logger.error("Port refused the report %r: %s", first.body["status"], error)  # noqa: TRY400
-        if self._failures:
-            logger.info("reports of runs reach Port again")
-        self._failures = 0
-        self._queue = self._queue[1:]
-        return True
+    def _leave_out(self, report: Report, error: str | None) -> None:
+        """All of a run: its end without its start would be no legal view of it."""
+        logger.error("Port refused the report %r: %s", report.body["status"], error)
+        self._queue = tuple(waiting for waiting in self._queue if waiting.run != report.run)
+        if self._open == report.run:
+            self._open = None

@@ -28,10 +28,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Report:
-    """One PATCH of Port's resync state. `run` is the run's number."""
+    """One PATCH of Port's resync state. `run` is the run's number.
+
+    `left` is the end of a run that a dead process left running, if Port's record shows one.
+    """
 
     run: int
-    kind: Literal["start", "end"]
+    kind: Literal["left", "start", "end"]
     body: FrozenDict
 
 
@@ -43,9 +46,9 @@ def report_of(event: RunStarted | RunEnded, schedule: Schedule | None) -> Report
     return Report(event.run.number, "start", _body("running", event.run.started_at, schedule))
 
 
-def abandoned(now: datetime, schedule: Schedule | None) -> Report:
+def left_running(now: datetime, schedule: Schedule | None) -> Report:
     """The end of a run whose process died in it; runs of ours are numbered from 1."""
-    return Report(0, "end", _body("aborted", now, schedule))
+    return Report(0, "left", _body("aborted", now, schedule))
 
 
 def _body(status: str, moment: datetime, schedule: Schedule | None) -> FrozenDict:
@@ -65,9 +68,11 @@ def enqueue(queue: tuple[Report, ...], report: Report, kept: int = KEPT_RUNS) ->
     """Append a report; beyond `kept` runs the oldest that Port has heard nothing of is left out.
 
     A run leaves with both its reports, so what Port sees stays legal: running, then its end.
+    The first in the queue may be on its way, or have arrived without our hearing of it.
     """
     longer = (*queue, report)
-    whole = [item.run for item in longer if item.kind == "start" and item.run != report.run]
+    known = {longer[0].run, report.run}
+    whole = [item.run for item in longer if item.kind == "start" and item.run not in known]
     if len(whole) < kept:
         return longer
     return tuple(item for item in longer if item.run != whole[0])
