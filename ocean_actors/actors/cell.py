@@ -307,7 +307,7 @@ class Cell:
         self._failures = verdict.failures
         if verdict.action is OnFailure.RESTART:
             logger.error(
-                "%s failed and restarts in %.1f s: %s",
+                "%s failed and restarts in %.2f s: %s",
                 self.name, verdict.delay, self.failure, exc_info=error,
             )  # fmt: skip
             self.state = "restarting"
@@ -320,9 +320,11 @@ class Cell:
             logger.error("%s failed and stops: %s", self.name, self.failure, exc_info=error)
             self.stop()
             return False
+        times = len(verdict.failures)
+        crash_loop = f" {times} times in {policy.window:g} s" if times > 1 else ""
         logger.error(
-            "%s failed (%d times in %g s) and ends the system: %s",
-            self.name, len(verdict.failures), policy.window, self.failure, exc_info=error,
+            "%s failed%s and ends the system: %s",
+            self.name, crash_loop, self.failure, exc_info=error,
         )  # fmt: skip
         self.stop()
         self.system.fail(self.name, error)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import islice, takewhile
+from traceback import walk_stack
 from typing import TYPE_CHECKING
 
 from ocean_actors.actors.clock import Clock, Timer
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FRAMES = 6  # of the innermost calls
+FRAMES = 6
+CELL = f"{__package__}.cell"  # where every actor's calls begin
 
 
 class Watchdog:
@@ -87,9 +88,10 @@ class Watchdog:
 
 
 def position(thread: threading.Thread) -> str:
-    """Where `thread` stands, in one line, the innermost call first."""
+    """Where `thread` stands, in one line: its innermost calls, the last first, up to our own."""
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  (its documented name)
     if frame is None:
         return "its end"
-    calls = islice(traceback.walk_stack(frame), FRAMES)
-    return " < ".join(f"{f.f_code.co_filename}:{line} {f.f_code.co_name}" for f, line in calls)
+    calls = takewhile(lambda call: call[0].f_globals.get("__name__") != CELL, walk_stack(frame))
+    lines = (f"{f.f_code.co_filename}:{line} {f.f_code.co_name}" for f, line in calls)
+    return " < ".join(islice(lines, FRAMES))

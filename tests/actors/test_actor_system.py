@@ -15,6 +15,7 @@ from ocean_actors.actors import (
     Actor,
     ActorSystem,
     Backoff,
+    CancelToken,
     Context,
     Message,
     OnFailure,
@@ -155,6 +156,24 @@ def test_stop_is_bounded_and_names_those_that_are_stuck(clock: ManualClock) -> N
     assert not other.is_alive()
     release.set()
     assert system.stop() == []
+
+
+def test_a_stop_can_wake_what_actors_wait_in(clock: ManualClock) -> None:
+    token, asleep = CancelToken(), threading.Event()
+    clock.on_sleep.add(asleep.set)
+    system = ActorSystem(clock=clock)
+    ref = system.spawn(Doer)
+    ref.tell(Do(lambda _: token.sleep(60, clock)))
+    assert asleep.wait(5)
+    asked: list[bool] = []
+    system.spawn(Doer)
+
+    def wake() -> None:
+        asked.append(ref.is_alive())
+        token.cancel("stopping")
+
+    assert system.stop(wake=wake) == []
+    assert asked == [False]
 
 
 def test_a_stop_overtakes_the_mailbox(clock: ManualClock) -> None:

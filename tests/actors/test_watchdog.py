@@ -87,6 +87,7 @@ def test_a_hung_actor_is_noticed_at_its_bound_and_logged_once_with_where_it_stan
     (warning,) = warnings(caplog)
     assert warning.startswith("Sticky has been in Hang for 5.0 s, its bound is 5 s; its thread")
     assert "pass_through < " in warning
+    assert warning.rpartition(" < ")[2].endswith(" on_receive")
     assert "test_watchdog.py" in warning
     assert "\n" not in warning
     clock.advance(600)
