@@ -288,7 +288,7 @@ class Cell:
         """Deal with a failed life: whether there is to be another one. `actor` is None if it
         was not even built.
         """
-        self.failure = f"{type(error).__name__}: {error}"
+        self.failure = summary(error)
         self._begin("on_failure")
         try:
             if actor is not None:
@@ -392,3 +392,11 @@ class Cell:
         self.children.pop(child.ref, None)
         child.abandoned = True
         self.system.stillness.notify()
+
+
+def summary(error: BaseException) -> str:
+    """Its type and what it says, even if it cannot say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as another:  # noqa: BLE001  (of user code's own __str__)
+        return f"{type(error).__name__} (its text failed: {type(another).__name__})"

@@ -21,7 +21,10 @@ class Backoff:
 
     def delay(self, failures: int, chance: float) -> float:
         """The delay after `failures` failures in a row before this one; `chance` is in [0, 1)."""
-        full = min(self.maximum, self.initial * self.factor ** min(failures, 64))
+        try:
+            full = min(self.maximum, self.initial * self.factor**failures)
+        except OverflowError:
+            full = self.maximum
         return full * (1 - self.jitter * chance)
 
 

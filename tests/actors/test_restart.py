@@ -118,6 +118,21 @@ def test_the_failure_is_logged_with_its_traceback_and_the_delay(
     assert record.exc_info is not None
 
 
+def test_an_error_that_cannot_even_say_what_it_is_is_contained(
+    system: ActorSystem, clock: ManualClock
+) -> None:
+    class Mute(Exception):  # noqa: N818
+        def __str__(self) -> str:
+            raise OSError
+
+    ref = system.spawn(Worker, [])
+    ref.tell(Raise(Mute))
+    settled(system)
+    clock.advance(1.0, lambda: settled(system))
+    assert ref.ask(AskSeen()) == ()
+    assert snapshot_of(system, "Worker")["failure"] == "Mute (its text failed: OSError)"
+
+
 class Unready(Actor):
     """Fails in `where` as many times as told, then is ready."""
 

@@ -14,6 +14,7 @@ def test_delays_double_up_to_the_maximum() -> None:
     backoff = Backoff(initial=0.5, maximum=3.0, jitter=0.0)
     assert [backoff.delay(failures, 0.9) for failures in range(5)] == [0.5, 1.0, 2.0, 3.0, 3.0]
     assert backoff.delay(10_000, 0.9) == 3.0
+    assert Backoff(factor=1.0, jitter=0.0).delay(10_000, 0.9) == 0.1
 
 
 @given(st.integers(0, 100), st.floats(0, 1, exclude_max=True))
