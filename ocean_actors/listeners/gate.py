@@ -9,6 +9,8 @@ So a stranger can neither start nor abort a run.
 
 from __future__ import annotations
 
+import itertools
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,12 +56,15 @@ class WebhookGate:
     ) -> None:
         self.reached = reached
         self._settings = settings
+        self._anybody = not (settings.allowed_ips or settings.trusted_proxies)
         self._identifier = identifier
         secrets = settings.secrets or (client_secret,)
         self._secrets = tuple(secret.get_secret_value().encode() for secret in secrets)
         self._offer = offer
         self._clock = clock
         self._memory = ReplayMemory(settings.signature_tolerance)
+        self._prefix = uuid.uuid4().hex[:16]
+        self._numbers = itertools.count(1)
         self._listening: Listening | None = None
         self._hinted = False
 
@@ -82,6 +87,8 @@ class WebhookGate:
 
     def source(self, peer: str, forwarded_for: str | None) -> str:
         """The address that counts, or what the server says of a peer that has none."""
+        if self._anybody:
+            return peer if peer.isascii() else ascii(peer[:100])
         address = source_of(peer, forwarded_for, self._settings.trusted_proxies)
         return str(address) if address is not None else f"{peer[:100]!a}"
 
@@ -151,8 +158,10 @@ class WebhookGate:
             return Answer(200, {"ok": True, "status": "ignored", "reason": verdict.reason})
         requested_at = self._clock.now()
         request: ResyncRequested
+        number = f"{self._prefix}-{next(self._numbers)}"
         if isinstance(verdict, ConfigUpdate):
             request = ConfigUpdated(
+                id=number,
                 reason="configuration changed",
                 trigger=listening.name,
                 requested_at=requested_at,
@@ -160,7 +169,10 @@ class WebhookGate:
             )
         else:
             request = ResyncRequested(
-                reason="resync requested", trigger=listening.name, requested_at=requested_at
+                id=number,
+                reason="resync requested",
+                trigger=listening.name,
+                requested_at=requested_at,
             )
         try:
             reception = self._offer(request, OFFER_SECONDS)

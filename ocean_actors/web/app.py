@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import bottle  # type: ignore[import-untyped]
@@ -12,6 +13,8 @@ from ocean_actors.web.answers import Answer, Refusal, error_answer
 from ocean_actors.web.refusals import RefusalLog
 
 logger = logging.getLogger(__name__)
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 JSON_TYPES = frozenset({"application/json", "text/json"})
 
@@ -41,50 +44,70 @@ def webhook_app(receiver: Receiver, refusals: RefusalLog, *, max_body_bytes: int
     It answers JSON, always. Under another server, limits of connections, headers and time are
     that server's affair; `max_body_bytes` holds everywhere.
     """
-    app = JsonBottle(refusals)
+    app = WebhookApp(receiver, refusals, max_body_bytes)
+    app.route("/resync", "POST", app.resync)
+    app.route("/health/live", "GET", app.live)
+    app.route("/health/ready", "GET", app.ready)
+    return app
 
-    def resync() -> bottle.HTTPResponse:
-        environ = bottle.request.environ
+
+class WebhookApp(bottle.Bottle):  # type: ignore[misc]
+    """A bottle application whose own errors (404, 405, a crash …) are JSON and are logged."""
+
+    def __init__(self, receiver: Receiver, refusals: RefusalLog, max_body_bytes: int) -> None:
+        super().__init__()
+        self._receiver = receiver
+        self._refusals = refusals
+        self._max_body_bytes = max_body_bytes
+
+    def wsgi(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one call.
+
+        Port's are most of them and need nothing of bottle, whose router, request and response
+        would cost more than verifying and judging the call.
+        """
+        if environ["PATH_INFO"] != "/resync" or environ["REQUEST_METHOD"] != "POST":
+            served: Iterable[bytes] = super().wsgi(environ, start_response)
+            return served
+        answer = self.receive(environ)
+        body = answer.encoded()
+        start_response(STATUS_LINES[answer.status], [*headers_of(answer, body)])
+        return [body]
+
+    def receive(self, environ: Mapping[str, Any]) -> Answer:
+        """Answer `POST /resync`."""
+        receiver = self._receiver
         source = receiver.source(
             environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
         )
         try:
             receiver.admit(source)
             require_json(environ)
-            body = read_body(environ, max_body_bytes)
-            answer = receiver.accept(
-                body,
+            return receiver.accept(
+                read_body(environ, self._max_body_bytes),
                 environ.get("HTTP_X_PORT_TIMESTAMP"),
                 environ.get("HTTP_X_PORT_SIGNATURE"),
             )
         except Refusal as refusal:
-            refusals.add(refusal.status, source, f"POST /resync: {refusal.message}")
-            answer = refusal.answer()
+            self._refusals.add(refusal.status, source, f"POST /resync: {refusal.message}")
+            return refusal.answer()
         except Exception:
             logger.exception("POST /resync failed")
-            answer = error_answer(500, "internal error")
-        return response(answer)
+            return error_answer(500, "internal error")
 
-    def live() -> bottle.HTTPResponse:
-        return response(Answer(200, {"ok": True}))
+    def resync(self) -> bottle.HTTPResponse:
+        """`POST /resync` for whoever comes through bottle's router."""
+        return _response(self.receive(bottle.request.environ))
 
-    def ready() -> bottle.HTTPResponse:
-        health = receiver.health()
+    def live(self) -> bottle.HTTPResponse:
+        """`GET /health/live`: this process answers."""
+        return _response(Answer(200, {"ok": True}))
+
+    def ready(self) -> bottle.HTTPResponse:
+        """`GET /health/ready`: 503 until everything is as it has to be."""
+        health = self._receiver.health()
         ok = all(health.values())
-        return response(Answer(200 if ok else 503, {"ok": ok, **health}))
-
-    app.route("/resync", "POST", resync)
-    app.route("/health/live", "GET", live)
-    app.route("/health/ready", "GET", ready)
-    return app
-
-
-class JsonBottle(bottle.Bottle):  # type: ignore[misc]
-    """A bottle application whose own errors (404, 405, a crash …) are JSON and are logged."""
-
-    def __init__(self, refusals: RefusalLog) -> None:
-        super().__init__()
-        self._refusals = refusals
+        return _response(Answer(200 if ok else 503, {"ok": ok, **health}))
 
     def default_error_handler(self, res: bottle.HTTPError) -> bytes:
         """Bottle's page, in JSON and without its traceback, whatever `bottle.debug` says."""
@@ -105,18 +128,28 @@ _MESSAGES = {
 }
 
 
-def response(answer: Answer) -> bottle.HTTPResponse:
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+def headers_of(answer: Answer, body: bytes) -> Iterable[tuple[str, str]]:
+    """The headers of an answer."""
+    yield "Content-Type", "application/json"
+    yield "Content-Length", str(len(body))
+    yield from answer.headers.items()
+
+
+def _response(answer: Answer) -> bottle.HTTPResponse:
     """Bottle's form of an answer."""
-    return bottle.HTTPResponse(
-        answer.encoded(),
-        answer.status,
-        {"Content-Type": "application/json", "Cache-Control": "no-store", **answer.headers},
-    )
+    body = answer.encoded()
+    return bottle.HTTPResponse(body, answer.status, [*headers_of(answer, body)])
 
 
 def require_json(environ: Mapping[str, Any]) -> None:
     """Refuse (415) a body that says it is something else; an empty one may say nothing."""
-    kind = (environ.get("CONTENT_TYPE") or "").partition(";")[0].strip().lower()
+    text = environ.get("CONTENT_TYPE") or ""
+    if text == "application/json":
+        return
+    kind = text.partition(";")[0].strip().lower()
     if kind in JSON_TYPES or kind.endswith("+json"):
         return
     if not kind and not _length(environ) and not _is_chunked(environ):

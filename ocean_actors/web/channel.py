@@ -22,7 +22,7 @@ from waitress.parser import (  # type: ignore[import-untyped]
     ParsingError,
     TransferEncodingNotImplemented,
 )
-from waitress.task import ErrorTask  # type: ignore[import-untyped]
+from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 from waitress.utilities import RequestEntityTooLarge  # type: ignore[import-untyped]
 
 from ocean_actors.web.answers import Answer, error_answer
@@ -111,6 +111,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.refused = refused
         self.parser_class = functools.partial(Parser, max_body_bytes=max_body_bytes)
         self.error_task_class = JsonErrorTask
+        self.task_class = WholeTask
         self._began = 0.0  # of the request that is arriving
         self._erred = False
         self._lingers_until: float | None = None
@@ -164,6 +165,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return
         if self._lingered > LINGER_BYTES or time.monotonic() > self._lingers_until:
             self.handle_close()
+
+
+class WholeTask(WSGITask):  # type: ignore[misc]
+    """Sends the head of an answer along with its body: one packet, where waitress sends two."""
+
+    wrote_header: bool
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        if self.wrote_header or self.content_length != len(data) or not self.has_body:
+            super().write(data)
+            return
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+        self.channel.write_soon(self.build_response_header() + data)
 
 
 class JsonErrorTask(ErrorTask):  # type: ignore[misc]
