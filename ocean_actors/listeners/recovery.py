@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from ocean_actors.port.models import Integration, ResyncRequest, ResyncState
 
 
-def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
-    """Why a resync is owed at start, or None.
+def owed(integration: Integration, request: ResyncRequest | None, now: datetime) -> str | None:
+    """Why a resync is owed at start, or None: the table in docs/recovery.md.
 
     Port keeps the state of the last run and the newest request, not which request was served.
     Where its answer leaves doubt a resync is owed: one too many is cheap, one too few is lost.
@@ -20,6 +20,8 @@ def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
         return "a run was left running"
     if state.status == "aborted":
         return "the last run was aborted"
+    if state.status == "failed":  # perhaps it was to be tried again: Port's record does not say
+        return "the last run failed"
     if request is not None and request.updated_at is not None:
         started = began(state)
         if started is None:
@@ -32,6 +34,8 @@ def owed(integration: Integration, request: ResyncRequest | None) -> str | None:
         and integration.updated_at > state.updated_at  # equal: our own report moved it
     ):
         return "the integration was changed after the last report"
+    if state.next_resync is not None and state.next_resync <= now:  # both by a client's clock
+        return "a scheduled resync was missed"
     return None
 
 

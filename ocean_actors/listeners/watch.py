@@ -48,7 +48,7 @@ def observe(client: PortClient) -> Observed:
         snapshot_of(integration),
         request.updated_at if request is not None else None,
         began(state) if state is not None else None,
-        owed(integration, request),
+        owed(integration, request, client.clock.now()),
     )
 
 
