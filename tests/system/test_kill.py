@@ -1,0 +1,124 @@
+"""kill -9 in the middle of a run: what the next process does, and what Port sees of it all."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.sandbox.legal import runs_of
+
+WITHIN = 30.0
+DEMO = "demo"
+POLLING = "{type: POLLING, interval: 0.1}"
+QUIET = "{type: POLLING, interval: 0.1, resyncOnStart: false}"
+
+# Runs an integration whose clock is turned by what it reads, in seconds. That of the first
+# process is behind, so that the second one's is later however far the first was turned.
+PROGRAM = """
+import sys
+from datetime import datetime, timedelta, timezone
+
+from ocean_actors import OceanSystem, ResyncHandler, Settings
+from ocean_actors.testing import ManualClock, settled
+
+class Patient(ResyncHandler):
+    def resync(self, run):
+        run.sleep(3600)
+
+class Quick(ResyncHandler):
+    def resync(self, run):
+        pass
+
+handler, behind = {"Patient": (Patient, 1), "Quick": (Quick, 0)}[sys.argv[1]]
+clock = ManualClock(datetime.now(timezone.utc) - timedelta(hours=behind))
+with OceanSystem(Settings.from_file("config.yaml", {}), [handler], clock=clock) as system:
+    for line in sys.stdin:
+        settled(system._actors)
+        clock.advance(float(line))
+"""
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def start(tmp_path, sandbox):
+    """Starts the integration as a process of its own."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    running = []
+
+    def start(handler, listener, more=""):
+        (tmp_path / "config.yaml").write_text(
+            textwrap.dedent(f"""
+            port:
+              clientId: {sandbox.client_id}
+              clientSecret: {sandbox.client_secret}
+              baseUrl: {sandbox.url}
+            integration: {{identifier: {DEMO}}}
+            eventListener: {listener}
+            {more}
+            """)
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "program.py", handler],
+            cwd=tmp_path, stdin=subprocess.PIPE, text=True, env=environment,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate(timeout=WITHIN)
+
+
+def turn(process, seconds):
+    process.stdin.write(f"{seconds}\n")
+    process.stdin.flush()
+
+
+def wait_for(sandbox, *statuses):
+    sandbox.wait_for(lambda: sandbox.statuses(DEMO) == list(statuses), WITHIN)
+
+
+def looks(sandbox):
+    return sum(call.path.endswith("/resync-request") for call in sandbox.calls)
+
+
+@pytest.mark.parametrize("listener", [POLLING, QUIET], ids=["resyncOnStart", "quiet"])
+def test_a_run_that_was_killed_is_ended_and_run_anew(sandbox, start, listener):
+    first = start("Patient", listener)
+    sandbox.wait_for(lambda: looks(sandbox) > 0, WITHIN)
+    sandbox.request_resync(DEMO)
+    turn(first, 0.1)
+    wait_for(sandbox, "running")
+    first.kill()
+    first.wait(WITHIN)
+    start("Quick", listener)
+    wait_for(sandbox, "running", "aborted", "running", "completed")
+    assert runs_of(sandbox.reports(DEMO)) == ["aborted", "completed"]
+
+
+def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwhile(sandbox, start):
+    first = start("Patient", QUIET, "scheduledResyncInterval: 1")
+    sandbox.wait_for(lambda: looks(sandbox) > 0, WITHIN)
+    turn(first, 60)
+    wait_for(sandbox, "running")
+    first.kill()
+    first.wait(WITHIN)
+    sandbox.request_resync(DEMO)
+    sandbox.set_config(DEMO, {"resources": [{"kind": "new"}]}, skip_resync=True)
+    second = start("Quick", QUIET, "scheduledResyncInterval: 1")
+    wait_for(sandbox, "running", "aborted", "running", "completed")
+    seen = looks(sandbox)
+    for _ in range(3):
+        turn(second, 0.1)
+    sandbox.wait_for(lambda: looks(sandbox) >= seen + 3, WITHIN)
+    assert runs_of(sandbox.reports(DEMO)) == ["aborted", "completed"]

@@ -1,0 +1,229 @@
+"""What Port is told of runs while it is down, slow, hanging or talking garbage."""
+
+import socket
+import threading
+
+import pytest
+
+from ocean_actors import RunEnded, RunStarted
+from ocean_actors.actors import ActorSystem, Backoff
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import ReportsFlushed, RoleChanged, RunInfo, Written
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.reporter import FlushReports, Reporter
+from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
+from ocean_actors.rig import SandboxedSystem, port_of
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.sandbox.legal import runs_of
+from ocean_actors.settings import Settings
+from ocean_actors.testing import ManualClock, Probe, settled
+
+NAME = "under-test"
+CALM = {"type": "POLLING", "interval": 3600}
+STATE = "/resync-state$"
+WITHIN = 10.0
+
+
+class Desk:
+    """A reporter, with a sandbox to report to and a clock that is turned by hand."""
+
+    def __init__(self, sandbox):
+        self.sandbox = sandbox
+        self.clock = ManualClock()
+        self.system = ActorSystem(clock=self.clock, debug=True, seed=1)
+        settings = Settings.from_dict(
+            {"port": port_of(sandbox), "integration": {"identifier": NAME}}, {}
+        )
+        self.client = PortClient(settings.port, settings.integration, clock=self.clock)
+        self.probe = Probe(self.system).subscribe(ReportsFlushed)
+        backoff = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
+        self.reporter = self.system.spawn(Reporter, self.client, None, backoff, name="reporter")
+
+    def close(self):
+        self.sandbox.clear_faults()
+        assert self.system.stop(WITHIN, wake=lambda: self.client.cancel("over")) == []
+        self.client.close()
+
+    def run(self, number, status="completed"):
+        """What the coordinator publishes of a whole run."""
+        self.begin(number)
+        info = self.info
+        self.system.events.publish(RunEnded(info, status, self.clock.now(), (), Written()))
+
+    def begin(self, number):
+        now = self.clock.now()
+        self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
+        self.system.events.publish(RunStarted(self.info))
+
+    def settle(self, *, parked=None):
+        settled(self.system, WITHIN, parked=parked)
+
+    def pass_backoff(self):
+        self.settle()
+        self.clock.advance(10.0)
+        self.settle()
+
+    def runs(self):
+        return runs_of(self.sandbox.reports(NAME))
+
+    def waiting(self):
+        found = {actor["name"]: actor["mailbox"] for actor in self.system.snapshot()}
+        return found["reporter"], found["courier"]
+
+
+@pytest.fixture
+def sandbox():
+    with Sandbox() as sandbox:
+        sandbox.create_integration(NAME)
+        yield sandbox
+
+
+@pytest.fixture
+def desk(sandbox):
+    desk = Desk(sandbox)
+    yield desk
+    desk.close()
+
+
+@pytest.mark.parametrize("fault", ["status", "html", "garbage", "list", "truncate", "drop"])
+@pytest.mark.parametrize("applied", [True, False], ids=["taken", "not taken"])
+def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(desk, sandbox, fault, applied):
+    sandbox.fail(fault, times=2, path=STATE, applied=applied, status=502)
+    desk.run(1)
+    desk.run(2, "failed")
+    for _ in range(2):
+        desk.pass_backoff()
+    assert desk.runs() == ["completed", "failed"]
+
+
+def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(desk, sandbox):
+    sandbox.fail("hang", path=STATE, applied=True, seconds=5)
+    desk.run(1, "failed")
+    sandbox.wait_for(lambda: len(sandbox.reports(NAME)) == 1, WITHIN)
+    for number in range(2, 1_002):
+        desk.run(number)
+    desk.begin(1_002)
+    desk.settle(parked="courier")
+    assert desk.waiting() == (0, 0)
+    sandbox.release()
+    desk.settle()
+    runs = desk.runs()
+    assert runs[0] == "failed"  # its report was on its way
+    assert runs[-1] == "running"
+    assert len(runs) <= KEPT_RUNS + 1
+
+
+def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(desk, sandbox, caplog):
+    sandbox.fail("status", status=422, path=STATE)
+    desk.begin(1)
+    desk.settle()
+    desk.run(1, "aborted")
+    desk.run(2)
+    desk.settle()
+    assert desk.runs() == ["aborted", "completed"]
+    assert "Port refused the report 'running'" in caplog.text
+
+
+def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(desk, sandbox):
+    sandbox.fail("status", status=422, path=STATE)
+    desk.begin(1)
+    first = desk.info
+    desk.settle()
+    desk.system.events.publish(RunEnded(first, "completed", desk.clock.now(), (), Written()))
+    desk.settle()
+    assert sandbox.reports(NAME) == []
+
+
+def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(desk, sandbox):
+    desk.client.report_resync_state(
+        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
+    )
+    sandbox.fail("status", status=503, times=2)
+    desk.run(1)
+    for _ in range(2):
+        desk.pass_backoff()
+    assert desk.runs() == ["aborted", "completed"]
+
+
+def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk):
+    desk.run(1)
+    desk.settle()
+    assert desk.runs() == ["completed"]
+
+
+def test_an_own_run_is_never_mistaken_for_a_dead_one(desk, sandbox):
+    desk.begin(1)
+    desk.settle()
+    sandbox.fail("drop", path=STATE, applied=False)
+    desk.system.events.publish(RunEnded(desk.info, "completed", desk.clock.now(), (), Written()))
+    desk.run(2)
+    desk.pass_backoff()
+    assert desk.runs() == ["completed", "completed"]
+
+
+def test_another_instance_says_what_became_of_a_run_that_it_took_over(desk, sandbox):
+    sandbox.fail("status", status=503, path=STATE)
+    desk.begin(1)
+    desk.settle()
+    desk.system.events.publish(RoleChanged(active=False))
+    desk.system.events.publish(RunEnded(desk.info, "aborted", desk.clock.now(), (), Written()))
+    desk.pass_backoff()
+    assert sandbox.reports(NAME) == []
+
+
+def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
+    sandbox.fail("status", status=503, path=STATE)
+    desk.run(1)
+    desk.settle()
+    desk.reporter.tell(FlushReports())
+    desk.probe.expect(ReportsFlushed)
+    assert desk.runs() == ["completed"]
+
+
+def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
+    queue = ()
+    for number in range(1, 10):
+        for kind in ("start", "end"):
+            queue = enqueue(queue, Report(number, kind, FrozenDict()), kept=3)
+    kept = [(report.run, report.kind) for report in queue]
+    assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
+
+
+def test_port_goes_away_for_some_runs_and_hears_of_them_all(quick):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with (
+        Sandbox(port) as sandbox,
+        SandboxedSystem([quick], sandbox=sandbox, eventListener=CALM) as rig,
+    ):
+        rig.expect(RunEnded)
+        sandbox.wait_for(lambda: len(rig.statuses()) == 2, WITHIN)
+        sandbox.stop()
+        for reason in ("one", "two"):
+            rig.system.request_resync(reason)
+            assert rig.expect(RunEnded).run.reason == reason  # with the last known config
+        sandbox.start()
+        sandbox.wait_for(lambda: len(rig.statuses()) == 6, WITHIN)
+        assert runs_of(sandbox.reports(rig.identifier)) == ["completed"] * 3
+
+
+def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(script, scripted):
+    with SandboxedSystem([scripted], eventListener=CALM) as rig:
+        script.wait_until_at_work()
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running"], WITHIN)
+        rig.sandbox.fail("status", status=500, times=2, path=STATE)
+        assert rig.system.stop()
+        assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted"]
+
+
+def test_a_port_that_hangs_does_not_hold_up_the_end(script, scripted, caplog):
+    with SandboxedSystem([scripted], eventListener=CALM) as rig:
+        before = threading.active_count()
+        rig.sandbox.fail("hang", None, path=STATE, applied=True)
+        script.wait_until_at_work()
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running"], WITHIN)
+        assert rig.system.stop()
+        assert threading.active_count() < before
+        assert rig.statuses() == ["running"]  # which the next start reports as aborted
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
