@@ -241,6 +241,7 @@ class OceanSystem:
         integration = spawn(
             IntegrationActor,
             self._client(), self._destination(), PORT_BACKOFF,
+            *([] if self._webhook is None else [self._webhook.config_asked]),
             name="integration",
         )  # fmt: skip
         self._reporter = spawn(
@@ -282,6 +283,14 @@ class OceanSystem:
                 add(PollingListener, "polling", self._client(), polling)
             case OnceSettings():
                 add(OnceListener, "once")
+            case KafkaSettings() as kafka:
+                from ocean_actors.listeners.kafka import KafkaListener
+
+                started_at = self._actors.clock.now()
+                add(
+                    KafkaListener, "kafka",
+                    self._client(), kafka, settings.integration, started_at,
+                )  # fmt: skip
         if settings.scheduled_resync_interval is not None:
             anchor = self._actors.clock.monotonic()
             add(ScheduleListener, "schedule", settings.scheduled_resync_interval, anchor)

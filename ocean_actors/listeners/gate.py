@@ -26,6 +26,7 @@ from ocean_actors.web.answers import Answer, Refusal
 from ocean_actors.web.signature import BadSignature, Proof, ReplayMemory, verify
 
 OFFER_SECONDS = 1.0
+STANDING_SECONDS = 0.1
 RETRY = {"Retry-After": "1"}
 
 
@@ -35,6 +36,21 @@ class Listening:
 
     name: str
     wake: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A request that the coordinator took, and that stands for those like it that come after.
+
+    The run that covers it asks Port for the config before it starts. As long as that has not
+    begun (`asked` is the count of such questions when the request was offered), the run covers
+    whatever arrives as well. `until` (monotonic seconds) bounds it, so that a coordinator that
+    takes nothing any more is noticed.
+    """
+
+    id: str
+    asked: int
+    until: float
 
 
 class WebhookGate:
@@ -67,17 +83,24 @@ class WebhookGate:
         self._numbers = itertools.count(1)
         self._listening: Listening | None = None
         self._hinted = False
+        self._asked = 0  # how often Port was asked for a run's config
+        self._standing: Standing | None = None
 
     # -- for the listener --------------------------------------------------------------------
 
     def open(self, listening: Listening) -> None:
         """Let calls in from now on."""
         self._hinted = False
+        self._standing = None
         self._listening = listening
 
     def shut(self) -> None:
         """Answer 503 from now on."""
         self._listening = None
+
+    def config_asked(self) -> None:
+        """Port is about to be asked for a run's config: later requests may need another run."""
+        self._asked += 1
 
     def hint_taken(self) -> None:
         """The listener was woken: the next hint is to wake it again."""
@@ -156,31 +179,50 @@ class WebhookGate:
         verdict = judge(_parse(body), self._identifier, "WEBHOOK") if body else None
         if isinstance(verdict, Ignored):
             return Answer(200, {"ok": True, "status": "ignored", "reason": verdict.reason})
-        requested_at = self._clock.now()
-        request: ResyncRequested
-        number = f"{self._prefix}-{next(self._numbers)}"
         if isinstance(verdict, ConfigUpdate):
-            request = ConfigUpdated(
-                id=number,
-                reason="configuration changed",
-                trigger=listening.name,
-                requested_at=requested_at,
-                snapshot=verdict.snapshot,
+            return self._offered(
+                ConfigUpdated(
+                    id=self._next_id(),
+                    reason="configuration changed",
+                    trigger=listening.name,
+                    requested_at=self._clock.now(),
+                    snapshot=verdict.snapshot,
+                )
             )
-        else:
-            request = ResyncRequested(
-                id=number,
-                reason="resync requested",
-                trigger=listening.name,
-                requested_at=requested_at,
-            )
+        standing = self._standing
+        if standing is not None and self._stands(standing):
+            return _taken("accepted", standing.id)
+        asked = self._asked
+        request = ResyncRequested(
+            id=self._next_id(),
+            reason="resync requested",
+            trigger=listening.name,
+            requested_at=self._clock.now(),
+        )
+        answer = self._offered(request)
+        if answer.body["status"] == "accepted":
+            until = self._clock.monotonic() + STANDING_SECONDS
+            self._standing = Standing(request.id, asked, until)
+        return answer
+
+    def _offered(self, request: ResyncRequested) -> Answer:
         try:
             reception = self._offer(request, OFFER_SECONDS)
         except (pykka.Timeout, pykka.ActorDeadError, MailboxFull):
             reception = "refused"
         if reception == "refused":
             raise Refusal(503, "the request cannot be taken now", RETRY)
-        return Answer(202, {"ok": True, "status": reception, "id": request.id})
+        return _taken(reception, request.id)
+
+    def _stands(self, standing: Standing) -> bool:
+        return standing.asked == self._asked and self._clock.monotonic() < standing.until
+
+    def _next_id(self) -> str:
+        return f"{self._prefix}-{next(self._numbers)}"
+
+
+def _taken(reception: Reception, request_id: str) -> Answer:
+    return Answer(202, {"ok": True, "status": reception, "id": request_id})
 
 
 def _parse(body: bytes) -> object:

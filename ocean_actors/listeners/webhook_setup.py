@@ -51,6 +51,10 @@ class Webhook:
             self._gate, self._refusals, max_body_bytes=settings.http.max_body_bytes
         )
 
+    def config_asked(self) -> None:
+        """To be called before Port is asked for a run's config; see the gate."""
+        self._gate.config_asked()
+
     def spawn(self, actors: ActorSystem, client: PortClient) -> Ref:
         """Start the listener."""
         server = self._server if self._serve_http else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message, Supervision, handles
@@ -57,9 +57,15 @@ class IntegrationActor(Actor):
     supervision = Supervision(retries=3)  # the coordinator waits for an answer
 
     def __init__(
-        self, client: PortClient, destination: Mapping[str, str] | None, backoff: Backoff
+        self,
+        client: PortClient,
+        destination: Mapping[str, str] | None,
+        backoff: Backoff,
+        before_asking: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take the client to ask with; `before_asking` is called before each run's config is."""
         super().__init__()
+        self._before_asking = before_asking
         self._client = client
         self._destination = destination
         self._backoff = backoff
@@ -97,6 +103,7 @@ class IntegrationActor(Actor):
             if not self._trying:  # this is another life: nobody else tells it to register
                 self.on_register(Register())
             return
+        self._before_asking()
         try:
             integration = self._registered(CONFIG_RETRY)
         except PortError as error:

@@ -32,6 +32,7 @@ class Door:
         self.clock = ManualClock()
         self.offered: list[ResyncRequested] = []
         self.reception: Reception | Exception = "accepted"
+        self.idle = True
         self.hints = 0
         self.reached = True
         port = PortSettings(client_id="id", client_secret=SECRET)
@@ -89,6 +90,8 @@ class Door:
         if isinstance(self.reception, Exception):
             raise self.reception
         self.offered.append(request)
+        if self.idle:
+            self.gate.config_asked()  # the coordinator prepares a run at once
         return self.reception
 
     def _wake(self) -> None:

@@ -61,6 +61,34 @@ def test_an_authentic_update_brings_its_config_along(door):
     assert offered.snapshot.updated_at.isoformat() == "2026-01-01T00:05:00+00:00"
 
 
+def test_a_request_that_waits_stands_for_those_like_it_until_its_run_is_prepared(door):
+    door.idle = False  # a run is in flight
+    ids = {door.post_signed(timestamp=door.now() - n).json()["id"] for n in range(5)}
+    assert ids == {door.offered[0].id}
+    assert len(door.offered) == 1
+    door.post_signed(update())  # brings a config of its own
+    assert len(door.offered) == 2
+    door.gate.config_asked()
+    assert door.post_signed(timestamp=door.now() - 5).json()["id"] == door.offered[2].id
+    assert door.post_signed(timestamp=door.now() - 6).json()["id"] == door.offered[2].id
+
+
+def test_a_request_stands_for_others_a_tenth_of_a_second(door):
+    door.idle = False
+    door.post_signed()
+    door.clock.advance(0.1)
+    door.reception = pykka.Timeout("1 second")
+    assert door.post_signed(timestamp=door.now() - 1).status_code == 503
+
+
+def test_an_ignored_request_stands_for_none(door):
+    door.idle = False
+    door.reception = "ignored"
+    door.post_signed()
+    door.reception = "accepted"
+    assert door.post_signed(timestamp=door.now() - 1).json()["status"] == "accepted"
+
+
 @pytest.mark.parametrize(
     "event",
     [
