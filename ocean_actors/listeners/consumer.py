@@ -1,0 +1,449 @@
+"""The thread that reads a topic. kafka-python's consumer is for one thread, which is this one.
+
+It never stops polling while it is a member of the group, however long a run takes: the broker
+would take its partitions away. Results reach it through a queue, looked at between two polls.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka import errors as kafka_errors
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.base import MemberState
+from kafka.net.compat import KafkaNetClient
+from kafka.structs import OffsetAndMetadata, TopicPartition
+
+from ocean_actors.actors import Backoff, Cancelled, Clock, Message
+from ocean_actors.frozen import FrozenDict, freeze
+from ocean_actors.listeners.offsets import Ledger, Partition
+from ocean_actors.listeners.scan import Finding, Scanner
+from ocean_actors.listeners.topics import Place
+from ocean_actors.port.errors import PortError
+from ocean_actors.throttle import Throttle
+
+logger = logging.getLogger(__name__)
+
+BACKOFF = Backoff(initial=0.5, maximum=10.0)
+IDLE_SLICE = 0.2  # seconds of one poll: how late a stop is noticed
+OWING_SLICE = 0.05  # and while something may settle
+BATCH = 2_000  # records of one poll
+OBSERVE_SECONDS = 0.5  # between two looks at how things stand
+UNSETTLED = ("connecting", "joining")  # looked at after every poll
+UNREACHABLE_SECONDS = 300.0  # then the brokers' addresses are taken to have changed
+FAILED_POLLS = 50  # in a row, then a new consumer is tried
+COMMIT_SECONDS = 0.3  # for the last commit
+LEAVE_SECONDS = 0.5  # for the good-bye to the group
+
+OPTIONS: dict[str, Any] = {
+    "client_id": "ocean-actors",
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",  # where reading begins is decided here
+    "partition_assignment_strategy": (CooperativeStickyAssignor,),  # a newcomer takes nothing away
+    "allow_auto_create_topics": False,
+    "metadata_max_age_ms": 60_000,
+    "reconnect_backoff_max_ms": 1_000,
+    "bootstrap_timeout_ms": 5_000,
+    "metrics_enabled": False,
+}
+
+
+@dataclass(frozen=True)
+class Heard(Message):
+    """Somebody wants a resync. To be settled by `ticket`."""
+
+    ticket: int
+    reason: str
+    finding: Finding | None
+
+
+@dataclass(frozen=True)
+class RoleHeard(Message):
+    """Whether a partition of the topic is ours; else another instance serves it, or nobody."""
+
+    active: bool
+
+
+@dataclass(frozen=True)
+class StateHeard(Message):
+    """How things stand, as plain data."""
+
+    details: FrozenDict
+
+
+@dataclass(frozen=True)
+class ThreadFailed(Message):
+    """The thread ended by a mistake of ours."""
+
+    error: BaseException
+
+
+class TopicConsumer:
+    """Reads for `identifier` at the place that `find` says, and tells what it hears.
+
+    `find` is called in the thread, before every new connection; it may raise PortError. Nothing
+    of what goes wrong outside ends the thread: it is tried again, at growing intervals.
+    """
+
+    def __init__(
+        self,
+        find: Callable[[], Place],
+        options: Callable[[Place], dict[str, Any]],
+        identifier: str,
+        *,
+        poll_seconds: float,
+        started_ms: int,
+        tell: Callable[[Message], None],
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self._find = find
+        self._options = options
+        self._identifier = identifier
+        self._poll_seconds = poll_seconds
+        self._started_ms = started_ms
+        self._tell = tell
+        self._clock = clock
+        self._chance = chance
+        self._stopping = threading.Event()
+        self._settled: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
+        self._connecting: KafkaNetClient | None = None
+        self._ledger = Ledger()
+        self._scanner: Scanner | None = None
+        self._place: Place | None = None
+        self._ticket = 0
+        self._failures = 0
+        self._state = ""
+        self._error: str | None = None
+        self._shown: Mapping[str, Any] = {}
+        self._troubles = Throttle(clock)
+        self._unreadable = Throttle(clock)
+        self._thread = threading.Thread(target=self._main, name="kafka-consumer", daemon=True)
+
+    # -- from the actor's thread -------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin, in a thread."""
+        self._thread.start()
+
+    def settled(self, ticket: int, *, alone: bool = False) -> None:
+        """What has `ticket` needs nothing more; nor, unless `alone`, do earlier ones."""
+        self._settled.put((ticket, alone))
+
+    def stop(self, timeout: float) -> bool:
+        """Commit what is settled, leave the group, end the thread; whether it ended in time."""
+        self._stopping.set()
+        connecting = self._connecting
+        if connecting is not None:
+            connecting.close()  # it waits for brokers that may not be there
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # -- the thread --------------------------------------------------------------------------
+
+    def _main(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._set_state("connecting")
+                    self._session(self._find())
+                except (PortError, kafka_errors.KafkaError, OSError, ValueError) as error:
+                    if not self._stopping.is_set():
+                        self._pause(error)
+        except Cancelled:
+            pass  # the client of Port was cancelled: all ends
+        except BaseException as error:  # noqa: BLE001  (it is raised again in the actor)
+            self._tell(ThreadFailed(error))
+
+    def _session(self, place: Place) -> None:
+        """Be a member of the group until stopped. Raises what a new consumer may cure."""
+        if self._scanner is None or self._place is None or self._place.topic != place.topic:
+            self._scanner = Scanner(self._identifier, requests_only=place.requests_only)
+        self._place = place
+        consumer, client = self._connect(place)
+        try:
+            consumer.subscribe([place.topic], listener=Partitions(self._taken, self._lost))
+            self._poll(consumer, client, place, self._scanner)
+        finally:
+            self._leave(consumer)
+
+    def _connect(self, place: Place) -> tuple[KafkaConsumer, KafkaNetClient]:
+        made: list[KafkaNetClient] = []
+
+        def make_client(**options: Any) -> KafkaNetClient:
+            made.append(KafkaNetClient(**options))
+            self._connecting = made[0]
+            return made[0]
+
+        try:
+            consumer = KafkaConsumer(
+                **OPTIONS, **self._options(place), kafka_client=make_client
+            )  # raises also when stop() closes the client
+        except BaseException:
+            for client in made:
+                client.close()  # else its thread goes on for ever
+            raise
+        finally:
+            self._connecting = None
+        return consumer, made[0]
+
+    def _poll(
+        self, consumer: KafkaConsumer, client: KafkaNetClient, place: Place, scanner: Scanner
+    ) -> None:
+        failed = 0
+        observed = reached = float("-inf")
+        while not self._stopping.is_set():
+            self._take_settled()
+            self._commit(consumer)
+            now = self._clock.monotonic()
+            if now - observed >= OBSERVE_SECONDS or self._state in UNSETTLED:
+                observed = now
+                if self._observe(consumer, client, place):
+                    reached = now
+                elif reached == float("-inf"):
+                    reached = now  # of the first look
+                elif now - reached > UNREACHABLE_SECONDS:
+                    raise kafka_errors.KafkaConnectionError("no broker can be reached any more")
+            longest = OWING_SLICE if self._ledger.owed else IDLE_SLICE
+            wait = round(min(self._poll_seconds, longest) * 1000)
+            try:
+                batches = consumer.poll(timeout_ms=wait, max_records=BATCH)
+            except kafka_errors.NoOffsetForPartitionError as error:
+                self._begin(consumer, error.args[0])
+            except kafka_errors.OffsetOutOfRangeError as error:
+                self._missed(consumer, error.args[0])
+            except kafka_errors.RetriableError as error:
+                failed += 1
+                if failed == FAILED_POLLS:
+                    raise
+                self._trouble(error, "the consumer goes on")
+                self._stopping.wait(IDLE_SLICE)
+            else:
+                failed = 0
+                if batches:
+                    self._take(batches, scanner, place)
+
+    def _take(
+        self, batches: Mapping[TopicPartition, list[Any]], scanner: Scanner, place: Place
+    ) -> None:
+        """Judge what was read. All that one poll brings and asks for is answered by one resync."""
+        found: Finding | None = None
+        unreadable = scanner.unreadable.total()
+        for partition, records in batches.items():
+            finding = scanner.scan(records)
+            if finding is not None:
+                if found is None:
+                    self._ticket += 1
+                self._ledger.owe(partition, finding.offset, self._ticket)
+                found = finding if found is None else found.joined(finding)
+            self._ledger.read(partition, records[-1].offset + 1)
+        if found is not None:
+            self._tell(Heard(self._ticket, found.reason, found))
+        if scanner.unreadable.total() > unreadable:
+            held_back = self._unreadable.passes()
+            if held_back is not None:
+                logger.warning(
+                    "skipped messages of %s that cannot be read, in all: %s",
+                    place.topic, dict(scanner.unreadable),
+                )  # fmt: skip
+
+    # -- partitions --------------------------------------------------------------------------
+
+    def _taken(self, partitions: Iterable[Partition]) -> None:
+        """In kafka-python's own thread, while this one waits in a poll."""
+        for partition in partitions:
+            self._ledger.take(partition)
+        if self._ledger.partitions:
+            self._tell(RoleHeard(active=True))
+
+    def _lost(self, partitions: Iterable[Partition]) -> None:
+        """In kafka-python's own thread, while this one waits in a poll or closes."""
+        for partition in partitions:
+            self._ledger.drop(partition)
+        if not self._ledger.partitions and not self._stopping.is_set():
+            self._tell(RoleHeard(active=False))
+
+    def _begin(self, consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
+        """Nobody ever committed: begin at the end as it was when the process started."""
+        wanted = list(partitions)
+        found = consumer.offsets_for_times(dict.fromkeys(wanted, self._started_ms), 5_000)
+        ends = consumer.end_offsets(wanted, 5_000)
+        for partition in wanted:
+            since = found.get(partition)
+            offset = since.offset if since is not None else ends[partition]
+            logger.info("%s %d is read from offset %d on", *partition, offset)
+            consumer.seek(partition, offset)
+            self._ledger.begin(partition, offset)
+
+    def _missed(self, consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
+        """The broker has deleted what was to be read next: a request may have been in it."""
+        self._ticket += 1
+        for partition, offset in offsets.items():
+            logger.warning(
+                "%s %d: offset %d is not there any more; a resync stands in for what was missed",
+                *partition, offset,
+            )  # fmt: skip
+            self._ledger.owe(partition, offset, self._ticket)
+        consumer.seek_to_beginning(*offsets)
+        self._tell(Heard(self._ticket, "messages were missed", None))
+
+    # -- offsets -----------------------------------------------------------------------------
+
+    def _take_settled(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                ticket, alone = self._settled.get_nowait()
+                if alone:
+                    self._ledger.settle_alone(ticket)
+                else:
+                    self._ledger.settle(ticket)
+
+    def _commit(self, consumer: KafkaConsumer) -> None:
+        offsets = self._ledger.due(self._clock.monotonic())
+        if offsets:
+            consumer.commit_async(_for_kafka(offsets), callback=self._committed)
+
+    def _committed(self, offsets: Mapping[TopicPartition, Any], answer: object) -> None:
+        """In this thread, from within a later poll."""
+        if isinstance(answer, Exception):
+            self._ledger.failed(tuple(offsets))
+            self._trouble(answer, "the commit is tried again")
+
+    def _leave(self, consumer: KafkaConsumer) -> None:
+        """Commit what may be committed and let another instance take over at once."""
+        self._take_settled()
+        offsets = self._ledger.flush(self._clock.monotonic())
+        try:
+            if offsets:
+                consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
+        except kafka_errors.KafkaError as error:
+            logger.warning("what was settled last is not committed: %s", _line(error))
+        try:
+            consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
+        except kafka_errors.KafkaError as error:
+            logger.warning("the consumer did not close in good order: %s", _line(error))
+        if self._ledger.partitions:  # the group did not say so
+            self._lost(self._ledger.partitions)
+
+    # -- how things stand --------------------------------------------------------------------
+
+    def _observe(self, consumer: KafkaConsumer, client: KafkaNetClient, place: Place) -> bool:
+        """Show how things stand; whether a broker is connected."""
+        reachable = any(client.connected(broker.node_id) for broker in client.cluster.brokers())
+        if not reachable:
+            self._set_state("unreachable" if self._state != "connecting" else "connecting")
+        elif self._ledger.partitions:
+            self._well("active")
+        elif not client.cluster.partitions_for_topic(place.topic):
+            client.cluster.request_update()
+            self._set_state("waiting for the topic")
+        elif consumer.group_metadata().state is MemberState.STABLE:
+            self._well("standby")
+        else:
+            self._set_state("joining")
+        return reachable
+
+    def _well(self, state: str) -> None:
+        self._failures = 0
+        self._error = None
+        self._set_state(state)
+
+    def _set_state(self, state: str) -> None:
+        if state != self._state:
+            self._state = state
+            self._say(state)
+        details = self._details()
+        if details != self._shown:
+            self._shown = details
+            self._tell(StateHeard(freeze(details)))
+
+    def _say(self, state: str) -> None:
+        topic = self._place.topic if self._place is not None else None
+        match state:
+            case "active":
+                logger.info("consuming %s", topic)
+            case "standby":
+                logger.info("standing by: another instance consumes %s", topic)
+            case "waiting for the topic":
+                self._warn("there is no topic %s (yet)", topic)
+            case "unreachable":
+                self._warn("no Kafka broker can be reached", None)
+
+    def _details(self) -> dict[str, Any]:
+        place, scanner = self._place, self._scanner
+        details: dict[str, Any] = {"state": self._state, "error": self._error}
+        if place is not None:
+            details |= {"topic": place.topic, "group": place.group, "brokers": list(place.brokers)}
+        if scanner is not None:
+            details |= {
+                "messages": scanner.messages,
+                "requests": scanner.requests,
+                "updates": scanner.updates,
+                "ignored": dict(scanner.ignored),
+                "unreadable": dict(scanner.unreadable),
+            }
+        details["owed"] = self._ledger.owed
+        details["positions"] = {
+            f"{topic}/{number}": offset
+            for (topic, number), offset in self._ledger.positions().items()
+        }
+        return details
+
+    # -- trouble -----------------------------------------------------------------------------
+
+    def _pause(self, error: Exception) -> None:
+        """Wait before a new connection; a stop ends the wait."""
+        delay = BACKOFF.delay(self._failures, self._chance())
+        self._failures += 1
+        self._trouble(error, f"again in {delay:.1f} s")
+        self._set_state("failing")
+        self._stopping.wait(delay)
+
+    def _trouble(self, error: Exception, what_now: str) -> None:
+        self._error = _line(error)
+        self._warn("Kafka: %s", f"{self._error}; {what_now}")
+
+    def _warn(self, text: str, argument: str | None) -> None:
+        if self._troubles.passes() is not None:
+            logger.warning(text, *(() if argument is None else (argument,)))
+
+
+class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
+    """Hears which partitions come and go. Called while our thread waits in kafka-python."""
+
+    def __init__(
+        self,
+        taken: Callable[[Iterable[Partition]], None],
+        lost: Callable[[Iterable[Partition]], None],
+    ) -> None:
+        self._taken = taken
+        self._lost = lost
+
+    def on_partitions_assigned(self, assigned: Iterable[Partition]) -> None:
+        """They are ours."""
+        self._taken(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[Partition]) -> None:
+        """They are to be another's; on_partitions_lost, when they are already, does the same."""
+        self._lost(revoked)
+
+
+def _for_kafka(offsets: Mapping[Partition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {
+        TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
+        for partition, offset in offsets.items()
+    }
+
+
+def _line(error: Exception) -> str:
+    """One line; kafka-python's errors are sometimes empty."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if isinstance(error, kafka_errors.KafkaError) else text
