@@ -97,6 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     system = OceanSystem(settings, handlers)
     _stop_on_signals(system.shutdown)
+    signal.signal(signal.SIGUSR1, lambda *_: system.log_state())
     system.start()
     system.wait()
     _exit_despite(system.status()["leftBehind"], system.exit_code)

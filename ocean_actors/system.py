@@ -216,6 +216,10 @@ class OceanSystem:
             "leftBehind": list(self._left_behind),
         }
 
+    def log_state(self) -> None:
+        """Log a line for every actor: what it is at, what waits, how often it failed."""
+        self._actors.log_state()
+
     @property
     def wsgi_app(self) -> WsgiApp:
         """The web application of the WEBHOOK listener, to be mounted in a server of your own.

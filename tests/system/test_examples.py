@@ -12,8 +12,7 @@ import pytest
 from bottle import Bottle, request
 
 from ocean_actors import RunEnded, RunStarted
-from ocean_actors.rig import SandboxedSystem
-from ocean_actors.testing import ManualClock
+from ocean_actors.testing import ManualClock, SandboxedSystem
 from ocean_actors.web.server import HttpServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -2,8 +2,7 @@
 
 from ocean_actors import RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
-from ocean_actors.rig import SandboxedSystem
-from ocean_actors.testing import ManualClock
+from ocean_actors.testing import ManualClock, SandboxedSystem
 
 NEW = {"resources": [{"kind": "repository"}]}
 

@@ -4,7 +4,7 @@ import pytest
 
 from ocean_actors import ResyncHandler, RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
-from ocean_actors.rig import SandboxedSystem
+from ocean_actors.testing import SandboxedSystem
 
 CALM = {"type": "POLLING", "interval": 3600}
 

@@ -1,0 +1,135 @@
+"""A system under test, run against the sandbox."""
+
+from __future__ import annotations
+
+import functools
+import queue
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ocean_actors.actors import Clock, Message
+from ocean_actors.context import Actor
+from ocean_actors.resync.handlers import HandlerFactory
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.settings import Settings
+from ocean_actors.system import ActorSpec, OceanSystem
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+IDENTIFIER = "under-test"
+
+
+class SandboxedSystem:
+    """An `OceanSystem` whose Port is a sandbox of its own; a context manager.
+
+    `settings` are shaped like the YAML file, without `port`; the integration is called
+    `identifier`, and polls ten times a second unless they say otherwise. `debug` is on: a
+    mutable message is refused. A `sandbox` that is given is used, and not stopped at the end.
+
+        with SandboxedSystem([MyHandler], resync={"onNewRequest": "queue"}) as rig:
+            assert rig.expect(RunEnded).status == "completed"
+            rig.sandbox.request_resync(rig.identifier)
+            assert rig.expect(RunEnded).run.reason == "resync requested"
+    """
+
+    def __init__(
+        self,
+        handlers: Sequence[HandlerFactory],
+        actors: Sequence[ActorSpec] = (),
+        *,
+        clock: Clock | None = None,
+        sandbox: Sandbox | None = None,
+        **settings: Any,
+    ) -> None:
+        self.sandbox = sandbox or Sandbox()
+        self._own_sandbox = sandbox is None
+        self._events: queue.Queue[Message] = queue.Queue()
+        self._handlers = handlers
+        self._actors: list[ActorSpec] = [
+            *actors,
+            functools.partial(EventRecorder, self._events),
+        ]
+        self._clock = clock
+        self._settings: dict[str, Any] = {
+            "integration": {"identifier": IDENTIFIER},
+            "eventListener": {"type": "POLLING", "interval": 0.1},
+            **settings,
+        }
+
+    def __enter__(self) -> Self:
+        """Start the sandbox and then the system."""
+        if self._own_sandbox:
+            self.sandbox.start()
+        try:
+            settings = Settings.from_dict({**self._settings, "port": port_of(self.sandbox)}, {})
+            self.identifier = settings.integration.identifier
+            self.system = OceanSystem(
+                settings, self._handlers, self._actors, clock=self._clock, debug=True
+            )
+            self.system.start()
+        except BaseException:
+            self._stop_sandbox()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop both."""
+        try:
+            self.system.stop()
+        finally:
+            self._stop_sandbox()
+
+    def expect(self, event_type: type[MessageT], within: float = 10.0) -> MessageT:
+        """The next event of that type on the system's event stream; others are passed over.
+
+        Raises AssertionError after `within` seconds.
+        """
+        until = time.monotonic() + within
+        while True:
+            try:
+                event = self._events.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {event_type.__name__} within {within:g} s") from None
+            if isinstance(event, event_type):
+                return event
+
+    def statuses(self) -> list[str | None]:
+        """What was reported to the sandbox so far: running, completed, …"""
+        return self.sandbox.statuses(self.identifier)
+
+    def _stop_sandbox(self) -> None:
+        if self._own_sandbox:
+            self.sandbox.stop()
+
+
+class EventRecorder(Actor):
+    """Puts every event of its system into a queue."""
+
+    subscribes_to = (Message,)
+
+    def __init__(self, events: queue.Queue[Message]) -> None:
+        super().__init__()
+        self._events = events
+
+    def on_receive(self, message: Any) -> None:
+        """Keep it."""
+        self._events.put(message)
+
+
+def port_of(sandbox: Sandbox) -> dict[str, str]:
+    """The section `port` of the settings that points at a sandbox."""
+    return {
+        "clientId": sandbox.client_id,
+        "clientSecret": sandbox.client_secret,
+        "baseUrl": sandbox.url,
+    }
