@@ -254,6 +254,7 @@ class OceanSystem:
         self._coordinator = spawn(
             ResyncCoordinator,
             self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
+            active=not isinstance(settings.event_listener, KafkaSettings),
             name="coordinator",
         )  # fmt: skip
         for spec in self._custom:

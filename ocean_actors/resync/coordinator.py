@@ -100,15 +100,20 @@ class ResyncCoordinator(Actor):
         integration: Ref,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
         run_prefix: str,
+        *,
+        active: bool = True,
     ) -> None:
-        """Take the handlers by name, who answers `ConfigWanted`, and what makes `run.port`."""
+        """Take the handlers by name, who answers `ConfigWanted`, and what makes `run.port`.
+
+        Unless `active`, it stands by until it is told `RoleChanged`.
+        """
         super().__init__()
         self._factories = handlers
         self._settings = settings
         self._integration = integration
         self._open_writer = open_writer
         self._run_prefix = run_prefix
-        self._state = machine.State(frozenset(handlers), settings)
+        self._state = machine.State(frozenset(handlers), settings, standby=not active)
         self._pace = Pace()
         self._config: ConfigSnapshot | None = None
         self._flight: Flight | None = None
