@@ -136,10 +136,11 @@ class Ledger:
         return offsets
 
     def failed(self, partitions: tuple[Partition, ...]) -> None:
-        """Their last commit did not succeed: it is due again with the next one."""
+        """Their last commit did not succeed: it is due again."""
         for partition in partitions:
             if partition in self._tracks:
                 self._tracks[partition].committed = None
+                self._pressing = True
 
     def _many(self) -> bool:
         return any(
