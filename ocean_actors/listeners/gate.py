@@ -110,8 +110,8 @@ class WebhookGate:
 
     def source(self, peer: str, forwarded_for: str | None) -> str:
         """The address that counts, or what the server says of a peer that has none."""
-        if self._anybody:
-            return peer if peer.isascii() else ascii(peer[:100])
+        if self._anybody and peer.isprintable():
+            return peer or "an unknown address"
         address = source_of(peer, forwarded_for, self._settings.trusted_proxies)
         return str(address) if address is not None else f"{peer[:100]!a}"
 

@@ -22,7 +22,7 @@ JSON_TYPES = frozenset({"application/json", "text/json"})
 class Receiver(Protocol):
     """Who is behind the door; called in the threads of the WSGI server.
 
-    Each method may raise Refusal.
+    `admit` and `accept` may raise Refusal.
     """
 
     def source(self, peer: str, forwarded_for: str | None) -> str:
@@ -66,7 +66,7 @@ class WebhookApp(bottle.Bottle):  # type: ignore[misc]
         Port's are most of them and need nothing of bottle, whose router, request and response
         would cost more than verifying and judging the call.
         """
-        if environ["PATH_INFO"] != "/resync" or environ["REQUEST_METHOD"] != "POST":
+        if environ.get("PATH_INFO") != "/resync" or environ["REQUEST_METHOD"] != "POST":
             served: Iterable[bytes] = super().wsgi(environ, start_response)
             return served
         answer = self.receive(environ)
@@ -78,7 +78,7 @@ class WebhookApp(bottle.Bottle):  # type: ignore[misc]
         """Answer `POST /resync`."""
         receiver = self._receiver
         source = receiver.source(
-            environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR")
+            environ.get("REMOTE_ADDR") or "", environ.get("HTTP_X_FORWARDED_FOR")
         )
         try:
             receiver.admit(source)

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
+from ocean_actors.listeners.watch import Observed
 from ocean_actors.listeners.webhook import WebhookServed
 from ocean_actors.rig import EventRecorder, port_of
 from ocean_actors.sandbox import Sandbox
@@ -41,7 +42,7 @@ class Webhook:
 
     def __init__(
         self, sandbox, handlers=(Quick,), *,
-        clock=None, own_server=False, port=0, resync=None, **listener,
+        clock=None, own_server=False, port=0, http_port=0, resync=None, **listener,
     ):  # fmt: skip
         self.sandbox = sandbox
         self.events = queue.Queue()
@@ -51,7 +52,7 @@ class Webhook:
             "port": port_of(sandbox),
             "integration": {"identifier": DEMO},
             "eventListener": {"type": "WEBHOOK", "appHost": self.front.url, **listener},
-            "http": {"host": "127.0.0.1", "port": 0},
+            "http": {"host": "127.0.0.1", "port": http_port},
             "resync": {"abortGrace": 5, **(resync or {})},
         }
         self.system = OceanSystem(
@@ -496,6 +497,20 @@ def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox):
             pass
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert not [name for name in left if "webhook" in name or "http" in name]
+
+
+def test_after_a_crash_the_listener_serves_again(sandbox, caplog):
+    with Webhook(sandbox, own_server=True, http_port=free_port()) as webhook:
+        webhook.url = webhook.expect(WebhookServed).url
+        webhook.wait_for_looks(1)
+        webhook.settle()
+        cells = webhook.system._actors._cells
+        cells["webhook"].ref.tell(Observed(None, None, None, None))  # nothing it can work with
+        assert webhook.expect(WebhookServed).url == webhook.url
+        webhook.wait_for_looks(2)
+        assert webhook.post_signed().status_code == 202
+        webhook.expect(RunEnded)
+    assert "webhook failed and restarts" in caplog.text
 
 
 def test_it_is_ready_once_port_was_reached(tmp_path):
