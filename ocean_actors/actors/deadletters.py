@@ -14,6 +14,7 @@ class DeadLetters:
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
+        self._level = logging.WARNING
         self._lock = threading.Lock()  # any thread may send into the void
 
     @property
@@ -22,10 +23,14 @@ class DeadLetters:
         with self._lock:
             return dict(self._counts)
 
+    def hush(self) -> None:
+        """Whoever stops everybody expects letters to be left over."""
+        self._level = logging.DEBUG
+
     def add(self, message: Any, why: str) -> None:
         """Account for one; `why` completes "X reached nobody: "."""
         kind = type(message).__name__
         with self._lock:
             self._counts[kind] = count = self._counts.get(kind, 0) + 1
         if count == 1:
-            logger.warning("%s reached nobody: %s; more are only counted", kind, why)
+            logger.log(self._level, "%s reached nobody: %s; more are only counted", kind, why)

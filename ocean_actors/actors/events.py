@@ -47,9 +47,7 @@ class EventStream:
         for ref, event_type in self._subscribers:
             if isinstance(event, event_type) and ref not in told:
                 told.add(ref)
-                if ref.is_alive():
-                    ref.offer(event)
-                else:
+                if not ref.offer(event):
                     self.unsubscribe(ref)
 
     def __len__(self) -> int:

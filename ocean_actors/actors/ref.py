@@ -69,15 +69,16 @@ class Ref(pykka.ActorRef[Any]):
         if not self._put(Envelope(message)):
             self._dead_letter(message)
 
-    def offer(self, message: Message) -> None:
-        """Tell, for senders that nobody stands behind (timers, the event stream).
+    def offer(self, message: Message) -> bool:
+        """Tell, for the event stream, behind which no sender stands: whether the actor lives.
 
         A refusal is counted, and logged once per actor, instead of raised.
         """
         try:
-            self.tell(message)
+            return self._put(Envelope(message))
         except MailboxFull as error:
             self._refused(error)
+            return True
 
     def ask(
         self, message: Message, *, block: bool = True, timeout: float | None = ASK_TIMEOUT

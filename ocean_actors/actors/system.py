@@ -115,6 +115,7 @@ class ActorSystem:
         once it returns.
         """
         self._stopped = True
+        self.dead_letters.hush()
         self._watchdog.stop()
         cells = self._present()[::-1]
         for cell in cells:

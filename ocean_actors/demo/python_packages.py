@@ -44,10 +44,11 @@ def entities(run: ResyncRun, chosen: Sequence[Distribution]) -> Iterator[dict[st
     names = {normal(item.name) for item in chosen}
     for done, item in enumerate(run.guard(chosen), start=1):
         run.progress(done, len(chosen), item.name)
+        summary = item.metadata["Summary"] if "Summary" in item.metadata else None
         yield {
             "identifier": normal(item.name),
             "title": item.name,
-            "properties": {"version": item.version, "summary": item.metadata["Summary"]},
+            "properties": {"version": item.version, "summary": summary},
             "relations": {"requires": sorted(required(item) & names)},
         }
 

@@ -31,6 +31,11 @@ def open_stage(listener: str) -> Iterator[Stage]:
             called = {"type": "WEBHOOK", "appHost": f"http://127.0.0.1:{port}"}
             served = {"host": "127.0.0.1", "port": port}
             yield Stage(sandbox, _settings(sandbox, called, http=served), False)
+        elif listener == "kafka":
+            from ocean_actors.sandbox.kafka import LISTENER, kafka_beside
+
+            with kafka_beside(sandbox, noise=20):
+                yield Stage(sandbox, _settings(sandbox, LISTENER), False)
         else:
             yield Stage(sandbox, _settings(sandbox, {"type": "POLLING", "interval": 0.5}), True)
 

@@ -86,3 +86,24 @@ def test_who_asked_is_answered_however_the_stop_falls(clock: ManualClock) -> Non
         with pytest.raises(pykka.ActorDeadError):
             answer.get(timeout=5)
     assert system.stop() == []
+
+
+def test_letters_that_a_stop_of_the_whole_system_leaves_are_counted_and_no_alarm(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    system = ActorSystem(clock=ManualClock())
+    ref = system.spawn(Receiver)
+    system.stop()
+    ref.tell(Known())
+    assert system.dead_letters.counts == {"Known": 1}
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_an_event_for_a_subscriber_that_has_stopped_is_no_dead_letter(system: ActorSystem) -> None:
+    ref = system.spawn(Receiver)
+    system.events.subscribe(ref, Known)
+    assert system.stop_actor(ref)
+    system.events.subscribe(ref, Known)  # as if it had stopped in this very moment
+    system.events.publish(Known())
+    assert system.dead_letters.counts == {}
+    assert len(system.events) == 0
