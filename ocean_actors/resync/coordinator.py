@@ -158,11 +158,13 @@ class ResyncCoordinator(Actor):
 
     @handles(HandlerProgressed)
     def on_progress(self, message: HandlerProgressed) -> None:
-        """Pass the progress of the present run on."""
+        """Pass the progress of the present run on; that of a run that is over is late."""
         flight = self._flight
-        if flight is not None and flight.info.number == message.number:
-            flight.progress[message.progress.handler] = message.progress
-            self.context.publish(RunProgressed(flight.info, message.progress))
+        if flight is None or flight.info.number != message.number:
+            self._counts["late"] += 1
+            return
+        flight.progress[message.progress.handler] = message.progress
+        self.context.publish(RunProgressed(flight.info, message.progress))
 
     @handles(HandlerFinished)
     def on_handler_finished(self, message: HandlerFinished) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from ocean_actors.messages import HandlerFinished
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 
 logger = logging.getLogger(__name__)
+
+MAX_REASON = 300  # characters of an exception that status and events repeat; the log has it all
 
 
 class ResyncHandler(ABC):
@@ -45,12 +48,15 @@ HandlerFactory = Callable[[], ResyncHandler]
 class RetryLater(Exception):  # noqa: N818  (it is a wish more than an error)
     """Raised by a handler: this run failed, and is to be tried again in `seconds`.
 
-    Heard whatever `resync.retry` says, unless a newer request comes first.
+    Heard whatever `resync.retry` says, unless a newer request comes first. Raises ValueError
+    unless `seconds` is a number from 0 on.
     """
 
     def __init__(self, seconds: float, why: str = "asked to be run again later") -> None:
         super().__init__(why)
-        self.seconds = seconds
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds: expected a number from 0 on, got {seconds}")
+        self.seconds = float(seconds)
 
 
 @dataclass(frozen=True)
@@ -79,16 +85,21 @@ class HandlerActor(Actor):
     def work(self, message: ResyncStarted) -> None:
         """Do this handler's part of the run and tell the coordinator how it went."""
         run = message.run
+        failure: str | None = f"{self._name}: failed"
         retry_after = None
         try:
-            self._attempt(run)
-            failure = None
-        except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
-            failure = self._explain(run, error)
-            if isinstance(error, RetryLater):
-                retry_after = error.seconds
-        run.close()
-        self._coordinator.tell(HandlerFinished(run.info.number, self._name, failure, retry_after))
+            try:
+                self._attempt(run)
+                failure = None
+            except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
+                failure = self._explain(run, error)
+                if isinstance(error, RetryLater):
+                    retry_after = error.seconds
+            run.close()
+        finally:  # the coordinator waits for it
+            self._coordinator.tell(
+                HandlerFinished(run.info.number, self._name, failure, retry_after)
+            )
 
     def _attempt(self, run: ResyncRun) -> None:
         result: Any = self._handler.resync(run)
@@ -105,7 +116,17 @@ class HandlerActor(Actor):
             )
         else:
             logger.error("handler %s failed in run %s", self._name, run.id, exc_info=error)
-        return f"{self._name}: {type(error).__name__}: {error}"
+        return f"{self._name}: {in_one_line(error)}"
+
+
+def in_one_line(error: BaseException) -> str:
+    """The type of an exception and what it says, at most `MAX_REASON` characters."""
+    try:
+        said = " ".join(str(error).split())
+    except BaseException as worse:  # noqa: BLE001  (an exception of somebody else's making)
+        said = f"(its __str__ raised {type(worse).__name__})"
+    line = f"{type(error).__name__}: {said}"
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
 async def _until_cancelled(work: Awaitable[None], token: CancelToken) -> None:

@@ -8,11 +8,11 @@ import pytest
 
 from ocean_actors import RunEnded
 from ocean_actors.port.client import PortClient
-from ocean_actors.rig import SandboxedSystem, port_of
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.settings import Settings
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, SandboxedSystem, settled
+from ocean_actors.testing.sandboxed import port_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recovery.md").read_text()
 NAME = "under-test"

@@ -12,11 +12,11 @@ from ocean_actors.messages import ReportsFlushed, RoleChanged, RunInfo, Written
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
-from ocean_actors.rig import SandboxedSystem, port_of
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.settings import Settings
-from ocean_actors.testing import ManualClock, Probe, settled
+from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, settled
+from ocean_actors.testing.sandboxed import port_of
 
 NAME = "under-test"
 CALM = {"type": "POLLING", "interval": 3600}

@@ -1,0 +1,207 @@
+"""Handlers that ignore an abort: fenced off, named, and their late results dropped."""
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors.sandbox.legal import runs_of
+from ocean_actors.testing import SandboxedSystem
+
+CALM = {"type": "POLLING", "interval": 3600}
+GRACE = {"abortGrace": 0.05}
+WITHIN = 10.0
+
+
+class Hostile:
+    """What holds a handler up until the test frees it, in several ways."""
+
+    def __init__(self):
+        self.entered = threading.Event()
+        self.freed = threading.Event()
+        self.ours, self.theirs = socket.socketpair()
+
+    def free(self):
+        self.freed.set()
+        self.theirs.sendall(b"!")
+
+    def close(self):
+        self.ours.close()
+        self.theirs.close()
+
+    def in_a_socket(self):
+        self.ours.recv(1)
+
+    def in_a_loop(self):
+        while not self.freed.is_set():
+            pass
+
+    def in_a_sleep(self):
+        self.freed.wait(WITHIN)
+
+    async def swallowing_cancellation(self):
+        while not self.freed.is_set():
+            try:
+                await asyncio.sleep(3600 if not self.freed.is_set() else 0)
+            except asyncio.CancelledError:
+                await asyncio.to_thread(self.freed.wait, WITHIN)
+
+    async def blocking_the_loop(self):
+        self.freed.wait(WITHIN)
+
+
+@pytest.fixture
+def hostile():
+    hostile = Hostile()
+    yield hostile
+    hostile.free()
+    for thread in threading.enumerate():
+        if thread.name.startswith("handler-"):
+            thread.join(WITHIN)
+    hostile.close()
+
+
+def nothing(_run):
+    pass
+
+
+def handler(hostile, way, at_last=nothing):
+    """A handler whose first run is held up in that way, and whose others are quick."""
+
+    class Stubborn(ResyncHandler):
+        def resync(self, run):
+            if hostile.entered.is_set():
+                return None
+            hostile.entered.set()
+            work = getattr(hostile, way)()
+            if work is None:
+                at_last(run)
+            return work
+
+    return Stubborn
+
+
+def actors(rig):
+    return {actor["name"]: actor["state"] for actor in rig.system.status()["actors"]}
+
+
+def ended(rig, number):
+    event = rig.expect(RunEnded)
+    while event.run.number != number:
+        event = rig.expect(RunEnded)
+    return event
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "in_a_socket", "in_a_loop", "in_a_sleep", "swallowing_cancellation", "blocking_the_loop",
+    ],
+)  # fmt: skip
+def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(hostile, way, caplog):
+    with SandboxedSystem([handler(hostile, way)], eventListener=CALM, resync=GRACE) as rig:
+        assert hostile.entered.wait(WITHIN)
+        rig.system.request_resync("newer")
+        first = ended(rig, 1)
+        assert first.status == "aborted"
+        assert first.failures[-1] == "Stubborn: was still at work when it was fenced off"
+        assert ended(rig, 2).status == "completed"
+        assert actors(rig)["handler-Stubborn"] == "abandoned"
+        assert actors(rig)["handler-Stubborn-2"] == "running"
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4, WITHIN)
+        assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted", "completed"]
+    assert "handler Stubborn does not end run 1: it is fenced off" in caplog.text
+    assert "left behind, as they do not end: handler-Stubborn" in caplog.text
+
+
+def late_progress(run):
+    for done in range(20):
+        run.progress(done)
+
+
+def late_failure(run):
+    raise ValueError("too late")
+
+
+def late_write(run):
+    run.port.upsert("service", [{"identifier": "late"}])
+
+
+@pytest.mark.parametrize(
+    ("at_last", "dropped"),
+    [(nothing, 1), (late_progress, 3), (late_failure, 1), (late_write, 1)],
+    ids=["result", "progress", "failure", "entities"],
+)
+def test_what_a_fenced_handler_does_late_is_dropped_and_counted(hostile, at_last, dropped):
+    stubborn = handler(hostile, "in_a_sleep", at_last)
+    rig = SandboxedSystem([stubborn], eventListener=CALM, resync={**GRACE, "onNewRequest": "queue"})
+    rig.sandbox.create_blueprint("service")
+    with rig:
+        assert hostile.entered.wait(WITHIN)
+        left = next(thread for thread in threading.enumerate() if thread.name == "handler-Stubborn")
+        rig.system.set_role(active=False)  # aborts the run
+        rig.expect(RunEnded)
+        rig.system.set_role(active=True)
+        assert ended(rig, 2).status == "completed"
+        hostile.free()
+        left.join(WITHIN)
+        status = rig.system.status()["resync"]
+        assert status["late"] == dropped
+        assert [run["status"] for run in status["runs"]] == ["aborted", "completed"]
+        assert rig.sandbox.entities("service") == []
+
+
+def test_each_fenced_handler_is_replaced_and_its_thread_is_told(hostile, script):
+    class Deaf(ResyncHandler):
+        def resync(self, run):
+            script.entered.put(threading.current_thread().name)
+            hostile.freed.wait(WITHIN)
+
+    drop = {"onNewRequest": "drop", "maxConsecutiveAborts": 100}
+    with SandboxedSystem([Deaf], eventListener=CALM, resync=drop) as rig:
+        names = [script.wait_until_at_work()]
+        for number in range(5):
+            rig.system.request_resync(f"newer {number}")
+            names.append(script.wait_until_at_work())
+        found = actors(rig)
+        assert [name for name in found if found[name] == "abandoned"] == names[:-1]
+        assert len(set(names)) == 6
+        hostile.free()
+        assert ended(rig, 6).status == "completed"
+
+
+def test_an_async_handler_is_cancelled_at_its_await_and_its_finally_runs(hostile):
+    said = []
+
+    class Tidy(ResyncHandler):
+        async def resync(self, run):
+            try:
+                hostile.entered.set()
+                await asyncio.sleep(3600)
+            finally:
+                await asyncio.sleep(0)
+                said.append("tidied up")
+
+    with SandboxedSystem([Tidy], eventListener=CALM) as rig:
+        assert hostile.entered.wait(WITHIN)
+        assert rig.system.stop()
+        assert rig.expect(RunEnded).failures == ("stopping",)
+    assert said == ["tidied up"]
+
+
+def test_an_exception_that_cannot_even_be_printed_fails_the_run_and_no_more(quick):
+    class Unprintable(Exception):  # noqa: N818
+        def __str__(self):
+            raise RuntimeError("not printable")
+
+    class Broken(ResyncHandler):
+        def resync(self, run):
+            raise Unprintable
+
+    with SandboxedSystem([Broken, quick], eventListener=CALM) as rig:
+        ended = rig.expect(RunEnded)
+        assert ended.failures == ("Broken: Unprintable: (its __str__ raised RuntimeError)",)
+        rig.system.request_resync("again")
+        assert rig.expect(RunEnded).status == "failed"
