@@ -44,11 +44,10 @@ def entities(run: ResyncRun, chosen: Sequence[Distribution]) -> Iterator[dict[st
     names = {normal(item.name) for item in chosen}
     for done, item in enumerate(run.guard(chosen), start=1):
         run.progress(done, len(chosen), item.name)
-        summary = item.metadata["Summary"] if "Summary" in item.metadata else None
         yield {
             "identifier": normal(item.name),
             "title": item.name,
-            "properties": {"version": item.version, "summary": summary},
+            "properties": {"version": item.version, "summary": item.metadata.json.get("summary")},
             "relations": {"requires": sorted(required(item) & names)},
         }
 
