@@ -65,7 +65,7 @@ broker.session.timeout.ms=1000
 """
 
 
-class BrokerError(RuntimeError):
+class BrokerError(OSError):
     """The broker cannot be started or does not do what it was asked; one readable line first."""
 
 
@@ -317,6 +317,7 @@ def _free_ports(*names: str) -> dict[str, int]:
 def _write_certificate(folder: Path, password: str) -> None:
     """Write `broker.p12` (the broker's key and certificate) and `ca.pem` (who signed it)."""
     import trustme
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import (
         BestAvailableEncryption,
         load_pem_private_key,
@@ -328,13 +329,14 @@ def _write_certificate(folder: Path, password: str) -> None:
     issued = authority.issue_cert("localhost", "127.0.0.1")
     authority.cert_pem.write_to_path(folder / "ca.pem")
     key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)  # noqa: S101  (trustme's choice)
     chain = [load_pem_x509_certificate(blob.bytes()) for blob in issued.cert_chain_pems]
     store = pkcs12.serialize_key_and_certificates(
         b"broker",
         key,
         chain[0],
         chain[1:],
-        BestAvailableEncryption(password.encode()),  # type: ignore[arg-type]
+        BestAvailableEncryption(password.encode()),
     )
     (folder / "broker.p12").write_bytes(store)
 

@@ -21,5 +21,12 @@ def serve(host: str, port: int, *, kafka: bool, until: threading.Event) -> Itera
             f"port: {{clientId: {sandbox.client_id}, clientSecret: {sandbox.client_secret}, "
             f'baseUrl: "{sandbox.url}"}}'
         )
+        if kafka:
+            from ocean_actors.sandbox.kafka import kafka_beside
+
+            yield "starting Kafka; the very first time its 45 MB are fetched"
+            bootstrap = stack.enter_context(kafka_beside(sandbox))
+            yield f"Kafka serves at {bootstrap}"
+            yield "eventListener: {type: KAFKA, securityProtocol: PLAINTEXT}"
         until.wait()
         yield "stopped"

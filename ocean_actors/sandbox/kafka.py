@@ -1,0 +1,141 @@
+"""Publishes to a Kafka what Port would: the sandbox's changes, between noise if asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from kafka import KafkaProducer
+from kafka import errors as kafka_errors
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from ocean_actors.sandbox.broker import BrokerError, broker
+
+if TYPE_CHECKING:
+    from ocean_actors.sandbox.server import Sandbox
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+LISTENER = {"type": "KAFKA", "securityProtocol": "PLAINTEXT"}
+"""How to listen on a `kafka_beside` a sandbox; its address comes with the credentials."""
+
+STOP_SECONDS = 5.0
+NOISE_BYTES = 1_500  # about the size of a change of an entity
+
+
+class KafkaPublisher:
+    """A `Publisher` for the sandbox: changes of integrations registered for KAFKA go to
+    `<organization>.change.log`, and resync requests to `<organization>.integration.resync.requests`
+    as well. Each is preceded by `noise` changes of entities.
+
+    The topics have one partition, as Port's; they are made at the start.
+    """
+
+    def __init__(self, bootstrap: str, organization_id: str, *, noise: int = 0) -> None:
+        self._bootstrap = bootstrap
+        self._change_log = f"{organization_id}.change.log"
+        self._requests = f"{organization_id}.integration.resync.requests"
+        self._noise = noise
+        self._waiting: queue.SimpleQueue[Json | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Make the topics and begin to send. Raises kafka.errors.KafkaError."""
+        make_topics(self._bootstrap, self._change_log, self._requests)
+        self._thread = threading.Thread(target=self._send_all, name="sandbox-kafka", daemon=True)
+        self._thread.start()
+
+    def publish(self, message: Json, integration: Json) -> None:
+        """Queue it if the integration listens on Kafka."""
+        destination = integration.get("changelogDestination") or {}
+        if destination.get("type") == "KAFKA":
+            self._waiting.put(message)
+
+    def stop(self) -> None:
+        """Send what waits and end the thread."""
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return
+        self._waiting.put(None)
+        thread.join(STOP_SECONDS)
+        if thread.is_alive():
+            logger.warning("messages of the sandbox still wait for Kafka")
+
+    def _send_all(self) -> None:
+        producer = KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=0)
+        numbers = iter(range(2**62))
+        try:
+            while (message := self._waiting.get()) is not None:
+                for noise in entity_changes(numbers, self._noise):
+                    producer.send(self._change_log, noise)
+                value = json.dumps(message, separators=(",", ":")).encode()
+                producer.send(self._change_log, value)
+                if message.get("action") == "RESYNC":
+                    producer.send(self._requests, value)
+        except kafka_errors.KafkaError as error:
+            logger.error("the sandbox cannot publish to Kafka: %s", error)  # noqa: TRY400
+        finally:
+            producer.close(timeout=STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def kafka_beside(sandbox: Sandbox, *, noise: int = 0) -> Iterator[str]:
+    """A Kafka to which the running `sandbox` publishes, and whose address it hands out.
+
+    Yields the address. It is the one that KAFKA_BOOTSTRAP_SERVERS names, else one started here.
+    Raises BrokerError.
+    """
+    running = broker()
+    running.start()
+    try:
+        publisher = KafkaPublisher(running.bootstrap, sandbox.organization_id, noise=noise)
+        try:
+            sandbox.add_publisher(publisher)
+        except kafka_errors.KafkaError as error:
+            raise BrokerError(f"cannot use the Kafka at {running.bootstrap}: {error}") from None
+        sandbox.set_kafka_credentials("sandbox", "sandbox", running.bootstrap.split(","))
+        try:
+            yield running.bootstrap
+        finally:
+            publisher.stop()
+    finally:
+        running.stop()
+
+
+def make_topics(bootstrap: str, *topics: str) -> None:
+    """Make those that are not there, with one partition. Raises kafka.errors.KafkaError."""
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        missing = [topic for topic in topics if topic not in admin.list_topics()]
+        if missing:
+            admin.create_topics([NewTopic(topic, 1, 1) for topic in missing])
+    finally:
+        admin.close()
+
+
+def entity_changes(numbers: Iterator[int], count: int) -> Iterator[bytes]:
+    """`count` change-log messages about entities, each with the next of `numbers`."""
+    for _ in range(count):
+        number = next(numbers)
+        entity = {
+            "identifier": f"service-{number}",
+            "blueprint": "service",
+            "title": f'The "{number}th" service',
+            "properties": {"readme": "All about it. " * ((NOISE_BYTES - 400) // 14)},
+        }
+        message = {
+            "action": "UPDATE",
+            "resourceType": "entity",
+            "status": "SUCCESS",
+            "trigger": {"at": "2026-10-01T08:00:00.000Z", "origin": "API"},
+            "context": {"blueprint": "service", "entity": entity["identifier"]},
+            "diff": {"before": {**entity, "title": "old", "properties": {}}, "after": entity},
+        }
+        yield json.dumps(message, separators=(",", ":")).encode()
