@@ -1,0 +1,327 @@
+"""The guarantees of `docs/architecture.md`, as an onlooker checks them.
+
+An onlooker sees what is fed to the state machine and what it answers, never its state, and knows
+from that what has to come and what must not. The same onlooker watches the exhaustive search, the
+random walks and, through the events they publish, the real actors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from ocean_actors.messages import ResyncRequested
+from ocean_actors.resync.machine import (
+    AbortRun,
+    AskConfig,
+    ConfigReady,
+    DropLate,
+    EndRun,
+    FenceOff,
+    GraceOver,
+    HandlerDone,
+    Input,
+    LetFinish,
+    Output,
+    Refuse,
+    Request,
+    Resume,
+    Settle,
+    StandBy,
+    StartRun,
+    Stop,
+    Stopped,
+    TimeUp,
+    Wait,
+    WaitOver,
+)
+from ocean_actors.settings import OnNewRequest, ResyncSettings
+
+Requests = tuple[ResyncRequested, ...]
+
+
+def newest(requests: Iterable[ResyncRequested]) -> Requests:
+    """The newest of each trigger: it stands for the earlier ones."""
+    kept: dict[str, ResyncRequested] = {}
+    for request in requests:
+        kept.pop(request.trigger, None)
+        kept[request.trigger] = request
+    return tuple(kept.values())
+
+
+@dataclass(frozen=True)
+class Onlooker:
+    """What was seen so far, as far as it matters for what may follow."""
+
+    handlers: frozenset[str]
+    settings: ResyncSettings
+    owed: Requests = ()  # accepted and not settled, in the order of arrival
+    taken: Requests = ()  # those that the run in preparation or in flight is to cover
+    ready: int | None = None  # the run whose config was asked for
+    joined: bool = False  # ... and asked for again, for requests that came meanwhile
+    run: int | None = None  # the run in flight
+    latest: int = 0  # the number of the newest run that was prepared
+    at_work: frozenset[str] = frozenset()  # handlers neither back nor fenced off
+    aborting: str | None = None  # why the run in flight is to end
+    failed: bool = False  # whether one of its handlers failed before it was to end
+    retry_after: float | None = None  # the longest that one of its handlers asked for
+    warned: bool = False  # that it is left to finish
+    aborts: int = 0  # runs in a row that newer requests aborted
+    tries: int = 0  # runs in a row that failed and were to be tried again
+    wait: Wait | None = None  # what has to be over before the next run is prepared
+    to_settle: str | None = None  # the outcome that has to be told next
+    to_wait: float | None = None  # the backoff that has to be asked for next
+    standby: bool = False
+    stopping: bool = False
+    stopped: bool = False
+
+    def saw(self, event: Input, outputs: tuple[Output, ...]) -> Onlooker:
+        """Check one step; returns what is known after it. Raises AssertionError."""
+        _answers(self, event, outputs)
+        seen = _heard(self, event)
+        for output in outputs:
+            seen = _follow(seen, event, output)
+        _complete(seen)
+        return seen
+
+    @property
+    def pending(self) -> Requests:
+        """Owed, and not covered by the run in preparation or in flight."""
+        return tuple(request for request in self.owed if request not in self.taken)
+
+
+def _answers(before: Onlooker, event: Input, outputs: tuple[Output, ...]) -> None:
+    """What the input itself calls for."""
+    kinds = [type(output) for output in outputs]
+    running = before.run is not None and before.aborting is None
+    if before.stopped:
+        late = isinstance(event, Request | HandlerDone)
+        assert not outputs or late, "Clean stop: nothing more is done after it"
+    match event:
+        case Request(request) if before.stopping:
+            assert outputs == (Refuse(request),), "Clean stop: no request is accepted any more"
+        case Request(request):
+            assert Refuse not in kinds, "Nothing lost: only a stop refuses a request"
+            _policy(before, request, outputs)
+        case HandlerDone(run, handler):
+            if run == before.run and handler in before.at_work:
+                assert DropLate not in kinds, "a result that came in time counts"
+            else:
+                assert outputs == (DropLate(run, handler),), "late results are dropped and counted"
+        case TimeUp(run) if run == before.run and running:
+            assert kinds == [AbortRun], "Time limit: a run past it is aborted"
+        case GraceOver(run) if run == before.run and not running:
+            assert kinds[:2] == [FenceOff, EndRun], "One at a time: who does not end is fenced off"
+        case WaitOver() | ConfigReady() | Resume():
+            pass  # what follows is checked output by output
+        case StandBy() if not before.standby and not before.stopped:
+            _withdrawn(before, kinds, running=running)
+        case Stop() if not before.stopping:
+            _withdrawn(before, kinds, running=running)
+            assert before.run is not None or kinds == [Stopped], "Clean stop: at once if idle"
+        case _:
+            assert outputs == (), "an input that came too late changes nothing"
+
+
+def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, ...]) -> None:
+    """onNewRequest, and No starvation."""
+    policy = before.settings.on_new_request
+    kinds = [type(output) for output in outputs]
+    if before.run is None or before.aborting is not None:
+        assert AbortRun not in kinds, "a run is aborted once"
+        assert Settle not in kinds, "Nothing lost: ignored only while a run is in flight"
+    elif policy is OnNewRequest.IGNORE:
+        assert outputs == (Settle((request,), "ignored"),), "ignore: answered, visibly"
+    elif policy is OnNewRequest.QUEUE:
+        assert set(kinds) <= {Wait}, "queue: the run in flight is let alone"
+    elif before.aborts >= before.settings.max_consecutive_aborts:
+        assert set(kinds) <= {Wait, LetFinish}, "No starvation: this run is left to finish"
+        assert (LetFinish in kinds) is not before.warned, "No starvation: one warning a run"
+    elif policy is OnNewRequest.ABORT:
+        assert kinds[-1] is AbortRun, "abort: the run in flight is asked to end"
+        assert EndRun not in kinds, "abort: its end is waited for"
+    else:
+        at = kinds.index(AbortRun)
+        assert kinds[at : at + 3] == [AbortRun, FenceOff, EndRun], "drop: nothing is waited for"
+
+
+def _withdrawn(before: Onlooker, kinds: list[type[Output]], *, running: bool) -> None:
+    if running:
+        assert kinds == [AbortRun], "Clean stop: the run in flight is aborted"
+    elif before.run is not None:
+        assert kinds == [], "a run is aborted once"
+
+
+def _heard(before: Onlooker, event: Input) -> Onlooker:
+    """The input alone."""
+    match event:
+        case Request(request):
+            in_flight = before.run is not None and before.aborting is None
+            ignored = in_flight and before.settings.on_new_request is OnNewRequest.IGNORE
+            if before.stopping or ignored:
+                return before
+            waits = newest((*before.pending, request))
+            wait = before.wait
+            if wait is not None and wait.retry:
+                wait = None  # a newer request comes first
+            return replace(before, owed=(*before.taken, *waits), tries=0, wait=wait)
+        case HandlerDone(run, handler, failed, later) if (
+            run == before.run and handler in before.at_work
+        ):
+            asked = [each for each in (before.retry_after, later) if each is not None]
+            return replace(
+                before,
+                at_work=before.at_work - {handler},
+                failed=before.failed or (failed and before.aborting is None),
+                retry_after=max(asked, default=None),
+            )
+        case WaitOver(number) if before.wait is not None and before.wait.wait == number:
+            return replace(before, wait=None)
+        case StandBy() if not before.standby:
+            return _unprepared(replace(before, standby=True))
+        case Resume() if before.standby:
+            return replace(before, standby=False)
+        case Stop() if not before.stopping:
+            return _unprepared(replace(before, stopping=True))
+    return before
+
+
+def _unprepared(seen: Onlooker) -> Onlooker:
+    return seen if seen.run is not None else _owed_again(replace(seen, ready=None))
+
+
+def _owed_again(seen: Onlooker) -> Onlooker:
+    return replace(seen, owed=newest(seen.owed), taken=())
+
+
+def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
+    """One output after the other; each has to be legal where it stands."""
+    assert seen.to_settle is None or isinstance(output, Settle), "At least once: settle at the end"
+    match output:
+        case Wait(_, seconds, retry):
+            if retry:
+                assert seconds == seen.to_wait, "Retry: after the backoff"
+            else:
+                assert seconds == seen.settings.debounce > 0, "debounce: its time"
+            return replace(seen, wait=output, to_wait=None)
+        case AskConfig(number):
+            return _prepare(seen, number)
+        case StartRun(number, requests):
+            assert event == ConfigReady(number), "a run starts with the config it asked for"
+            assert seen.ready == number, "every run is prepared"
+            assert seen.run is None, "One at a time: no two runs overlap"
+            assert not seen.at_work, "One at a time: every handler is back or fenced off"
+            _active(seen)
+            assert set(requests) == set(seen.taken), "Nothing lost: one run covers them all"
+            assert len(set(requests)) == len(requests), "Nothing lost: each once"
+            return replace(
+                seen,
+                ready=None, run=number, at_work=seen.handlers,
+                aborting=None, failed=False, retry_after=None, warned=False,
+            )  # fmt: skip
+        case AbortRun(number):
+            return _abort(seen, event, number)
+        case FenceOff(number, handlers):
+            assert number == seen.run, "only a run in flight can be fenced off"
+            assert seen.aborting is not None, "nobody is fenced off unasked"
+            assert handlers == seen.at_work, "One at a time: all who do not end are fenced off"
+            return replace(seen, at_work=frozenset())
+        case EndRun(number, status):
+            return _end(seen, number, status)
+        case Settle(requests, "ignored"):
+            assert isinstance(event, Request), "ignored at once or never"
+            assert requests == (event.request,), "ignored for itself alone"
+            return seen
+        case Settle(requests, outcome):
+            assert outcome == seen.to_settle, "At least once: only when the run has ended for good"
+            assert set(requests) == set(seen.taken), "At least once: what the run covered"
+            return replace(seen, owed=seen.pending, taken=(), to_settle=None)
+        case LetFinish(number, aborts):
+            assert number == seen.run, "No starvation: of the run in flight"
+            assert aborts == seen.aborts, "No starvation: says how many were aborted"
+            assert aborts >= seen.settings.max_consecutive_aborts, "No starvation: not before"
+            return replace(seen, warned=True)
+        case Stopped():
+            assert seen.stopping, "Clean stop: as asked"
+            assert not seen.stopped, "Clean stop: once"
+            assert seen.run is None, "Clean stop: nothing is in flight"
+            return replace(seen, stopped=True, ready=None)
+        case Refuse() | DropLate():
+            return seen
+    raise AssertionError(output)
+
+
+def _prepare(seen: Onlooker, number: int) -> Onlooker:
+    assert seen.run is None, "One at a time: the next run is not prepared before"
+    _active(seen)
+    assert seen.owed, "a run is for somebody"
+    if seen.ready is None:
+        assert number > seen.latest, "every run has a number of its own"
+        assert seen.wait is None, "debounce and backoff are waited for"
+    else:
+        assert number == seen.ready, "one run is prepared at a time"
+        assert not seen.joined, "No starvation: the config is asked for twice at most"
+        assert seen.pending, "the config is asked for again only for a reason"
+    again = seen.ready is not None
+    owed = newest(seen.owed)
+    return replace(
+        seen, ready=number, joined=again, latest=number, owed=owed, taken=owed, wait=None
+    )
+
+
+def _active(seen: Onlooker) -> None:
+    assert not seen.stopping, "Clean stop: nothing more is started"
+    assert not seen.standby, "another instance runs the resyncs"
+
+
+def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
+    assert number == seen.run, "Port's view: only a run in flight can be aborted"
+    assert seen.aborting is None, "Port's view: a run is aborted once"
+    match event:
+        case TimeUp():
+            return replace(seen, aborting="time", failed=True)
+        case Stop() | StandBy():
+            return replace(seen, aborting="withdrawn", failed=False)
+    assert seen.settings.on_new_request in {OnNewRequest.ABORT, OnNewRequest.DROP}
+    assert seen.pending, "onNewRequest: a run gives way to a newer request only"
+    aborts = seen.aborts + 1
+    assert aborts <= seen.settings.max_consecutive_aborts, "No starvation: not one more in a row"
+    return replace(seen, aborting="superseded", failed=False, aborts=aborts)
+
+
+def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
+    assert number == seen.run, "Port's view: one end for each run, never out of order"
+    assert not seen.at_work, "One at a time: a run ends when every handler is back or fenced off"
+    expected = "completed" if seen.aborting is None else "aborted"
+    expected = "failed" if seen.failed else expected
+    assert status == expected, f"Port's view: {expected}, not {status}"
+    ended = replace(seen, run=None, aborting=None)
+    if status == "aborted":
+        return _owed_again(ended)
+    ended = replace(ended, aborts=0)
+    if status == "completed":
+        return replace(ended, to_settle=status, tries=0)
+    delay = _backoff(seen)
+    if delay is None:
+        return replace(ended, to_settle=status, tries=0)
+    first = not (seen.pending or seen.stopping or seen.standby)
+    return replace(_owed_again(ended), tries=seen.tries + 1, to_wait=delay if first else None)
+
+
+def _backoff(seen: Onlooker) -> float | None:
+    """Retry: after how many seconds the failed run has to be tried again, if at all."""
+    if seen.retry_after is not None:
+        return seen.retry_after
+    retry = seen.settings.retry
+    return retry.backoff * 2**seen.tries if seen.tries < retry.attempts else None
+
+
+def _complete(seen: Onlooker) -> None:
+    """What has to hold whenever the machine waits for its next input."""
+    assert seen.to_settle is None, "At least once: a run that ended for good settles its requests"
+    assert seen.to_wait is None, "Retry: a failed run that nothing else follows is tried again"
+    assert seen.run is None or seen.at_work, "a run without handlers at work is over"
+    assert not (seen.stopping and seen.run is None) or seen.stopped, "Clean stop: and then stopped"
+    if seen.owed and not (seen.standby or seen.stopping):
+        under_way = seen.run is not None or seen.ready is not None or seen.wait is not None
+        assert under_way, "Nothing lost: something is under way for whoever waits"
