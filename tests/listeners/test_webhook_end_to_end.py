@@ -367,7 +367,7 @@ def test_what_was_missed_while_down_is_caught_up(sandbox, missed):
         sandbox.set_config(DEMO, {"resources": [1]}, skip_resync=True)
     else:
         _report(sandbox, "running")
-    with Webhook(sandbox) as webhook:
+    with Webhook(sandbox, port=webhook.front.port) as webhook:  # so that Port is told nothing new
         run = webhook.expect(RunStarted).run
         assert run.trigger == "webhook"
         webhook.sandbox.wait_for(lambda: webhook.statuses()[-1] == "completed", WITHIN)

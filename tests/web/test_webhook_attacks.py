@@ -184,6 +184,16 @@ def test_one_who_waits_for_leave_to_send_too_much_is_refused(door):
         assert ask(sock, head) == 413
 
 
+def test_one_who_sends_on_after_a_refusal_is_not_cut_off_before_it_could_read_it(door):
+    head = b"POST /resync HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"
+    with connect(door) as sock:
+        assert ask(sock, head) == 413
+        for _ in range(10):  # a connection that was closed answers the first with a reset
+            sock.sendall(bytes(10_000))
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.recv(1) == b""
+
+
 def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever(door):
     head = b"POST /resync HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n"
     sent = 0
