@@ -231,7 +231,7 @@ def step(state: State, event: Input) -> Step:
         case Request(request):
             return _on_request(state, request)
         case WaitOver(wait) if state.waiting and wait == state.wait:
-            over = replace(state, waiting=False)
+            over = replace(state, waiting=False, retrying=False)
             return _prepare(over) if state.phase is Phase.WAITING else (over, ())
         case ConfigReady(run) if state.phase is Phase.PREPARING and run == state.run:
             return _on_config(state)
@@ -400,9 +400,8 @@ def _next(state: State) -> Step:
 def _prepare(state: State) -> Step:
     number = state.run + 1
     preparing = replace(
-        state,
-        phase=Phase.PREPARING, run=number, covered=state.pending, pending=(),
-        asked_again=False, retrying=False,
+        state, phase=Phase.PREPARING, run=number, covered=state.pending, pending=(),
+        asked_again=False,
     )  # fmt: skip
     return preparing, (AskConfig(number),)
 
