@@ -127,6 +127,11 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
     """onNewRequest, and No starvation."""
     policy = before.settings.on_new_request
     kinds = [type(output) for output in outputs]
+    first = not before.pending or (before.wait is not None and before.wait.retry)
+    if first and before.settings.debounce and Settle not in kinds:
+        assert kinds[0] is Wait, "debounce: others have time to join the first request"
+    else:
+        assert Wait not in kinds, "debounce: counts from the first request"
     if before.run is None or before.aborting is not None:
         assert AbortRun not in kinds, "a run is aborted once"
         assert Settle not in kinds, "Nothing lost: ignored only while a run is in flight"

@@ -146,6 +146,7 @@ def bounded(state: State) -> None:
     for requests in (state.pending, state.covered):
         triggers = [each.trigger for each in requests]
         assert len(set(triggers)) == len(triggers), "Bounded: one request a trigger"
+    assert state.waiting or not state.retrying
 
 
 @pytest.mark.parametrize("chosen", SETTINGS)
