@@ -25,7 +25,7 @@ MAY_IMPORT = {
         "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
         "settings", "throttle",
     },
-    "web": {"actors", "messages", "listeners", "settings", "throttle"},
+    "web": {"actors", "throttle"},
     "listeners": {
         "actors", "context", "frozen", "messages", "port", "retry", "settings", "throttle", "web",
     },
