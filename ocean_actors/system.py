@@ -201,8 +201,11 @@ class OceanSystem:
     def status(self) -> dict[str, Any]:
         """Everything an operator asks for, as plain JSON-able data without secrets.
 
-        Waits for the coordinator a second at most; what it did not say is None then.
+        `leftBehind` names the threads of handlers that were fenced off and have not ended, and
+        at the end whatever else has not. Waits for the coordinator a second at most; what it did not say is None then.
         """
+        actors = self._actors.snapshot()
+        fenced = [actor["name"] for actor in actors if actor["state"] == "abandoned"]
         return {
             "integration": self.settings.integration.identifier,
             "listener": self.settings.event_listener.type,
@@ -211,9 +214,9 @@ class OceanSystem:
             "exitCode": self.exit_code,
             "cause": self.cause,
             "resync": self._resync_status(),
-            "actors": self._actors.snapshot(),
+            "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
-            "leftBehind": list(self._left_behind),
+            "leftBehind": self._left_behind or fenced,
         }
 
     def log_state(self) -> None:

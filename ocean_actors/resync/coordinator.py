@@ -311,7 +311,8 @@ class ResyncCoordinator(Actor):
 
     def _end_run(self, status: Status) -> None:
         flight = self._require_flight()
-        ended_at = self.context.clock.now()
+        # The machine's clock may have been set back meanwhile.
+        ended_at = max(self.context.clock.now(), flight.info.started_at)
         event = RunEnded(
             flight.info, status, ended_at, tuple(flight.failures), flight.writer.written()
         )

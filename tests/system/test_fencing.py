@@ -109,6 +109,7 @@ def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(hostile,
         assert first.failures[-1] == "Stubborn: was still at work when it was fenced off"
         assert ended(rig, 2).status == "completed"
         assert actors(rig)["handler-Stubborn"] == "abandoned"
+        assert rig.system.status()["leftBehind"] == ["handler-Stubborn"]
         assert actors(rig)["handler-Stubborn-2"] == "running"
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4, WITHIN)
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted", "completed"]
@@ -147,6 +148,7 @@ def test_what_a_fenced_handler_does_late_is_dropped_and_counted(hostile, at_last
         assert ended(rig, 2).status == "completed"
         hostile.free()
         left.join(WITHIN)
+        assert rig.system.status()["leftBehind"] == []
         status = rig.system.status()["resync"]
         assert status["late"] == dropped
         assert [run["status"] for run in status["runs"]] == ["aborted", "completed"]
