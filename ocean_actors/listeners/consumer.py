@@ -10,6 +10,7 @@ import contextlib
 import logging
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.base import MemberState
 from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
@@ -48,7 +51,6 @@ OPTIONS: dict[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",  # where reading begins is decided here
     "partition_assignment_strategy": (CooperativeStickyAssignor,),  # a newcomer takes nothing away
-    "allow_auto_create_topics": False,
     "metadata_max_age_ms": 60_000,
     "reconnect_backoff_max_ms": 1_000,
     "bootstrap_timeout_ms": 5_000,
@@ -121,6 +123,7 @@ class TopicConsumer:
         self._place: Place | None = None
         self._ticket = 0
         self._failures = 0
+        self._active = False  # as the actor was told
         self._state = ""
         self._error: str | None = None
         self._shown: Mapping[str, Any] = {}
@@ -179,7 +182,8 @@ class TopicConsumer:
         made: list[KafkaNetClient] = []
 
         def make_client(**options: Any) -> KafkaNetClient:
-            made.append(KafkaNetClient(**options))
+            net = NetworkSelector(**options)
+            made.append(KafkaNetClient(net, Connections(net, **options)))
             self._connecting = made[0]
             return made[0]
 
@@ -187,9 +191,11 @@ class TopicConsumer:
             consumer = KafkaConsumer(
                 **OPTIONS, **self._options(place), kafka_client=make_client
             )  # raises also when stop() closes the client
-        except BaseException:
+        except BaseException as error:
             for client in made:
                 client.close()  # else its thread goes on for ever
+                if isinstance(error, kafka_errors.KafkaTimeoutError):
+                    _connections(client).check()  # which it retried until its time was up
             raise
         finally:
             self._connecting = None
@@ -201,6 +207,7 @@ class TopicConsumer:
         failed = 0
         observed = reached = float("-inf")
         while not self._stopping.is_set():
+            _connections(client).check()
             self._take_settled()
             self._commit(consumer)
             now = self._clock.monotonic()
@@ -216,6 +223,7 @@ class TopicConsumer:
             wait = round(min(self._poll_seconds, longest) * 1000)
             try:
                 batches = consumer.poll(timeout_ms=wait, max_records=BATCH)
+                known = self._active or batches or self._nothing_waits(consumer)
             except kafka_errors.NoOffsetForPartitionError as error:
                 self._begin(consumer, error.args[0])
             except kafka_errors.OffsetOutOfRangeError as error:
@@ -230,6 +238,9 @@ class TopicConsumer:
                 failed = 0
                 if batches:
                     self._take(batches, scanner, place)
+                if known and not self._active:  # what is owed was told before a run can start
+                    self._active = True
+                    self._tell(RoleHeard(active=True))
 
     def _take(
         self, batches: Mapping[TopicPartition, list[Any]], scanner: Scanner, place: Place
@@ -261,14 +272,13 @@ class TopicConsumer:
         """In kafka-python's own thread, while this one waits in a poll."""
         for partition in partitions:
             self._ledger.take(partition)
-        if self._ledger.partitions:
-            self._tell(RoleHeard(active=True))
 
     def _lost(self, partitions: Iterable[Partition]) -> None:
         """In kafka-python's own thread, while this one waits in a poll or closes."""
         for partition in partitions:
             self._ledger.drop(partition)
-        if not self._ledger.partitions and not self._stopping.is_set():
+        if self._active and not self._ledger.partitions and not self._stopping.is_set():
+            self._active = False
             self._tell(RoleHeard(active=False))
 
     def _begin(self, consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
@@ -282,6 +292,14 @@ class TopicConsumer:
             logger.info("%s %d is read from offset %d on", *partition, offset)
             consumer.seek(partition, offset)
             self._ledger.begin(partition, offset)
+
+    def _nothing_waits(self, consumer: KafkaConsumer) -> bool:
+        """Whether there is something of ours, and all of it was read before."""
+        partitions = [TopicPartition(*each) for each in self._ledger.partitions]
+        if not partitions:
+            return False
+        ends = consumer.end_offsets(partitions, 1_000)
+        return all((consumer.position(each, 1_000) or 0) >= end for each, end in ends.items())
 
     def _missed(self, consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
         """The broker has deleted what was to be read next: a request may have been in it."""
@@ -414,6 +432,41 @@ class TopicConsumer:
     def _warn(self, text: str, argument: str | None) -> None:
         if self._troubles.passes() is not None:
             logger.warning(text, *(() if argument is None else (argument,)))
+
+
+class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
+    """Tells that a broker refused our credentials; kafka-python 3.0.12 itself only logs it."""
+
+    def __init__(self, net: NetworkSelector, **options: Any) -> None:
+        super().__init__(net, **options)
+        self.cluster.config["allow_auto_create_topics"] = False  # an option that gets lost
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._refusal: Exception | None = None
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        """Get it, and watch it."""
+        connection = super().get_connection(*args, **options)
+        if connection not in self._watched:
+            self._watched.add(connection)
+            connection.close_future.add_errback(self._closed)
+        return connection
+
+    def check(self) -> None:
+        """Raise what a broker said when it refused our credentials, if one did."""
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _closed(self, error: Exception) -> None:
+        if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+            self._refusal = error
+            if not self.bootstrapped:
+                self._net.call_soon_threadsafe(
+                    self.close
+                )  # else it tries again until its time is up
+
+
+def _connections(client: KafkaNetClient) -> Connections:
+    return client._manager  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped

@@ -113,9 +113,9 @@ def make_topics(bootstrap: str, *topics: str) -> None:
     """Make those that are not there, with one partition. Raises kafka.errors.KafkaError."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        missing = [topic for topic in topics if topic not in admin.list_topics()]
-        if missing:
-            admin.create_topics([NewTopic(topic, 1, 1) for topic in missing])
+        for topic in topics:
+            with contextlib.suppress(kafka_errors.TopicAlreadyExistsError):
+                admin.create_topics([NewTopic(topic, 1, 1)])
     finally:
         admin.close()
 

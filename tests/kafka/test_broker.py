@@ -1,0 +1,65 @@
+"""The broker that tests, sandbox and benchmarks start."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from ocean_actors.sandbox.broker import Broker, BrokerError, ForeignBroker, broker
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+
+def test_a_broker_named_in_the_environment_is_used_and_left_alone(monkeypatch):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1,b:2")
+    named = broker()
+    assert isinstance(named, ForeignBroker)
+    named.start()
+    named.stop()
+    assert named.bootstrap == "a:1,b:2"
+    monkeypatch.delenv("KAFKA_BOOTSTRAP_SERVERS")
+    assert isinstance(broker(), Broker)
+
+
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jgo", None)
+    with pytest.raises(BrokerError, match=r"pip install 'ocean-actors\[broker\]'") as error:
+        Broker().start()
+    assert "\n" not in str(error.value)
+
+
+def test_stopping_one_that_was_not_started_is_harmless():
+    with pytest.raises(BrokerError):
+        Broker().ca_file  # noqa: B018
+    Broker().stop()
+
+
+def test_a_broker_that_cannot_start_shows_the_end_of_its_log(monkeypatch):
+    monkeypatch.setattr("ocean_actors.sandbox.broker.HEAP", "-Xmx1k")
+    with pytest.raises(BrokerError, match="heap"):
+        Broker().start()
+
+
+def test_data_and_addresses_outlive_a_kill(own_broker, make_organization):
+    organization = make_organization(own_broker.bootstrap).make_topic()
+    before = own_broker.bootstrap, own_broker.sasl_bootstrap
+    assert organization.publish(organization.request()) == 0
+    own_broker.kill()
+    own_broker.start()
+    assert (own_broker.bootstrap, own_broker.sasl_bootstrap) == before
+    assert organization.publish(organization.request()) == 1
+
+
+def test_the_broker_ends_with_a_process_that_is_killed():
+    code = (
+        "import os, signal; from ocean_actors.sandbox.broker import Broker; b = Broker();"
+        "b.start(); print(b._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    pid = int(done.stdout)
+    if psutil.pid_exists(pid):
+        psutil.wait_procs([psutil.Process(pid)], timeout=20)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE

@@ -1,0 +1,81 @@
+"""A broker that goes away, comes back, or wants another password."""
+
+import pytest
+
+from ocean_actors.messages import RunEnded, RunStarted
+
+pytestmark = [
+    pytest.mark.xdist_group("kafka"),
+    pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning"),
+]
+
+
+@pytest.fixture
+def organization(make_organization, own_broker):
+    own_broker.start()
+    yield make_organization(own_broker.bootstrap).make_topic()
+    own_broker.start()
+
+
+def test_a_run_outlives_a_restart_of_the_broker(organization, own_broker, script, scripted):
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        organization.publish(organization.request())
+        run = script.expect_at_work()
+        own_broker.restart()
+        assert not run.aborted
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(1)
+        organization.publish(organization.request())
+        script.expect_at_work()
+        script.let_finish()
+        organization.expect_committed(2)
+        assert script.entered.empty()
+
+
+def test_a_broker_that_is_down_is_shown_and_waited_for(organization, own_broker, quick, caplog):
+    own_broker.kill()
+    with organization.system(quick) as rig:
+        organization.eventually(
+            lambda: organization.shown(rig).get("state") in ("connecting", "failing")
+        )
+        own_broker.start()
+        organization.expect_state(rig, "active")
+        own_broker.kill()
+        organization.expect_state(rig, "unreachable")
+        assert any("no Kafka broker can be reached" in each for each in caplog.messages)
+        own_broker.start()
+        organization.expect_state(rig, "active")
+        organization.publish(organization.request())
+        assert rig.expect(RunEnded).status == "completed"
+
+
+def test_scram_over_tls_and_a_new_password(organization, own_broker, quick, monkeypatch, caplog):
+    monkeypatch.setenv("SSL_CERT_FILE", str(own_broker.ca_file))
+    secure = {
+        "brokers": own_broker.sasl_bootstrap,
+        "securityProtocol": "SASL_SSL",
+        "authenticationMechanism": "SCRAM-SHA-512",
+    }
+    sandbox = organization.sandbox
+    sandbox.set_kafka_credentials("alice", "not in wonderland", [])
+    try:
+        with organization.system(quick, listener=secure) as rig:
+            organization.expect_state(rig, "failing")
+            assert "SaslAuthenticationFailed" in organization.shown(rig)["error"]
+            sandbox.set_kafka_credentials("alice", "in wonderland", [])
+            organization.expect_state(rig, "active")
+            organization.publish(organization.request())
+            assert rig.expect(RunEnded).status == "completed"
+            # The password is changed; connections that exist go on until the broker ends them.
+            own_broker.set_password("alice", "through the looking-glass")
+            sandbox.set_kafka_credentials("alice", "through the looking-glass", [])
+            own_broker.restart()
+            organization.publish(organization.request())
+            assert rig.expect(RunStarted).run.reason == "resync requested"
+            shown = str(rig.system.status()) + caplog.text
+        for secret in ("wonderland", "looking-glass"):
+            assert secret not in shown
+    finally:
+        own_broker.set_password("alice", "in wonderland")

@@ -1,0 +1,335 @@
+"""The KAFKA listener on a real broker, its Port played by the sandbox."""
+
+import threading
+
+import pytest
+
+from ocean_actors.listeners.topics import REQUESTS_FLAG
+from ocean_actors.messages import RunEnded, RunStarted
+
+pytestmark = [
+    pytest.mark.xdist_group("kafka"),  # one worker, one broker
+    pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning"),  # see no_rubbish
+]
+
+
+def changed(config, minute, **more):
+    """A change of the integration in Port."""
+    after = {
+        "identifier": "under-test",
+        "config": config,
+        "updatedAt": f"2036-10-01T08:{minute:02}:00.000Z",
+    }
+    return {
+        "action": "UPDATE",
+        "resourceType": "integration",
+        "diff": {"after": {**after, **more}},
+        "changelogDestination": {"type": "KAFKA"},
+    }
+
+
+def noise(count):
+    return [{"action": "RESYNC", "context": {"integrationId": f"other-{n}"}} for n in range(count)]
+
+
+def test_an_offset_is_committed_once_the_run_has_settled(organization, script, scripted):
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        last = organization.publish(*noise(3), organization.request())
+        script.expect_at_work()
+        # Noise goes on to be read while the run is at work, however long that takes.
+        organization.publish(*noise(20))
+        organization.eventually(lambda: organization.shown(rig)["messages"] == 24)
+        assert organization.shown(rig)["owed"] == 1
+        assert organization.committed() <= last
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(last + 21)
+
+
+def test_noise_alone_is_committed_at_the_stop(organization, quick):
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        last = organization.publish(*noise(50))
+        organization.eventually(lambda: organization.shown(rig)["messages"] == 50)
+        assert organization.committed() == 0
+    assert organization.committed() == last + 1
+
+
+def test_a_request_that_a_stop_left_unserved_is_served_by_the_next_start(
+    organization, script, scripted
+):
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        last = organization.publish(organization.request())
+        script.expect_at_work()
+    assert organization.sandbox.statuses("under-test") == ["running", "aborted"]
+    with organization.system(scripted) as rig:
+        script.expect_at_work()
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(last + 1)
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        organization.publish(*noise(1))
+        organization.eventually(lambda: organization.shown(rig)["messages"] == 1)
+        assert script.entered.empty()
+
+
+def test_a_config_in_the_topic_is_what_the_run_gets(organization, script, scripted):
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        organization.publish(changed({"resources": ["new"]}, 5))
+        assert script.expect_at_work().config == {"resources": ["new"]}
+        script.let_finish()
+        assert rig.expect(RunEnded).run.reason == "configuration changed"
+
+
+def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(organization, quick):
+    from ocean_actors.sandbox.kafka import KafkaPublisher
+
+    sandbox = organization.sandbox
+    publisher = KafkaPublisher(organization.bootstrap, sandbox.organization_id, noise=5)
+    sandbox.add_publisher(publisher)
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        sandbox.request_resync("under-test")
+        assert rig.expect(RunEnded).run.reason == "resync requested"
+        sandbox.wait_for(lambda: len(sandbox.statuses("under-test")) == 2)
+        organization.eventually(
+            lambda: organization.shown(rig)["ignored"].get("own report") == 2
+        )  # running, completed
+        assert organization.shown(rig)["requests"] == 1
+        assert organization.shown(rig)["updates"] == 0
+
+
+def test_the_topic_of_requests_is_read_where_the_organization_has_it(make_organization, quick):
+    organization = make_organization(feature_flags=[REQUESTS_FLAG]).make_topic()
+    topic = f"{organization.sandbox.organization_id}.integration.resync.requests"
+    organization.make_topic(topic)
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        organization.publish({"context": {"integrationId": "under-test"}}, topic=topic)
+        assert rig.expect(RunEnded).run.reason == "resync requested"
+
+
+def test_the_first_start_begins_at_the_end_of_the_topic(organization, script, scripted):
+    organization.publish(organization.request())
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        organization.expect_committed(1)  # so that even a crash now loses nothing that follows
+        organization.publish(*noise(1))
+        organization.eventually(lambda: organization.shown(rig)["messages"] == 1)
+        assert script.entered.empty()
+
+
+def test_a_request_between_the_start_and_the_first_assignment_is_not_missed(organization, quick):
+    sandbox = organization.sandbox
+    sandbox.fail("hang", path="/kafka-credentials$", seconds=30)
+    with organization.system(quick) as rig:
+        sandbox.wait_for(
+            lambda: any(call.path.endswith("/kafka-credentials") for call in sandbox.calls)
+        )
+        organization.publish(*noise(3), organization.request(), *noise(3))
+        sandbox.release()
+        assert rig.expect(RunEnded).status == "completed"
+
+
+def test_a_flood_of_requests_ends_in_few_runs_and_all_are_settled(organization, script, scripted):
+    with organization.system(scripted, resync={"onNewRequest": "queue"}) as rig:
+        organization.expect_state(rig, "active")
+        organization.publish(organization.request())
+        script.expect_at_work()
+        last = organization.publish(*[organization.request()] * 5_000)
+        organization.eventually(lambda: organization.shown(rig)["requests"] == 5_001)
+        script.let_finish(2)
+        organization.expect_committed(last + 1)
+        assert rig.system.status()["resync"]["run"] is None
+        assert script.entered.qsize() == 1  # one more than the first
+
+
+def test_ignored_requests_do_not_hold_the_offset_back(organization, script, scripted):
+    with organization.system(scripted, resync={"onNewRequest": "ignore"}) as rig:
+        organization.expect_state(rig, "active")
+        first = organization.publish(organization.request())
+        script.expect_at_work()
+        last = organization.publish(organization.request())
+        organization.eventually(lambda: rig.system.status()["resync"]["ignored"] == 1)
+        assert organization.committed() <= first
+        script.let_finish()
+        organization.expect_committed(last + 1)
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_is_readable(organization, quick, codec):
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        batch = [*noise(100), organization.request()]
+        organization.publish(*batch, compression_type=codec, linger_ms=50)
+        assert rig.expect(RunEnded).status == "completed"
+
+
+def test_a_poisoned_topic_stalls_nothing(organization, quick, caplog):
+    name = b"under-test"
+    poison = [
+        None,
+        name,
+        b'{"action": "RESYNC", "context": {"integrationId": "under-test"',
+        b'"' + name + b'\xff"',
+        b'{"under-test":' * 20_000,
+        b'{"context": null, "diff": null, "x": "under-test"}',
+        b'{"action": "RESYNC", "context": "under-test"}',
+        b'[{"under-test": NaN}]',
+        b"",
+        b"\x00" * 100,
+    ]
+    huge = b'{"x": "' + b"under-test " * 1_000_000 + b'"}'
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        last = organization.publish(*poison * 50, huge, organization.request(), huge, *poison * 50)
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(last + 1)
+        shown = organization.eventually(
+            lambda: (found := organization.shown(rig))["messages"] == 1_003 and found
+        )
+        assert shown["requests"] == 1
+        assert shown["unreadable"]["too long"] == 2
+        assert shown["unreadable"]["nested too deeply"] == 100
+    skipped = [each for each in caplog.messages if "cannot be read" in each]
+    assert 1 <= len(skipped) <= 5
+
+
+def test_several_partitions_are_read(make_organization, quick):
+    organization = make_organization().make_topic(partitions=3)
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        for partition in range(3):
+            organization.publish(organization.request())
+            assert rig.expect(RunEnded).status == "completed", partition
+        assert len(organization.shown(rig)["positions"]) >= 1
+
+
+# -- two instances ---------------------------------------------------------------------------------
+
+
+def test_a_second_instance_stands_by_and_takes_over_when_the_first_stops(
+    organization, script, scripted, caplog
+):
+    caplog.set_level("INFO")
+    with organization.system(scripted) as second, organization.system(scripted) as first:
+        organization.eventually(
+            lambda: (
+                {organization.shown(each).get("state") for each in (first, second)}
+                == {"active", "standby"}
+            )
+        )
+        active, standby = (
+            (first, second) if organization.shown(first)["state"] == "active" else (second, first)
+        )
+        assert any("standing by" in each for each in caplog.messages)
+        assert standby.system.status()["resync"]["state"] == "standby"
+        organization.publish(organization.request())
+        script.expect_at_work()
+        active.expect(RunStarted)
+        standby.system.request_resync("by hand")
+        active.system.stop()
+        # Far sooner than the session's 10 s: the first one said good-bye.
+        run = script.expect_at_work(within=5.0)
+        assert standby.expect(RunStarted).run.id == run.id
+        script.let_finish()
+        assert standby.expect(RunEnded).status == "completed"
+        organization.expect_committed(1)
+    assert organization.sandbox.statuses("under-test") == [
+        "running", "aborted", "running", "completed",
+    ]  # fmt: skip
+
+
+def test_a_newcomer_takes_no_partition_away_from_a_run(organization, script, scripted):
+    with organization.system(scripted) as first:
+        organization.expect_state(first, "active")
+        organization.publish(organization.request())
+        run = script.expect_at_work()
+        with organization.system(scripted) as second:
+            organization.expect_state(second, "standby")
+            assert not run.aborted
+            script.let_finish()
+            assert first.expect(RunEnded).status == "completed"
+            organization.expect_committed(1)
+    assert script.entered.empty()
+
+
+def test_a_run_ends_with_the_membership_and_is_run_again_with_the_next(
+    organization, script, scripted
+):
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        organization.publish(organization.request())
+        run = script.expect_at_work()
+        organization.throw_members_out()
+        again = script.expect_at_work()
+        assert run.aborted
+        assert again.id != run.id
+        assert organization.committed() == 0
+        script.let_finish()
+        organization.expect_committed(1)
+
+
+def test_messages_that_were_deleted_unread_are_made_up_for_by_a_resync(organization, quick):
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+    last = organization.publish(organization.request(), *noise(10))
+    organization.admin.delete_records({organization.partition: last})
+    with organization.system(quick) as rig:
+        assert rig.expect(RunEnded).run.reason == "messages were missed"
+        organization.expect_committed(last + 1)
+
+
+# -- a broker or a Port that is not as it should be ------------------------------------------------
+
+
+def test_a_topic_that_is_not_there_yet_is_waited_for_and_read_from_its_begin(
+    make_organization, quick
+):
+    organization = make_organization()
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "waiting for the topic")
+        organization.make_topic().publish(*noise(3), organization.request())
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_state(rig, "active")
+
+
+def test_port_failing_at_the_start_is_tried_again_and_shown(organization, quick):
+    organization.sandbox.fail("status", times=2, path="/organization$", status=500)
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "failing")
+        assert "/organization" in organization.shown(rig)["error"]
+        organization.expect_state(rig, "active")
+        assert organization.shown(rig)["error"] is None
+
+
+def test_a_stop_before_there_is_a_broker_is_prompt(organization, quick):
+    unused = "127.0.0.1:1"
+    with organization.system(quick, listener={"brokers": unused}) as rig:
+        organization.expect_state(rig, "connecting")
+        assert rig.system.stop()
+    assert rig.system.status()["leftBehind"] == []
+
+
+def test_the_name_of_the_broker_is_in_the_message_that_it_cannot_be_reached(
+    organization, quick, caplog
+):
+    with organization.system(quick, listener={"brokers": "127.0.0.1:1"}) as rig:
+        organization.expect_state(rig, "failing")
+        assert "127.0.0.1:1" in organization.shown(rig)["error"]
+    assert any("127.0.0.1:1" in each and "again in" in each for each in caplog.messages)
+
+
+def test_no_thread_is_left_behind(organization, quick):
+    """Every thread of the listener, kafka-python's included, ends with it."""
+    before = set(threading.enumerate())
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        names = {each.name for each in set(threading.enumerate()) - before}
+        assert "kafka-consumer" in names
+    left = {each.name for each in set(threading.enumerate()) - before}
+    assert not {name for name in left if "ocean-actors" in name or name == "kafka-consumer"}
