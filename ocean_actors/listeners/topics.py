@@ -15,7 +15,7 @@ EU_BROKERS = tuple(
     for number in (1, 2, 3)
 )
 
-MOST_SECONDS_BETWEEN_HEARTBEATS = 0.5  # a standby learns by one that the other has left
+MOST_SECONDS_BETWEEN_HEARTBEATS = 0.3  # a standby learns by one that the other has left
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def test_the_login_is_by_scram_over_tls_unless_set_otherwise():
     assert "security_protocol" not in consumer_options(plain, place(plain, credentials=None))
 
 
-@pytest.mark.parametrize(("session", "heartbeat"), [(10.0, 500), (1.2, 400)])
+@pytest.mark.parametrize(("session", "heartbeat"), [(10.0, 300), (0.6, 200)])
 def test_heartbeats_fit_the_session_and_let_a_standby_notice_within_a_second(session, heartbeat):
     settings = KafkaSettings(session_timeout=session)
     options = consumer_options(settings, place(settings))

@@ -1,0 +1,150 @@
+"""Whole processes on the topic, some of which die in the middle of a run."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.xdist_group("kafka")
+
+HANDLER = """
+import os, pathlib
+from ocean_actors import ResyncHandler
+
+folder = pathlib.Path(__file__).parent
+
+class Kept(ResyncHandler):
+    def resync(self, run):
+        with (folder / "log").open("a") as log:
+            log.write(f"begin {os.getpid()}\\n")
+        while not (folder / "go").exists():
+            run.sleep(0.01)
+        with (folder / "log").open("a") as log:
+            log.write(f"end {os.getpid()}\\n")
+"""
+
+RUN = "import sys; from ocean_actors.cli import main; sys.exit(main())"
+
+
+class Processes:
+    """Instances of one integration, and what their handlers did."""
+
+    def __init__(self, folder, organization, stack):
+        self.folder = folder
+        self.organization = organization
+        self._stack = stack
+        (folder / "handler.py").write_text(HANDLER)
+        settings = {
+            "port": {
+                "clientId": organization.sandbox.client_id,
+                "clientSecret": organization.sandbox.client_secret,
+                "baseUrl": organization.sandbox.url,
+            },
+            "integration": {"identifier": "under-test"},
+            "eventListener": organization.listener(sessionTimeout=1.5),
+        }
+        (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+
+    def start(self):
+        handler = f"{self.folder / 'handler.py'}:Kept"
+        output = self._stack.enter_context((self.folder / "output").open("ab"))
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", RUN, "run", str(self.folder / "config.yaml"),
+             "--handler", handler],
+            stdout=output, stderr=output,
+        )  # fmt: skip
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        return process
+
+    def output(self):
+        return (self.folder / "output").read_text()
+
+    def log(self):
+        file = self.folder / "log"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def expect(self, *lines):
+        self.organization.eventually(lambda: self.log() == list(lines))
+
+    def expect_output(self, text):
+        self.organization.eventually(lambda: text in self.output())
+
+    def let_finish(self):
+        (self.folder / "go").touch()
+
+
+@pytest.fixture
+def processes(tmp_path, make_organization, own_broker):
+    with contextlib.ExitStack() as stack:
+        organization = make_organization(own_broker.bootstrap).make_topic()
+        yield Processes(tmp_path, organization, stack)
+
+
+def test_a_request_outlives_a_kill_in_mid_run_and_is_served_once_more_only(processes):
+    organization = processes.organization
+    first = processes.start()
+    processes.expect_output("consuming")
+    organization.publish(organization.request())
+    processes.expect(f"begin {first.pid}")
+    first.kill()
+    first.wait()
+    assert organization.committed() == 0
+    second = processes.start()
+    processes.expect(f"begin {first.pid}", f"begin {second.pid}")
+    processes.let_finish()
+    served = [f"begin {first.pid}", f"begin {second.pid}", f"end {second.pid}"]
+    processes.expect(*served)
+    organization.expect_committed(1)
+    second.kill()
+    second.wait()
+    third = processes.start()
+    organization.eventually(lambda: processes.output().count("consuming") == 3)
+    last = organization.publish({"context": {"integrationId": "other"}}, organization.request())
+    organization.expect_committed(last + 1)
+    processes.expect(*served, f"begin {third.pid}", f"end {third.pid}")
+
+
+def test_the_standby_serves_what_a_killed_instance_left_and_nothing_more_is_heard_of_it(processes):
+    organization = processes.organization
+    first = processes.start()
+    processes.expect_output("consuming")
+    second = processes.start()
+    processes.expect_output("standing by")
+    organization.publish(organization.request())
+    processes.expect(f"begin {first.pid}")
+    first.kill()
+    first.wait()
+    processes.expect(f"begin {first.pid}", f"begin {second.pid}")
+    processes.let_finish()
+    organization.expect_committed(1)
+    sandbox = organization.sandbox
+    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1] == "completed")
+    statuses = sandbox.statuses("under-test")
+    assert statuses[0] == "running"
+    assert statuses[-2:] == ["running", "completed"]
+    assert statuses.count("completed") == 1
+    second.terminate()
+    assert second.wait(10) == 0
+
+
+def test_an_instance_that_was_asleep_too_long_gives_way(processes):
+    """Stopped for longer than its session, it comes back to find another one at work."""
+    organization = processes.organization
+    first = processes.start()
+    processes.expect_output("consuming")
+    second = processes.start()
+    processes.expect_output("standing by")
+    organization.publish(organization.request())
+    processes.expect(f"begin {first.pid}")
+    first.send_signal(signal.SIGSTOP)
+    processes.expect(f"begin {first.pid}", f"begin {second.pid}")
+    first.send_signal(signal.SIGCONT)
+    processes.expect_output("another instance took over")
+    processes.let_finish()
+    organization.expect_committed(1)
+    assert f"end {second.pid}" in processes.log()
+    assert f"end {first.pid}" not in processes.log()
