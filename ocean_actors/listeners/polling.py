@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from ocean_actors.actors import Backoff, Message, handles
+from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.watch import Observed, Seen, news, observe
 from ocean_actors.messages import RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
+from ocean_actors.retry import ONCE
 from ocean_actors.settings import PollingSettings
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class Poll(Message):
 
 class PollingListener(Actor):
     """Requests a resync when Port's config of the integration differs from what was seen, or a
-    newer resync request is there.
+    newer resync request is there that no run answers yet.
 
     The first answer is the baseline: with `resyncOnStart` the first resync is requested then,
     so a request that is already there is answered by it and does not come up again; without,
@@ -43,6 +44,8 @@ class PollingListener(Actor):
         self._backoff = Backoff(settings.interval, max(settings.interval, SLOWEST_POLL))
         self._failures = 0
         self._seen: Seen | None = None
+        self._next: Timer | None = None
+        self._overtaken = False  # a run started while Port was asked
 
     def on_start(self) -> None:
         """Poll at once."""
@@ -51,11 +54,13 @@ class PollingListener(Actor):
     @handles(Poll)
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
+        self._overtaken = False
         try:
             observed = observe(self._client)
         except PortError as error:
             self._failures += 1
-            delay = self._backoff.delay(self._failures - 1, self.context.chance())
+            backoff = self._backoff.delay(self._failures - 1, self.context.chance())
+            delay = max(backoff, min(error.asked_wait or 0.0, ONCE.longest))
             logger.warning("poll failed, again in %.1f s: %s", delay, error)
         else:
             if self._failures:
@@ -63,7 +68,7 @@ class PollingListener(Actor):
             self._failures = 0
             delay = self._interval
             self.context.ref.tell(observed)
-        self.context.schedule(delay, Poll())
+        self._next = self.context.schedule(delay, Poll())
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
@@ -72,14 +77,23 @@ class PollingListener(Actor):
         if seen is None:
             self._seen = Seen(snapshot.config, observed.requested_at)
             reason = "start" if self._resync_on_start else observed.owed
+        elif self._overtaken:  # the run's config may be newer than this answer
+            self._look_again()
+            return
         else:
             self._seen = replace(seen, config=snapshot.config).with_request(observed.requested_at)
-            reason = news(seen, snapshot.config, observed.requested_at)
+            reason = news(seen, snapshot.config, observed.unanswered)
         if reason is not None:
             self.context.config_updated(reason, snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """A run, whoever requested it, answers for the config that it was given."""
+        self._overtaken = True
         if self._seen is not None:
             self._seen = replace(self._seen, config=event.run.config)
+
+    def _look_again(self) -> None:
+        if self._next is not None:
+            self._next.cancel()
+        self.context.ref.tell(Poll())

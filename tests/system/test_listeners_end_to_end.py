@@ -1,8 +1,10 @@
 """POLLING, ONCE and the schedule: real actors, real HTTP, a sandbox for Port."""
 
+import contextlib
+
 from ocean_actors import RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, settled
 
 NEW = {"resources": [{"kind": "repository"}]}
 
@@ -77,6 +79,51 @@ def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(script, sc
         assert rig.statuses() == ["running", "completed"]
 
 
+def test_a_request_that_another_trigger_answered_does_not_abort_or_repeat_it(script, scripted):
+    with SandboxedSystem([scripted]) as rig:
+        script.wait_until_at_work()
+        script.let_finish()
+        rig.expect(RunEnded)
+        with _a_poll_that_waits(rig, "/integration/under-test$"):
+            rig.sandbox.request_resync(rig.identifier)
+            rig.system.request_resync("at the same time")
+            script.wait_until_at_work()
+            rig.sandbox.wait_for(lambda: len(rig.statuses()) == 3)
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        assert rig.statuses()[:3] == ["running", "completed", "running"]
+
+
+def test_an_answer_that_is_older_than_a_run_does_not_abort_it(script, scripted):
+    with SandboxedSystem([scripted]) as rig:
+        script.wait_until_at_work()
+        script.let_finish()
+        rig.expect(RunEnded)
+        with _a_poll_that_waits(rig, "/resync-request$"):  # it has the old config already
+            rig.sandbox.set_config(rig.identifier, NEW, skip_resync=True)
+            rig.system.request_resync("at the same time")
+            assert script.wait_until_at_work().config == NEW
+        seen = _polls(rig)
+        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+
+
+def test_a_poll_waits_as_long_as_port_asks_it_to(quick):
+    clock = ManualClock()
+    every_second = {"type": "POLLING", "interval": 1}
+    with SandboxedSystem([quick], eventListener=every_second, clock=clock) as rig:
+        rig.expect(RunEnded)
+        settled(rig.system._actors)
+        rig.sandbox.fail("status", status=429, headers={"Retry-After": "30"}, path="-request$")
+        for seconds, polls in ((1.0, 2), (29.0, 2), (1.0, 3)):
+            clock.advance(seconds)
+            settled(rig.system._actors)
+            assert _polls(rig) == polls
+
+
 def test_a_failing_poll_never_ends_the_listener(quick, caplog):
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
@@ -147,3 +194,12 @@ def _polls(rig):
     return sum(
         call.method == "GET" and call.path.endswith("/resync-request") for call in rig.sandbox.calls
     )
+
+
+@contextlib.contextmanager
+def _a_poll_that_waits(rig, path):
+    """The next call of a poll to that path is answered at the end of the block."""
+    rig.sandbox.fail("hang", path=path, method="GET")
+    rig.sandbox.wait_for(lambda: any(call.status is None for call in rig.sandbox.calls))
+    yield
+    rig.sandbox.release()
