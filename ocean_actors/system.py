@@ -202,7 +202,8 @@ class OceanSystem:
         """Everything an operator asks for, as plain JSON-able data without secrets.
 
         `leftBehind` names the threads of handlers that were fenced off and have not ended, and
-        at the end whatever else has not. Waits for the coordinator a second at most; what it did not say is None then.
+        at the end whatever else has not. Waits for the coordinator a second at most; what it did
+        not say is None then.
         """
         actors = self._actors.snapshot()
         fenced = [actor["name"] for actor in actors if actor["state"] == "abandoned"]

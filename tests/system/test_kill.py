@@ -1,9 +1,11 @@
 """kill -9 in the middle of a run: what the next process does, and what Port sees of it all."""
 
 import os
+import random
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -31,6 +33,17 @@ class Patient(ResyncHandler):
 class Quick(ResyncHandler):
     def resync(self, run):
         pass
+
+class Faithful(ResyncHandler):
+    def resync(self, run):
+        run.sleep(0.02)
+        kind = run.config["resources"][0]["kind"]
+        run.port.upsert("seen", [{"identifier": "config", "title": kind}])
+
+if sys.argv[1] == "Faithful":
+    with OceanSystem(Settings.from_file("config.yaml", {}), [Faithful]) as system:
+        system.wait()
+    sys.exit()
 
 handler, behind = {"Patient": (Patient, 1), "Quick": (Quick, 0)}[sys.argv[1]]
 clock = ManualClock(datetime.now(timezone.utc) - timedelta(hours=behind))
@@ -122,3 +135,26 @@ def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwh
         turn(second, 0.1)
     sandbox.wait_for(lambda: looks(sandbox) >= seen + 3, WITHIN)
     assert runs_of(sandbox.reports(DEMO)) == ["aborted", "completed"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_killed_at_any_moment_what_was_asked_for_is_run_in_the_end(sandbox, start, seed):
+    rng = random.Random(seed)  # noqa: S311  (repeatable, not secret)
+    sandbox.create_blueprint("seen")
+    sandbox.create_integration(DEMO, config={"resources": [{"kind": "none"}]})
+    for number in range(4):
+        process = start("Faithful", QUIET.replace("0.1", "0.01"))
+        seen = looks(sandbox)
+        sandbox.wait_for(lambda seen=seen: looks(sandbox) > seen, WITHIN)
+        sandbox.set_config(DEMO, {"resources": [{"kind": f"change {number}"}]})
+        threading.Event().wait(rng.uniform(0.0, 0.15))
+        process.kill()
+        process.wait(WITHIN)
+    start("Faithful", QUIET)
+    sandbox.wait_for(lambda: titles(sandbox) == ["change 3"], WITHIN)
+    sandbox.wait_for(lambda: sandbox.statuses(DEMO)[-1] == "completed", WITHIN)
+    assert runs_of(sandbox.reports(DEMO))[-1] == "completed"
+
+
+def titles(sandbox):
+    return [entity["title"] for entity in sandbox.entities("seen")]
