@@ -84,6 +84,7 @@ def test_a_request_that_another_trigger_answered_does_not_abort_or_repeat_it(scr
         script.wait_until_at_work()
         script.let_finish()
         rig.expect(RunEnded)
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2)  # nobody but polls asks now
         with _a_poll_that_waits(rig, "/integration/under-test$"):
             rig.sandbox.request_resync(rig.identifier)
             rig.system.request_resync("at the same time")
