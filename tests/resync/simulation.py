@@ -129,9 +129,9 @@ class Simulation:
         self.state, outputs = machine.step(self.state, event)
         self.seen = self.seen.saw(event, outputs)
         for output in outputs:
-            self._carry_out(output)
+            self._carry_out(event, output)
 
-    def _carry_out(self, output: machine.Output) -> None:
+    def _carry_out(self, event: machine.Input, output: machine.Output) -> None:
         match output:
             case machine.Wait(number, seconds, _):
                 self._later(seconds, machine.WaitOver(number))
@@ -139,13 +139,14 @@ class Simulation:
                 self.questions.append(number)
             case machine.StartRun(number, requests):
                 self.at_work = {(number, handler) for handler in HANDLERS}
-                self.events.append(("started", number, requests[-1].id))
+                self.events.append(("started", number, requests[-1].reason))
                 if self.settings.timeout is not None:
                     self._later(self.settings.timeout, machine.TimeUp(number))
             case machine.AbortRun(number):
                 self._later(self.settings.abort_grace, machine.GraceOver(number))
             case machine.FenceOff():
-                self.fenced |= self.at_work
+                if not isinstance(event, machine.ConfigReady):  # else they may not even begin
+                    self.fenced |= self.at_work
                 self.at_work = set()
             case machine.EndRun(number, status):
                 self.events.append(("ended", number, status))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from simulation import (
     Acted,
     Action,
     Answered,
+    Asked,
     Passed,
     RoleGained,
     RoleLost,
@@ -22,77 +24,62 @@ ALL_SETTINGS = st.builds(
     ResyncSettings,
     on_new_request=st.sampled_from(OnNewRequest),
     abort_grace=st.sampled_from([0.0, 30.0]),
-    max_consecutive_aborts=st.integers(1, 3),
+    max_consecutive_aborts=st.integers(1, 2),
     timeout=st.sampled_from([None, 100.0]),
     debounce=st.sampled_from([0.0, 5.0]),
     retry=st.builds(RetrySettings, attempts=st.integers(0, 2), backoff=st.just(10.0)),
 )
-WHAT = st.sampled_from(["return", "return", "return", "raise", "later"])
+
+LONG = settings(
+    derandomize=True,  # the same walks every time
+    deadline=None,
+    phases=[Phase.generate],  # a failure is told as it is: to shrink a long walk takes minutes
+    suppress_health_check=list(HealthCheck),
+)
 
 
 class Walk(RuleBasedStateMachine):
     """All four policies, with time, crashes, late results, standing by, and stops at any point."""
 
-    @initialize(settings=ALL_SETTINGS)
-    def begin(self, settings):
+    @initialize(settings=ALL_SETTINGS, stop_after=st.integers(0, 40))
+    def begin(self, settings, stop_after):
         self.simulation = Simulation(settings)
         self.requests = 0
+        self.stop_after = stop_after
 
     def do(self, action: Action) -> None:
         self.simulation.do(action)
+        self.requests += isinstance(action, Asked)
 
-    @rule(trigger=st.sampled_from("abc"), burst=st.integers(1, 3))
-    def ask(self, trigger, burst):
-        for _ in range(burst):
-            self.requests += 1
-            self.do(asked(trigger, self.requests))
+    @precondition(lambda self: not self.simulation.seen.stopped)
+    @rule(data=st.data())
+    def go_on(self, data):
+        self.do(data.draw(st.sampled_from(self.possible())))
 
-    @precondition(lambda self: self.simulation.questions)
-    @rule()
-    def answer(self):
-        self.do(Answered())
+    @precondition(lambda self: self.simulation.seen.stopped)
+    @rule(trigger=st.sampled_from("abc"))
+    def come_too_late(self, trigger):
+        self.do(asked(trigger, self.requests))
+        for run, handler in sorted(self.simulation.fenced):
+            self.do(Acted(run, handler, "return"))
 
-    @precondition(lambda self: self.simulation.at_work)
-    @rule(data=st.data(), what=WHAT)
-    def act(self, data, what):
-        self.do(Acted(*data.draw(st.sampled_from(sorted(self.simulation.at_work))), what))
-
-    @rule(what=WHAT)
-    def finish(self, what):
-        """What is prepared starts, and what runs ends."""
-        while self.simulation.questions:
-            self.do(Answered())
-        for run, handler in sorted(self.simulation.at_work):
-            self.do(Acted(run, handler, what))
-
-    @precondition(lambda self: self.simulation.fenced)
-    @rule(data=st.data(), what=WHAT)
-    def act_late(self, data, what):
-        self.do(Acted(*data.draw(st.sampled_from(sorted(self.simulation.fenced))), what))
-
-    @rule(seconds=st.sampled_from([1.0, 4.0, 20.0, 60.0]))
-    def wait(self, seconds):
-        self.do(Passed(seconds))
-
-    @precondition(lambda self: self.simulation.next_timer is not None)
-    @rule()
-    def wait_for_a_timer(self):
-        self.do(Passed(self.simulation.next_timer))
-
-    @precondition(lambda self: self.requests % 7 == 6)
-    @rule()
-    def lose_the_role(self):
-        self.do(RoleLost())
-
-    @precondition(lambda self: self.simulation.state.standby)
-    @rule()
-    def gain_the_role(self):
-        self.do(RoleGained())
-
-    @precondition(lambda self: self.requests % 13 == 12)
-    @rule()
-    def stop(self):
-        self.do(StopWanted())
+    def possible(self) -> list[Action]:
+        """What can happen next, the likely more than once."""
+        simulation = self.simulation
+        actions: list[Action] = [asked(trigger, self.requests) for trigger in "abc"]
+        actions += [Answered()] * 4 if simulation.questions else []
+        for run, handler in sorted(simulation.at_work):
+            actions += [Acted(run, handler, what) for what in ("return", "return", "raise")]
+            actions.append(Acted(run, handler, "later"))
+        for run, handler in sorted(simulation.fenced):
+            actions += [Acted(run, handler, what) for what in ("return", "raise", "later")]
+        actions += [Passed(1.0), Passed(60.0)]
+        if simulation.next_timer is not None:
+            actions += [Passed(simulation.next_timer)] * 2
+        actions += [RoleGained()] * 4 if simulation.state.standby else [RoleLost()]
+        if self.requests >= self.stop_after:
+            actions.append(StopWanted())
+        return actions
 
     def teardown(self):
         """Left alone by listeners, it serves whoever waits and comes to rest."""

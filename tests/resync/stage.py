@@ -1,0 +1,171 @@
+"""The real actors on a clock turned by hand, with handlers that do what a test tells them."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from dataclasses import dataclass, field
+
+from simulation import LATER, Acted, Action, Answered, Asked, Event, Passed, RoleGained, RoleLost
+
+from ocean_actors import ResyncHandler
+from ocean_actors.actors import ActorSystem, Message
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import (
+    ConfigFetched,
+    ConfigSnapshot,
+    ConfigWanted,
+    CoordinatorStopped,
+    RequestSettled,
+    RoleChanged,
+    RunEnded,
+    RunStarted,
+    StopAsked,
+    Written,
+)
+from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
+from ocean_actors.resync.handlers import RetryLater
+from ocean_actors.testing import ManualClock, Probe, settled
+
+WITHIN = 10.0
+FOR_EVER = 1e9
+
+
+@dataclass
+class Turn:
+    """One handler in one run, held up until it is told what to do."""
+
+    run: object
+    thread: threading.Thread = field(default_factory=threading.current_thread)
+    told: threading.Event = field(default_factory=threading.Event)
+    what: str = "return"
+
+
+class Puppet(ResyncHandler):
+    """Waits by the clock, deaf to any abort, for what it is told: so it counts as at rest."""
+
+    def __init__(self, name, turns, clock):
+        self.name = name
+        self.turns = turns
+        self.clock = clock
+
+    def resync(self, run):
+        turn = self.turns[run.info.number, self.name] = Turn(run)
+        self.clock.wait(FOR_EVER, turn.told)
+        if turn.what == "raise":
+            raise SystemExit(self.name)
+        if turn.what == "later":
+            raise RetryLater(LATER)
+
+
+class AsyncPuppet(Puppet):
+    """The same as a coroutine; blocking in it, which an abort cannot end."""
+
+    async def resync(self, run):
+        super().resync(run)
+
+
+class NoWriter:
+    """The entities of a run without any."""
+
+    def for_handler(self, name):
+        return None
+
+    def handler_finished(self, name, *, ok):
+        pass
+
+    def written(self):
+        return Written()
+
+    def close(self):
+        pass
+
+
+class Stage:
+    """A coordinator with its handlers; no Port, no listeners."""
+
+    def __init__(self, settings, handlers=None):
+        self.clock = ManualClock()
+        self.system = ActorSystem(clock=self.clock, debug=True, seed=1)
+        self.turns: dict[tuple[int, str], Turn] = {}
+        self.port = Probe(self.system, name="integration")
+        self.stream = Probe(self.system, name="stream").subscribe(
+            RunStarted, RunEnded, RequestSettled, RoleChanged, CoordinatorStopped
+        )
+        if handlers is None:
+            handlers = {
+                "one": functools.partial(Puppet, "one", self.turns, self.clock),
+                "two": functools.partial(AsyncPuppet, "two", self.turns, self.clock),
+            }
+        self.coordinator = self.system.spawn(
+            ResyncCoordinator, handlers, settings, self.port.ref,
+            lambda _run, _token: NoWriter(), "run", name="coordinator",
+        )  # fmt: skip
+        self.settle()
+
+    def do(self, action: Action) -> None:
+        """Let it happen, and wait until nothing moves."""
+        match action:
+            case Asked(request):
+                self.coordinator.ask(request)
+            case Answered():
+                self.answer()
+            case Acted(run, handler, what):
+                self.act(run, handler, what)
+            case Passed(seconds):
+                self.clock.advance(seconds, settle=self.settle)
+            case RoleLost() | RoleGained():
+                self.coordinator.tell(RoleChanged(isinstance(action, RoleGained)))
+            case _:
+                self.coordinator.tell(StopAsked())
+        self.settle()
+
+    def answer(self, **config):
+        """Answer the oldest question for the config."""
+        wanted = self.port.expect(ConfigWanted)
+        wanted.reply_to.tell(ConfigFetched(wanted.number, ConfigSnapshot(FrozenDict(config))))
+
+    def act(self, run, handler, what):
+        """Tell a handler what to do, and wait until it has done it."""
+        turn = self.turns[run, handler]
+        turn.what = what
+        fenced = self.status()["run"] is None or self.status()["run"]["id"] != f"run-{run}"
+        turn.told.set()
+        if fenced:  # its actor has nothing more to do, and nobody else waits for it
+            turn.thread.join(WITHIN)
+            assert not turn.thread.is_alive()
+
+    def status(self):
+        return self.coordinator.ask(StatusAsked())
+
+    def events(self) -> list[Event]:
+        """What was published so far, as the simulation writes it down."""
+        return [event_of(message) for message in self.stream.received()]
+
+    def settle(self):
+        settled(self.system, WITHIN)
+
+    def close(self):
+        """End everything; every thread has to end, also those left behind."""
+        for turn in self.turns.values():
+            turn.told.set()
+        self.system.stop(WITHIN)
+        for turn in self.turns.values():
+            turn.thread.join(WITHIN)
+            assert not turn.thread.is_alive()
+        self.clock.close()
+
+
+def event_of(message: Message) -> Event:
+    match message:
+        case RunStarted(run):
+            return ("started", run.number, run.reason)
+        case RunEnded(run, status):
+            return ("ended", run.number, status)
+        case RequestSettled(request, outcome):
+            return ("settled", request.id, outcome)
+        case RoleChanged(active):
+            return ("role", active)
+        case CoordinatorStopped():
+            return ("stopped",)
+    raise AssertionError(message)

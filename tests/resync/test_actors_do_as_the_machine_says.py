@@ -1,0 +1,40 @@
+"""The same random walks, through the real actors: they publish and show what the machine decides.
+
+The onlooker of `guarantees.py` watches the machine, so what holds for it holds for the actors.
+"""
+
+from hypothesis import settings
+from hypothesis.stateful import initialize
+from stage import Stage
+from walks import LONG, Walk
+
+
+class WalkOnStage(Walk):
+    @initialize()
+    def raise_the_curtain(self):
+        self.stage = None
+
+    def do(self, action):
+        if self.stage is None:
+            self.stage = Stage(self.simulation.settings)
+        super().do(action)
+        self.stage.do(action)
+        assert self.stage.events() == self.simulation.events
+        status = self.stage.status()
+        state = self.simulation.state
+        assert status["state"] == ("standby" if state.standby else state.phase.value)
+        assert status["pending"] == [request.trigger for request in state.pending]
+        assert status["late"] == self.simulation.late
+        handlers = sorted(handler for _, handler in self.simulation.at_work)
+        assert (status["run"] or {"handlers": []})["handlers"] == handlers
+
+    def teardown(self):
+        try:
+            super().teardown()
+        finally:
+            if getattr(self, "stage", None) is not None:
+                self.stage.close()
+
+
+TestRealActors = WalkOnStage.TestCase
+TestRealActors.settings = settings(LONG, max_examples=20, stateful_step_count=60)
