@@ -142,8 +142,9 @@ class Stage:
         """What was published so far, as the simulation writes it down."""
         return [event_of(message) for message in self.stream.received()]
 
-    def settle(self):
-        settled(self.system, WITHIN)
+    def settle(self, *, parked=None):
+        """Wait until nothing moves, `parked` actors aside."""
+        settled(self.system, WITHIN, parked=parked)
 
     def close(self):
         """End everything; every thread has to end, also those left behind."""

@@ -1,0 +1,196 @@
+"""What a handler is given and what becomes of it; a real coordinator, a clock turned by hand."""
+
+import asyncio
+import queue
+import threading
+
+import pytest
+from simulation import asked
+from stage import WITHIN, Stage
+
+from ocean_actors import ResyncAborted, ResyncHandler
+from ocean_actors.frozen import freeze
+from ocean_actors.messages import RunEnded, RunProgressed
+from ocean_actors.settings import ResyncSettings
+from ocean_actors.testing import Probe
+
+
+@pytest.fixture
+def stages():
+    open_stages = []
+
+    def build(*handlers, **settings):
+        named = {handler.__name__: handler for handler in handlers}
+        open_stages.append(Stage(ResyncSettings(**settings), named))
+        return open_stages[-1]
+
+    yield build
+    for stage in open_stages:
+        stage.close()
+
+
+def request(stage, number=1):
+    stage.do(asked("test", number))
+
+
+def begin(stage, **config):
+    request(stage)
+    stage.answer(**config)
+
+
+def handler(work):
+    """A handler that does `work(run)`."""
+    return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
+
+
+def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(stages, caplog):
+    class Exits(ResyncHandler):
+        def resync(self, run):
+            raise SystemExit(3)
+
+    class Broken(ResyncHandler):
+        async def resync(self, run):
+            raise ValueError("no such page")
+
+    may_finish = threading.Event()
+    finished = threading.Event()
+
+    class Fine(ResyncHandler):
+        def resync(self, run):
+            may_finish.wait(WITHIN)
+            run.check()
+            finished.set()
+
+    stage = stages(Exits, Broken, Fine)
+    begin(stage)
+    stage.stream.expect_none(RunEnded, settle=lambda: stage.settle(parked="handler-Fine"))
+    may_finish.set()
+    ended = stage.stream.expect(RunEnded)
+    assert finished.is_set()
+    assert ended.status == "failed"
+    assert sorted(ended.failures) == ["Broken: ValueError: no such page", "Exits: SystemExit: 3"]
+    assert "handler Broken failed in run run-1" in caplog.text
+    assert 'raise ValueError("no such page")' in caplog.text
+
+
+def test_one_object_serves_run_after_run_until_it_is_fenced_off(stages):
+    served = queue.Queue()
+    hold = threading.Event()
+
+    class Counting(ResyncHandler):
+        def resync(self, run):
+            served.put((self, threading.current_thread()))
+            if run.info.number == 2:
+                hold.wait(WITHIN)
+
+    stage = stages(Counting, on_new_request="drop")
+    by = []
+    for number in (1, 2, 3):
+        stage.coordinator.ask(asked("test", number).request)
+        stage.answer()
+        by.append(served.get(timeout=WITHIN))
+        stage.settle(parked="handler-*" if number == 2 else None)
+    hold.set()
+    assert by[0] == by[1]
+    assert by[2][0] is not by[1][0]
+    assert by[2][1] is not by[1][1]
+    assert by[1][1].name == "handler-Counting"
+    by[1][1].join(WITHIN)
+
+
+def waits(run):
+    run.sleep(3600)
+
+
+def checks(run):
+    while True:
+        run.check()
+
+
+def guards(run):
+    for _ in run.guard(iter(int, 1)):
+        pass
+
+
+@pytest.mark.parametrize("way", [waits, checks, guards])
+def test_an_abort_reaches_the_handler_with_its_reason(stages, way):
+    entered, heard = queue.Queue(), queue.Queue()
+
+    def work(run):
+        entered.put(run)
+        try:
+            way(run)
+        except ResyncAborted as aborted:
+            heard.put(aborted.reason)
+            raise
+
+    stage = stages(handler(work))
+    begin(stage)
+    entered.get(timeout=WITHIN)
+    stage.coordinator.ask(asked("test", 2).request)
+    assert heard.get(timeout=WITHIN) == "superseded: test 2"
+    ended = stage.stream.expect(RunEnded)
+    assert (ended.status, ended.failures) == ("aborted", ("superseded: test 2",))
+
+
+def test_a_coroutine_is_cancelled_at_its_await_and_may_tidy_up(stages):
+    entered, tidied = threading.Event(), threading.Event()
+
+    async def work(run):
+        try:
+            entered.set()
+            await asyncio.sleep(3600)
+        finally:
+            await asyncio.sleep(0)
+            tidied.set()
+
+    stage = stages(handler(work))
+    begin(stage)
+    assert entered.wait(WITHIN)
+    stage.coordinator.ask(asked("test", 2).request)
+    assert stage.stream.expect(RunEnded).status == "aborted"
+    assert tidied.is_set()
+
+
+def test_whoever_raises_the_abort_of_a_run_that_was_not_aborted_has_failed(stages):
+    def work(run):
+        raise ResyncAborted("says who?")
+
+    stage = stages(handler(work))
+    begin(stage)
+    assert stage.stream.expect(RunEnded).status == "failed"
+
+
+def test_progress_is_reported_ten_times_a_second_and_at_the_end(stages):
+    def work(run):
+        for done in range(1, 1001):
+            run.progress(done, total=1000)
+            if done == 500:
+                run.sleep(0.1)
+        run.progress(1000, total=1000, message="done")
+
+    stage = stages(handler(work))
+    heard = Probe(stage.system, name="progress").subscribe(RunProgressed)
+    begin(stage)
+    stage.settle()
+    stage.clock.advance(0.1, settle=stage.settle)
+    reports = [message.progress for message in heard.received()]
+    assert [report.done for report in reports] == [1, 501, 1000]
+    assert (reports[-1].message, reports[-1].total) == ("done", 1000)
+
+
+def test_the_config_of_a_run_cannot_be_changed(stages):
+    refused = queue.Queue()
+
+    def work(run):
+        with pytest.raises(TypeError) as first:
+            run.config["resources"] = []
+        with pytest.raises(TypeError) as second:
+            run.config["resources"].append({})
+        refused.put((first.value, second.value, run.config))
+
+    stage = stages(handler(work))
+    begin(stage, **freeze({"resources": [{"kind": "repository"}]}))
+    *_, config = refused.get(timeout=WITHIN)
+    assert config == {"resources": [{"kind": "repository"}]}
+    assert stage.stream.expect(RunEnded).status == "completed"
