@@ -26,7 +26,7 @@ class Poll(Message):
 
 class PollingListener(Actor):
     """Requests a resync when Port's config of the integration differs from what was seen, or a
-    newer resync request is there that no run answers yet.
+    newer resync request is there.
 
     The first answer is the baseline: with `resyncOnStart` the first resync is requested then,
     so a request that is already there is answered by it and does not come up again; without,
@@ -82,7 +82,7 @@ class PollingListener(Actor):
             return
         else:
             self._seen = replace(seen, config=snapshot.config).with_request(observed.requested_at)
-            reason = news(seen, snapshot.config, observed.unanswered)
+            reason = news(seen, snapshot.config, observed.requested_at)
         if reason is not None:
             self.context.config_updated(reason, snapshot)
 

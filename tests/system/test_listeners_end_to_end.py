@@ -79,24 +79,6 @@ def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(script, sc
         assert rig.statuses() == ["running", "completed"]
 
 
-def test_a_request_that_another_trigger_answered_does_not_abort_or_repeat_it(script, scripted):
-    with SandboxedSystem([scripted]) as rig:
-        script.wait_until_at_work()
-        script.let_finish()
-        rig.expect(RunEnded)
-        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2)  # nobody but polls asks now
-        with _a_poll_that_waits(rig, "/integration/under-test$"):
-            rig.sandbox.request_resync(rig.identifier)
-            rig.system.request_resync("at the same time")
-            script.wait_until_at_work()
-            rig.sandbox.wait_for(lambda: len(rig.statuses()) == 3)
-        seen = _polls(rig)
-        rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
-        script.let_finish()
-        assert rig.expect(RunEnded).status == "completed"
-        assert rig.statuses()[:3] == ["running", "completed", "running"]
-
-
 def test_an_answer_that_is_older_than_a_run_does_not_abort_it(script, scripted):
     with SandboxedSystem([scripted]) as rig:
         script.wait_until_at_work()
