@@ -41,6 +41,12 @@ class ResyncHandler(ABC):
         seconds is fenced off: its results are dropped.
         """
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse a `resync` that yields (as Port Ocean's do): called, it would do nothing."""
+        super().__init_subclass__(**more)
+        if inspect.isgeneratorfunction(cls.resync) or inspect.isasyncgenfunction(cls.resync):
+            raise TypeError(f"{cls.__name__}.resync yields: hand entities to run.port.upsert")
+
 
 HandlerFactory = Callable[[], ResyncHandler]
 
@@ -76,10 +82,7 @@ class HandlerActor(Actor):
         self._name = handler_name
         self._factory = factory
         self._coordinator = coordinator
-
-    def on_start(self) -> None:
-        """Build the handler, in the thread that will run it."""
-        self._handler = self._factory()
+        self._handler: ResyncHandler | None = None
 
     @handles(ResyncStarted)
     def work(self, message: ResyncStarted) -> None:
@@ -102,6 +105,8 @@ class HandlerActor(Actor):
             )
 
     def _attempt(self, run: ResyncRun) -> None:
+        if self._handler is None:  # built in the thread that runs it
+            self._handler = self._factory()
         result: Any = self._handler.resync(run)
         if inspect.isawaitable(result):
             asyncio.run(_until_cancelled(result, run.token))

@@ -1,0 +1,40 @@
+"""Handlers that are wrong in themselves cost their run, or are refused before anything starts."""
+
+import pytest
+
+from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors.loading import HandlerError, load_handler
+from ocean_actors.testing import SandboxedSystem
+
+CALM = {"type": "POLLING", "interval": 3600}
+
+
+def test_a_handler_that_cannot_be_built_fails_its_run_and_is_built_anew_for_the_next():
+    lives = iter([RuntimeError("no database"), None])
+
+    class Unlucky(ResyncHandler):
+        def __init__(self):
+            if (error := next(lives)) is not None:
+                raise error
+
+        def resync(self, run):
+            pass
+
+    with SandboxedSystem([Unlucky], eventListener=CALM) as rig:
+        ended = rig.expect(RunEnded)
+        assert (ended.status, ended.failures) == ("failed", ("Unlucky: RuntimeError: no database",))
+        rig.system.request_resync()
+        assert rig.expect(RunEnded).status == "completed"
+
+
+@pytest.mark.parametrize("way", ["def", "async def"])
+def test_a_resync_that_yields_is_refused_as_it_would_do_nothing(tmp_path, way):
+    file = tmp_path / f"yielding_{way[:3]}.py"
+    file.write_text(
+        "from ocean_actors import ResyncHandler\n"
+        "class Pages(ResyncHandler):\n"
+        f"    {way} resync(self, run):\n"
+        "        yield []\n"
+    )
+    with pytest.raises(HandlerError, match=r"Pages\.resync yields: hand entities to run\.port"):
+        load_handler(f"{file}:Pages")
