@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ocean_actors.actors import Actor, Message, Ref, Supervision, handles
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
+from ocean_actors.port.models import parse_moment
 from ocean_actors.port.reports import Report
 from ocean_actors.retry import ONCE
 
@@ -44,14 +46,24 @@ class Courier(Actor):
         """Send it."""
         report = deliver.report
         try:
-            if report.kind != "left" or self._one_is_running():
-                self._client.report_resync_state(report.body, retry=ONCE)
+            body = self._end_of_left_run(report) if report.kind == "left" else report.body
+            if body is not None:
+                self._client.report_resync_state(body, retry=ONCE)
         except PortError as error:
             answer = Delivery(report, "later" if error.temporary else "refused", str(error))
         else:
             answer = Delivery(report, "taken")
         deliver.reply_to.tell(answer)
 
-    def _one_is_running(self) -> bool:
+    def _end_of_left_run(self, report: Report) -> Mapping[str, Any] | None:
+        """What ends the run that Port's record shows as running, if it does.
+
+        The clock that the run began by may have been ahead of ours: it ends no sooner.
+        """
         state = self._client.get_integration(retry=ONCE).resync_state
-        return state is not None and state.status == "running"
+        if state is None or state.status != "running":
+            return None
+        began, end = state.last_resync_start, parse_moment(report.body["lastResyncEnd"])
+        if began is None or end is None or began <= end:
+            return report.body
+        return {**report.body, "lastResyncEnd": began.isoformat()}

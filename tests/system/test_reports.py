@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from datetime import timedelta
 
 import pytest
 
@@ -142,6 +143,16 @@ def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_a
     desk.run(1)
     for _ in range(2):
         desk.pass_backoff()
+    assert desk.runs() == ["aborted", "completed"]
+
+
+def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(desk, sandbox):
+    began = desk.clock.now() + timedelta(hours=1)
+    desk.client.report_resync_state(
+        {"status": "running", "lastResyncStart": began.isoformat(), "lastResyncEnd": None}
+    )
+    desk.run(1)
+    desk.settle()
     assert desk.runs() == ["aborted", "completed"]
 
 

@@ -194,6 +194,10 @@ def first_byte(run, url):
     run.session.get(url)
 
 
+def busy_session(run, _url):
+    run.session.get(run.config["busy"])
+
+
 def upsert(run, _url):
     run.port.upsert("service", [{"identifier": "shop"}])
 
@@ -206,6 +210,7 @@ def upsert_again(run, _url):
     ("call", "fault"),
     [
         (first_byte, None),
+        (busy_session, {"kind": "status", "status": 503, "path": "/busy$"}),
         (upsert, {"kind": "hang", "path": "/entities/bulk$"}),
         (upsert_again, {"kind": "status", "status": 503, "path": "/entities/bulk$"}),
         (
@@ -216,16 +221,20 @@ def upsert_again(run, _url):
             },
         ),
     ],
-    ids=["session: first byte", "upsert: first byte", "upsert: backoff", "upsert: Retry-After"],
+    ids=[
+        "session: first byte", "session: backoff",
+        "upsert: first byte", "upsert: backoff", "upsert: Retry-After",
+    ],
 )  # fmt: skip
 def test_an_abort_ends_the_call_that_a_handler_waits_in(sandbox, script, hanging, call, fault):
     if fault is not None:
         sandbox.fail(times=None, **fault)
+    sandbox.create_integration(NAME, config={"busy": f"{sandbox.url}/v1/busy"})
     handler = calling(script, lambda run: call(run, hanging))
     with SandboxedSystem([handler], sandbox=sandbox, eventListener=CALM) as rig:
         script.wait_until_at_work()
         if fault is not None:
-            sandbox.wait_for(lambda: calls(sandbox, "/entities/bulk"))
+            sandbox.wait_for(lambda: calls(sandbox, ("/entities/bulk", "/busy")))
         rig.system.request_resync("newer")
         assert rig.expect(RunEnded).status == "aborted"
         error = script.wait_until_at_work()
