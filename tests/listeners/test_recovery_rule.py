@@ -1,0 +1,83 @@
+"""What is owed at start, row by row of `docs/recovery.md`; minutes count from the run's start."""
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from ocean_actors.listeners.recovery import owed
+from ocean_actors.port.models import Integration, ResyncRequest, ResyncState
+
+START = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+END = 10  # minutes
+
+
+def at(minutes):
+    return None if minutes is None else START + timedelta(minutes=minutes)
+
+
+def integration(status, *, changed=END, ahead=0, next_resync=None):
+    """Its last run; `ahead`: by how much our clock was ahead of Port's."""
+    running = status == "running"
+    state = ResyncState(
+        status=status,
+        last_resync_start=at(ahead),
+        last_resync_end=None if running else at(END + ahead),
+        next_resync=at(next_resync),
+        updated_at=at(0 if running else END),
+    )
+    return Integration(identifier="x", config={}, updated_at=at(changed), resync_state=state)
+
+
+def why(known, request=None, now=60):
+    asked = None if request is None else ResyncRequest("r", at(request))
+    return owed(known, asked, at(now))
+
+
+NEVER_RAN = Integration(identifier="x", config={}, updated_at=at(0), resync_state=None)
+
+
+@pytest.mark.parametrize(
+    ("known", "request_at", "expected"),
+    [
+        (NEVER_RAN, None, None),
+        (NEVER_RAN, 5, "a resync was requested and none ever ran"),
+        (integration("running"), None, "a run was left running"),
+        (integration("aborted"), None, "the last run was aborted"),
+        (integration("failed"), None, "the last run failed"),
+        (integration("completed"), None, None),
+        (integration("completed"), -1, None),
+        (integration("completed"), 0, None),
+        (integration("completed"), 5, "a resync was requested after the last run began"),
+        (integration("completed"), 15, "a resync was requested after the last run began"),
+        (
+            integration("completed", changed=15),
+            None,
+            "the integration was changed after the last report",
+        ),
+        (integration("completed", next_resync=30), None, "a scheduled resync was missed"),
+        (integration("completed", next_resync=60), None, "a scheduled resync was missed"),
+        (integration("completed", next_resync=90), None, None),
+    ],
+)
+def test_what_port_says_tells_what_is_owed(known, request_at, expected):
+    assert why(known, request_at) == expected
+
+
+def test_a_clock_ahead_of_port_s_hides_no_request():
+    assert why(integration("completed", ahead=7), request=5) is not None
+
+
+def test_a_clock_behind_port_s_costs_one_resync_at_most():
+    assert why(integration("completed", ahead=-7), request=-5) is not None
+    assert why(integration("completed", ahead=-7), request=5) is not None
+
+
+def test_a_state_without_times_leaves_a_doubt_and_so_a_resync():
+    known = Integration(
+        identifier="x",
+        config={},
+        updated_at=None,
+        resync_state=ResyncState(status="completed"),
+    )
+    assert why(known, request=5) == "a resync was requested"
+    assert why(known) is None
