@@ -36,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:  # a port in use, a broker that does not start
         print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
+    except KeyboardInterrupt:  # `run` and `sandbox` take signals themselves, once they have begun
+        print("ocean-actors: interrupted", file=sys.stderr)  # noqa: T201
+        return FAILED
     return code
 
 
@@ -128,6 +131,7 @@ def _sandbox(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from ocean_actors.demo.show import show
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the sandbox, and Kafka, too
     return show(options.listener)
 
 

@@ -580,6 +580,7 @@ def refused(path: Path | str) -> str:
     ("text", "said"),
     [
         ("port: [\n", ":2:1: not usable as YAML"),
+        ("a: [1\nb: 2", ":2:2: not usable as YAML: expected ',' or ']', but got ':'"),
         ("a: b: c", ":1:5: not usable as YAML: mapping values are not allowed"),
         (f"port: {{clientSecret: *{SECRET}}}", ":1:22: not usable as YAML: found undefined alias"),
         (f"port: {{clientSecret: !{SECRET} x}}", ":1:22: not usable as YAML"),

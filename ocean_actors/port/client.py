@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ocean_actors._version import __version__
 from ocean_actors.actors import CancelToken, Clock, SystemClock
 from ocean_actors.port import models
-from ocean_actors.port.errors import PortError
+from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.models import Integration, KafkaCredentials, Organization, ResyncRequest
 from ocean_actors.port.transport import RETRY, Account, Retry, Transport, flag, segment
 from ocean_actors.retry import ONCE
@@ -130,7 +130,7 @@ class PortClient:
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Tell how a run goes (PORT-WIRE 5). May be sent twice: it says the same again."""
-        self.call("PATCH", f"{self._path}/resync-state", _anything, body=body, retry=retry)
+        self.call("PATCH", f"{self._path}/resync-state", _taken, body=body, retry=retry)
 
     # -- the organisation ----------------------------------------------------------------------
 
@@ -192,5 +192,7 @@ def _link(outer: CancelToken, inner: CancelToken) -> Callable[[], None]:
     return outer.on_cancel(lambda: inner.cancel(outer.reason or ""))
 
 
-def _anything(_answer: dict[str, Any]) -> None:
-    """Make nothing of an answer, as long as it is an object."""
+def _taken(answer: dict[str, Any]) -> None:
+    """See that Port says so. Raises UnexpectedAnswer."""
+    if answer.get("ok") is not True and "integration" not in answer:
+        raise UnexpectedAnswer("expected ok: true, or an object 'integration'")

@@ -17,6 +17,7 @@ from ocean_actors.settings.errors import SettingsError, kind, line
 LARGEST = 1 << 20  # bytes of a file
 MOST_ALIASES = 100
 MOST_KEYS = 10_000  # of a mapping, those merged into it included
+QUOTED = re.compile(r"'([^']*)'")
 
 
 def read_yaml(path: Path) -> Mapping[Any, Any]:
@@ -28,7 +29,7 @@ def read_yaml(path: Path) -> Mapping[Any, Any]:
         mark = error.problem_mark or error.context_mark
         place = f"{line(path)}:{mark.line + 1}:{mark.column + 1}" if mark else line(path)
         # What it quotes may be a part of a secret.
-        what = re.sub(r"'(?!<)[^']{2,}'", "…", error.problem or "cannot be understood")
+        what = QUOTED.sub(_shown, error.problem or "cannot be understood")
         raise SettingsError([f"{place}: not usable as YAML: {line(what)}"]) from None
     except yaml.reader.ReaderError as error:
         raise SettingsError(
@@ -46,6 +47,11 @@ def read_yaml(path: Path) -> Mapping[Any, Any]:
     if not isinstance(values, Mapping):
         raise SettingsError([f"{line(path)}: expected a mapping of settings, got {kind(values)}"])
     return values
+
+
+def _shown(quoted: re.Match[str]) -> str:
+    """A single character or the name of a token (`<block end>`), nothing longer of the file."""
+    return quoted[0] if len(quoted[1]) == 1 or quoted[1].startswith("<") else "…"
 
 
 def read_dotenv(path: Path) -> dict[str, str]:

@@ -74,6 +74,13 @@ def test_a_report_reaches_port(sandbox, client):
     assert state.updated_at is not None
 
 
+def test_a_report_is_sent_until_port_says_that_it_took_it(sandbox, client):
+    sandbox.create_integration("demo")
+    sandbox.fail("empty", 2, path="/resync-state$")
+    client.report_resync_state({"status": "running"})
+    assert sandbox.statuses("demo") == ["running"]
+
+
 def test_organization_and_kafka_credentials(sandbox, client):
     sandbox.configure(feature_flags=["A_FLAG"])
     sandbox.set_kafka_credentials("org_sandbox", "pass-word", ["a:1", "b:2"])

@@ -1,5 +1,6 @@
 """`ocean-actors demo`, as a user sees it."""
 
+import signal
 import subprocess
 import sys
 
@@ -21,3 +22,15 @@ def test_the_demo_shows_an_abort_and_ends_by_itself(listener):
     assert statuses.count("aborted") >= 1
     assert statuses.count("completed") == 3
     assert statuses[-1] == "completed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_demo_ends_in_a_line(number):
+    demo = subprocess.Popen(  # noqa: S603
+        [*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with demo:
+        demo.stdout.readline()
+        demo.send_signal(number)
+        _, errors = demo.communicate(timeout=30)
+    assert (demo.returncode, errors) == (1, "ocean-actors: interrupted\n")
