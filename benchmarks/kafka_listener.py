@@ -28,10 +28,10 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors import OceanSystem, ResyncHandler, Settings
 from ocean_actors.listeners.scan import Scanner
-from ocean_actors.rig import port_of
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import broker
 from ocean_actors.sandbox.kafka import LISTENER, entity_changes, make_topics
+from ocean_actors.testing.sandboxed import port_of
 
 BACKLOG = 100_000
 ROUNDS = 5

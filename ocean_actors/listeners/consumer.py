@@ -41,7 +41,8 @@ OWING_SLICE = 0.05  # and while something may settle
 BATCH = 2_000  # records of one poll
 OBSERVE_SECONDS = 0.5  # between two looks at how things stand
 UNSETTLED = ("connecting", "joining")  # looked at after every poll
-UNREACHABLE_SECONDS = 300.0  # then the brokers' addresses are taken to have changed
+ASK_AGAIN_SECONDS = 10.0  # without a broker, then Port is asked whether anything has changed
+UNREACHABLE_SECONDS = 300.0  # then all is begun anew
 FAILED_POLLS = 50  # in a row, then a new consumer is tried
 COMMIT_SECONDS = 0.3  # for the last commit
 LEAVE_SECONDS = 0.5  # for the good-bye to the group
@@ -205,7 +206,8 @@ class TopicConsumer:
         self, consumer: KafkaConsumer, client: KafkaNetClient, place: Place, scanner: Scanner
     ) -> None:
         failed = 0
-        observed = reached = float("-inf")
+        observed = float("-inf")
+        reached = asked = self._clock.monotonic()
         while not self._stopping.is_set():
             _connections(client).check()
             self._take_settled()
@@ -214,11 +216,12 @@ class TopicConsumer:
             if now - observed >= OBSERVE_SECONDS or self._state in UNSETTLED:
                 observed = now
                 if self._observe(consumer, client, place):
-                    reached = now
-                elif reached == float("-inf"):
-                    reached = now  # of the first look
+                    reached = asked = now
                 elif now - reached > UNREACHABLE_SECONDS:
                     raise kafka_errors.KafkaConnectionError("no broker can be reached any more")
+                elif now - asked > ASK_AGAIN_SECONDS:
+                    asked = now
+                    self._ask_again(place)
             longest = OWING_SLICE if self._ledger.owed else IDLE_SLICE
             wait = round(min(self._poll_seconds, longest) * 1000)
             try:
@@ -241,6 +244,16 @@ class TopicConsumer:
                 if known and not self._active:  # what is owed was told before a run can start
                     self._active = True
                     self._tell(RoleHeard(active=True))
+
+    def _ask_again(self, place: Place) -> None:
+        """Begin anew if Port names other credentials: a refusal often looks like a lost line."""
+        try:
+            found = self._find()
+        except PortError as error:
+            self._trouble(error, "the consumer goes on")
+            return
+        if found != place:
+            raise kafka_errors.KafkaConnectionError("Port names other credentials now")
 
     def _take(
         self, batches: Mapping[TopicPartition, list[Any]], scanner: Scanner, place: Place

@@ -7,16 +7,19 @@ import queue
 import threading
 import time
 import uuid
+import warnings
+from pathlib import Path
 
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, MemberToRemove, NewTopic
+from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
 from ocean_actors import ResyncHandler
-from ocean_actors.rig import IDENTIFIER, SandboxedSystem
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import Broker, broker
+from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
 
 WITHIN = 20.0
 
@@ -95,9 +98,12 @@ class Organization:
     def request(self, **more):
         return {"action": "RESYNC", "context": {"integrationId": IDENTIFIER}, **more}
 
-    def committed(self, group=None):
-        offsets = self.admin.list_group_offsets([group or self.group])[group or self.group]
-        found = offsets.get(self.partition)
+    def committed(self):
+        """What the group committed; None if nothing, or if the broker does not say now."""
+        try:
+            found = self.admin.list_group_offsets([self.group])[self.group].get(self.partition)
+        except KafkaError:
+            return None
         return None if found is None or found.offset < 0 else found.offset
 
     def expect_committed(self, offset, within=WITHIN):
@@ -148,11 +154,19 @@ def organization(make_organization):
     return make_organization().make_topic()
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning"))
+
+
 @pytest.fixture(autouse=True)
 def no_rubbish():
     """kafka-python leaves sockets that could not connect to the garbage collector."""
     yield
-    gc.collect()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 class Script:
