@@ -97,7 +97,7 @@ def _run(options: argparse.Namespace) -> int:
         raise UsageError(f"--handler {error}") from None
     logging.basicConfig(format=LOG_FORMAT, level=options.log_level)
     if options.log_level != "DEBUG":
-        # kafka-python has a line, or ten, for every attempt to connect; what counts we say ourselves.
+        # kafka-python has ten lines for every attempt to connect; what counts we say ourselves
         logging.getLogger("kafka").setLevel(logging.CRITICAL)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
