@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 ASK_SECONDS = 1.0
 FLUSH_SECONDS = 1.0  # for the last report, at the end
+SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
 ActorSpec = Callable[[], Actor]
@@ -134,7 +135,11 @@ class OceanSystem:
         how it ended. The library takes no signals: an exception that a signal's handler raises
         in the waiting thread, as KeyboardInterrupt, comes through.
         """
-        return self._stopped.wait(timeout)
+        if timeout is not None:
+            return self._stopped.wait(timeout)
+        while not self._stopped.wait(SIGNAL_SECONDS):
+            pass
+        return True
 
     def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
         """Have the system stopped, in a thread of its own; returns at once.

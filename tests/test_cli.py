@@ -29,6 +29,12 @@ class Deaf(ResyncHandler):
         import threading
         threading.Event().wait(3600)
 
+class Sly(ResyncHandler):
+    def resync(self, run):
+        import signal, threading
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+        run.sleep(3600)
+
 class Failing(ResyncHandler):
     def resync(self, run):
         raise ValueError("broken on purpose")
@@ -185,6 +191,12 @@ def test_a_handler_that_does_not_end_does_not_keep_the_process(folder, sandbox, 
     assert process.wait(WITHIN) == 0
     assert sandbox.statuses("demo") == ["running", "aborted"]
     assert "left behind" in process.stdout.read()
+
+
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard_all_the_same(folder, sandbox):
+    done = finished(folder, "run", "config.yaml", "--handler", "work.py:Sly")
+    assert done.returncode == 0
+    assert sandbox.statuses("demo") == ["running", "aborted"]
 
 
 def test_a_second_signal_is_immediate(folder, sandbox, started):

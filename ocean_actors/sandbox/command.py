@@ -28,5 +28,6 @@ def serve(host: str, port: int, *, kafka: bool, until: threading.Event) -> Itera
             bootstrap = stack.enter_context(kafka_beside(sandbox))
             yield f"Kafka serves at {bootstrap}"
             yield "eventListener: {type: KAFKA, securityProtocol: PLAINTEXT}"
-        until.wait()
+        while not until.wait(1.0):  # in turns: a signal may just miss the waiting thread
+            pass
         yield "stopped"
