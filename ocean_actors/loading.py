@@ -11,6 +11,8 @@ from types import ModuleType
 
 from ocean_actors.resync.handlers import ResyncHandler
 
+OURS = str(Path(__file__).parent)
+
 
 class HandlerError(Exception):
     """A handler that cannot be loaded; one readable line that begins with how it was named."""
@@ -71,7 +73,7 @@ def _told(error: BaseException) -> str:
     place = ""
     while frame is not None:
         code = frame.tb_frame.f_code
-        if "importlib" not in code.co_filename and code.co_filename != __file__:
+        if "importlib" not in code.co_filename and not code.co_filename.startswith(OURS):
             place = f" ({code.co_filename}:{frame.tb_lineno})"
         frame = frame.tb_next
     if isinstance(error, SyntaxError):

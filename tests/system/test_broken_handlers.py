@@ -36,5 +36,6 @@ def test_a_resync_that_yields_is_refused_as_it_would_do_nothing(tmp_path, way):
         f"    {way} resync(self, run):\n"
         "        yield []\n"
     )
-    with pytest.raises(HandlerError, match=r"Pages\.resync yields: hand entities to run\.port"):
+    with pytest.raises(HandlerError, match=r"Pages\.resync yields: .* run\.port\.upsert") as caught:
         load_handler(f"{file}:Pages")
+    assert str(caught.value).endswith(f"({file}:2)")
