@@ -72,9 +72,9 @@ def _told(error: BaseException) -> str:
     frame = error.__traceback__
     place = ""
     while frame is not None:
-        code = frame.tb_frame.f_code
-        if "importlib" not in code.co_filename and not code.co_filename.startswith(OURS):
-            place = f" ({code.co_filename}:{frame.tb_lineno})"
+        file = frame.tb_frame.f_code.co_filename
+        if "importlib" not in file and not file.startswith((OURS, "<frozen")):
+            place = f" ({file}:{frame.tb_lineno})"
         frame = frame.tb_next
     if isinstance(error, SyntaxError):
         place = f" ({error.filename}:{error.lineno})"
