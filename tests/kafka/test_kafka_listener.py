@@ -259,7 +259,7 @@ def test_a_newcomer_takes_no_partition_away_from_a_run(organization, script, scr
 def test_a_run_ends_with_the_membership_and_is_run_again_with_the_next(
     organization, script, scripted
 ):
-    with organization.system(scripted) as rig:
+    with organization.system(scripted, resync={"onNewRequest": "queue"}) as rig:
         organization.expect_state(rig, "active")
         organization.publish(organization.request())
         run = script.expect_at_work()
