@@ -15,6 +15,10 @@ A request waits in `pending` until a run begins to prepare; then it is `covered`
 is settled when the run completes or fails for good. If the run is aborted, or is to be tried
 again, its requests go back to `pending`. So every accepted request is covered by a run that
 starts after it.
+
+Requests come in bursts. So the run that is to replace one in flight, or whose config two questions
+could not bring up to date, is put off until none has come for `PAUSE` seconds; by `MOST_PAUSES` of
+those at the most, counted from run to run.
 """
 
 from __future__ import annotations
@@ -28,12 +32,15 @@ from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 Requests = tuple[ResyncRequested, ...]
 
+PAUSE = 0.1  # seconds
+MOST_PAUSES = 50
+
 
 class Phase(Enum):
     """What the coordinator is at."""
 
     IDLE = "idle"
-    WAITING = "waiting"  # requests are gathered (debounce), or a failed run is to be tried again
+    WAITING = "waiting"  # for the end of a burst or of the debounce, or to try a failed run again
     PREPARING = "preparing"  # the config is asked for; nothing is reported yet
     RUNNING = "running"
     ABORTING = "aborting"  # the handlers are asked to end
@@ -59,6 +66,9 @@ class State:
     wait: int = 0  # the number of the newest wait
     waiting: bool = False  # that wait has to be over before the next run is prepared
     retrying: bool = False  # that wait is a retry's, which a new request ends
+    pausing: bool = False  # that wait is a pause, for the end of a burst
+    arrived: bool = False  # a request has, in this pause
+    pauses: int = 0  # since a run was started
     standby: bool = False  # another instance runs the resyncs
     stopping: bool = False
 
@@ -231,8 +241,7 @@ def step(state: State, event: Input) -> Step:
         case Request(request):
             return _on_request(state, request)
         case WaitOver(wait) if state.waiting and wait == state.wait:
-            over = replace(state, waiting=False, retrying=False)
-            return _prepare(over) if state.phase is Phase.WAITING else (over, ())
+            return _on_wait_over(state)
         case ConfigReady(run) if state.phase is Phase.PREPARING and run == state.run:
             return _on_config(state)
         case HandlerDone():
@@ -260,7 +269,8 @@ def _on_request(state: State, request: ResyncRequested) -> Step:
         return state, (Settle((request,), "ignored"),)
     first = not state.pending
     taken = _gather(state) if first or state.retrying else (state, ())
-    taken = (replace(taken[0], pending=_merge(state.pending, (request,)), attempts=0), taken[1])
+    pending = _merge(state.pending, (request,))
+    taken = (replace(taken[0], pending=pending, attempts=0, arrived=taken[0].pausing), taken[1])
     if state.phase in {Phase.IDLE, Phase.WAITING}:
         return _then(taken, _next)
     if running:
@@ -275,10 +285,29 @@ def _gather(state: State) -> Step:
     return _wait(state, state.settings.debounce, retry=False)
 
 
+def _pause(state: State) -> Step:
+    """More requests of the same burst are to join those that wait."""
+    counted = replace(state, pauses=state.pauses + 1)
+    if state.waiting:  # for the end of the debounce
+        return counted, ()
+    return _wait(replace(counted, pausing=True, arrived=False), PAUSE, retry=False)
+
+
 def _wait(state: State, seconds: float, *, retry: bool) -> Step:
     number = state.wait + 1
     waiting = replace(state, wait=number, waiting=True, retrying=retry)
     return waiting, (Wait(number, seconds, retry),)
+
+
+def _on_wait_over(state: State) -> Step:
+    over = replace(state, waiting=False, retrying=False, pausing=False, arrived=False)
+    if state.arrived and _may_pause(state):
+        return _pause(over)
+    return _prepare(over) if state.phase is Phase.WAITING else (over, ())
+
+
+def _may_pause(state: State) -> bool:
+    return state.pauses < MOST_PAUSES and not (state.stopping or state.standby)
 
 
 def _supersede(state: State, *, first: bool) -> Step:
@@ -293,7 +322,7 @@ def _supersede(state: State, *, first: bool) -> Step:
     abort = AbortRun(state.run, reason)
     if policy is OnNewRequest.DROP:
         return _then((aborting, (abort,)), _fence_off)
-    return aborting, (abort,)
+    return _then((aborting, (abort,)), _pause)
 
 
 def _on_config(state: State) -> Step:
@@ -306,9 +335,12 @@ def _on_config(state: State) -> Step:
             waiting=False, asked_again=True,
         )  # fmt: skip
         return joined, (AskConfig(state.run),)
+    if state.pending and _may_pause(state):
+        return _then(_pause(_owe_again(state)), _next)
     started = replace(
-        state, phase=Phase.RUNNING, working=state.handlers, failed=False, retry_after=None
-    )
+        state,
+        phase=Phase.RUNNING, working=state.handlers, failed=False, retry_after=None, pauses=0,
+    )  # fmt: skip
     start = (started, (StartRun(state.run, state.covered),))
     if not state.pending:
         return start

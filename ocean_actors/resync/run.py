@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from ocean_actors.actors import Cancelled, CancelToken, Clock
+from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Progress, RunInfo, Written
 from ocean_actors.session import CancellableSession
@@ -74,8 +75,9 @@ class ResyncRun:
         self._handler = handler
         self._clock = clock
         self._report = report
-        self._latest: Progress | None = None
-        self._reported_at = float("-inf")
+        self._latest: Progress | None = None  # not sent on yet
+        self._pause: Timer | None = None  # until the next may be sent on
+        self._progress_lock = threading.Lock()  # the clock's thread sends on what was held back
         self._session: CancellableSession | None = None
 
     @property
@@ -142,23 +144,36 @@ class ResyncRun:
     def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
         """Say how far this handler has come; call it as often as you like.
 
-        Only ten reports a second travel on; the last one before the handler returns always does.
+        Ten reports a second travel on: the newest each time, and the last in any case.
         """
-        self._latest = Progress(self._handler, done, total, message)
-        now = self._clock.monotonic()
-        if now - self._reported_at >= PROGRESS_SECONDS:
-            self._reported_at = now
-            self.flush_progress()
+        with self._progress_lock:
+            self._latest = Progress(self._handler, done, total, message)
+            if self._pause is None:
+                self._send_progress()
+                self._pause = self._clock.call_later(PROGRESS_SECONDS, self._pause_over)
 
-    def flush_progress(self) -> None:
-        """Send the latest progress on if it was held back."""
+    def _pause_over(self) -> None:
+        with self._progress_lock:
+            if self._pause is None:
+                return  # closed meanwhile
+            more = self._latest is not None
+            self._send_progress()
+            self._pause = (
+                self._clock.call_later(PROGRESS_SECONDS, self._pause_over) if more else None
+            )
+
+    def _send_progress(self) -> None:
         latest, self._latest = self._latest, None
         if latest is not None:
             self._report(latest)
 
     def close(self) -> None:
         """For the handler's actor, once the handler has returned."""
-        self.flush_progress()
+        with self._progress_lock:
+            if self._pause is not None:
+                self._pause.cancel()
+                self._pause = None
+            self._send_progress()
         if self._session is not None:
             self._session.close()
 

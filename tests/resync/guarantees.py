@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ocean_actors.messages import ResyncRequested
+from ocean_actors.resync import machine
 from ocean_actors.resync.machine import (
     AbortRun,
     AskConfig,
@@ -69,6 +70,8 @@ class Onlooker:
     aborts: int = 0  # runs in a row that newer requests aborted
     tries: int = 0  # runs in a row that failed and were to be tried again
     wait: Wait | None = None  # what has to be over before the next run is prepared
+    arrived: bool = False  # a request has, in this pause
+    pauses: int = 0  # that were taken since a run was started
     to_settle: str | None = None  # the outcome that has to be told next
     to_wait: float | None = None  # the backoff that has to be asked for next
     standby: bool = False
@@ -83,6 +86,11 @@ class Onlooker:
             seen = _follow(seen, event, output)
         _complete(seen)
         return seen
+
+    @property
+    def pausing(self) -> bool:
+        """What is waited for is the end of a burst."""
+        return self.wait is not None and self.wait.seconds == machine.PAUSE
 
     @property
     def pending(self) -> Requests:
@@ -128,10 +136,11 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
     policy = before.settings.on_new_request
     kinds = [type(output) for output in outputs]
     first = not before.pending or (before.wait is not None and before.wait.retry)
-    if first and before.settings.debounce and Settle not in kinds:
+    gathers = first and before.settings.debounce > 0 and Settle not in kinds
+    if gathers:
         assert kinds[0] is Wait, "debounce: others have time to join the first request"
-    else:
-        assert Wait not in kinds, "debounce: counts from the first request"
+    pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers
+    assert kinds.count(Wait) == gathers + pauses, "debounce: counts from the first request"
     if before.run is None or before.aborting is not None:
         assert AbortRun not in kinds, "a run is aborted once"
         assert Settle not in kinds, "Nothing lost: ignored only while a run is in flight"
@@ -143,7 +152,7 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
         assert set(kinds) <= {Wait, LetFinish}, "No starvation: this run is left to finish"
         assert (LetFinish in kinds) is not before.warned, "No starvation: one warning a run"
     elif policy is OnNewRequest.ABORT:
-        assert kinds[-1] is AbortRun, "abort: the run in flight is asked to end"
+        assert AbortRun in kinds, "abort: the run in flight is asked to end"
         assert EndRun not in kinds, "abort: its end is waited for"
     else:
         at = kinds.index(AbortRun)
@@ -169,7 +178,13 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
             wait = before.wait
             if wait is not None and wait.retry:
                 wait = None  # a newer request comes first
-            return replace(before, owed=(*before.taken, *waits), tries=0, wait=wait)
+            return replace(
+                before,
+                owed=(*before.taken, *waits), tries=0, wait=wait, arrived=before.pausing,
+            )  # fmt: skip
+        case ConfigReady(number) if number == before.ready and before.joined and before.pending:
+            if before.pauses < machine.MOST_PAUSES:  # even newer ones: put off
+                return _owed_again(replace(before, ready=None, pauses=before.pauses + 1))
         case HandlerDone(run, handler, failed, later) if (
             run == before.run and handler in before.at_work
         ):
@@ -206,6 +221,8 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
         case Wait(_, seconds, retry):
             if retry:
                 assert seconds == seen.to_wait, "Retry: after the backoff"
+            elif seconds == machine.PAUSE:
+                return _pause(seen, event, output)
             else:
                 assert seconds == seen.settings.debounce > 0, "debounce: its time"
             return replace(seen, wait=output, to_wait=None)
@@ -222,7 +239,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             return replace(
                 seen,
                 ready=None, run=number, at_work=seen.handlers,
-                aborting=None, failed=False, retry_after=None, warned=False,
+                aborting=None, failed=False, retry_after=None, warned=False, pauses=0,
             )  # fmt: skip
         case AbortRun(number):
             return _abort(seen, event, number)
@@ -254,6 +271,18 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
         case Refuse() | DropLate():
             return seen
     raise AssertionError(output)
+
+
+def _pause(seen: Onlooker, event: Input, wait: Wait) -> Onlooker:
+    """A burst is covered by one run: it is waited for, but not for ever."""
+    assert seen.wait is None, "one wait at a time"
+    assert seen.pending, "a pause is for somebody"
+    put_off = isinstance(event, ConfigReady) and seen.run is None
+    pauses = seen.pauses if put_off else seen.pauses + 1
+    assert pauses <= machine.MOST_PAUSES, "No starvation: not for ever"
+    if isinstance(event, WaitOver):
+        assert seen.arrived, "another pause only for another request"
+    return replace(seen, wait=wait, arrived=False, pauses=pauses)
 
 
 def _prepare(seen: Onlooker, number: int) -> Onlooker:

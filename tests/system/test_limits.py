@@ -192,7 +192,7 @@ class Slow(ResyncHandler):
         run.sleep(100)
 
 
-@pytest.mark.parametrize(("limit", "pace"), [(1, "every 30.0 s"), (3, "every 22.5 s")])
+@pytest.mark.parametrize(("limit", "pace"), [(1, "every 30.0 s"), (3, "every 24.0 s")])
 def test_polling_and_the_schedule_together_cannot_starve_a_run(caplog, limit, pace):
     with Rig(
         Slow,
@@ -202,7 +202,7 @@ def test_polling_and_the_schedule_together_cannot_starve_a_run(caplog, limit, pa
         resync={"maxConsecutiveAborts": limit},
     ) as rig:
         rig.expect(RunStarted)
-        for _ in range(6):
+        for _ in range(8):
             rig.sandbox.request_resync(rig.identifier)
             rig.turn(30.0)
         ends = ["aborted"] * limit + ["completed"]
