@@ -28,9 +28,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 
-from ocean_actors import OceanSystem, ResyncHandler, Settings
-from ocean_actors.rig import port_of
+from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings
 from ocean_actors.sandbox import Sandbox
+from ocean_actors.testing.sandboxed import port_of
 from ocean_actors.web.signature import sign
 
 ROUNDS = 15
@@ -38,6 +38,7 @@ ROUND = 1_000  # calls
 CLIENTS = 4  # connections, each with one call on its way
 THREADS = 8  # `http.threads` by default
 BURST = 10_000
+OBEDIENT_RUN = 2.0  # seconds
 MANY = 100_000
 IDLE_CONNECTIONS = 10_000
 LATENCIES = 100
@@ -63,17 +64,20 @@ def serve_bare(pipe: Connection) -> None:
 
 
 class Handler(ResyncHandler):
-    """Says when it is called; a run that is to be in flight ends when told."""
+    """Says when it is called; a run that is to be in flight ends when told, or obeys an abort."""
 
     pipe: Connection
     hold = threading.Event()
     let_go = threading.Event()
+    obey = threading.Event()
 
-    def resync(self, run: object) -> None:  # noqa: ARG002
+    def resync(self, run: ResyncRun) -> None:
         called = time.perf_counter()
         self.pipe.send(("called", called))
         if self.hold.is_set():
             self.let_go.wait()
+        elif self.obey.is_set():
+            run.sleep(OBEDIENT_RUN)
 
 
 def serve_ours(pipe: Connection, port: dict[str, str], listen_on: int) -> None:
@@ -94,6 +98,8 @@ def serve_ours(pipe: Connection, port: dict[str, str], listen_on: int) -> None:
             elif told == "let go":
                 Handler.hold.clear()
                 Handler.let_go.set()
+            elif told == "obey":
+                Handler.obey.set()
             elif told == "memory":
                 pipe.send(("memory", resident_bytes()))
         Handler.let_go.set()
@@ -290,6 +296,21 @@ def measure(ours: Ours, bare_port: int) -> Iterator[Result]:
         "further runs after all of them", f"{further} in {MANY + BURST:,} calls", "<= 1",
         further <= 1,
     )  # fmt: skip
+    yield obedient_burst(ours)
+
+
+def obedient_burst(ours: Ours) -> Result:
+    """The run in flight obeys the abort, so the burst goes on when it has ended."""
+    ours.pipe.send("obey")
+    before = ours.runs()
+    drive(ours.port, ours.take(1), b"202")
+    ours.hear("called")
+    drive(ours.port, ours.take(BURST), b"202")
+    ours.hear("called")
+    ours.wait_until_idle(before + 2)
+    further = ours.runs() - before - 1
+    said = f"{further} in {BURST:,} calls"
+    return Result("further runs, the first obeys its abort", said, "<= 1", further <= 1)
 
 
 def free_port() -> int:
