@@ -1,5 +1,6 @@
 """The broker that tests, sandbox and benchmarks start."""
 
+import os
 import subprocess
 import sys
 
@@ -51,13 +52,18 @@ def test_data_and_addresses_outlive_a_kill(own_broker, make_organization):
     assert organization.publish(organization.request()) == 1
 
 
-def test_the_broker_ends_with_a_process_that_is_killed():
+def test_the_broker_ends_with_a_process_that_is_killed(tmp_path):
     code = (
         "import os, signal; from ocean_actors.sandbox.broker import Broker; b = Broker();"
         "b.start(); print(b._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     pid = int(done.stdout)
     if psutil.pid_exists(pid):
