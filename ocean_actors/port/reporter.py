@@ -76,6 +76,7 @@ class Reporter(Actor):
         """Say nothing more of what was: Port hears of it from the other instance."""
         self._queue = ()
         self._on_its_way = None
+        self._failures = 0
         self._open = None
         self._quiet = True
 

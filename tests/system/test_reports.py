@@ -182,6 +182,23 @@ def test_another_instance_says_what_became_of_a_run_that_it_took_over(desk, sand
     assert sandbox.reports(NAME) == []
 
 
+def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(desk, sandbox):
+    sandbox.fail("status", status=503, path=STATE)
+    sandbox.fail("hang", path=STATE, applied=True, seconds=5)
+    desk.begin(1)
+    desk.settle()
+    desk.clock.advance(10.0)
+    sandbox.wait_for(lambda: sandbox.statuses(NAME) == ["running"], WITHIN)
+    desk.system.events.publish(RoleChanged(active=False))
+    desk.settle(parked="courier")
+    sandbox.release()
+    desk.settle()
+    desk.system.events.publish(RoleChanged(active=True))
+    desk.run(2)
+    desk.settle()
+    assert desk.runs() == ["aborted", "completed"]
+
+
 def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
     sandbox.fail("status", status=503, path=STATE)
     desk.run(1)
