@@ -252,7 +252,8 @@ def step(state: State, event: Input) -> Step:
         case GraceOver(run) if state.phase is Phase.ABORTING and run == state.run:
             return _fence_off(state)
         case StandBy() if not state.standby:
-            return _withdraw(replace(state, standby=True), "another instance took over")
+            standby = replace(_leave_to_source(state), standby=True)
+            return _withdraw(standby, "another instance took over")
         case Resume() if state.standby:
             resumed = replace(state, standby=False)
             return _next(resumed) if state.phase is Phase.IDLE else (resumed, ())
@@ -369,7 +370,7 @@ def _withdraw(state: State, reason: str) -> Step:
         return aborting, (AbortRun(state.run, reason),)
     if state.phase in {Phase.ABORTING, Phase.STOPPED}:
         return state, ()
-    return _next(replace(state, covered=(), pending=_merge(state.covered, state.pending)))
+    return _next(_owe_again(state))
 
 
 def _fence_off(state: State) -> Step:
@@ -416,6 +417,18 @@ def retry_delay(state: State) -> float | None:
 
 def _owe_again(state: State) -> State:
     return replace(state, covered=(), pending=_merge(state.covered, state.pending))
+
+
+def _leave_to_source(state: State) -> State:
+    """Drop the requests that are acknowledged to their source when they are settled.
+
+    As these are not, the source gives them to the instance that is active now.
+    """
+
+    def ours(requests: Requests) -> Requests:
+        return tuple(request for request in requests if request.reply_to is None)
+
+    return replace(state, covered=ours(state.covered), pending=ours(state.pending))
 
 
 def _next(state: State) -> Step:
