@@ -123,10 +123,11 @@ class OceanSystem:
         self._started = True
         try:
             self._spawn_all()
-        except RuntimeError:
-            if not self._stopping.locked():
-                raise
-            # One of the first has had the system stopped, and no more actors can be started.
+        except BaseException as error:  # Ctrl-C among them
+            if isinstance(error, RuntimeError) and self._stopping.locked():
+                return  # one of the first has had it stopped, so no more actors can be started
+            self.stop()
+            raise
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the system has stopped, by whomever; whether it has.

@@ -97,9 +97,12 @@ class ActorSystem:
             parent.children[cell.ref] = cell
         try:
             cell.thread.start()
-        except BaseException:  # no more threads are to be had
+        except Exception:  # no more threads are to be had
             cell.stop()
             cell.end()
+            raise
+        except BaseException:  # a signal's, while the thread begins: it ends by itself
+            cell.stop()
             raise
         self._watchdog.cover(actor_class.message_bound)
         if self._stopped:  # meanwhile, and perhaps without having seen this one

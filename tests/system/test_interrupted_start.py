@@ -1,0 +1,47 @@
+"""A start that is cut short leaves nothing running."""
+
+import sys
+import threading
+
+import pytest
+
+from ocean_actors import Actor
+from ocean_actors.testing import SandboxedSystem
+
+
+class Last(Actor):
+    pass
+
+
+def interrupt_the_start_of(name):
+    """Have KeyboardInterrupt raised where this thread waits for that actor's thread to begin."""
+
+    def watch(frame, event, _argument):
+        if event == "call" and frame.f_code.co_name == "wait":
+            starter = frame.f_back.f_locals.get("self")
+            if isinstance(starter, threading.Thread) and starter.name == name:
+                raise KeyboardInterrupt
+
+    sys.setprofile(watch)
+
+
+@pytest.mark.parametrize("name", ["Guardian", "coordinator", "Last"])
+def test_an_interrupt_while_an_actor_starts_ends_them_all_in_silence(quick, name, capfd):
+    before = set(threading.enumerate())
+    rig = SandboxedSystem([quick], [Last])
+    interrupt_the_start_of(name)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            rig.__enter__()
+    finally:
+        sys.setprofile(None)
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    assert [thread.name for thread in left if thread.is_alive()] == []
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_what_is_no_actor_ends_those_that_are(quick):
+    before = set(threading.enumerate())
+    with pytest.raises(AttributeError):
+        SandboxedSystem([quick], [lambda: None]).__enter__()
+    assert set(threading.enumerate()) <= before
