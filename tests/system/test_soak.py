@@ -25,7 +25,7 @@ def test_after_a_short_soak_all_is_well(soak):
     report = soak.soak(requests=240, seed=7)
     assert report.problems == []
     assert report.requests == 240
-    assert set(report.runs) == {"completed", "failed", "aborted"}
+    assert report.runs["completed"] > 0
     assert report.calls.total() > report.calls["good"] > 0
     assert list(soak.lines(report))[-1] == "all is well"
 
