@@ -203,8 +203,9 @@ def test_polling_and_the_schedule_together_cannot_starve_a_run(caplog, limit, pa
     ) as rig:
         rig.expect(RunStarted)
         for _ in range(8):
+            rig.turn(1.0)  # the run that replaces an aborted one has begun by then
             rig.sandbox.request_resync(rig.identifier)
-            rig.turn(30.0)
+            rig.turn(29.0)
         ends = ["aborted"] * limit + ["completed"]
         assert [rig.expect(RunEnded).status for _ in ends] == ends
         assert rig.runs()[: limit + 1] == ends
