@@ -86,10 +86,15 @@ class ConfigWanted(Message):
 
 @dataclass(frozen=True)
 class ConfigFetched(Message):
-    """The newest config that is to be had for run `number`."""
+    """The newest config that is to be had for run `number`.
+
+    `answers` is the time, by Port's clock, of the newest resync request that Port has, where a
+    listener needs it: the run starts later, so it answers that request.
+    """
 
     number: int
     snapshot: ConfigSnapshot
+    answers: datetime | None = None
 
 
 # -- coordinator and handlers --------------------------------------------------------------------
@@ -131,7 +136,10 @@ class HandlerFinished(Message):
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of a run when its handlers start. `number` counts the runs of one process."""
+    """What is known of a run when its handlers start. `number` counts the runs of one process.
+
+    `answers`: see `ConfigFetched`.
+    """
 
     id: str
     number: int
@@ -140,6 +148,7 @@ class RunInfo:
     requested_at: datetime
     started_at: datetime
     config: FrozenDict
+    answers: datetime | None = None
 
 
 @dataclass(frozen=True)

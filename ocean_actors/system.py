@@ -255,7 +255,8 @@ class OceanSystem:
         integration = spawn(
             IntegrationActor,
             self._client(), self._destination(), PORT_BACKOFF,
-            *([] if self._webhook is None else [self._webhook.config_asked]),
+            before_asking=_nothing if self._webhook is None else self._webhook.config_asked,
+            requests=isinstance(settings.event_listener, PollingSettings | WebhookSettings),
             name="integration",
         )  # fmt: skip
         self._reporter = spawn(
@@ -389,6 +390,10 @@ class OceanSystem:
                 )  # fmt: skip
         finally:
             self._stopped.set()
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class Guardian(Actor):

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.watch import Observed, Seen, news, observe
+from ocean_actors.listeners.watch import Observed, Watch, next_look, observe
 from ocean_actors.messages import RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
-from ocean_actors.retry import ONCE
 from ocean_actors.settings import PollingSettings
 
 logger = logging.getLogger(__name__)
@@ -43,9 +42,8 @@ class PollingListener(Actor):
         self._resync_on_start = settings.resync_on_start
         self._backoff = Backoff(settings.interval, max(settings.interval, SLOWEST_POLL))
         self._failures = 0
-        self._seen: Seen | None = None
+        self._watch = Watch()
         self._next: Timer | None = None
-        self._overtaken = False  # a run started while Port was asked
 
     def on_start(self) -> None:
         """Poll at once."""
@@ -54,13 +52,13 @@ class PollingListener(Actor):
     @handles(Poll)
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
-        self._overtaken = False
+        self._watch = self._watch.asking()
         try:
             observed = observe(self._client)
         except PortError as error:
             self._failures += 1
             backoff = self._backoff.delay(self._failures - 1, self.context.chance())
-            delay = max(backoff, min(error.asked_wait or 0.0, ONCE.longest))
+            delay = next_look(error, backoff)
             logger.warning("poll failed, again in %.1f s: %s", delay, error)
         else:
             if self._failures:
@@ -73,25 +71,18 @@ class PollingListener(Actor):
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
         """Compare with what was seen; both signals of one change make one request."""
-        seen, snapshot = self._seen, observed.snapshot
-        if seen is None:
-            self._seen = Seen(snapshot.config, observed.requested_at)
-            reason = "start" if self._resync_on_start else observed.owed
-        elif self._overtaken:  # the run's config may be newer than this answer
+        if self._watch.overtaken:
             self._look_again()
             return
-        else:
-            self._seen = replace(seen, config=snapshot.config).with_request(observed.requested_at)
-            reason = news(seen, snapshot.config, observed.requested_at)
+        first = "start" if self._resync_on_start else observed.owed
+        self._watch, reason = self._watch.judge(observed, first)
         if reason is not None:
-            self.context.config_updated(reason, snapshot)
+            self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
-        """A run, whoever requested it, answers for the config that it was given."""
-        self._overtaken = True
-        if self._seen is not None:
-            self._seen = replace(self._seen, config=event.run.config)
+        """Whoever requested it."""
+        self._watch = self._watch.ran(event.run)
 
     def _look_again(self) -> None:
         if self._next is not None:

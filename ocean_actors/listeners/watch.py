@@ -10,30 +10,23 @@ from datetime import datetime
 
 from ocean_actors.actors import Message
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.listeners.recovery import began, owed
-from ocean_actors.messages import ConfigSnapshot
+from ocean_actors.listeners.recovery import owed
+from ocean_actors.messages import ConfigSnapshot, RunInfo
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.errors import PortError
 from ocean_actors.port.integration import snapshot_of
 from ocean_actors.retry import ONCE
 
 
 @dataclass(frozen=True)
 class Observed(Message):
-    """What Port answered. `requested_at` is the newest resync request's time; `last_began` is
-    when the last run that Port knows of began, and `owed` why a resync is owed at start.
+    """What Port answered. `requested_at` is the newest resync request's time; `owed` is why a
+    resync is owed at start.
     """
 
     snapshot: ConfigSnapshot
     requested_at: datetime | None
-    last_began: datetime | None
     owed: str | None
-
-    @property
-    def unanswered(self) -> datetime | None:
-        """The time of the request, unless the last run began after it."""
-        if self.requested_at is None or self.last_began is None:
-            return self.requested_at
-        return self.requested_at if self.requested_at > self.last_began else None
 
 
 def observe(client: PortClient) -> Observed:
@@ -43,43 +36,56 @@ def observe(client: PortClient) -> Observed:
     """
     integration = client.get_integration(retry=ONCE)
     request = client.get_resync_request(retry=ONCE)
-    state = integration.resync_state
     return Observed(
         snapshot_of(integration),
         request.updated_at if request is not None else None,
-        began(state) if state is not None else None,
         owed(integration, request, client.clock.now()),
     )
 
 
+def next_look(error: PortError, backoff: float) -> float:
+    """In how many seconds to ask again after a failure: the backoff, or as long as Port asks."""
+    return max(backoff, min(error.asked_wait or 0.0, ONCE.longest))
+
+
 @dataclass(frozen=True)
-class Seen:
+class Watch:
     """What a resync was requested for already, or needs none: not what is settled.
 
     Settled is what Port's own record of the last run says; see `recovery`. Were one watermark
     used for both, a run in flight would be requested anew, and so aborted, by every look.
     """
 
-    config: FrozenDict
-    requested_at: datetime | None
+    config: FrozenDict | None = None  # None: nothing was seen yet
+    requested_at: datetime | None = None
+    overtaken: bool = False  # a run started while Port was asked
 
-    def with_request(self, requested_at: datetime | None) -> Seen:
-        """The same, with a request's time if that is newer."""
-        if requested_at is None or not _later(requested_at, self.requested_at):
-            return self
-        return replace(self, requested_at=requested_at)
+    def asking(self) -> Watch:
+        """Port is asked now."""
+        return replace(self, overtaken=False)
+
+    def ran(self, run: RunInfo) -> Watch:
+        """A run answers for the config that it was given, and for Port's requests up to then."""
+        return Watch(run.config, _latest(self.requested_at, run.answers), overtaken=True)
+
+    def judge(self, observed: Observed, first: str | None) -> tuple[Watch, str | None]:
+        """What is seen then, and why a resync is to be requested, or None.
+
+        `first` is the reason if nothing was seen before. The config itself is compared:
+        `updatedAt` also moves with every report of a run. Not for an answer that was overtaken:
+        the run's config may be newer.
+        """
+        config = observed.snapshot.config
+        newest = _latest(self.requested_at, observed.requested_at)
+        seen = replace(self, config=config, requested_at=newest)
+        if self.config is None:
+            return seen, first
+        requested = newest != self.requested_at
+        if config != self.config:
+            suffix = ", resync requested" if requested else ""
+            return seen, f"configuration changed{suffix}"
+        return seen, "resync requested" if requested else None
 
 
-def news(seen: Seen, config: FrozenDict, requested_at: datetime | None) -> str | None:
-    """Why a resync is to be requested, or None.
-
-    The config itself is compared: `updatedAt` also moves with every report of a run.
-    """
-    requested = requested_at is not None and _later(requested_at, seen.requested_at)
-    if config != seen.config:
-        return "configuration changed, resync requested" if requested else "configuration changed"
-    return "resync requested" if requested else None
-
-
-def _later(moment: datetime, than: datetime | None) -> bool:
-    return than is None or moment > than
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((each for each in (one, other) if each is not None), default=None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.gate import Listening, WebhookGate
-from ocean_actors.listeners.watch import Observed, Seen, news, observe
+from ocean_actors.listeners.watch import Observed, Watch, next_look, observe
 from ocean_actors.messages import IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -82,7 +82,7 @@ class WebhookListener(Actor):
         self._make_server = server
         self._check_interval = check_interval
         self._server: Server | None = None
-        self._seen: Seen | None = None
+        self._watch = Watch()
         self._failures = 0
         self._looked_at = float("-inf")
         self._timer: Timer | None = None
@@ -136,10 +136,12 @@ class WebhookListener(Actor):
             return
         self._due = self._timer = None
         self._looked_at = self.context.clock.monotonic()
+        self._watch = self._watch.asking()
         try:
             observed = observe(self._client)
         except PortError as error:
-            delay = LOOK_BACKOFF.delay(self._failures, self.context.chance())
+            backoff = LOOK_BACKOFF.delay(self._failures, self.context.chance())
+            delay = next_look(error, backoff)
             self._failures += 1
             logger.warning("cannot ask Port what is new, again in %.1f s: %s", delay, error)
         else:
@@ -153,21 +155,17 @@ class WebhookListener(Actor):
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
         """Request a resync for what is newer than what was seen, and than the last run."""
-        seen, config = self._seen, observed.snapshot.config
-        if seen is None:
-            self._seen = Seen(config, observed.requested_at)
-            reason = observed.owed
-        else:
-            self._seen = replace(seen, config=config).with_request(observed.requested_at)
-            reason = news(seen, config, observed.unanswered)
+        if self._watch.overtaken:
+            self._look_in(0.0)
+            return
+        self._watch, reason = self._watch.judge(observed, observed.owed)
         if reason is not None:
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
-        """A run answers for the config that it was given, and for all that was owed before."""
-        requested_at = self._seen.requested_at if self._seen is not None else None
-        self._seen = Seen(event.run.config, requested_at)
+        """Whoever requested it."""
+        self._watch = self._watch.ran(event.run)
 
     def _look_in(self, seconds: float) -> None:
         """See to it that Port is asked within `seconds`, or as soon after as the gap allows."""

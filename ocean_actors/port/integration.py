@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from ocean_actors.actors import Backoff, Message, Supervision, handles
 from ocean_actors.context import Actor
@@ -19,6 +20,7 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
 from ocean_actors.port.transport import Retry
+from ocean_actors.retry import ONCE
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +64,16 @@ class IntegrationActor(Actor):
         destination: Mapping[str, str] | None,
         backoff: Backoff,
         before_asking: Callable[[], None] = lambda: None,
+        *,
+        requests: bool = False,
     ) -> None:
-        """Take the client to ask with; `before_asking` is called before each run's config is."""
+        """Take the client to ask with; `before_asking` is called before each run's config is.
+
+        With `requests` it also asks which resync request the run answers.
+        """
         super().__init__()
         self._before_asking = before_asking
+        self._requests = requests
         self._client = client
         self._destination = destination
         self._backoff = backoff
@@ -110,7 +118,17 @@ class IntegrationActor(Actor):
             logger.warning("the run starts with the last known config: %s", error)
         else:
             self._known = snapshot_of(integration)
-        wanted.reply_to.tell(ConfigFetched(wanted.number, self._known))
+        wanted.reply_to.tell(ConfigFetched(wanted.number, self._known, self._newest_request()))
+
+    def _newest_request(self) -> datetime | None:
+        if not self._requests:
+            return None
+        try:
+            request = self._client.get_resync_request(retry=ONCE)
+        except PortError as error:
+            logger.info("requests that this run answers may be served once more: %s", error)
+            return None
+        return None if request is None else request.updated_at
 
     def _registered(self, retry: Retry) -> Integration:
         """The integration as Port has it, after seeing to it that it has it. Raises PortError."""

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 from ocean_actors.actors import (
@@ -40,12 +41,13 @@ from ocean_actors.messages import (
     RunStarted,
     Status,
     StopAsked,
+    Written,
 )
 from ocean_actors.resync import machine
 from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, ResyncStarted
 from ocean_actors.resync.pace import Pace
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
-from ocean_actors.settings import ResyncSettings
+from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +118,7 @@ class ResyncCoordinator(Actor):
         self._state = machine.State(frozenset(handlers), settings, standby=not active)
         self._pace = Pace()
         self._config: ConfigSnapshot | None = None
+        self._answers: datetime | None = None
         self._flight: Flight | None = None
         self._refs: dict[str, Ref] = {}
         self._ended: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_RUNS)
@@ -154,6 +157,7 @@ class ResyncCoordinator(Actor):
     def on_config(self, message: ConfigFetched) -> None:
         """Go on with the run that waits for its config."""
         self._config = message.snapshot.newer(self._config)
+        self._answers = message.answers
         self._feed(machine.ConfigReady(message.number))
 
     @handles(HandlerProgressed)
@@ -273,6 +277,7 @@ class ResyncCoordinator(Actor):
             requested_at=newest.requested_at,
             started_at=self.context.clock.now(),
             config=self._config.config,
+            answers=self._answers,
         )
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
@@ -300,11 +305,12 @@ class ResyncCoordinator(Actor):
 
     def _fence_off(self, number: int, names: frozenset[str]) -> None:
         flight = self._require_flight()
+        dropped = self._settings.on_new_request is OnNewRequest.DROP and not self._state.stopping
         for name in sorted(names):
-            logger.warning(
-                "handler %s does not end run %d: it is fenced off, a fresh one takes its place",
-                name, number,
-            )  # fmt: skip
+            if dropped:
+                logger.info("handler %s is fenced off from run %d", name, number)
+            else:
+                logger.warning("handler %s does not end run %d: it is fenced off", name, number)
             flight.failures.append(f"{name}: was still at work when it was fenced off")
             self.context.abandon(self._refs[name])
             self._spawn_handler(name)
@@ -313,15 +319,15 @@ class ResyncCoordinator(Actor):
         flight = self._require_flight()
         # The machine's clock may have been set back meanwhile.
         ended_at = max(self.context.clock.now(), flight.info.started_at)
-        event = RunEnded(
-            flight.info, status, ended_at, tuple(flight.failures), flight.writer.written()
-        )
+        written = flight.writer.written()
+        event = RunEnded(flight.info, status, ended_at, tuple(flight.failures), written)
+        seconds = (ended_at - flight.info.started_at).total_seconds()
         self._flight = None
         for timer in flight.timers:
             timer.cancel()
-        self._pace = self._pace.ran((ended_at - flight.info.started_at).total_seconds())
+        self._pace = self._pace.ran(seconds)
         flight.writer.close()
-        logger.info("run %s %s", flight.info.id, status)
+        logger.info("run %s %s after %.1f s%s", flight.info.id, status, seconds, _told(written))
         self._ended.append(ended_data(event))
         self.context.publish(event)
 
@@ -347,6 +353,16 @@ class ResyncCoordinator(Actor):
     def _require_flight(self) -> Flight:
         assert self._flight is not None  # noqa: S101  (the machine speaks of a run it started)
         return self._flight
+
+
+def _told(written: Written) -> str:
+    """What a run wrote, for the log; nothing if it wrote nothing."""
+    counts = (
+        (written.upserted, "entities sent"), (written.failed, "refused"),
+        (written.deleted, "deleted"),
+    )  # fmt: skip
+    told = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return told and f": {told}"
 
 
 def _run_data(info: RunInfo) -> dict[str, Any]:

@@ -18,9 +18,9 @@ import requests
 from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
 from ocean_actors.listeners.watch import Observed
 from ocean_actors.listeners.webhook import WebhookServed
-from ocean_actors.rig import EventRecorder, port_of
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing.sandboxed import EventRecorder, port_of
 from ocean_actors.web.server import HttpServer
 from ocean_actors.web.signature import sign
 
@@ -505,7 +505,7 @@ def test_after_a_crash_the_listener_serves_again(sandbox, caplog):
         webhook.wait_for_looks(1)
         webhook.settle()
         cells = webhook.system._actors._cells
-        cells["webhook"].ref.tell(Observed(None, None, None, None))  # nothing it can work with
+        cells["webhook"].ref.tell(Observed(None, None, None))  # nothing it can work with
         assert webhook.expect(WebhookServed).url == webhook.url
         webhook.wait_for_looks(2)
         assert webhook.post_signed().status_code == 202
