@@ -130,7 +130,7 @@ class WebhookGate:
         proof = self._proof(body, timestamp, signature, now)
         listening = self._listening
         if listening is None:
-            raise Refusal(503, "this integration is not listening now", RETRY)
+            raise Refusal(503, "this integration is not listening now", RETRY, noteworthy=False)
         if proof is None:
             return self._hint(body, listening)
         used = self._memory.use(proof, now)

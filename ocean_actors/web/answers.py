@@ -25,10 +25,21 @@ class Answer:
 
 
 class Refusal(Exception):  # noqa: N818  (it is an answer, not a fault of ours)
-    """A call is not served; `message` is for the caller and the log, and holds no secret."""
+    """A call is not served; `message` is for the caller and the log, and holds no secret.
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
+    Unless it is `noteworthy`, only the caller is told.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+        *,
+        noteworthy: bool = True,
+    ) -> None:
         super().__init__(message)
+        self.noteworthy = noteworthy
         self.status = status
         self.message = message
         self.headers = headers or {}

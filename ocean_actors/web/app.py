@@ -89,7 +89,8 @@ class WebhookApp(bottle.Bottle):  # type: ignore[misc]
                 environ.get("HTTP_X_PORT_SIGNATURE"),
             )
         except Refusal as refusal:
-            self._refusals.add(refusal.status, source, f"POST /resync: {refusal.message}")
+            if refusal.noteworthy:
+                self._refusals.add(refusal.status, source, f"POST /resync: {refusal.message}")
             return refusal.answer()
         except Exception:
             logger.exception("POST /resync failed")
