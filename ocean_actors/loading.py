@@ -6,11 +6,13 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 from ocean_actors.resync.handlers import ResyncHandler
 
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 OURS = str(Path(__file__).parent)
 
 
@@ -73,7 +75,7 @@ def _told(error: BaseException) -> str:
     place = ""
     while frame is not None:
         file = frame.tb_frame.f_code.co_filename
-        if "importlib" not in file and not file.startswith((OURS, "<frozen")):
+        if not file.startswith((OURS, STANDARD_LIBRARY, "<frozen")):
             place = f" ({file}:{frame.tb_lineno})"
         frame = frame.tb_next
     if isinstance(error, SyntaxError):
