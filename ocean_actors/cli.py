@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import FrameType
 
 from ocean_actors._version import __version__
@@ -138,13 +138,13 @@ def _demo(options: argparse.Namespace) -> int:
     return show(options.listener)
 
 
-def _stop_on_signals(stop: object) -> None:
+def _stop_on_signals(stop: Callable[[], object]) -> None:
     """Call `stop` at the first SIGTERM or SIGINT; a second one ends the process at once."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: os._exit(FAILED))
-        stop()  # type: ignore[operator]
+        stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, on_signal)
