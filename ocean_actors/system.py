@@ -251,6 +251,7 @@ class OceanSystem:
         spawn(  # the first, as all others may end it all
             Guardian,
             self._registered, self._coordinator_stopped, self._reports_flushed, self._listeners(),
+            name="guardian",
         )  # fmt: skip
         integration = spawn(
             IntegrationActor,
