@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock, handles
+from ocean_actors.actors.failure import in_one_line
 from ocean_actors.context import Actor, IntegrationContext
 from ocean_actors.listeners.once import OnceListener
 from ocean_actors.listeners.polling import PollingListener
@@ -180,8 +181,10 @@ class OceanSystem:
     def request_resync(self, reason: str = "manual") -> str:
         """Request a resync, with `manual` as its trigger; returns the request's id at once.
 
-        Raises RuntimeError unless the system is running.
+        Raises RuntimeError unless the system is running, MailboxFull if it is flooded.
         """
+        if self._stopping.locked():
+            raise RuntimeError("the OceanSystem is stopped, or about to be")
         request = ResyncRequested(
             reason=reason, trigger="manual", requested_at=self._actors.clock.now()
         )
@@ -189,7 +192,7 @@ class OceanSystem:
         return request.id
 
     def submit(self, request: ResyncRequested) -> None:
-        """Tell the coordinator a request. Raises RuntimeError unless the system is running."""
+        """Tell the coordinator a request. Raises RuntimeError unless the system was started."""
         self._require_coordinator().tell(request)
 
     def offer(self, request: ResyncRequested, timeout: float) -> Reception:
@@ -361,7 +364,7 @@ class OceanSystem:
     # -- the end -----------------------------------------------------------------------------
 
     def _on_fatal(self, name: str, error: BaseException) -> None:
-        self.shutdown(1, f"actor {name} failed: {type(error).__name__}: {error}")
+        self.shutdown(1, f"actor {name} failed: {in_one_line(error)}")
 
     def _stop(self) -> None:
         """In its own thread: the run first, then its last report, then everybody."""

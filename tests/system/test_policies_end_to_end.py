@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocean_actors import ResyncHandler, RunEnded, RunStarted
+from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
 from ocean_actors.testing import SandboxedSystem
 
@@ -111,3 +111,14 @@ def test_a_burst_that_aborts_a_run_makes_one_further_run(script, handler):
         ended = rig.expect(RunEnded)
         assert (ended.run.reason, ended.status) == ("burst 4999", "completed")
         assert ended.run.number == 2
+
+
+def test_a_request_before_the_start_or_after_the_stop_is_an_error(quick):
+    rig = SandboxedSystem([quick], eventListener=CALM)
+    with rig:
+        rig.expect(RunEnded)
+    with pytest.raises(RuntimeError, match="is stopped"):
+        rig.system.request_resync()
+    settings = rig.system.settings
+    with pytest.raises(RuntimeError, match="was not started"):
+        OceanSystem(settings, [quick]).request_resync()
