@@ -15,6 +15,7 @@ from pykka.messages import _ActorStop
 from ocean_actors.actors.actor import Actor
 from ocean_actors.actors.cancel import Cancelled
 from ocean_actors.actors.clock import Timer
+from ocean_actors.actors.failure import in_one_line
 from ocean_actors.actors.mailbox import Asker, Envelope, MailboxFull, open_mailbox
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.ref import Ref
@@ -288,7 +289,7 @@ class Cell:
         """Deal with a failed life: whether there is to be another one. `actor` is None if it
         was not even built.
         """
-        self.failure = summary(error)
+        self.failure = in_one_line(error)
         self._begin("on_failure")
         try:
             if actor is not None:
@@ -392,11 +393,3 @@ class Cell:
         self.children.pop(child.ref, None)
         child.abandoned = True
         self.system.stillness.notify()
-
-
-def summary(error: BaseException) -> str:
-    """Its type and what it says, even if it cannot say it."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception as another:  # noqa: BLE001  (of user code's own __str__)
-        return f"{type(error).__name__} (its text failed: {type(another).__name__})"

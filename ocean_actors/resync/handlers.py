@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
+from ocean_actors.actors.failure import in_one_line
 from ocean_actors.messages import HandlerFinished
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 
 logger = logging.getLogger(__name__)
-
-MAX_REASON = 300  # characters of an exception that status and events repeat; the log has it all
 
 
 class ResyncHandler(ABC):
@@ -122,16 +121,6 @@ class HandlerActor(Actor):
         else:
             logger.error("handler %s failed in run %s", self._name, run.id, exc_info=error)
         return f"{self._name}: {in_one_line(error)}"
-
-
-def in_one_line(error: BaseException) -> str:
-    """The type of an exception and what it says, at most `MAX_REASON` characters."""
-    try:
-        said = " ".join(str(error).split())
-    except BaseException as worse:  # noqa: BLE001  (an exception of somebody else's making)
-        said = f"(its __str__ raised {type(worse).__name__})"
-    line = f"{type(error).__name__}: {said}"
-    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
 async def _until_cancelled(work: Awaitable[None], token: CancelToken) -> None:

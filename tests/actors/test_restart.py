@@ -130,7 +130,7 @@ def test_an_error_that_cannot_even_say_what_it_is_is_contained(
     settled(system)
     clock.advance(1.0, lambda: settled(system))
     assert ref.ask(AskSeen()) == ()
-    assert snapshot_of(system, "Worker")["failure"] == "Mute (its text failed: OSError)"
+    assert snapshot_of(system, "Worker")["failure"] == "Mute: (its __str__ raised OSError)"
 
 
 class Unready(Actor):
