@@ -51,7 +51,6 @@ OPTIONS: dict[str, Any] = {
     "client_id": "ocean-actors",
     "enable_auto_commit": False,
     "auto_offset_reset": "none",  # where reading begins is decided here
-    "partition_assignment_strategy": (CooperativeStickyAssignor,),  # a newcomer takes nothing away
     "metadata_max_age_ms": 60_000,
     "reconnect_backoff_max_ms": 1_000,
     "bootstrap_timeout_ms": 5_000,
@@ -190,7 +189,10 @@ class TopicConsumer:
 
         try:
             consumer = KafkaConsumer(
-                **OPTIONS, **self._options(place), kafka_client=make_client
+                **OPTIONS,
+                **self._options(place),
+                kafka_client=make_client,
+                partition_assignment_strategy=(Assignor(lambda: self._ledger.partitions),),
             )  # raises also when stop() closes the client
         except BaseException as error:
             for client in made:
@@ -480,6 +482,23 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
 
 def _connections(client: KafkaNetClient) -> Connections:
     return client._manager  # type: ignore[no-any-return]  # noqa: SLF001
+
+
+class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python is untyped
+    """A newcomer takes nothing away, and nor does one that was away and comes back.
+
+    kafka-python 3.0.12 itself claims, when it joins, also what it has lost: the instance that
+    has it since would be made to give it up in mid-run.
+    """
+
+    def __init__(self, owned: Callable[[], Iterable[Partition]]) -> None:
+        super().__init__()
+        self._owned = owned
+
+    def metadata(self, topics: Iterable[str]) -> Any:
+        """What to say when joining the group."""
+        self.member_assignment = [TopicPartition(*each) for each in self._owned()]
+        return super().metadata(topics)
 
 
 class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
