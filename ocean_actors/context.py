@@ -17,7 +17,7 @@ class Integration(Protocol):
     def submit(self, request: ResyncRequested) -> None:
         """Tell the coordinator."""
 
-    def set_role(self, *, active: bool) -> None:
+    def set_role(self, *, active: bool, source: str | None = None) -> None:
         """Tell the coordinator whether this instance runs the resyncs."""
 
     def status(self) -> dict[str, Any]:
@@ -67,8 +67,12 @@ class IntegrationContext(actors.Context):
         return request.id
 
     def set_role(self, *, active: bool) -> None:
-        """Say whether this instance runs the resyncs, or another one does and it stands by."""
-        self._integration.set_role(active=active)
+        """Say whether this instance runs the resyncs, or another one does and it stands by.
+
+        What this actor requested and was not settled is then left to that instance; requests of
+        others wait here.
+        """
+        self._integration.set_role(active=active, source=self.name)
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`. Asks the coordinator, so not for the coordinator itself."""

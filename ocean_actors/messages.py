@@ -191,10 +191,12 @@ class RoleChanged(Message):
     """Whether this instance runs the resyncs (active), or another one does and it stands by.
 
     Told to the coordinator by a listener that knows, and published by the coordinator. A run in
-    flight is aborted when the role is lost, and nothing more of it is reported to Port.
+    flight is aborted when the role is lost, and nothing more of it is reported to Port. Requests
+    of `source`, that listener's name, are then left to the other instance, which is given them.
     """
 
     active: bool
+    source: str | None = None
 
 
 # -- the life of the system ------------------------------------------------------------------------

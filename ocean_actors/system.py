@@ -203,9 +203,12 @@ class OceanSystem:
         answer: Reception = self._require_coordinator().ask(request, timeout=timeout)
         return answer
 
-    def set_role(self, *, active: bool) -> None:
-        """Tell the coordinator whether this instance runs the resyncs, or stands by."""
-        self._require_coordinator().tell(RoleChanged(active))
+    def set_role(self, *, active: bool, source: str | None = None) -> None:
+        """Tell the coordinator whether this instance runs the resyncs, or stands by.
+
+        Requests of `source` (a trigger) are then left to the other instance.
+        """
+        self._require_coordinator().tell(RoleChanged(active, source))
 
     def status(self) -> dict[str, Any]:
         """Everything an operator asks for, as plain JSON-able data without secrets.

@@ -194,7 +194,7 @@ class ResyncCoordinator(Actor):
         """Stand by while another instance runs the resyncs."""
         if message.active == self._state.standby:
             self.context.publish(message)
-            self._feed(machine.Resume() if message.active else machine.StandBy())
+            self._feed(machine.Resume() if message.active else machine.StandBy(message.source))
 
     @handles(StopAsked)
     def on_stop_asked(self, _message: StopAsked) -> None:

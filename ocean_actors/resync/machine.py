@@ -18,7 +18,8 @@ starts after it.
 
 Requests come in bursts. So the run that is to replace one in flight, or whose config two questions
 could not bring up to date, is put off until none has come for `PAUSE` seconds; by `MOST_PAUSES` of
-those at the most, counted from run to run.
+those at the most, counted from run to run. Vain questions put a run off only once, as Port may take
+minutes for each.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ class State:
     pausing: bool = False  # that wait is a pause, for the end of a burst
     arrived: bool = False  # a request has, in this pause
     pauses: int = 0  # since a run was started
+    put_off: bool = False  # for vain questions, since a run was started
     standby: bool = False  # another instance runs the resyncs
     stopping: bool = False
 
@@ -123,7 +125,9 @@ class GraceOver:
 
 @dataclass(frozen=True)
 class StandBy:
-    """Another instance runs the resyncs from now on."""
+    """Another instance runs the resyncs from now on, and is given the requests of `source`."""
+
+    source: str | None = None  # a trigger
 
 
 @dataclass(frozen=True)
@@ -251,8 +255,8 @@ def step(state: State, event: Input) -> Step:
             return expired, (AbortRun(run, f"it took over {state.settings.timeout:g} s"),)
         case GraceOver(run) if state.phase is Phase.ABORTING and run == state.run:
             return _fence_off(state)
-        case StandBy() if not state.standby:
-            standby = replace(_leave_to_source(state), standby=True)
+        case StandBy(source) if not state.standby:
+            standby = replace(_leave(state, source), standby=True)
             return _withdraw(standby, "another instance took over")
         case Resume() if state.standby:
             resumed = replace(state, standby=False)
@@ -282,21 +286,21 @@ def _on_request(state: State, request: ResyncRequested) -> Step:
 def _gather(state: State) -> Step:
     """The first request since the last run: others have the debounce's time to join it."""
     if not state.settings.debounce:
-        return replace(state, waiting=False, retrying=False), ()
+        return replace(state, waiting=False, retrying=False, pausing=False), ()
     return _wait(state, state.settings.debounce, retry=False)
 
 
 def _pause(state: State) -> Step:
     """More requests of the same burst are to join those that wait."""
-    counted = replace(state, pauses=state.pauses + 1)
     if state.waiting:  # for the end of the debounce
-        return counted, ()
-    return _wait(replace(counted, pausing=True, arrived=False), PAUSE, retry=False)
+        return state, ()
+    waiting, wait = _wait(state, PAUSE, retry=False)
+    return replace(waiting, pausing=True, arrived=False, pauses=state.pauses + 1), wait
 
 
 def _wait(state: State, seconds: float, *, retry: bool) -> Step:
     number = state.wait + 1
-    waiting = replace(state, wait=number, waiting=True, retrying=retry)
+    waiting = replace(state, wait=number, waiting=True, retrying=retry, pausing=False)
     return waiting, (Wait(number, seconds, retry),)
 
 
@@ -336,11 +340,12 @@ def _on_config(state: State) -> Step:
             waiting=False, asked_again=True,
         )  # fmt: skip
         return joined, (AskConfig(state.run),)
-    if state.pending and _may_pause(state):
-        return _then(_pause(_owe_again(state)), _next)
+    if state.pending and not state.put_off and _may_pause(state):
+        return _then(_pause(replace(_owe_again(state), put_off=True)), _next)
     started = replace(
         state,
-        phase=Phase.RUNNING, working=state.handlers, failed=False, retry_after=None, pauses=0,
+        phase=Phase.RUNNING, working=state.handlers, failed=False, retry_after=None,
+        pauses=0, put_off=False,
     )  # fmt: skip
     start = (started, (StartRun(state.run, state.covered),))
     if not state.pending:
@@ -419,14 +424,13 @@ def _owe_again(state: State) -> State:
     return replace(state, covered=(), pending=_merge(state.covered, state.pending))
 
 
-def _leave_to_source(state: State) -> State:
-    """Drop the requests that are acknowledged to their source when they are settled.
-
-    As these are not, the source gives them to the instance that is active now.
+def _leave(state: State, source: str | None) -> State:
+    """Drop the requests of that source: as they are not settled, it gives them to the instance
+    that is active now.
     """
 
     def ours(requests: Requests) -> Requests:
-        return tuple(request for request in requests if request.reply_to is None)
+        return tuple(request for request in requests if request.trigger != source)
 
     return replace(state, covered=ours(state.covered), pending=ours(state.pending))
 

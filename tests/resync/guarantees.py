@@ -72,6 +72,7 @@ class Onlooker:
     wait: Wait | None = None  # what has to be over before the next run is prepared
     arrived: bool = False  # a request has, in this pause
     pauses: int = 0  # that were taken since a run was started
+    put_off: bool = False  # as two questions were in vain, since a run was started
     to_settle: str | None = None  # the outcome that has to be told next
     to_wait: float | None = None  # the backoff that has to be asked for next
     standby: bool = False
@@ -183,8 +184,8 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
                 owed=(*before.taken, *waits), tries=0, wait=wait, arrived=before.pausing,
             )  # fmt: skip
         case ConfigReady(number) if number == before.ready and before.joined and before.pending:
-            if before.pauses < machine.MOST_PAUSES:  # even newer ones: put off
-                return _owed_again(replace(before, ready=None, pauses=before.pauses + 1))
+            if not before.put_off and before.pauses < machine.MOST_PAUSES:  # even newer ones
+                return _owed_again(replace(before, ready=None, put_off=True))
         case HandlerDone(run, handler, failed, later) if (
             run == before.run and handler in before.at_work
         ):
@@ -240,6 +241,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
                 seen,
                 ready=None, run=number, at_work=seen.handlers,
                 aborting=None, failed=False, retry_after=None, warned=False, pauses=0,
+                put_off=False,
             )  # fmt: skip
         case AbortRun(number):
             return _abort(seen, event, number)
@@ -277,8 +279,7 @@ def _pause(seen: Onlooker, event: Input, wait: Wait) -> Onlooker:
     """A burst is covered by one run: it is waited for, but not for ever."""
     assert seen.wait is None, "one wait at a time"
     assert seen.pending, "a pause is for somebody"
-    put_off = isinstance(event, ConfigReady) and seen.run is None
-    pauses = seen.pauses if put_off else seen.pauses + 1
+    pauses = seen.pauses + 1
     assert pauses <= machine.MOST_PAUSES, "No starvation: not for ever"
     if isinstance(event, WaitOver):
         assert seen.arrived, "another pause only for another request"

@@ -13,6 +13,7 @@ from ocean_actors.resync.machine import (
     StandBy,
     StartRun,
     State,
+    WaitOver,
     step,
 )
 from ocean_actors.testing import ManualClock
@@ -29,14 +30,16 @@ def fed(state, *events):
 
 
 def requests():
-    """One that its source would give to the other instance, and one of our own."""
+    """One that its source would give to the other instance, and one of our own; the actors that
+    requested them want to hear of their end.
+    """
     system = ActorSystem(clock=ManualClock())
-    source = system.spawn(Actor, name="kafka")
+    asking = [(name, system.spawn(Actor, name=name)) for name in ("kafka", "hours")]
     system.stop()
-    replayed = ResyncRequested(
-        reason="resync requested", trigger="kafka", requested_at=NOON, reply_to=source
+    return tuple(
+        ResyncRequested(reason="please", trigger=name, requested_at=NOON, reply_to=actor)
+        for name, actor in asking
     )
-    return replayed, ResyncRequested(reason="hourly", trigger="hours", requested_at=NOON)
 
 
 def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again():
@@ -44,7 +47,7 @@ def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again():
     state, _ = fed(
         State(frozenset({"one"})),
         Request(replayed), Request(own), ConfigReady(1), ConfigReady(1),
-        StandBy(), HandlerDone(1, "one"),
+        StandBy("kafka"), HandlerDone(1, "one"),
     )  # fmt: skip
     assert state.pending == (own,)
     state, said = fed(state, Resume(), ConfigReady(2))
@@ -55,8 +58,21 @@ def test_what_comes_again_while_the_old_run_still_ends_is_kept():
     replayed, _ = requests()
     state, _ = fed(
         State(frozenset({"one"})),
-        Request(replayed), ConfigReady(1), StandBy(), Request(replayed), HandlerDone(1, "one"),
+        Request(replayed), ConfigReady(1), StandBy("kafka"),
+        Request(replayed), HandlerDone(1, "one"),
     )  # fmt: skip
     assert state.pending == (replayed,)
     _, said = fed(state, Resume())
     assert said == [AskConfig(2)]
+
+
+def test_a_pause_for_requests_that_were_left_to_the_other_instance_is_over():
+    replayed, own = requests()
+    state, _ = fed(
+        State(frozenset({"one"})),
+        Request(replayed), ConfigReady(1), Request(replayed), HandlerDone(1, "one"),
+        StandBy("kafka"), Request(own),
+    )  # fmt: skip
+    state, said = fed(state, Resume(), WaitOver(1), ConfigReady(2), HandlerDone(2, "one"))
+    assert [type(each).__name__ for each in said] == ["AskConfig", "StartRun", "EndRun", "Settle"]
+    assert (state.waiting, state.pausing, state.arrived) == (False, False, False)

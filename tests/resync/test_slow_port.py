@@ -1,0 +1,40 @@
+"""A Port that takes its time for every answer delays a run, and never puts it off for ever."""
+
+from datetime import datetime, timezone
+
+import pytest
+
+from ocean_actors.messages import ResyncRequested
+from ocean_actors.resync.machine import (
+    MOST_PAUSES,
+    AskConfig,
+    ConfigReady,
+    Request,
+    StartRun,
+    State,
+    Wait,
+    WaitOver,
+    step,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+REQUEST = Request(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
+
+
+@pytest.mark.parametrize("pauses_too", [False, True])
+def test_requests_that_come_during_every_answer_cost_four_questions_at_the_most(pauses_too):
+    state, outputs = step(State(frozenset({"one"})), REQUEST)
+    questions = pauses = 0
+    while not any(isinstance(output, StartRun) for output in outputs):
+        (output,) = outputs
+        if isinstance(output, AskConfig):
+            questions += 1
+            state, _ = step(state, REQUEST)  # while Port is asked
+            state, outputs = step(state, ConfigReady(output.run))
+        elif isinstance(output, Wait):
+            pauses += 1
+            if pauses_too:
+                state, _ = step(state, REQUEST)
+            state, outputs = step(state, WaitOver(output.wait))
+    assert questions == 4
+    assert pauses == (MOST_PAUSES if pauses_too else 1)
