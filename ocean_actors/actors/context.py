@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ocean_actors.actors.actor import Actor
 from ocean_actors.actors.clock import Clock, Timer
 from ocean_actors.actors.message import Message
+from ocean_actors.actors.plain import plain
 from ocean_actors.actors.ref import Ref
 from ocean_actors.actors.timers import Repeat
 
@@ -87,8 +88,8 @@ class Context:
         return self._cell.schedule_every(seconds, message, first, fixed_delay=fixed_delay)
 
     def show(self, **details: Any) -> None:
-        """Show these plain facts in `snapshot()`, in the place of earlier ones."""
-        self._cell.details = details
+        """Show these facts in `snapshot()`, in the place of earlier ones; see `plain`."""
+        self._cell.details = {name: plain(value) for name, value in details.items()}
 
     def subscribe(self, event_type: type[Message]) -> None:
         """From now on receive each `event_type` (or subclass) that is published in the system.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pykka
@@ -103,6 +106,19 @@ def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClo
     settled(system)
     (state,) = system.snapshot()
     assert (state["handled"], state["message"], state["message_seconds"]) == (4, None, None)
+
+
+def test_what_an_actor_shows_of_itself_fits_into_json(system: ActorSystem) -> None:
+    seen = {"kinds": {"b"}, 1: float("inf")}
+    shown = {"at": datetime(2026, 1, 1, tzinfo=timezone.utc), "seen": seen, "path": Path("/x")}
+    ref = system.spawn(Doer)
+    ref.ask(Do(lambda actor: actor.context.show(done=3, share=0.5, none=None, **shown)))
+    seen["kinds"].add("later")  # type: ignore[attr-defined]
+    (state,) = system.snapshot()
+    assert json.loads(json.dumps(state["details"], allow_nan=False)) == {
+        "done": 3, "share": 0.5, "none": None,
+        "at": "2026-01-01 00:00:00+00:00", "seen": {"kinds": ["b"], "1": "inf"}, "path": "/x",
+    }  # fmt: skip
 
 
 def test_the_state_is_logged_on_demand_a_line_for_each_actor(
