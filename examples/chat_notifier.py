@@ -29,7 +29,10 @@ class ChatNotifier(Actor):
             answer = requests.post(self.url, json={"text": told(event)}, timeout=TIMEOUT)
             answer.raise_for_status()
         except requests.RequestException as error:
-            logger.warning("run %s was not posted: %s", event.run.id, error)
+            # Not its own text: that repeats the address, which is as good as a password.
+            answered = error.response is not None
+            why = f"status {error.response.status_code}" if answered else type(error).__name__
+            logger.warning("run %s was not posted: %s", event.run.id, why)
 
 
 def told(event: RunEnded) -> str:

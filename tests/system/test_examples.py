@@ -111,7 +111,17 @@ def test_a_chat_that_is_away_costs_a_line_in_the_log(quick, caplog):
         rig.expect(RunEnded)
         rig.sandbox.request_resync(rig.identifier)
         assert rig.expect(RunEnded).status == "completed"
-    assert "was not posted" in caplog.text
+    assert "was not posted: ConnectionError" in caplog.text
+    assert "/hook" not in caplog.text
+
+
+def test_a_chat_that_refuses_is_told_apart_without_its_address(quick, chat, caplog):
+    _, url = chat
+    notifier = functools.partial(example("chat_notifier").ChatNotifier, f"{url}/removed")
+    with SandboxedSystem([quick], [notifier]) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.wait_for(lambda: "was not posted: status 404" in caplog.text)
+    assert "/hook" not in caplog.text
 
 
 def test_the_packages_of_this_machine_are_catalogued():
