@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
@@ -17,7 +18,13 @@ class Integration(Protocol):
     def submit(self, request: ResyncRequested) -> None:
         """Tell the coordinator."""
 
-    def set_role(self, *, active: bool, source: str | None = None) -> None:
+    def set_role(
+        self,
+        *,
+        active: bool,
+        source: str | None = None,
+        holds: Callable[[], bool] | None = None,
+    ) -> None:
         """Tell the coordinator whether this instance runs the resyncs."""
 
     def status(self) -> dict[str, Any]:
@@ -66,13 +73,13 @@ class IntegrationContext(actors.Context):
         self._integration.submit(request)
         return request.id
 
-    def set_role(self, *, active: bool) -> None:
+    def set_role(self, *, active: bool, holds: Callable[[], bool] | None = None) -> None:
         """Say whether this instance runs the resyncs, or another one does and it stands by.
 
         What this actor requested and was not settled is then left to that instance; requests of
-        others wait here.
+        others wait here. While `holds`, which any thread may call, is false, nothing is reported.
         """
-        self._integration.set_role(active=active, source=self.name)
+        self._integration.set_role(active=active, source=self.name, holds=holds)
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`. Asks the coordinator, so not for the coordinator itself."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -193,10 +194,13 @@ class RoleChanged(Message):
     Told to the coordinator by a listener that knows, and published by the coordinator. A run in
     flight is aborted when the role is lost, and nothing more of it is reported to Port. Requests
     of `source`, that listener's name, are then left to the other instance, which is given them.
+    `holds` is asked, in any thread, before a report is sent: whether the role has silently been
+    lost; None if it cannot be.
     """
 
     active: bool
     source: str | None = None
+    holds: Callable[[], bool] | None = None
 
 
 # -- the life of the system ------------------------------------------------------------------------

@@ -203,12 +203,19 @@ class OceanSystem:
         answer: Reception = self._require_coordinator().ask(request, timeout=timeout)
         return answer
 
-    def set_role(self, *, active: bool, source: str | None = None) -> None:
+    def set_role(
+        self,
+        *,
+        active: bool,
+        source: str | None = None,
+        holds: Callable[[], bool] | None = None,
+    ) -> None:
         """Tell the coordinator whether this instance runs the resyncs, or stands by.
 
-        Requests of `source` (a trigger) are then left to the other instance.
+        Requests of `source` (a trigger) are then left to the other instance. Reports are sent
+        only while `holds`.
         """
-        self._require_coordinator().tell(RoleChanged(active, source))
+        self._require_coordinator().tell(RoleChanged(active, source, holds))
 
     def status(self) -> dict[str, Any]:
         """Everything an operator asks for, as plain JSON-able data without secrets.

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kafka import KafkaConsumer
 from kafka import errors as kafka_errors
@@ -69,9 +69,9 @@ class Heard(Message):
 
 @dataclass(frozen=True)
 class RoleHeard(Message):
-    """Whether a partition of the topic is ours; else another instance serves it, or nobody."""
+    """How long a partition of the topic is ours; None: another instance serves it, or nobody."""
 
-    active: bool
+    tenure: Tenure | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,47 @@ class ThreadFailed(Message):
     error: BaseException
 
 
+class Heartbeat(Protocol):
+    """What is used of kafka-python's: when (monotonic seconds) one was sent, and answered well."""
+
+    last_send: float
+    last_receive: float
+
+
+class Tenure:
+    """The time that a partition is ours. `holds` may be asked in any thread.
+
+    A process that slept through its session, as one on a paused machine does, is for a moment
+    the last to know that another took over. So after a long gap between two ticks nothing holds
+    until the broker has answered a heartbeat that was sent since.
+    """
+
+    def __init__(self, clock: Clock, session_seconds: float) -> None:
+        self._clock = clock
+        self._longest_gap = session_seconds / 2  # the last heartbeat before it was some time ago
+        self._ended = False
+        self._doubted_at: float | None = None
+        self._ticked_at = clock.monotonic()
+
+    def tick(self, heartbeat: Heartbeat) -> None:
+        """In the thread that reads, between two polls."""
+        now, doubted_at = self._clock.monotonic(), self._doubted_at
+        if now - self._ticked_at > self._longest_gap:
+            self._doubted_at = now
+        elif doubted_at is not None and doubted_at < heartbeat.last_send <= heartbeat.last_receive:
+            self._doubted_at = None
+        self._ticked_at = now  # last: `holds` looks at it first
+
+    def end(self) -> None:
+        """It is over, for good."""
+        self._ended = True
+
+    def holds(self) -> bool:
+        """Whether it lasts, for all that can be known."""
+        awake = self._clock.monotonic() - self._ticked_at <= self._longest_gap
+        return awake and self._doubted_at is None and not self._ended
+
+
 class TopicConsumer:
     """Reads for `identifier` at the place that `find` says, and tells what it hears.
 
@@ -102,6 +143,7 @@ class TopicConsumer:
         identifier: str,
         *,
         poll_seconds: float,
+        session_seconds: float,
         started_ms: int,
         tell: Callable[[Message], None],
         clock: Clock,
@@ -111,6 +153,7 @@ class TopicConsumer:
         self._options = options
         self._identifier = identifier
         self._poll_seconds = poll_seconds
+        self._session_seconds = session_seconds
         self._started_ms = started_ms
         self._tell = tell
         self._clock = clock
@@ -123,7 +166,7 @@ class TopicConsumer:
         self._place: Place | None = None
         self._ticket = 0
         self._failures = 0
-        self._active = False  # as the actor was told
+        self._tenure: Tenure | None = None  # as the actor was told
         self._state = ""
         self._error: str | None = None
         self._shown: Mapping[str, Any] = {}
@@ -212,6 +255,8 @@ class TopicConsumer:
         reached = asked = self._clock.monotonic()
         while not self._stopping.is_set():
             _connections(client).check()
+            if self._tenure is not None:
+                self._tenure.tick(consumer._coordinator.heartbeat)  # noqa: SLF001
             self._take_settled()
             self._commit(consumer)
             now = self._clock.monotonic()
@@ -228,7 +273,7 @@ class TopicConsumer:
             wait = round(min(self._poll_seconds, longest) * 1000)
             try:
                 batches = consumer.poll(timeout_ms=wait, max_records=BATCH)
-                known = self._active or batches or self._nothing_waits(consumer)
+                known = self._tenure is not None or batches or self._nothing_waits(consumer)
             except kafka_errors.NoOffsetForPartitionError as error:
                 self._begin(consumer, error.args[0])
             except kafka_errors.OffsetOutOfRangeError as error:
@@ -243,9 +288,9 @@ class TopicConsumer:
                 failed = 0
                 if batches:
                     self._take(batches, scanner, place)
-                if known and not self._active:  # what is owed was told before a run can start
-                    self._active = True
-                    self._tell(RoleHeard(active=True))
+                if known and self._tenure is None:  # what is owed was told before a run can start
+                    self._tenure = Tenure(self._clock, self._session_seconds)
+                    self._tell(RoleHeard(self._tenure))
 
     def _ask_again(self, place: Place) -> None:
         """Begin anew if Port names other credentials: a refusal often looks like a lost line."""
@@ -292,9 +337,11 @@ class TopicConsumer:
         """In kafka-python's own thread, while this one waits in a poll or closes."""
         for partition in partitions:
             self._ledger.drop(partition)
-        if self._active and not self._ledger.partitions and not self._stopping.is_set():
-            self._active = False
-            self._tell(RoleHeard(active=False))
+        tenure = self._tenure
+        if tenure is not None and not self._ledger.partitions and not self._stopping.is_set():
+            tenure.end()
+            self._tenure = None
+            self._tell(RoleHeard(None))
 
     def _begin(self, consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:
         """Nobody ever committed: begin at the end as it was when the process started."""

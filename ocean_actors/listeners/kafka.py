@@ -60,6 +60,7 @@ class KafkaListener(Actor):
             functools.partial(consumer_options, self._settings),
             self._integration.identifier,
             poll_seconds=self._settings.consumer_poll_timeout,
+            session_seconds=self._settings.session_timeout,
             started_ms=round(self._started_at.timestamp() * 1000),
             tell=self.context.ref.tell,
             clock=self.context.clock,
@@ -102,7 +103,9 @@ class KafkaListener(Actor):
     @handles(RoleHeard)
     def on_role(self, role: RoleHeard) -> None:
         """Say whether resyncs are ours to run."""
-        self.context.set_role(active=role.active)
+        tenure = role.tenure
+        holds = tenure.holds if tenure is not None else None
+        self.context.set_role(active=tenure is not None, holds=holds)
 
     @handles(StateHeard)
     def on_state(self, state: StateHeard) -> None:

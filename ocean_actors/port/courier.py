@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,13 +13,16 @@ from ocean_actors.port.models import parse_moment
 from ocean_actors.port.reports import Report
 from ocean_actors.retry import ONCE
 
+UNSURE = "another instance may have taken over"
+
 
 @dataclass(frozen=True)
 class Deliver(Message):
-    """Take this report to Port, once, and answer `Delivery`."""
+    """Take this report to Port, once, and answer `Delivery`. `holds`: see RoleChanged."""
 
     report: Report
     reply_to: Ref
+    holds: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,9 @@ class Courier(Actor):
     def on_deliver(self, deliver: Deliver) -> None:
         """Send it."""
         report = deliver.report
+        if deliver.holds is not None and not deliver.holds():
+            deliver.reply_to.tell(Delivery(report, "later", UNSURE))
+            return
         try:
             body = self._end_of_left_run(report) if report.kind == "left" else report.body
             if body is not None:

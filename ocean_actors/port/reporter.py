@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocean_actors.actors import Actor, Backoff, Message, handles
@@ -50,6 +51,7 @@ class Reporter(Actor):
         self._open: int | None = None  # the run that was started and has not ended
         self._quiet = True  # nothing was reported yet since this instance became active
         self._flushing = False
+        self._holds: Callable[[], bool] | None = None  # whether it is for this instance to report
 
     def on_start(self) -> None:
         """Take a courier on."""
@@ -72,8 +74,9 @@ class Reporter(Actor):
             self._add(report_of(event, self._schedule))
 
     @handles(RoleChanged)
-    def on_role_changed(self, _event: RoleChanged) -> None:
+    def on_role_changed(self, event: RoleChanged) -> None:
         """Say nothing more of what was: Port hears of it from the other instance."""
+        self._holds = event.holds
         self._queue = ()
         self._on_its_way = None
         self._failures = 0
@@ -124,7 +127,7 @@ class Reporter(Actor):
             return
         if self._queue:
             self._on_its_way = self._queue[0]
-            self._courier.tell(Deliver(self._on_its_way, self.context.ref))
+            self._courier.tell(Deliver(self._on_its_way, self.context.ref, self._holds))
         elif self._flushing:
             self.context.publish(ReportsFlushed())
 

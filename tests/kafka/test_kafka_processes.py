@@ -20,7 +20,7 @@ class Kept(ResyncHandler):
     def resync(self, run):
         with (folder / "log").open("a") as log:
             log.write(f"begin {os.getpid()}\\n")
-        while not (folder / "go").exists():
+        while not ((folder / "go").exists() or (folder / f"go-{os.getpid()}").exists()):
             run.sleep(0.01)
         with (folder / "log").open("a") as log:
             log.write(f"end {os.getpid()}\\n")
@@ -73,8 +73,8 @@ class Processes:
     def expect_output(self, text):
         self.organization.eventually(lambda: text in self.output())
 
-    def let_finish(self):
-        (self.folder / "go").touch()
+    def let_finish(self, process=None):
+        (self.folder / ("go" if process is None else f"go-{process.pid}")).touch()
 
 
 @pytest.fixture
@@ -152,5 +152,30 @@ def test_an_instance_that_was_asleep_too_long_gives_way(processes):
     processes.expect(*served)
     # Nothing of the first is reported: its run is ended by the second, in Port as well.
     sandbox = organization.sandbox
+    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1] == "completed")
+    assert sandbox.statuses("under-test") == ["running", "aborted", "running", "completed"]
+
+
+def test_what_an_instance_ends_right_after_it_slept_is_not_reported(processes):
+    """It ends its run before the broker could tell it that another one has taken over."""
+    organization = processes.organization
+    first = processes.start()
+    processes.expect_output("consuming")
+    second = processes.start()
+    processes.expect_output("standing by")
+    organization.publish(organization.request())
+    processes.expect(f"begin {first.pid}")
+    first.send_signal(signal.SIGSTOP)
+    both = [f"begin {first.pid}", f"begin {second.pid}"]
+    processes.expect(*both)
+    sandbox = organization.sandbox
+    sandbox.wait_for(lambda: sandbox.statuses("under-test") == ["running", "aborted", "running"])
+    processes.let_finish(first)
+    first.send_signal(signal.SIGCONT)
+    processes.expect(*both, f"end {first.pid}")
+    organization.eventually(lambda: processes.output().count("standing by") == 2)
+    processes.let_finish(second)
+    processes.expect(*both, f"end {first.pid}", f"end {second.pid}")
+    organization.expect_committed(1)
     sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1] == "completed")
     assert sandbox.statuses("under-test") == ["running", "aborted", "running", "completed"]
