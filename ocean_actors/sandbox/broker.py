@@ -218,7 +218,7 @@ class Broker:
 
     def _format(self, command: list[str], cluster_id: str, properties: Path) -> None:
         done = subprocess.run(  # noqa: S603  (our own command)
-            [*command, "format", "-t", cluster_id, "-c", str(properties)],
+            [*command, "format", f"--cluster-id={cluster_id}", "-c", str(properties)],
             capture_output=True, timeout=START_TIMEOUT, check=False,
         )  # fmt: skip
         if done.returncode != 0:

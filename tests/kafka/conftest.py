@@ -78,7 +78,7 @@ class Organization:
         self.admin.create_topics([NewTopic(topic or self.topic, partitions, 1)])
         return self
 
-    def publish(self, *messages, topic=None, **options):
+    def publish(self, *messages, topic=None, partition=None, **options):
         """Publish in order; returns the offset of the last one."""
         with contextlib.closing(
             KafkaProducer(
@@ -87,7 +87,7 @@ class Organization:
             )
         ) as producer:  # fmt: skip
             sent = [
-                producer.send(topic or self.topic, self.encoded(each), key=b"key")
+                producer.send(topic or self.topic, self.encoded(each), b"key", partition=partition)
                 for each in messages
             ]
             return [each.get(WITHIN) for each in sent][-1].offset
@@ -99,10 +99,11 @@ class Organization:
     def request(self, **more):
         return {"action": "RESYNC", "context": {"integrationId": IDENTIFIER}, **more}
 
-    def committed(self):
+    def committed(self, partition=None):
         """What the group committed; None if nothing, or if the broker does not say now."""
         try:
-            found = self.admin.list_group_offsets([self.group])[self.group].get(self.partition)
+            found = self.admin.list_group_offsets([self.group])[self.group]
+            found = found.get(partition or self.partition)
         except KafkaError:
             return None
         return None if found is None or found.offset < 0 else found.offset

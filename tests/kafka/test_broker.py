@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import types
+from uuid import UUID
 
 import psutil
 import pytest
@@ -40,6 +42,16 @@ def test_a_broker_that_cannot_start_shows_the_end_of_its_log(monkeypatch):
     monkeypatch.setattr("ocean_actors.sandbox.broker.HEAP", "-Xmx1k")
     with pytest.raises(BrokerError, match="heap"):
         Broker().start()
+
+
+def test_any_cluster_id_will_do(monkeypatch):
+    """Also one that looks like an option: base64 may begin with a dash."""
+    dash = UUID(int=0xF8 << 120)
+    monkeypatch.setattr(
+        "ocean_actors.sandbox.broker.uuid", types.SimpleNamespace(uuid4=lambda: dash)
+    )
+    with Broker() as running:
+        assert running.bootstrap
 
 
 def test_data_and_addresses_outlive_a_kill(own_broker, make_organization):
