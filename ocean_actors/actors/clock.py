@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -19,11 +20,16 @@ LONGEST_WAIT = 86_400.0  # seconds; a condition takes no more than some centurie
 
 
 class Timer:
-    """A pending call. `cancel` drops it; cancelling late or twice does nothing."""
+    """A pending call. `cancel` drops it; cancelling late or twice does nothing.
+
+    Raises ValueError if `due` is NaN: it would be at no place among the others, and hold them up.
+    """
 
     __slots__ = ("callback", "clock", "due", "order")
 
     def __init__(self, clock: Clock, due: float, callback: Callable[[], object]) -> None:
+        if math.isnan(due):
+            raise ValueError("a timer is due at some time: nan is none")
         self.clock = clock
         self.due = due
         self.order = 0

@@ -67,7 +67,10 @@ class Context:
         self._cell.abandon(ref)
 
     def schedule(self, seconds: float, message: Message) -> Timer:
-        """Tell this actor `message` once, after `seconds`. Dropped when it stops or restarts."""
+        """Tell this actor `message` once, after `seconds`. Dropped when it stops or restarts.
+
+        Raises ValueError if `seconds` is NaN.
+        """
         return self._cell.schedule(seconds, message)
 
     def schedule_every(

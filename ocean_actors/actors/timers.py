@@ -130,7 +130,7 @@ class ActorTimers:
 
     def every(self, first: float, seconds: float, message: Message, *, fixed_delay: bool) -> Repeat:
         """Tell `message` when the clock shows `first` and from then on every `seconds`."""
-        if seconds <= 0:
+        if not seconds > 0:  # NaN is not either
             raise ValueError(f"a message can be repeated every few seconds, not every {seconds}")
         repeat = Repeat(
             self._clock,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -164,12 +165,32 @@ def test_a_repetition_can_be_cancelled_even_by_its_own_beat(
     assert timing.ticks[3:] == [("last", 0)]
 
 
-@pytest.mark.parametrize("seconds", [0, -1])
+@pytest.mark.parametrize("seconds", [0, -1, math.nan])
 def test_an_interval_is_positive(timing: Timing, seconds: float) -> None:
     system = ActorSystem(clock=timing.clock)
     ref = system.spawn(Timed, [], 0.0)
     with pytest.raises(ValueError, match="every few seconds"):
         ref.ask(Run(lambda actor: actor.context.schedule_every(seconds, Tick())))
+    assert system.stop() == []
+
+
+@pytest.mark.parametrize("way", ["once", "first beat"])
+def test_a_time_that_is_no_number_is_refused_and_holds_up_nobody(timing: Timing, way: str) -> None:
+    system = ActorSystem(clock=timing.clock)
+    ref = system.spawn(Timed, [], 0.0)
+
+    def schedule(actor: Timed) -> None:
+        if way == "once":
+            actor.context.schedule(math.nan, Tick())
+        else:
+            actor.context.schedule_every(1, Tick(), first=math.nan)
+
+    with pytest.raises(ValueError, match="nan is none"):
+        ref.ask(Run(schedule))
+    called: list[str] = []
+    timing.clock.call_later(1, lambda: called.append("in time"))
+    timing.advance(1)
+    assert called == ["in time"]
     assert system.stop() == []
 
 
