@@ -112,13 +112,15 @@ class IntegrationActor(Actor):
                 self.on_register(Register())
             return
         self._before_asking()
+        answers = None  # an old config may not be what Port's newest request is about
         try:
             integration = self._registered(CONFIG_RETRY)
         except PortError as error:
             logger.warning("the run starts with the last known config: %s", error)
         else:
             self._known = snapshot_of(integration)
-        wanted.reply_to.tell(ConfigFetched(wanted.number, self._known, self._newest_request()))
+            answers = self._newest_request()
+        wanted.reply_to.tell(ConfigFetched(wanted.number, self._known, answers))
 
     def _newest_request(self) -> datetime | None:
         if not self._requests:

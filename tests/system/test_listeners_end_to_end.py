@@ -2,6 +2,8 @@
 
 import contextlib
 
+import pytest
+
 from ocean_actors import RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
 from ocean_actors.testing import ManualClock, SandboxedSystem, settled
@@ -187,6 +189,19 @@ def _a_poll_that_waits(rig, path):
     rig.sandbox.wait_for(lambda: any(call.status is None for call in rig.sandbox.calls))
     yield
     rig.sandbox.release()
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_only_a_run_with_port_s_own_config_answers_for_port_s_newest_request(quick, away):
+    calm = {"type": "POLLING", "interval": 3600}
+    with SandboxedSystem([quick], eventListener=calm) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"])
+        rig.sandbox.request_resync(rig.identifier)
+        if away:
+            rig.sandbox.fail("status", status=403, path=f"/integration/{rig.identifier}$")
+        rig.system.request_resync()
+        assert (rig.expect(RunStarted).run.answers is None) is away
 
 
 def test_a_request_that_another_run_has_answered_is_not_served_again(script, scripted):
