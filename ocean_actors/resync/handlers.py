@@ -109,6 +109,8 @@ class HandlerActor(Actor):
         result: Any = self._handler.resync(run)
         if inspect.isawaitable(result):
             asyncio.run(_until_cancelled(result, run.token))
+        elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+            raise TypeError("resync returned a generator, which did nothing: go through it")
 
     def _explain(self, run: ResyncRun, error: BaseException) -> str | None:
         """One line that says why the handler failed; None if it only obeyed an abort."""

@@ -39,3 +39,18 @@ def test_a_resync_that_yields_is_refused_as_it_would_do_nothing(tmp_path, way):
     with pytest.raises(HandlerError, match=r"Pages\.resync yields: .* run\.port\.upsert") as caught:
         load_handler(f"{file}:Pages")
     assert str(caught.value).endswith(f"({file}:2)")
+
+
+@pytest.mark.parametrize("way", ["def", "async def"])
+def test_a_resync_that_returns_a_generator_has_failed_as_nothing_was_done(way):
+    made = {}
+    exec(f"{way} pages():\n    yield []\n", made)  # noqa: S102
+
+    class Pages(ResyncHandler):
+        def resync(self, run):
+            return made["pages"]()
+
+    with SandboxedSystem([Pages], eventListener=CALM) as rig:
+        ended = rig.expect(RunEnded)
+        assert ended.status == "failed"
+        assert "returned a generator" in ended.failures[0]
