@@ -45,6 +45,13 @@ def test_a_batch_of_noise_asks_for_nothing_and_is_not_parsed():
     assert not scanner.unreadable
 
 
+def test_an_identifier_that_is_escaped_is_found_as_well():
+    scanner = Scanner("demo", requests_only=False)
+    hidden = json.dumps(request()).replace("demo", "d\\u0065mo").encode()
+    assert b"demo" not in hidden
+    assert scanner.scan(batch({}, hidden, {})).offset == 101
+
+
 def test_all_requests_of_a_batch_are_one_at_the_offset_of_the_first():
     scanner = Scanner("demo", requests_only=False)
     finding = scanner.scan(batch({}, request(), {}, request(), request(), {}))
