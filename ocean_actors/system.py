@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pykka
 
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock, handles
+from ocean_actors.actors.actor import Actor as AnyActor
 from ocean_actors.actors.failure import in_one_line
 from ocean_actors.context import Actor, IntegrationContext
 from ocean_actors.listeners.once import OnceListener
@@ -89,7 +90,7 @@ class OceanSystem:
         self.exit_code = 0
         self.cause: str | None = None
         self._handlers = _named(handlers)
-        self._custom = actors
+        self._custom = [_parts(spec) for spec in actors]
         self._own_clock = clock is None
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
@@ -282,8 +283,8 @@ class OceanSystem:
             active=not isinstance(settings.event_listener, KafkaSettings),
             name="coordinator",
         )  # fmt: skip
-        for spec in self._custom:
-            self._spawn_custom(spec)
+        for actor_class, args, keywords in self._custom:
+            self._actors.spawn_child(None, actor_class, args, keywords, None)
         if self._webhook is not None:  # before Port knows us: it may call as soon as it does
             self._webhook.spawn(self._actors, self._client())
         integration.tell(Register())  # the last, so that nobody misses an event
@@ -344,11 +345,6 @@ class OceanSystem:
         client = self._port.clone(token=self._cancel)
         self._clients.append(client)
         return client
-
-    def _spawn_custom(self, spec: ActorSpec) -> None:
-        parts = spec if isinstance(spec, functools.partial) else functools.partial(spec)
-        actor_class: Any = parts.func
-        self._actors.spawn(actor_class, *parts.args, **parts.keywords)
 
     def _schedule(self) -> Schedule | None:
         minutes = self.settings.scheduled_resync_interval
@@ -453,6 +449,20 @@ class Guardian(Actor):
     def _spawn_listeners(self) -> None:
         for spawn in self._listeners:
             spawn(self.context)
+
+
+def _parts(spec: ActorSpec) -> tuple[type[AnyActor], tuple[Any, ...], dict[str, Any]]:
+    """The class of a custom actor and what it is built from, in each of its lives."""
+    actor_class: Any = spec
+    args: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}
+    if isinstance(spec, functools.partial):
+        actor_class, args, keywords = spec.func, spec.args, spec.keywords
+    if not (isinstance(actor_class, type) and issubclass(actor_class, AnyActor)):
+        raise TypeError(
+            f"actors: expected Actor classes, or functools.partials of them, not {spec}"
+        )
+    return actor_class, args, keywords
 
 
 def _named(factories: Sequence[HandlerFactory]) -> dict[str, HandlerFactory]:

@@ -70,8 +70,6 @@ class ActorSystem:
         Its name is `name` or that of its class, with a number if that is taken. Raises
         whatever its `__init__` raises, and RuntimeError once the system was stopped.
         """
-        if self._stopped:
-            raise RuntimeError(f"{actor_class.__name__} cannot start: its actor system is stopped")
         return self.spawn_child(None, actor_class, args, kwargs, name)
 
     def spawn_child(
@@ -82,7 +80,9 @@ class ActorSystem:
         kwargs: dict[str, Any],
         name: str | None,
     ) -> Ref:
-        """Start an actor that ends with `parent`, if one is given."""
+        """Start an actor that ends with `parent`, if one is given; else see `spawn`."""
+        if parent is None and self._stopped:
+            raise RuntimeError(f"{actor_class.__name__} cannot start: its actor system is stopped")
         build = functools.partial(actor_class, *args, **kwargs)
         free_name = self._reserve(name or actor_class.__name__)
         try:

@@ -40,8 +40,12 @@ def test_an_interrupt_while_an_actor_starts_ends_them_all_in_silence(quick, name
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_what_is_no_actor_ends_those_that_are(quick):
+def test_an_actor_that_cannot_be_built_ends_those_that_are(quick):
+    class Unready(Actor):
+        def __init__(self):
+            raise OSError("no such folder")
+
     before = set(threading.enumerate())
-    with pytest.raises(AttributeError):
-        SandboxedSystem([quick], [lambda: None]).__enter__()
+    with pytest.raises(OSError, match="no such folder"):
+        SandboxedSystem([quick], [Last, Unready]).__enter__()
     assert set(threading.enumerate()) <= before

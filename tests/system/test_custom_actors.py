@@ -1,0 +1,33 @@
+"""What may be handed to `OceanSystem(actors=[…])`, and what it is built from."""
+
+import functools
+
+import pytest
+
+from ocean_actors import Actor, OceanSystem, ResyncHandler, Settings
+from ocean_actors.testing import SandboxedSystem
+
+
+class Greeter(Actor):
+    def __init__(self, built, name, parent=None):
+        super().__init__()
+        built.append((name, parent))
+
+
+def test_a_custom_actor_is_given_all_its_arguments_whatever_they_are_called(quick):
+    built = []
+    greeter = functools.partial(Greeter, built, name="Ada", parent="Annabella")
+    with SandboxedSystem([quick], [greeter, greeter]) as rig:
+        names = [
+            each["name"] for each in rig.system.status()["actors"] if each["type"] == "Greeter"
+        ]
+        assert names == ["Greeter", "Greeter-2"]
+    assert built == [("Ada", "Annabella")] * 2
+
+
+@pytest.mark.parametrize("wrong", [lambda: Greeter([], "Ada"), ResyncHandler, 7])
+def test_what_is_no_class_of_actors_is_refused_before_anything_starts(quick, wrong):
+    port = {"clientId": "id", "clientSecret": "secret", "baseUrl": "http://127.0.0.1:9"}
+    settings = Settings.from_dict({"port": port, "integration": {"identifier": "demo"}}, {})
+    with pytest.raises(TypeError, match="expected Actor classes"):
+        OceanSystem(settings, [quick], [wrong])
