@@ -45,7 +45,8 @@ class IntegrationContext(actors.Context):
         """Request a resync; returns the request's id at once.
 
         With `notify`, this actor is told `RequestSettled` when the request needs nothing more;
-        only then should a listener acknowledge it to its source.
+        only then should a listener acknowledge it to its source. A later request of this actor
+        stands for its earlier ones that wait: only its own settlement is told.
         """
         request = ResyncRequested(
             reason=reason,
