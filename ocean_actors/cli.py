@@ -68,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--kafka", action="store_true", help="with a real Kafka (extra: ocean-actors[broker])"
     )
+    sandbox.add_argument(
+        "--noise", type=int, default=0, metavar="N",
+        help="with --kafka: N other messages before each; default: 0",
+    )  # fmt: skip
     sandbox.set_defaults(command=_sandbox)
 
     demo = commands.add_parser("demo", help="see an integration at work, in under 20 seconds")
@@ -126,7 +130,9 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     done = threading.Event()
     _stop_on_signals(done.set)
-    for line in serve(options.host, options.port, kafka=options.kafka, until=done):
+    for line in serve(
+        options.host, options.port, kafka=options.kafka, noise=options.noise, until=done
+    ):
         print(line, flush=True)  # noqa: T201
     return STOPPED
 

@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from ocean_actors.sandbox.server import Sandbox
 
 
-def serve(host: str, port: int, *, kafka: bool, until: threading.Event) -> Iterator[str]:
+def serve(
+    host: str, port: int, *, kafka: bool, until: threading.Event, noise: int = 0
+) -> Iterator[str]:
     """Run a sandbox until `until` is set; yields lines to print.
+
+    `noise`: so many changes of entities precede each message on Kafka.
 
     Raises OSError if the port is in use or the broker does not start.
     """
@@ -25,7 +29,7 @@ def serve(host: str, port: int, *, kafka: bool, until: threading.Event) -> Itera
             from ocean_actors.sandbox.kafka import kafka_beside
 
             yield "starting Kafka; the very first time its 45 MB are fetched"
-            bootstrap = stack.enter_context(kafka_beside(sandbox))
+            bootstrap = stack.enter_context(kafka_beside(sandbox, noise=noise))
             yield f"Kafka serves at {bootstrap}"
             yield "eventListener: {type: KAFKA, securityProtocol: PLAINTEXT}"
         while not until.wait(1.0):  # in turns: a signal may just miss the waiting thread

@@ -89,7 +89,7 @@ class SandboxedSystem:
         finally:
             self._stop_sandbox()
 
-    def expect(self, event_type: type[MessageT], within: float = 10.0) -> MessageT:
+    def expect(self, event_type: type[MessageT], within: float = 30.0) -> MessageT:
         """The next event of that type on the system's event stream; others are passed over.
 
         Raises AssertionError after `within` seconds.

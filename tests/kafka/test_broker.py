@@ -1,17 +1,23 @@
 """The broker that tests, sandbox and benchmarks start."""
 
 import os
+import re
 import subprocess
 import sys
+import threading
 import types
 from uuid import UUID
 
 import psutil
 import pytest
+import requests
+from kafka import KafkaConsumer
+from kafka.structs import TopicPartition
 
 from ocean_actors.sandbox.broker import Broker, BrokerError, ForeignBroker, broker
+from ocean_actors.sandbox.command import serve
 
-pytestmark = pytest.mark.xdist_group("kafka")
+pytestmark = pytest.mark.xdist_group("kafka brokers")
 
 
 def test_a_broker_named_in_the_environment_is_used_and_left_alone(monkeypatch):
@@ -81,3 +87,33 @@ def test_the_broker_ends_with_a_process_that_is_killed(tmp_path):
     if psutil.pid_exists(pid):
         psutil.wait_procs([psutil.Process(pid)], timeout=20)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_sandbox_of_the_command_line_publishes_between_noise(
+    own_broker, make_organization, monkeypatch
+):
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", own_broker.bootstrap)
+    until = threading.Event()
+    lines = serve("127.0.0.1", 0, kafka=True, noise=7, until=until)
+    said = [next(lines) for _ in range(5)]
+    url = re.search(r"http://[\d.:]+", said[0])[0]
+    topic = TopicPartition("org_sandbox.change.log", 0)
+    consumer = KafkaConsumer(bootstrap_servers=own_broker.bootstrap)
+    try:
+        account = {"clientId": "sandbox", "clientSecret": "sandbox-secret"}
+        token = requests.post(f"{url}/v1/auth/access_token", json=account, timeout=10).json()
+        requests.post(
+            f"{url}/v1/integration",
+            json={"installationId": "demo", "changelogDestination": {"type": "KAFKA"}},
+            headers={"Authorization": f"Bearer {token['accessToken']}"},
+            timeout=10,
+        ).raise_for_status()
+        before = consumer.end_offsets([topic])[topic]
+        asked = requests.post(f"{url}/sandbox/integrations/demo/resync", timeout=10)
+        asked.raise_for_status()
+        eventually = make_organization(own_broker.bootstrap).eventually
+        eventually(lambda: consumer.end_offsets([topic])[topic] - before >= 8)
+    finally:
+        consumer.close()
+        until.set()
+        assert [*lines] == ["stopped"]

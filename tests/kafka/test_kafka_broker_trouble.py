@@ -4,7 +4,7 @@ import pytest
 
 from ocean_actors.messages import RunEnded, RunStarted
 
-pytestmark = pytest.mark.xdist_group("kafka")  # one worker, one broker
+pytestmark = pytest.mark.xdist_group("kafka brokers")  # one worker, one broker
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from ocean_actors import ResyncHandler
 
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Script:
