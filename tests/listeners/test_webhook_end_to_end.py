@@ -24,7 +24,7 @@ from ocean_actors.testing.sandboxed import EventRecorder, port_of
 from ocean_actors.web.server import HttpServer
 from ocean_actors.web.signature import sign
 
-WITHIN = 10.0
+WITHIN = 30.0
 DEMO = "demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": DEMO}}).encode()
 JSON = {"Content-Type": "application/json"}

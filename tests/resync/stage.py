@@ -27,7 +27,7 @@ from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
 from ocean_actors.resync.handlers import RetryLater
 from ocean_actors.testing import ManualClock, Probe, settled
 
-WITHIN = 10.0
+WITHIN = 30.0
 FOR_EVER = 1e9
 
 

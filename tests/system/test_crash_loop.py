@@ -8,7 +8,7 @@ from ocean_actors import Actor, Supervision
 from ocean_actors.actors import Backoff
 from ocean_actors.testing import SandboxedSystem
 
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Mute(Exception):  # noqa: N818

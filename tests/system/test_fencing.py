@@ -12,7 +12,7 @@ from ocean_actors.testing import SandboxedSystem
 
 CALM = {"type": "POLLING", "interval": 3600}
 GRACE = {"abortGrace": 0.05}
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Hostile:

@@ -10,7 +10,7 @@ from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.testing import ManualClock, SandboxedSystem, settled
 
 CALM = {"type": "POLLING", "interval": 86_400}
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Rig(SandboxedSystem):

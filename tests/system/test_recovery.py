@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "recovery.md").read_text()
 NAME = "under-test"
 NOTHING = "\N{EN DASH}"
 HOUR = timedelta(hours=1)
-WITHIN = 10.0
+WITHIN = 30.0
 ANY_PORT = {"host": "127.0.0.1", "port": 0}
 
 WEBHOOK = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}

@@ -22,7 +22,7 @@ from ocean_actors.testing.sandboxed import port_of
 NAME = "under-test"
 CALM = {"type": "POLLING", "interval": 3600}
 STATE = "/resync-state$"
-WITHIN = 10.0
+WITHIN = 30.0
 
 
 class Desk:
