@@ -26,12 +26,11 @@ class ChatNotifier(Actor):
     @handles(RunEnded)
     def on_run_ended(self, event: RunEnded) -> None:
         try:
-            answer = requests.post(self.url, json={"text": told(event)}, timeout=TIMEOUT)
-            answer.raise_for_status()
+            requests.post(self.url, json={"text": told(event)}, timeout=TIMEOUT).raise_for_status()
         except requests.RequestException as error:
             # Not its own text: that repeats the address, which is as good as a password.
-            answered = error.response is not None
-            why = f"status {error.response.status_code}" if answered else type(error).__name__
+            answer = error.response
+            why = type(error).__name__ if answer is None else f"status {answer.status_code}"
             logger.warning("run %s was not posted: %s", event.run.id, why)
 
 
