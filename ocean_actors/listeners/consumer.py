@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 BACKOFF = Backoff(initial=0.5, maximum=10.0)
 IDLE_SLICE = 0.2  # seconds of one poll: how late a stop is noticed
 OWING_SLICE = 0.05  # and while something may settle
-BATCH = 2_000  # records of one poll
+BATCH = 4_000  # records of one poll
 OBSERVE_SECONDS = 0.5  # between two looks at how things stand
 UNSETTLED = ("connecting", "joining")  # looked at after every poll
 ASK_AGAIN_SECONDS = 5.0  # without a broker, then Port is asked whether anything has changed
@@ -55,6 +55,7 @@ OPTIONS: dict[str, Any] = {
     "reconnect_backoff_max_ms": 1_000,
     "bootstrap_timeout_ms": 5_000,
     "metrics_enabled": False,
+    "max_partition_fetch_bytes": 4 * 1024 * 1024,  # fewer turns with kafka-python's thread
 }
 
 

@@ -71,7 +71,7 @@ def test_scram_over_tls_and_a_new_password(organization, own_broker, quick, monk
             sandbox.set_kafka_credentials("alice", "through the looking-glass", [])
             own_broker.restart()
             organization.publish(organization.request())
-            assert rig.expect(RunStarted, within=30).run.reason == "resync requested"
+            assert rig.expect(RunStarted, within=60).run.reason == "resync requested"
             shown = str(rig.system.status()) + caplog.text
         for secret in ("wonderland", "looking-glass"):
             assert secret not in shown
