@@ -27,7 +27,7 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors import OceanSystem, ResyncHandler, Settings
-from ocean_actors.listeners.scan import Scanner
+from ocean_actors.listeners.kafka.scanner import Scanner
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import broker
 from ocean_actors.sandbox.kafka import LISTENER, entity_changes, make_topics

@@ -48,7 +48,7 @@ from ocean_actors.settings import (
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ocean_actors.listeners.webhook_setup import Webhook, WsgiApp
+    from ocean_actors.listeners.webhook.setup import Webhook, WsgiApp
 
 logger = logging.getLogger(__name__)
 
@@ -315,7 +315,7 @@ class OceanSystem:
             case OnceSettings():
                 add(OnceListener, "once")
             case KafkaSettings() as kafka:
-                from ocean_actors.listeners.kafka import KafkaListener
+                from ocean_actors.listeners.kafka.listener import KafkaListener
 
                 started_at = self._actors.clock.now()
                 add(
@@ -330,7 +330,7 @@ class OceanSystem:
     def _make_webhook(self, *, serve_http: bool) -> Webhook | None:
         if not isinstance(self.settings.event_listener, WebhookSettings):
             return None
-        from ocean_actors.listeners.webhook_setup import Webhook
+        from ocean_actors.listeners.webhook.setup import Webhook
 
         return Webhook(
             self.settings.event_listener,

@@ -56,3 +56,8 @@ def error_answer(status: int, message: str, headers: Mapping[str, str] | None = 
     except ValueError:
         name = "error"
     return Answer(status, {"ok": False, "error": name, "message": message}, headers or {})
+
+
+def too_large(limit: int) -> Refusal:
+    """The refusal of a body over `limit` bytes."""
+    return Refusal(413, f"the body may have {limit} bytes (http.maxBodyBytes)")

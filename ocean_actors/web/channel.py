@@ -25,8 +25,7 @@ from waitress.parser import (  # type: ignore[import-untyped]
 from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 from waitress.utilities import RequestEntityTooLarge  # type: ignore[import-untyped]
 
-from ocean_actors.web.answers import Answer, error_answer
-from ocean_actors.web.app import too_large
+from ocean_actors.web.answers import Answer, error_answer, too_large
 
 CONNECTIONS = 256  # a file descriptor each, and a second one while a large body is on its way
 REQUEST_SECONDS = 30.0  # for a whole request, head and body

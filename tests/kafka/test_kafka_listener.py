@@ -5,8 +5,8 @@ import threading
 import pytest
 from kafka.structs import TopicPartition
 
-from ocean_actors.listeners import consumer
-from ocean_actors.listeners.topics import REQUESTS_FLAG
+from ocean_actors.listeners.kafka import consumer
+from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
 from ocean_actors.messages import RunEnded, RunStarted
 
 pytestmark = pytest.mark.xdist_group("kafka")  # one worker, one broker

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors.listeners.offsets import MOST_OWED, Ledger
+from ocean_actors.listeners.kafka.offsets import MOST_OWED, Ledger
 
 ONE = ("topic", 0)
 TWO = ("topic", 1)

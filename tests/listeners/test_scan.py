@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from ocean_actors.listeners.scan import Scanner
+from ocean_actors.listeners.kafka.scanner import Scanner
 
 
 @dataclass

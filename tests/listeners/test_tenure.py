@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ocean_actors.listeners.consumer import Tenure
+from ocean_actors.listeners.kafka.consumer import Tenure
 from ocean_actors.testing import ManualClock
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ocean_actors.listeners.topics import (
+from ocean_actors.listeners.kafka.subscription import (
     EU_BROKERS,
     REQUESTS_FLAG,
     consumer_options,

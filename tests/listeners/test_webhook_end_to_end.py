@@ -17,7 +17,7 @@ import requests
 
 from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
 from ocean_actors.listeners.watch import Observed
-from ocean_actors.listeners.webhook import WebhookServed
+from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, settled
 from ocean_actors.testing.sandboxed import EventRecorder, port_of

@@ -12,7 +12,7 @@ import pytest
 
 from ocean_actors import Actor, ResyncHandler, RunEnded, Supervision
 from ocean_actors.actors import Backoff
-from ocean_actors.listeners.webhook import WebhookServed
+from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.messages import IntegrationRegistered
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import requests
 
-from ocean_actors.listeners.gate import Listening, WebhookGate
+from ocean_actors.listeners.webhook.app import webhook_app
+from ocean_actors.listeners.webhook.intake import Listening, WebhookGate
+from ocean_actors.listeners.webhook.refusals import RefusalLog
 from ocean_actors.messages import Reception, ResyncRequested
 from ocean_actors.settings import PortSettings, WebhookSettings
 from ocean_actors.testing import ManualClock
-from ocean_actors.web.app import webhook_app
 from ocean_actors.web.channel import limits
-from ocean_actors.web.refusals import RefusalLog
 from ocean_actors.web.server import HttpServer
 from ocean_actors.web.signature import sign
 

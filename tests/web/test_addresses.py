@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors.web.addresses import Network, is_within, source_of
+from ocean_actors.listeners.webhook.addresses import Network, is_within, source_of
 
 
 def networks(*texts: str) -> tuple[Network, ...]:

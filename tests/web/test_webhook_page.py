@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ocean_actors.listeners.gate import OFFER_SECONDS, RETRY
+from ocean_actors.listeners.webhook import refusals
+from ocean_actors.listeners.webhook.intake import OFFER_SECONDS, RETRY
 from ocean_actors.settings import HttpSettings, WebhookSettings
-from ocean_actors.web import channel, refusals
+from ocean_actors.web import channel
 from ocean_actors.web.signature import REMEMBERED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhook.md").read_text()

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.gate import Listening, WebhookGate
 from ocean_actors.listeners.watch import Observed, Watch, next_look, observe
+from ocean_actors.listeners.webhook.intake import Listening, WebhookGate
 from ocean_actors.messages import IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError

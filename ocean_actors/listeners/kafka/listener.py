@@ -8,14 +8,14 @@ from datetime import datetime
 
 from ocean_actors.actors import handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.consumer import (
+from ocean_actors.listeners.kafka.consumer import (
     Heard,
     RoleHeard,
     StateHeard,
     ThreadFailed,
     TopicConsumer,
 )
-from ocean_actors.listeners.topics import Place, consumer_options, place_of
+from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of
 from ocean_actors.messages import RequestSettled
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.models import Organization

@@ -19,9 +19,9 @@ from pydantic import SecretStr
 
 from ocean_actors.actors import Clock, MailboxFull
 from ocean_actors.listeners.changelog import ConfigUpdate, Ignored, Unreadable, judge, read
+from ocean_actors.listeners.webhook.addresses import is_within, source_of
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 from ocean_actors.settings import WebhookSettings
-from ocean_actors.web.addresses import is_within, source_of
 from ocean_actors.web.answers import Answer, Refusal
 from ocean_actors.web.signature import BadSignature, Proof, ReplayMemory, verify
 
@@ -54,7 +54,7 @@ class Standing:
 
 
 class WebhookGate:
-    """Implements `ocean_actors.web.app.Receiver`; called in the threads of the WSGI server.
+    """Implements `Receiver` of `app.py`; called in the threads of the WSGI server.
 
     `offer(request, seconds)` hands a request to the coordinator and answers what became of it;
     `reached` says whether Port ever answered. Shut, as it is until `open`, it answers 503.

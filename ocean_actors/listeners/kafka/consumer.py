@@ -27,9 +27,9 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
 from ocean_actors.frozen import FrozenDict, freeze
-from ocean_actors.listeners.offsets import Ledger, Partition
-from ocean_actors.listeners.scan import Finding, Scanner
-from ocean_actors.listeners.topics import Place
+from ocean_actors.listeners.kafka.offsets import Ledger, Partition
+from ocean_actors.listeners.kafka.scanner import Finding, Scanner
+from ocean_actors.listeners.kafka.subscription import Place
 from ocean_actors.port.errors import PortError
 from ocean_actors.throttle import Throttle
 

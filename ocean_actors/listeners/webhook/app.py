@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import bottle  # type: ignore[import-untyped]
 
-from ocean_actors.web.answers import Answer, Refusal, error_answer
-from ocean_actors.web.refusals import RefusalLog
+from ocean_actors.listeners.webhook.refusals import RefusalLog
+from ocean_actors.web.answers import Answer, Refusal, error_answer, too_large
 
 logger = logging.getLogger(__name__)
 
@@ -182,11 +182,6 @@ def read_body(environ: Mapping[str, Any], limit: int) -> bytes:
     if length is not None and left:
         raise Refusal(400, "the body is shorter than Content-Length says")
     return b"".join(parts)
-
-
-def too_large(limit: int) -> Refusal:
-    """The refusal of a body over `limit` bytes."""
-    return Refusal(413, f"the body may have {limit} bytes (http.maxBodyBytes)")
 
 
 def _length(environ: Mapping[str, Any]) -> int | None:

@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from ocean_actors.actors import ActorSystem, Clock, Ref
-from ocean_actors.listeners.gate import WebhookGate
-from ocean_actors.listeners.webhook import WebhookListener
+from ocean_actors.listeners.webhook.app import webhook_app
+from ocean_actors.listeners.webhook.intake import WebhookGate
+from ocean_actors.listeners.webhook.listener import WebhookListener
+from ocean_actors.listeners.webhook.refusals import RefusalLog
 from ocean_actors.messages import Reception, ResyncRequested
 from ocean_actors.port.client import PortClient
 from ocean_actors.settings import Settings, WebhookSettings
-from ocean_actors.web.app import webhook_app
 from ocean_actors.web.channel import limits
-from ocean_actors.web.refusals import RefusalLog
 from ocean_actors.web.server import HttpServer
 
 WsgiApp = Callable[..., Any]

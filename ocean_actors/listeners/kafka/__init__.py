@@ -1,0 +1,1 @@
+"""The KAFKA listener: a consumer of the organization's topic."""

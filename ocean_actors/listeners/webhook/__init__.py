@@ -1,0 +1,1 @@
+"""The WEBHOOK listener: an HTTP endpoint that Port calls."""
