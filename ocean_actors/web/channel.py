@@ -62,7 +62,7 @@ def limits(
         # waitress counts what frames the chunks as well; `Parser` and the application are exact
         "max_request_body_size": 2 * max_body_bytes + IN_MEMORY_BYTES,
         "inbuf_overflow": IN_MEMORY_BYTES,
-        "clear_untrusted_proxy_headers": False,  # whose are believed is decided at the gate
+        "clear_untrusted_proxy_headers": False,  # whose are believed is decided at the intake
         "log_socket_errors": False,  # resets by peers are their affair
     }
 

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from ocean_actors.listeners.webhook.app import webhook_app
-from ocean_actors.listeners.webhook.intake import Listening, WebhookGate
+from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
 from ocean_actors.listeners.webhook.refusals import RefusalLog
 from ocean_actors.messages import Reception, ResyncRequested
 from ocean_actors.settings import PortSettings, WebhookSettings
@@ -36,7 +36,7 @@ class Door:
         self.hints = 0
         self.reached = True
         port = PortSettings(client_id="id", client_secret=SECRET)
-        self.gate = WebhookGate(
+        self.intake = WebhookIntake(
             WebhookSettings(app_host="https://demo.example", **settings),
             "demo",
             port.client_secret,
@@ -45,7 +45,7 @@ class Door:
             clock=self.clock,
         )
         refusals = RefusalLog(self.clock)
-        self.app = webhook_app(self.gate, refusals, max_body_bytes=max_body_bytes)
+        self.app = webhook_app(self.intake, refusals, max_body_bytes=max_body_bytes)
         self.server = HttpServer(
             self.app, "127.0.0.1", 0, **limits(max_body_bytes, refusals.add, **timing)
         )
@@ -53,7 +53,7 @@ class Door:
         self.open()
 
     def open(self) -> None:
-        self.gate.open(Listening("webhook", self._wake))
+        self.intake.open(Listening("webhook", self._wake))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -91,7 +91,7 @@ class Door:
             raise self.reception
         self.offered.append(request)
         if self.idle:
-            self.gate.config_asked()  # the coordinator prepares a run at once
+            self.intake.config_asked()  # the coordinator prepares a run at once
         return self.reception
 
     def _wake(self) -> None:

@@ -68,7 +68,7 @@ def test_a_request_that_waits_stands_for_those_like_it_until_its_run_is_prepared
     assert len(door.offered) == 1
     door.post_signed(update())  # brings a config of its own
     assert len(door.offered) == 2
-    door.gate.config_asked()
+    door.intake.config_asked()
     assert door.post_signed(timestamp=door.now() - 5).json()["id"] == door.offered[2].id
     assert door.post_signed(timestamp=door.now() - 6).json()["id"] == door.offered[2].id
 
@@ -144,7 +144,7 @@ def test_a_fault_of_ours_is_500_without_its_traceback(door):
 
 
 def test_a_gate_that_is_shut_answers_503(door):
-    door.gate.shut()
+    door.intake.shut()
     assert door.post_signed().status_code == 503
     assert door.post({}).status_code == 503
     door.open()
@@ -242,7 +242,7 @@ def test_hints_do_not_pile_up_before_a_listener_that_is_busy(door):
     for _ in range(5):
         assert door.post(REQUEST).status_code == 202
     assert door.hints == 1
-    door.gate.hint_taken()
+    door.intake.hint_taken()
     door.post(b"")
     assert door.hints == 2
 
@@ -358,7 +358,7 @@ def test_no_secret_is_in_a_log_or_an_answer(door, caplog):
     answers = [door.post_signed(secret="other"), door.post_signed(), door.post_signed(b"{")]
     assert not any("s3cr3t" in answer.text for answer in answers)
     assert "s3cr3t" not in caplog.text
-    assert "s3cr3t" not in repr(vars(door.gate)["_settings"])
+    assert "s3cr3t" not in repr(vars(door.intake)["_settings"])
 
 
 # -- health ----------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_it_is_live_at_once_and_ready_when_it_listens_and_has_heard_from_port(do
         answer = requests.get(door.server.url + path, timeout=10)
         return answer.status_code, answer.json()
 
-    door.gate.shut()
+    door.intake.shut()
     door.reached = False
     assert get("/health/live") == (200, {"ok": True})
     assert get("/health/ready") == (503, {"ok": False, "listening": False, "port": False})

@@ -26,20 +26,20 @@ from ocean_actors.web.answers import Answer, Refusal
 from ocean_actors.web.signature import BadSignature, Proof, ReplayMemory, verify
 
 OFFER_SECONDS = 1.0
-STANDING_SECONDS = 0.1
+COALESCE_SECONDS = 0.1
 RETRY = {"Retry-After": "1"}
 
 
 @dataclass(frozen=True)
 class Listening:
-    """The listener behind the gate: its name, and how to tell it of a hint."""
+    """The listener behind the intake: its name, and how to tell it of a hint."""
 
     name: str
     wake: Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Standing:
+class CoalescedRequest:
     """A request that the coordinator took, and that stands for those like it that come after.
 
     The run that covers it asks Port for the config before it starts. As long as that has not
@@ -53,7 +53,7 @@ class Standing:
     until: float
 
 
-class WebhookGate:
+class WebhookIntake:
     """Implements `Receiver` of `app.py`; called in the threads of the WSGI server.
 
     `offer(request, seconds)` hands a request to the coordinator and answers what became of it;
@@ -84,14 +84,14 @@ class WebhookGate:
         self._listening: Listening | None = None
         self._hinted = False
         self._asked = 0  # how often Port was asked for a run's config
-        self._standing: Standing | None = None
+        self._coalesced: CoalescedRequest | None = None
 
     # -- for the listener --------------------------------------------------------------------
 
     def open(self, listening: Listening) -> None:
         """Let calls in from now on."""
         self._hinted = False
-        self._standing = None
+        self._coalesced = None
         self._listening = listening
 
     def shut(self) -> None:
@@ -189,7 +189,7 @@ class WebhookGate:
                     snapshot=verdict.snapshot,
                 )
             )
-        standing = self._standing
+        standing = self._coalesced
         if standing is not None and self._stands(standing):
             return _taken("accepted", standing.id)
         asked = self._asked
@@ -201,8 +201,8 @@ class WebhookGate:
         )
         answer = self._offered(request)
         if answer.body["status"] == "accepted":
-            until = self._clock.monotonic() + STANDING_SECONDS
-            self._standing = Standing(request.id, asked, until)
+            until = self._clock.monotonic() + COALESCE_SECONDS
+            self._coalesced = CoalescedRequest(request.id, asked, until)
         return answer
 
     def _offered(self, request: ResyncRequested) -> Answer:
@@ -214,7 +214,7 @@ class WebhookGate:
             raise Refusal(503, "the request cannot be taken now", RETRY)
         return _taken(reception, request.id)
 
-    def _stands(self, standing: Standing) -> bool:
+    def _stands(self, standing: CoalescedRequest) -> bool:
         return standing.asked == self._asked and self._clock.monotonic() < standing.until
 
     def _next_id(self) -> str:

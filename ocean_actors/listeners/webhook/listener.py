@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.watch import Observed, Watch, next_look, observe
-from ocean_actors.listeners.webhook.intake import Listening, WebhookGate
+from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
 from ocean_actors.messages import IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -59,7 +59,7 @@ class WebhookListener(Actor):
     The first look, once Port knows the integration, finds what an earlier process left owed.
     Later ones come `check_interval` seconds apart, and at once after an unsigned call, but
     never sooner than `LOOK_GAP` after the one before; calls that come meanwhile lead to one
-    more at its end. Requests of authentic calls do not pass here: the gate offers them to the
+    more at its end. Requests of authentic calls do not pass here: the intake offers them to the
     coordinator, so that nothing this actor waits for delays an answer.
     """
 
@@ -68,17 +68,17 @@ class WebhookListener(Actor):
     def __init__(
         self,
         client: PortClient,
-        gate: WebhookGate,
+        intake: WebhookIntake,
         server: Callable[[], Server] | None,
         check_interval: float,
     ) -> None:
-        """Take the client to ask with and the gate to open.
+        """Take the client to ask with and the intake to open.
 
         `server` makes the server of the web application; None if somebody else serves it.
         """
         super().__init__()
         self._client = client
-        self._gate = gate
+        self._intake = intake
         self._make_server = server
         self._check_interval = check_interval
         self._server: Server | None = None
@@ -90,7 +90,7 @@ class WebhookListener(Actor):
         self._number = 0
 
     def on_start(self) -> None:
-        """Bind, and open the gate. A port in use ends the system."""
+        """Bind, and open the intake. A port in use ends the system."""
         if self._make_server is not None:
             self._server = self._make_server()
             try:
@@ -103,13 +103,13 @@ class WebhookListener(Actor):
             self.context.show(url=self._server.url)
             self.context.publish(WebhookServed(self._server.url))
         ref = self.context.ref
-        self._gate.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
-        if self._gate.reached():
+        self._intake.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
+        if self._intake.reached():
             self._look_in(0.0)
 
     def on_stop(self) -> None:
         """Answer 503 from now on, and free the port."""
-        self._gate.shut()
+        self._intake.shut()
         if self._server is not None:
             self._server.stop(STOP_SECONDS)
 
@@ -125,8 +125,8 @@ class WebhookListener(Actor):
     @handles(Hinted)
     def on_hinted(self, _message: Hinted) -> None:
         """Look soon; while Port fails, or does not know us yet, a look is due anyway."""
-        self._gate.hint_taken()
-        if self._failures == 0 and self._gate.reached():
+        self._intake.hint_taken()
+        if self._failures == 0 and self._intake.reached():
             self._look_in(0.0)
 
     @handles(Look)

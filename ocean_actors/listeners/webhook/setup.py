@@ -7,7 +7,7 @@ from typing import Any
 
 from ocean_actors.actors import ActorSystem, Clock, Ref
 from ocean_actors.listeners.webhook.app import webhook_app
-from ocean_actors.listeners.webhook.intake import WebhookGate
+from ocean_actors.listeners.webhook.intake import WebhookIntake
 from ocean_actors.listeners.webhook.listener import WebhookListener
 from ocean_actors.listeners.webhook.refusals import RefusalLog
 from ocean_actors.messages import Reception, ResyncRequested
@@ -20,7 +20,7 @@ WsgiApp = Callable[..., Any]
 
 
 class Webhook:
-    """The web application, the gate behind it, and the server unless somebody else serves it.
+    """The web application, the intake behind it, and the server unless somebody else serves it.
 
     Nothing is started before `spawn`.
     """
@@ -39,7 +39,7 @@ class Webhook:
         self._serve_http = serve_http
         self._check_interval = listener.check_interval
         self._refusals = RefusalLog(clock)
-        self._gate = WebhookGate(
+        self._intake = WebhookIntake(
             listener,
             settings.integration.identifier,
             settings.port.client_secret,
@@ -48,18 +48,18 @@ class Webhook:
             clock=clock,
         )
         self.app: WsgiApp = webhook_app(
-            self._gate, self._refusals, max_body_bytes=settings.http.max_body_bytes
+            self._intake, self._refusals, max_body_bytes=settings.http.max_body_bytes
         )
 
     def config_asked(self) -> None:
-        """To be called before Port is asked for a run's config; see the gate."""
-        self._gate.config_asked()
+        """To be called before Port is asked for a run's config; see the intake."""
+        self._intake.config_asked()
 
     def spawn(self, actors: ActorSystem, client: PortClient) -> Ref:
         """Start the listener."""
         server = self._server if self._serve_http else None
         return actors.spawn(
-            WebhookListener, client, self._gate, server, self._check_interval, name="webhook"
+            WebhookListener, client, self._intake, server, self._check_interval, name="webhook"
         )
 
     def _server(self) -> HttpServer:
