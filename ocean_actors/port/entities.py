@@ -8,6 +8,7 @@ from typing import Any
 
 from ocean_actors.actors import Backoff
 from ocean_actors.messages import RunInfo, Written
+from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
     KEPT_FAILURES,
     LARGEST_UPSERT,
@@ -24,7 +25,6 @@ from ocean_actors.port.batches import (
 from ocean_actors.port.cleanup import Cleanup
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError, ReconcileRefused
-from ocean_actors.port.meeting import Meeting
 from ocean_actors.port.record import Record
 from ocean_actors.port.transport import flag, segment
 from ocean_actors.retry import Retry
@@ -54,20 +54,20 @@ class EntityWriter:
         self._client = client
         self._run = run
         self._record = Record()
-        self._meeting = Meeting(handlers, client.token)
+        self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
 
     def for_handler(self, name: str) -> HandlerPort:
         """The door of one handler."""
         return HandlerPort(
-            name, self._client, self._run, self._record, self._meeting, self._throttle
+            name, self._client, self._run, self._record, self._barrier, self._throttle
         )
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """That handler sends nothing more."""
         if not ok:
             self._record.spoil(f"handler {name} failed")
-        self._meeting.leave(name)
+        self._barrier.deregister(name)
 
     def written(self) -> Written:
         """What was sent so far."""
@@ -92,14 +92,14 @@ class HandlerPort:
         client: PortClient,
         run: RunInfo,
         record: Record,
-        meeting: Meeting,
+        barrier: RunBarrier,
         throttle: Throttle,
     ) -> None:
         self._handler = handler
         self._client = client
         self._run = run
         self._record = record
-        self._meeting = meeting
+        self._barrier = barrier
         self._throttle = throttle
         self._largest = LARGEST_UPSERT
 
@@ -162,7 +162,7 @@ class HandlerPort:
             **self._origin(),
         }
         cleanup = Cleanup(self._client, self._record, query, PATIENT)
-        return self._meeting.join(self._handler, share, cleanup.run)
+        return self._barrier.join(self._handler, share, cleanup.run)
 
     def _encoded(self, entities: Iterable[object], tally: _Tally) -> Iterator[Item]:
         for entity in entities:

@@ -9,7 +9,7 @@ from ocean_actors.actors import CancelToken
 
 
 class _Round:
-    """One meeting: who came, with which bounds, and what came of it."""
+    """One barrier: who came, with which bounds, and what came of it."""
 
     def __init__(self) -> None:
         self.arrived: set[str] = set()
@@ -18,7 +18,7 @@ class _Round:
         self.outcome: int | BaseException | None = None
 
 
-class Meeting:
+class RunBarrier:
     """Where the handlers of a run wait for each other.
 
     Once each has come or is done with the run, one of those who came does the work; all get its
@@ -31,7 +31,7 @@ class Meeting:
         self._round = _Round()
         self._changed = threading.Condition()
 
-    def leave(self, handler: str) -> None:
+    def deregister(self, handler: str) -> None:
         """That handler is done with the run: nobody waits for it. From any thread."""
         with self._changed:
             self._expected.discard(handler)
