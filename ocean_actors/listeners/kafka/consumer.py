@@ -72,7 +72,7 @@ class Heard(Message):
 class RoleHeard(Message):
     """How long a partition of the topic is ours; None: another instance serves it, or nobody."""
 
-    tenure: Tenure | None
+    lease: Lease | None
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Heartbeat(Protocol):
     last_receive: float
 
 
-class Tenure:
+class Lease:
     """The time that a partition is ours. `holds` may be asked in any thread.
 
     A process that slept through its session, as one on a paused machine does, is for a moment
@@ -124,7 +124,7 @@ class Tenure:
         """It is over, for good."""
         self._ended = True
 
-    def holds(self) -> bool:
+    def valid(self) -> bool:
         """Whether it lasts, for all that can be known."""
         awake = self._clock.monotonic() - self._ticked_at <= self._longest_gap
         return awake and self._doubted_at is None and not self._ended
@@ -167,7 +167,7 @@ class TopicConsumer:
         self._place: Place | None = None
         self._ticket = 0
         self._failures = 0
-        self._tenure: Tenure | None = None  # as the actor was told
+        self._lease: Lease | None = None  # as the actor was told
         self._state = ""
         self._error: str | None = None
         self._shown: Mapping[str, Any] = {}
@@ -256,8 +256,8 @@ class TopicConsumer:
         reached = asked = self._clock.monotonic()
         while not self._stopping.is_set():
             _connections(client).check()
-            if self._tenure is not None:
-                self._tenure.tick(consumer._coordinator.heartbeat)  # noqa: SLF001
+            if self._lease is not None:
+                self._lease.tick(consumer._coordinator.heartbeat)  # noqa: SLF001
             self._take_settled()
             self._commit(consumer)
             now = self._clock.monotonic()
@@ -274,7 +274,7 @@ class TopicConsumer:
             wait = round(min(self._poll_seconds, longest) * 1000)
             try:
                 batches = consumer.poll(timeout_ms=wait, max_records=BATCH)
-                known = self._tenure is not None or batches or self._nothing_waits(consumer)
+                known = self._lease is not None or batches or self._nothing_waits(consumer)
             except kafka_errors.NoOffsetForPartitionError as error:
                 self._begin(consumer, error.args[0])
             except kafka_errors.OffsetOutOfRangeError as error:
@@ -289,9 +289,9 @@ class TopicConsumer:
                 failed = 0
                 if batches:
                     self._take(batches, scanner, place)
-                if known and self._tenure is None:  # what is owed was told before a run can start
-                    self._tenure = Tenure(self._clock, self._session_seconds)
-                    self._tell(RoleHeard(self._tenure))
+                if known and self._lease is None:  # what is owed was told before a run can start
+                    self._lease = Lease(self._clock, self._session_seconds)
+                    self._tell(RoleHeard(self._lease))
 
     def _ask_again(self, place: Place) -> None:
         """Begin anew if Port names other credentials: a refusal often looks like a lost line."""
@@ -338,10 +338,10 @@ class TopicConsumer:
         """In kafka-python's own thread, while this one waits in a poll or closes."""
         for partition in partitions:
             self._ledger.drop(partition)
-        tenure = self._tenure
-        if tenure is not None and not self._ledger.partitions and not self._stopping.is_set():
-            tenure.end()
-            self._tenure = None
+        lease = self._lease
+        if lease is not None and not self._ledger.partitions and not self._stopping.is_set():
+            lease.end()
+            self._lease = None
             self._tell(RoleHeard(None))
 
     def _begin(self, consumer: KafkaConsumer, partitions: Iterable[TopicPartition]) -> None:

@@ -103,9 +103,9 @@ class KafkaListener(Actor):
     @handles(RoleHeard)
     def on_role(self, role: RoleHeard) -> None:
         """Say whether resyncs are ours to run."""
-        tenure = role.tenure
-        holds = tenure.holds if tenure is not None else None
-        self.context.set_role(active=tenure is not None, holds=holds)
+        lease = role.lease
+        holds = lease.valid if lease is not None else None
+        self.context.set_role(active=lease is not None, holds=holds)
 
     @handles(StateHeard)
     def on_state(self, state: StateHeard) -> None:
