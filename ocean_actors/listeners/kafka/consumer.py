@@ -27,7 +27,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
 from ocean_actors.frozen import FrozenDict, freeze
-from ocean_actors.listeners.kafka.offsets import Ledger, Partition
+from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
 from ocean_actors.listeners.kafka.scanner import Finding, Scanner
 from ocean_actors.listeners.kafka.subscription import Place
 from ocean_actors.port.errors import PortError
@@ -61,9 +61,9 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Heard(Message):
-    """Somebody wants a resync. To be settled by `ticket`."""
+    """Somebody wants a resync. To be settled by `delivery_tag`."""
 
-    ticket: int
+    delivery_tag: int
     reason: str
     finding: Finding | None
 
@@ -162,10 +162,10 @@ class TopicConsumer:
         self._stopping = threading.Event()
         self._settled: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._connecting: KafkaNetClient | None = None
-        self._ledger = Ledger()
+        self._offsets = OffsetTracker()
         self._scanner: Scanner | None = None
         self._place: Place | None = None
-        self._ticket = 0
+        self._delivery_tag = 0
         self._failures = 0
         self._lease: Lease | None = None  # as the actor was told
         self._state = ""
@@ -181,9 +181,9 @@ class TopicConsumer:
         """Begin, in a thread."""
         self._thread.start()
 
-    def settled(self, ticket: int, *, alone: bool = False) -> None:
-        """What has `ticket` needs nothing more; nor, unless `alone`, do earlier ones."""
-        self._settled.put((ticket, alone))
+    def settled(self, delivery_tag: int, *, alone: bool = False) -> None:
+        """What has `delivery_tag` needs nothing more; nor, unless `alone`, do earlier ones."""
+        self._settled.put((delivery_tag, alone))
 
     def stop(self, timeout: float) -> bool:
         """Commit what is settled, leave the group, end the thread; whether it ended in time."""
@@ -236,7 +236,7 @@ class TopicConsumer:
                 **OPTIONS,
                 **self._options(place),
                 kafka_client=make_client,
-                partition_assignment_strategy=(Assignor(lambda: self._ledger.partitions),),
+                partition_assignment_strategy=(Assignor(lambda: self._offsets.partitions),),
             )  # raises also when stop() closes the client
         except BaseException as error:
             for client in made:
@@ -270,7 +270,7 @@ class TopicConsumer:
                 elif now - asked > ASK_AGAIN_SECONDS:
                     asked = now
                     self._ask_again(place)
-            longest = OWING_SLICE if self._ledger.owed else IDLE_SLICE
+            longest = OWING_SLICE if self._offsets.owed else IDLE_SLICE
             wait = round(min(self._poll_seconds, longest) * 1000)
             try:
                 batches = consumer.poll(timeout_ms=wait, max_records=BATCH)
@@ -313,12 +313,12 @@ class TopicConsumer:
             finding = scanner.scan(records)
             if finding is not None:
                 if found is None:
-                    self._ticket += 1
-                self._ledger.owe(partition, finding.offset, self._ticket)
+                    self._delivery_tag += 1
+                self._offsets.track(partition, finding.offset, self._delivery_tag)
                 found = finding if found is None else found.joined(finding)
-            self._ledger.read(partition, records[-1].offset + 1)
+            self._offsets.read(partition, records[-1].offset + 1)
         if found is not None:
-            self._tell(Heard(self._ticket, found.reason, found))
+            self._tell(Heard(self._delivery_tag, found.reason, found))
         if scanner.unreadable.total() > unreadable:
             held_back = self._unreadable.passes()
             if held_back is not None:
@@ -332,14 +332,14 @@ class TopicConsumer:
     def _taken(self, partitions: Iterable[Partition]) -> None:
         """In kafka-python's own thread, while this one waits in a poll."""
         for partition in partitions:
-            self._ledger.take(partition)
+            self._offsets.take(partition)
 
     def _lost(self, partitions: Iterable[Partition]) -> None:
         """In kafka-python's own thread, while this one waits in a poll or closes."""
         for partition in partitions:
-            self._ledger.drop(partition)
+            self._offsets.drop(partition)
         lease = self._lease
-        if lease is not None and not self._ledger.partitions and not self._stopping.is_set():
+        if lease is not None and not self._offsets.partitions and not self._stopping.is_set():
             lease.end()
             self._lease = None
             self._tell(RoleHeard(None))
@@ -354,11 +354,11 @@ class TopicConsumer:
             offset = since.offset if since is not None else ends[partition]
             logger.info("%s %d is read from offset %d on", *partition, offset)
             consumer.seek(partition, offset)
-            self._ledger.begin(partition, offset)
+            self._offsets.begin(partition, offset)
 
     def _nothing_waits(self, consumer: KafkaConsumer) -> bool:
         """Whether there is something of ours, and all of it was read before."""
-        partitions = [TopicPartition(*each) for each in self._ledger.partitions]
+        partitions = [TopicPartition(*each) for each in self._offsets.partitions]
         if not partitions:
             return False
         ends = consumer.end_offsets(partitions, 1_000)
@@ -366,42 +366,42 @@ class TopicConsumer:
 
     def _missed(self, consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int]) -> None:
         """The broker has deleted what was to be read next: a request may have been in it."""
-        self._ticket += 1
+        self._delivery_tag += 1
         for partition, offset in offsets.items():
             logger.warning(
                 "%s %d: offset %d is not there any more; a resync stands in for what was missed",
                 *partition, offset,
             )  # fmt: skip
-            self._ledger.owe(partition, offset, self._ticket)
+            self._offsets.track(partition, offset, self._delivery_tag)
         consumer.seek_to_beginning(*offsets)
-        self._tell(Heard(self._ticket, "messages were missed", None))
+        self._tell(Heard(self._delivery_tag, "messages were missed", None))
 
     # -- offsets -----------------------------------------------------------------------------
 
     def _take_settled(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                ticket, alone = self._settled.get_nowait()
+                delivery_tag, alone = self._settled.get_nowait()
                 if alone:
-                    self._ledger.settle_alone(ticket)
+                    self._offsets.ack(delivery_tag)
                 else:
-                    self._ledger.settle(ticket)
+                    self._offsets.ack_through(delivery_tag)
 
     def _commit(self, consumer: KafkaConsumer) -> None:
-        offsets = self._ledger.due(self._clock.monotonic())
+        offsets = self._offsets.take_due(self._clock.monotonic())
         if offsets:
             consumer.commit_async(_for_kafka(offsets), callback=self._committed)
 
     def _committed(self, offsets: Mapping[TopicPartition, Any], answer: object) -> None:
         """In this thread, from within a later poll."""
         if isinstance(answer, Exception):
-            self._ledger.failed(tuple(offsets))
+            self._offsets.failed(tuple(offsets))
             self._trouble(answer, "the commit is tried again")
 
     def _leave(self, consumer: KafkaConsumer) -> None:
         """Commit what may be committed and let another instance take over at once."""
         self._take_settled()
-        offsets = self._ledger.flush(self._clock.monotonic())
+        offsets = self._offsets.take_committable(self._clock.monotonic())
         try:
             if offsets:
                 consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
@@ -411,8 +411,8 @@ class TopicConsumer:
             consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
             logger.warning("the consumer did not close in good order: %s", _line(error))
-        if self._ledger.partitions:  # the group did not say so
-            self._lost(self._ledger.partitions)
+        if self._offsets.partitions:  # the group did not say so
+            self._lost(self._offsets.partitions)
 
     # -- how things stand --------------------------------------------------------------------
 
@@ -421,7 +421,7 @@ class TopicConsumer:
         reachable = any(client.connected(broker.node_id) for broker in client.cluster.brokers())
         if not reachable:
             self._set_state("unreachable" if self._state != "connecting" else "connecting")
-        elif self._ledger.partitions:
+        elif self._offsets.partitions:
             self._well("active")
         elif not client.cluster.partitions_for_topic(place.topic):
             client.cluster.request_update()
@@ -471,10 +471,10 @@ class TopicConsumer:
                 "ignored": dict(scanner.ignored),
                 "unreadable": dict(scanner.unreadable),
             }
-        details["owed"] = self._ledger.owed
+        details["owed"] = self._offsets.owed
         details["positions"] = {
             f"{topic}/{number}": offset
-            for (topic, number), offset in self._ledger.positions().items()
+            for (topic, number), offset in self._offsets.positions().items()
         }
         return details
 

@@ -50,7 +50,7 @@ class KafkaListener(Actor):
         self._started_at = started_at
         self._organization: Organization | None = None
         self._consumer: TopicConsumer | None = None
-        self._tickets: dict[str, int] = {}
+        self._delivery_tags: dict[str, int] = {}
 
     def on_start(self) -> None:
         """Stand by, and start the thread."""
@@ -85,20 +85,22 @@ class KafkaListener(Actor):
             request = self.context.config_updated(heard.reason, finding.snapshot, notify=True)
         else:
             request = self.context.request_resync(heard.reason, notify=True)
-        if len(self._tickets) == REMEMBERED:
-            del self._tickets[next(iter(self._tickets))]
-        self._tickets[request] = heard.ticket
+        if len(self._delivery_tags) == REMEMBERED:
+            del self._delivery_tags[next(iter(self._delivery_tags))]
+        self._delivery_tags[request] = heard.delivery_tag
 
     @handles(RequestSettled)
     def on_settled(self, settled: RequestSettled) -> None:
         """Let the offset be committed."""
-        ticket = self._tickets.pop(settled.request.id, None)
-        if ticket is None or self._consumer is None:
+        delivery_tag = self._delivery_tags.pop(settled.request.id, None)
+        if delivery_tag is None or self._consumer is None:
             return
         alone = settled.outcome == "ignored"
         if not alone:
-            self._tickets = {key: each for key, each in self._tickets.items() if each > ticket}
-        self._consumer.settled(ticket, alone=alone)
+            self._delivery_tags = {
+                key: each for key, each in self._delivery_tags.items() if each > delivery_tag
+            }
+        self._consumer.settled(delivery_tag, alone=alone)
 
     @handles(RoleHeard)
     def on_role(self, role: RoleHeard) -> None:

@@ -17,10 +17,10 @@ MOST_OWED = 64  # entries per partition; what comes on top joins the last one
 
 @dataclass
 class Owed:
-    """Requests that have not settled: the first one's offset, the last one's ticket."""
+    """Requests that have not settled: the first one's offset, the last one's delivery_tag."""
 
     offset: int
-    ticket: int
+    delivery_tag: int
     joined: bool = False  # it stands for several
 
 
@@ -37,12 +37,13 @@ class Track:
         return self.owed[0].offset if self.owed else self.position
 
 
-class Ledger:
-    """Keeps, for each partition that is ours, what was read and what is owed for it.
+class OffsetTracker:
+    """Tracks, for each assigned partition, what was read and which requests are not settled.
 
-    `tickets` grow from request to request; a ticket that a partition had before it was lost
-    settles nothing of what it owes since it came back. Commits are due at once when something
-    settled, else after `messages` of noise or `seconds`, so that a restart reads little again.
+    Delivery tags grow from request to request. A tag from before a partition was lost does not
+    settle requests that were tracked after the partition came back. A commit is due at once when
+    a request was settled, else after `messages` messages or `seconds` seconds, so that a restart
+    reads little again.
     """
 
     def __init__(self, *, messages: int = 10_000, seconds: float = 5.0) -> None:
@@ -91,40 +92,40 @@ class Ledger:
         if track is not None:
             track.position = position
 
-    def owe(self, partition: Partition, offset: int, ticket: int) -> None:
-        """The message at `offset` asked for something, which has `ticket`."""
+    def track(self, partition: Partition, offset: int, delivery_tag: int) -> None:
+        """The message at `offset` asked for something, which has `delivery_tag`."""
         track = self._tracks.get(partition)
         if track is None:
             return
         if len(track.owed) < MOST_OWED:
-            track.owed.append(Owed(offset, ticket))
+            track.owed.append(Owed(offset, delivery_tag))
         else:
-            track.owed[-1].ticket = ticket
+            track.owed[-1].delivery_tag = delivery_tag
             track.owed[-1].joined = True
 
-    def settle(self, ticket: int) -> None:
-        """What has `ticket` needs nothing more, nor does what has an earlier one."""
+    def ack_through(self, delivery_tag: int) -> None:
+        """What has `delivery_tag` needs nothing more, nor does what has an earlier one."""
         for track in self._tracks.values():
-            while track.owed and track.owed[0].ticket <= ticket:
+            while track.owed and track.owed[0].delivery_tag <= delivery_tag:
                 track.owed.popleft()
                 self._pressing = True
 
-    def settle_alone(self, ticket: int) -> None:
-        """What has `ticket` needs nothing more; earlier ones still may."""
+    def ack(self, delivery_tag: int) -> None:
+        """What has `delivery_tag` needs nothing more; earlier ones still may."""
         for track in self._tracks.values():
             for entry in track.owed:
-                if entry.ticket == ticket and not entry.joined:
+                if entry.delivery_tag == delivery_tag and not entry.joined:
                     track.owed.remove(entry)
                     self._pressing = True
                     break
 
-    def due(self, now: float) -> dict[Partition, int]:
+    def take_due(self, now: float) -> dict[Partition, int]:
         """The offsets to commit now (monotonic seconds); they count as committed from here on."""
         if not self._pressing and now - self._last < self._seconds and not self._many():
             return {}
-        return self.flush(now)
+        return self.take_committable(now)
 
-    def flush(self, now: float) -> dict[Partition, int]:
+    def take_committable(self, now: float) -> dict[Partition, int]:
         """Everything that may be committed and is not."""
         offsets: dict[Partition, int] = {}
         for partition, track in self._tracks.items():
