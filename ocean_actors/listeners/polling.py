@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.watch import Observed, Watch, next_look, observe
+from ocean_actors.listeners.watermark import Observed, Watermark, next_look, observe
 from ocean_actors.messages import RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -42,7 +42,7 @@ class PollingListener(Actor):
         self._resync_on_start = settings.resync_on_start
         self._backoff = Backoff(settings.interval, max(settings.interval, SLOWEST_POLL))
         self._failures = 0
-        self._watch = Watch()
+        self._watermark = Watermark()
         self._next: Timer | None = None
 
     def on_start(self) -> None:
@@ -52,7 +52,7 @@ class PollingListener(Actor):
     @handles(Poll)
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
-        self._watch = self._watch.asking()
+        self._watermark = self._watermark.asking()
         try:
             observed = observe(self._client)
         except PortError as error:
@@ -71,18 +71,18 @@ class PollingListener(Actor):
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
         """Compare with what was seen; both signals of one change make one request."""
-        if self._watch.overtaken:
+        if self._watermark.overtaken:
             self._look_again()
             return
         first = "start" if self._resync_on_start else observed.owed
-        self._watch, reason = self._watch.judge(observed, first)
+        self._watermark, reason = self._watermark.advance(observed, first)
         if reason is not None:
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Whoever requested it."""
-        self._watch = self._watch.ran(event.run)
+        self._watermark = self._watermark.ran(event.run)
 
     def _look_again(self) -> None:
         if self._next is not None:

@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
-from ocean_actors.listeners.watch import Observed
+from ocean_actors.listeners.watermark import Observed
 from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, settled

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.watch import Observed, Watch, next_look, observe
+from ocean_actors.listeners.watermark import Observed, Watermark, next_look, observe
 from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
 from ocean_actors.messages import IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
@@ -82,7 +82,7 @@ class WebhookListener(Actor):
         self._make_server = server
         self._check_interval = check_interval
         self._server: Server | None = None
-        self._watch = Watch()
+        self._watermark = Watermark()
         self._failures = 0
         self._looked_at = float("-inf")
         self._timer: Timer | None = None
@@ -136,7 +136,7 @@ class WebhookListener(Actor):
             return
         self._due = self._timer = None
         self._looked_at = self.context.clock.monotonic()
-        self._watch = self._watch.asking()
+        self._watermark = self._watermark.asking()
         try:
             observed = observe(self._client)
         except PortError as error:
@@ -155,17 +155,17 @@ class WebhookListener(Actor):
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
         """Request a resync for what is newer than what was seen, and than the last run."""
-        if self._watch.overtaken:
+        if self._watermark.overtaken:
             self._look_in(0.0)
             return
-        self._watch, reason = self._watch.judge(observed, observed.owed)
+        self._watermark, reason = self._watermark.advance(observed, observed.owed)
         if reason is not None:
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Whoever requested it."""
-        self._watch = self._watch.ran(event.run)
+        self._watermark = self._watermark.ran(event.run)
 
     def _look_in(self, seconds: float) -> None:
         """See to it that Port is asked within `seconds`, or as soon after as the gap allows."""

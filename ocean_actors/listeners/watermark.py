@@ -49,7 +49,7 @@ def next_look(error: PortError, backoff: float) -> float:
 
 
 @dataclass(frozen=True)
-class Watch:
+class Watermark:
     """What a resync was requested for already, or needs none: not what is settled.
 
     Settled is what Port's own record of the last run says; see `recovery`. Were one watermark
@@ -60,15 +60,15 @@ class Watch:
     requested_at: datetime | None = None
     overtaken: bool = False  # a run started while Port was asked
 
-    def asking(self) -> Watch:
+    def asking(self) -> Watermark:
         """Port is asked now."""
         return replace(self, overtaken=False)
 
-    def ran(self, run: RunInfo) -> Watch:
+    def ran(self, run: RunInfo) -> Watermark:
         """A run answers for the config that it was given, and for Port's requests up to then."""
-        return Watch(run.config, _latest(self.requested_at, run.answers), overtaken=True)
+        return Watermark(run.config, _latest(self.requested_at, run.answers), overtaken=True)
 
-    def judge(self, observed: Observed, first: str | None) -> tuple[Watch, str | None]:
+    def advance(self, observed: Observed, first: str | None) -> tuple[Watermark, str | None]:
         """What is seen then, and why a resync is to be requested, or None.
 
         `first` is the reason if nothing was seen before. The config itself is compared:
