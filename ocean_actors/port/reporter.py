@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ocean_actors.actors import Actor, Backoff, Message, handles
 from ocean_actors.messages import ReportsFlushed, RoleChanged, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.courier import Courier, Deliver, Delivery
+from ocean_actors.port.report_sender import Deliver, Delivery, ReportSender
 from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,10 @@ class Reporter(Actor):
     """Reports each run to Port: running, then completed, failed or aborted; in this order.
 
     Reports wait here, a bounded number of them, and go to Port one at a time by the hands of a
-    courier, so this actor never waits for Port itself and its mailbox stays short. Each is sent
+    report sender, so this actor never waits for Port itself and its mailbox stays short. Each is sent
     until Port takes it. A run whose report Port refuses for good is logged and left out.
 
-    Before its first run it has the courier look whether Port's record says `running`: that run
+    Before its first run it has the report sender look whether Port's record says `running`: that run
     is of a process that died in it, and is reported as aborted.
     """
 
@@ -54,8 +54,8 @@ class Reporter(Actor):
         self._holds: Callable[[], bool] | None = None  # whether it is for this instance to report
 
     def on_start(self) -> None:
-        """Take a courier on."""
-        self._courier = self.context.spawn(Courier, self._client, name="courier")
+        """Take a report sender on."""
+        self._sender = self.context.spawn(ReportSender, self._client, name="report-sender")
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
@@ -127,7 +127,7 @@ class Reporter(Actor):
             return
         if self._queue:
             self._on_its_way = self._queue[0]
-            self._courier.tell(Deliver(self._on_its_way, self.context.ref, self._holds))
+            self._sender.tell(Deliver(self._on_its_way, self.context.ref, self._holds))
         elif self._flushing:
             self.context.publish(ReportsFlushed())
 

@@ -69,7 +69,7 @@ class Desk:
 
     def waiting(self):
         found = {actor["name"]: actor["mailbox"] for actor in self.system.snapshot()}
-        return found["reporter"], found["courier"]
+        return found["reporter"], found["report-sender"]
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(desk, sandbox):
     for number in range(2, 1_002):
         desk.run(number)
     desk.begin(1_002)
-    desk.settle(parked="courier")
+    desk.settle(parked="report-sender")
     assert desk.waiting() == (0, 0)
     sandbox.release()
     desk.settle()
@@ -190,7 +190,7 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(des
     desk.clock.advance(10.0)
     sandbox.wait_for(lambda: sandbox.statuses(NAME) == ["running"], WITHIN)
     desk.system.events.publish(RoleChanged(active=False))
-    desk.settle(parked="courier")
+    desk.settle(parked="report-sender")
     sandbox.release()
     desk.settle()
     desk.system.events.publish(RoleChanged(active=True))

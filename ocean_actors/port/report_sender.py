@@ -34,7 +34,7 @@ class Delivery(Message):
     error: str | None = None
 
 
-class Courier(Actor):
+class ReportSender(Actor):
     """Tries one report, once, and says how it went; however long Port lets it wait."""
 
     supervision = Supervision(retries=5)  # the sender waits for an answer
