@@ -22,10 +22,10 @@ from ocean_actors.port.batches import (
     failure_of,
     parse_upsert,
 )
-from ocean_actors.port.cleanup import Cleanup
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError, ReconcileRefused
-from ocean_actors.port.record import Record
+from ocean_actors.port.reconcile import Reconciliation
+from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.port.transport import flag, segment
 from ocean_actors.retry import Retry
 from ocean_actors.throttle import Throttle
@@ -53,7 +53,7 @@ class EntityWriter:
     def __init__(self, client: PortClient, run: RunInfo, handlers: Sequence[str]) -> None:
         self._client = client
         self._run = run
-        self._record = Record()
+        self._record = SentEntities()
         self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
 
@@ -66,7 +66,7 @@ class EntityWriter:
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """That handler sends nothing more."""
         if not ok:
-            self._record.spoil(f"handler {name} failed")
+            self._record.mark_incomplete(f"handler {name} failed")
         self._barrier.deregister(name)
 
     def written(self) -> Written:
@@ -91,7 +91,7 @@ class HandlerPort:
         handler: str,
         client: PortClient,
         run: RunInfo,
-        record: Record,
+        record: SentEntities,
         barrier: RunBarrier,
         throttle: Throttle,
     ) -> None:
@@ -138,7 +138,9 @@ class HandlerPort:
                 self._send(blueprint, batch, query, tally)
             self._client.token.check()
         except BaseException:
-            self._record.spoil(f"not all of {self._handler}'s entities of {blueprint!r} were sent")
+            self._record.mark_incomplete(
+                f"not all of {self._handler}'s entities of {blueprint!r} were sent"
+            )
             raise
         return tally.result()
 
@@ -161,7 +163,7 @@ class HandlerPort:
             "delete_dependents": self._flag("deleteDependentEntities", None),
             **self._origin(),
         }
-        cleanup = Cleanup(self._client, self._record, query, PATIENT)
+        cleanup = Reconciliation(self._client, self._record, query, PATIENT)
         return self._barrier.join(self._handler, share, cleanup.run)
 
     def _encoded(self, entities: Iterable[object], tally: _Tally) -> Iterator[Item]:
@@ -222,7 +224,7 @@ class HandlerPort:
 class _Tally:
     """Counts what becomes of the entities of one `upsert`."""
 
-    def __init__(self, blueprint: str, record: Record, throttle: Throttle) -> None:
+    def __init__(self, blueprint: str, record: SentEntities, throttle: Throttle) -> None:
         self._blueprint = blueprint
         self._record = record
         self._throttle = throttle

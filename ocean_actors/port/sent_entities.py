@@ -17,13 +17,13 @@ def fingerprint(*names: str) -> int:
     return int.from_bytes(blake2b(joined, digest_size=8).digest(), "big")
 
 
-class Record:
+class SentEntities:
     """What the handlers of one run wrote, together. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._sent = array("Q")
         self._written = Written()
-        self._spoilt: str | None = None
+        self._incomplete: str | None = None
         self._lock = threading.Lock()  # handlers write side by side, the coordinator reads
 
     def add(self, sent: Iterable[tuple[str, str]], failed: int) -> None:
@@ -42,10 +42,10 @@ class Record:
             before = self._written
             self._written = Written(before.upserted, before.failed, before.deleted + count)
 
-    def spoil(self, reason: str) -> None:
+    def mark_incomplete(self, reason: str) -> None:
         """What was sent is not all there is, so nothing may be deleted for want of it."""
         with self._lock:
-            self._spoilt = self._spoilt or reason
+            self._incomplete = self._incomplete or reason
 
     @property
     def written(self) -> Written:
@@ -53,11 +53,11 @@ class Record:
         return self._written
 
     @property
-    def spoilt(self) -> str | None:
+    def incomplete(self) -> str | None:
         """Why what was sent may not be all there is; None if it is."""
-        if self._spoilt is None and self._written.failed:
+        if self._incomplete is None and self._written.failed:
             return f"{self._written.failed} entities failed"
-        return self._spoilt
+        return self._incomplete
 
     def lookup(self) -> Callable[[str, str], bool]:
         """Whether an entity (blueprint, name) was sent until now."""

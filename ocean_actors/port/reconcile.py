@@ -12,7 +12,7 @@ from typing import Any
 from ocean_actors.port.batches import parse_largest
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError, ReconcileRefused, UnexpectedAnswer
-from ocean_actors.port.record import Record, fingerprint
+from ocean_actors.port.sent_entities import SentEntities, fingerprint
 from ocean_actors.port.transport import segment
 from ocean_actors.retry import Retry
 
@@ -26,11 +26,11 @@ Name = tuple[str, str]
 """An entity's blueprint and identifier."""
 
 
-class Cleanup:
+class Reconciliation:
     """The delete phase of one run."""
 
     def __init__(
-        self, client: PortClient, record: Record, query: Mapping[str, str], retry: Retry
+        self, client: PortClient, record: SentEntities, query: Mapping[str, str], retry: Retry
     ) -> None:
         """Take the query of each delete, and how to try again."""
         self._client = client
@@ -45,8 +45,8 @@ class Cleanup:
         Raises ReconcileRefused if more than `max_share` (0 to 1) of what is owned would go, or
         what was sent is not all there is; PortError if Port cannot be asked.
         """
-        if self._record.spoilt is not None:
-            raise ReconcileRefused(f"nothing is deleted: {self._record.spoilt}")
+        if self._record.incomplete is not None:
+            raise ReconcileRefused(f"nothing is deleted: {self._record.incomplete}")
         stale, owned = self._stale()
         if owned and len(stale) / owned > max_share:
             raise ReconcileRefused(
