@@ -53,25 +53,23 @@ class EntityWriter:
     def __init__(self, client: PortClient, run: RunInfo, handlers: Sequence[str]) -> None:
         self._client = client
         self._run = run
-        self._record = SentEntities()
+        self._sent = SentEntities()
         self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
 
     def for_handler(self, name: str) -> HandlerPort:
         """The door of one handler."""
-        return HandlerPort(
-            name, self._client, self._run, self._record, self._barrier, self._throttle
-        )
+        return HandlerPort(name, self._client, self._run, self._sent, self._barrier, self._throttle)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """That handler sends nothing more."""
         if not ok:
-            self._record.mark_incomplete(f"handler {name} failed")
+            self._sent.mark_incomplete(f"handler {name} failed")
         self._barrier.deregister(name)
 
     def written(self) -> Written:
         """What was sent so far."""
-        return self._record.written
+        return self._sent.written
 
     def close(self) -> None:
         """Close the connections; what is called from now on raises the token's error."""
@@ -91,14 +89,14 @@ class HandlerPort:
         handler: str,
         client: PortClient,
         run: RunInfo,
-        record: SentEntities,
+        sent: SentEntities,
         barrier: RunBarrier,
         throttle: Throttle,
     ) -> None:
         self._handler = handler
         self._client = client
         self._run = run
-        self._record = record
+        self._sent = sent
         self._barrier = barrier
         self._throttle = throttle
         self._largest = LARGEST_UPSERT
@@ -132,13 +130,13 @@ class HandlerPort:
             ),
             **self._origin(),
         }
-        tally = _Tally(blueprint, self._record, self._throttle)
+        tally = _Tally(blueprint, self._sent, self._throttle)
         try:
             for batch in batches(self._encoded(entities, tally), lambda: self._largest):
                 self._send(blueprint, batch, query, tally)
             self._client.token.check()
         except BaseException:
-            self._record.mark_incomplete(
+            self._sent.mark_incomplete(
                 f"not all of {self._handler}'s entities of {blueprint!r} were sent"
             )
             raise
@@ -163,8 +161,8 @@ class HandlerPort:
             "delete_dependents": self._flag("deleteDependentEntities", None),
             **self._origin(),
         }
-        cleanup = Reconciliation(self._client, self._record, query, PATIENT)
-        return self._barrier.join(self._handler, share, cleanup.run)
+        reconciliation = Reconciliation(self._client, self._sent, query, PATIENT)
+        return self._barrier.join(self._handler, share, reconciliation.run)
 
     def _encoded(self, entities: Iterable[object], tally: _Tally) -> Iterator[Item]:
         for entity in entities:
@@ -224,9 +222,9 @@ class HandlerPort:
 class _Tally:
     """Counts what becomes of the entities of one `upsert`."""
 
-    def __init__(self, blueprint: str, record: SentEntities, throttle: Throttle) -> None:
+    def __init__(self, blueprint: str, sent: SentEntities, throttle: Throttle) -> None:
         self._blueprint = blueprint
-        self._record = record
+        self._sent = sent
         self._throttle = throttle
         self._upserted = self._created = self._failed = 0
         self._failures: list[FailedEntity] = []
@@ -247,7 +245,7 @@ class _Tally:
 
     def add(self, names: Sequence[str], failures: Sequence[FailedEntity]) -> None:
         """Port took those, and not these."""
-        self._record.add(((self._blueprint, name) for name in names), len(failures))
+        self._sent.add(((self._blueprint, name) for name in names), len(failures))
         self._upserted += len(names)
         self._failed += len(failures)
         self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])

@@ -30,11 +30,11 @@ class Reconciliation:
     """The delete phase of one run."""
 
     def __init__(
-        self, client: PortClient, record: SentEntities, query: Mapping[str, str], retry: Retry
+        self, client: PortClient, sent: SentEntities, query: Mapping[str, str], retry: Retry
     ) -> None:
         """Take the query of each delete, and how to try again."""
         self._client = client
-        self._record = record
+        self._sent = sent
         self._query = query
         self._retry = retry
         self._largest = LARGEST_DELETE
@@ -45,8 +45,8 @@ class Reconciliation:
         Raises ReconcileRefused if more than `max_share` (0 to 1) of what is owned would go, or
         what was sent is not all there is; PortError if Port cannot be asked.
         """
-        if self._record.incomplete is not None:
-            raise ReconcileRefused(f"nothing is deleted: {self._record.incomplete}")
+        if self._sent.incomplete is not None:
+            raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
         stale, owned = self._stale()
         if owned and len(stale) / owned > max_share:
             raise ReconcileRefused(
@@ -61,7 +61,7 @@ class Reconciliation:
         What an entity that was sent relates to stays: Port may just have made it for that
         reason, and would delete with it what depends on it.
         """
-        was_sent = self._record.lookup()
+        was_sent = self._sent.lookup()
         stale: list[Name] = []
         targets = array("Q")
         owned = 0
@@ -137,7 +137,7 @@ class Reconciliation:
                 raise
             return None
         self._largest = min(LARGEST_DELETE, largest or LARGEST_DELETE)
-        self._record.add_deleted(count)
+        self._sent.add_deleted(count)
         return count
 
     def _delete_singly(self, left: list[Name]) -> int:
@@ -162,7 +162,7 @@ class Reconciliation:
                     reason = str(error)
                 else:
                     gone += 1
-                    self._record.add_deleted(1)
+                    self._sent.add_deleted(1)
             if len(refused) == len(left):
                 logger.warning(
                     "%d entities stay: Port refuses to delete them: %s", len(left), reason

@@ -30,12 +30,12 @@ class FlushReports(Message):
 class Reporter(Actor):
     """Reports each run to Port: running, then completed, failed or aborted; in this order.
 
-    Reports wait here, a bounded number of them, and go to Port one at a time by the hands of a
-    report sender, so this actor never waits for Port itself and its mailbox stays short. Each is sent
-    until Port takes it. A run whose report Port refuses for good is logged and left out.
+    Reports wait here, a bounded number of them. A report sender takes them to Port one at a time,
+    so this actor never waits for Port and its mailbox stays short. Each report is sent until Port
+    takes it. A run whose report Port refuses for good is logged and left out.
 
-    Before its first run it has the report sender look whether Port's record says `running`: that run
-    is of a process that died in it, and is reported as aborted.
+    Before the first run, the report sender looks whether Port's record says `running`. Such a run
+    belongs to a process that died during it, and is reported as aborted.
     """
 
     subscribes_to = (RunStarted, RunEnded, RoleChanged)

@@ -17,7 +17,7 @@ from ocean_actors.sandbox import api, api_catalog, control
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.errors import ApiError
-from ocean_actors.sandbox.faults import Answer, Fault, Kind, incomplete
+from ocean_actors.sandbox.faults import Answer, Fault, Kind, spoilt
 from ocean_actors.sandbox.request import Request, read_request
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class SandboxApp:
         if fault.kind in (Kind.DELAY, Kind.HANG):
             self._core.hold(fault.seconds, releasable=fault.kind is Kind.HANG)
             return answer if answer is not None else self._routed(request)
-        return incomplete(fault)
+        return spoilt(fault)
 
     def _routed(self, request: Request) -> Answer:
         """The answer of the handler that the path leads to."""

@@ -37,7 +37,7 @@ class Fault:
 
     `path` is a regular expression searched in the percent-encoded path (so `^/v1/integration`
     is a prefix). `rate` is the share of the calls it fits that it hits. `applied`: the call
-    takes effect all the same, only its answer is incomplete.
+    takes effect all the same, only its answer is spoilt.
     """
 
     kind: Kind
@@ -115,7 +115,7 @@ class Faults:
         return tuple(self._orders)
 
 
-def incomplete(fault: Fault) -> Answer:
+def spoilt(fault: Fault) -> Answer:
     """The answer that a call hit by `fault` gets; not for those that only wait."""
     if fault.kind is Kind.STATUS:
         error = "rate_limit_exceeded" if fault.status == 429 else "sandbox_fault"

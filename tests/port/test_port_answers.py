@@ -8,7 +8,7 @@ from datetime import timedelta, timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocean_actors.port import batches, cleanup, models, transport
+from ocean_actors.port import batches, models, reconcile, transport
 from ocean_actors.port.batches import Item, body_of, failure_of, parse_upsert
 from ocean_actors.port.batches import batches as cut
 from ocean_actors.port.errors import UnexpectedAnswer
@@ -38,8 +38,8 @@ PARSERS = [
     models.parse_kafka_credentials,
     models.parse_access_token,
     parse_upsert,
-    cleanup._parse_page,
-    cleanup._parse_deleted,
+    reconcile._parse_page,
+    reconcile._parse_deleted,
 ]
 
 
