@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, CancelToken, Message, Ref, handles
-from ocean_actors.actors.stillness import Stillness
-from ocean_actors.testing import ManualClock, Probe, settled
+from ocean_actors.actors.quiescence import Quiescence
+from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def test_threads_may_turn_the_clock_at_once(clock: ManualClock) -> None:
     assert ran == sorted(ran)
 
 
-# -- stillness -----------------------------------------------------------------------------------
+# -- quiescence -----------------------------------------------------------------------------------
 
 
 class Relay(Actor):
@@ -143,7 +143,7 @@ def test_settled_waits_for_messages_that_lead_to_messages(system: ActorSystem) -
     probe = Probe(system)
     for _ in range(20):
         system.spawn(Relay, probe.ref).tell(Order(10))
-    settled(system)
+    wait_idle(system)
     assert probe.received() == [Receipt(0)] * 20
 
 
@@ -156,11 +156,11 @@ def test_stillness_wants_to_see_each_at_rest_twice_with_nothing_handled_between(
         def rest(self) -> Any:
             seen = looks.pop(0)
             if seen is None:
-                threading.Timer(0.0, stillness.notify).start()
+                threading.Timer(0.0, quiescence.notify).start()
             return seen
 
-    stillness, actors = Stillness(ManualClock()), [Flickering()]
-    assert stillness.wait(lambda: actors, timeout=5.0) == []
+    quiescence, actors = Quiescence(ManualClock()), [Flickering()]
+    assert quiescence.wait(lambda: actors, timeout=5.0) == []
     assert looks == []
 
 
@@ -176,10 +176,10 @@ def test_settled_says_who_still_moves(system: ActorSystem) -> None:
     ref.tell(Chime())
     assert held.wait(5)
     with pytest.raises(AssertionError, match=r"still at work after 0\.01 s: Busy"):
-        settled(system, 0.01)
-    settled(system, parked="Bus*")
+        wait_idle(system, 0.01)
+    wait_idle(system, parked="Bus*")
     release.set()
-    settled(system)
+    wait_idle(system)
 
 
 def test_a_sleep_by_the_clock_is_rest_until_the_clock_moves(
@@ -196,13 +196,13 @@ def test_a_sleep_by_the_clock_is_rest_until_the_clock_moves(
     ref = system.spawn(Sleeper)
     for number in (60, 30):
         ref.tell(Order(number))
-    settled(system)
+    wait_idle(system)
     assert probe.received() == []
     clock.advance(60)
-    settled(system)
+    wait_idle(system)
     assert probe.received() == [Receipt(60)]
     clock.advance(30)
-    settled(system)
+    wait_idle(system)
     assert probe.received() == [Receipt(60), Receipt(30)]
 
 
@@ -224,7 +224,7 @@ def test_a_turn_that_settles_does_in_one_go_what_actors_do_step_by_step(
 
     moments: list[float] = []
     system.spawn(Clockwork, moments)
-    clock.advance(150, lambda: settled(system))
+    clock.advance(150, lambda: wait_idle(system))
     assert moments == [1.5 * number for number in range(1, 101)]
 
 
@@ -253,7 +253,7 @@ def test_a_disappointed_probe_says_what_came_instead(system: ActorSystem) -> Non
     with pytest.raises(AssertionError, match=r"no Receipt came within 0\.01 s, only nothing"):
         probe.expect(Receipt, within=0.01)
     probe.ref.tell(Order(1))
-    settled(system)
+    wait_idle(system)
     with pytest.raises(AssertionError, match=r"only \[Order\(number=1\)\]"):
         probe.expect(Receipt, within=0.01)
 
@@ -275,7 +275,7 @@ def test_a_probe_hears_events_and_answers(system: ActorSystem) -> None:
     probe = Probe(system, name="ear", answer=lambda message: f"got {message}").subscribe(Order)
     system.events.publish(Order(1))
     system.events.publish(Receipt(2))
-    settled(system)
+    wait_idle(system)
     assert probe.received() == [Order(1)]
     assert probe.ref.ask(Receipt(3)) == "got Receipt(number=3)"
     assert system.snapshot()[0]["name"] == "ear"

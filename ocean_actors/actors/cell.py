@@ -18,8 +18,8 @@ from ocean_actors.actors.clock import Timer
 from ocean_actors.actors.failure import in_one_line
 from ocean_actors.actors.mailbox import Asker, Envelope, MailboxFull, open_mailbox
 from ocean_actors.actors.message import Message
+from ocean_actors.actors.quiescence import Rest
 from ocean_actors.actors.ref import Ref
-from ocean_actors.actors.stillness import Rest
 from ocean_actors.actors.supervision import OnFailure, judge
 from ocean_actors.actors.timers import ActorTimers, Repeat
 
@@ -58,7 +58,7 @@ class Cell:
         self.parent = parent
         self.name = name
         self.actor_class = actor_class
-        self.mailbox = open_mailbox(name, actor_class.mailbox, system.stillness.notify)
+        self.mailbox = open_mailbox(name, actor_class.mailbox, system.quiescence.notify)
         self.stopping = threading.Event()
         self.ref = Ref(
             actor_class,
@@ -132,7 +132,7 @@ class Cell:
         return bound is not None and now >= since + bound - 1e-6  # a microsecond is rounding
 
     def rest(self) -> Rest | None:
-        """See `stillness.Mover`."""
+        """See `quiescence.Quiescent`."""
         handled = self.handled
         if self.mailbox.idle:
             return handled, None
@@ -392,4 +392,4 @@ class Cell:
     def _leave_behind(self, child: Cell) -> None:
         self.children.pop(child.ref, None)
         child.abandoned = True
-        self.system.stillness.notify()
+        self.system.quiescence.notify()

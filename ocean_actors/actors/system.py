@@ -19,8 +19,8 @@ from ocean_actors.actors.context import Context
 from ocean_actors.actors.deadletters import DeadLetters
 from ocean_actors.actors.events import EventStream
 from ocean_actors.actors.message import require_immutable
+from ocean_actors.actors.quiescence import Quiescence
 from ocean_actors.actors.ref import Ref
-from ocean_actors.actors.stillness import Stillness
 from ocean_actors.actors.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class ActorSystem:
         self.check_message = require_immutable if debug else None
         self.events = EventStream(self.check_message)
         self.dead_letters = DeadLetters()
-        self.stillness = Stillness(self.clock)
+        self.quiescence = Quiescence(self.clock)
         self.make_context = context
         self.random = random.Random(seed)  # noqa: S311  (jitter)
         self.cause: BaseException | None = None
@@ -181,13 +181,13 @@ class ActorSystem:
                 and (parked is None or not fnmatch.fnmatchcase(cell.name, parked))
             ]
 
-        return [cell.name for cell in self.stillness.wait(watched, timeout)]
+        return [cell.name for cell in self.quiescence.wait(watched, timeout)]
 
     def forget(self, cell: Cell) -> None:
         """Let an ended actor's name be used again."""
         del self._cells[cell.name]
         self._release(cell.name)
-        self.stillness.notify()
+        self.quiescence.notify()
 
     def _release(self, name: str) -> None:
         with self._lock:

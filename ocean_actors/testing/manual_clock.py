@@ -47,7 +47,7 @@ class ManualClock(Clock):
 
         Actors do what a timer told them in their own threads, so they may set a timer of their
         own when the clock has moved on already. Give `settle` to have it called before the
-        first timer and after each: `lambda: settled(system)` makes a turn of any length exact.
+        first timer and after each: `lambda: wait_idle(system)` makes a turn of any length exact.
         """
         with self._turning:
             target = self._elapsed + round(seconds * NANOSECONDS)

@@ -12,7 +12,7 @@ from ocean_actors.actors import Actor, ActorSystem, Message, Ref
 ReceivedT = TypeVar("ReceivedT", bound=Message)
 
 
-def settled(system: ActorSystem, timeout: float = 5.0, *, parked: str | None = None) -> None:
+def wait_idle(system: ActorSystem, timeout: float = 5.0, *, parked: str | None = None) -> None:
     """Wait until nothing moves in `system`: no letter waits and no actor is in a message.
 
     An actor that waits by a `ManualClock` (in a sleep or a backoff) counts as at rest.
@@ -83,12 +83,12 @@ class Probe:
     ) -> None:
         """Be sure that no (further) message of `message_type` has come or is on its way.
 
-        No time is waited: `settle`, by default `settled(system)`, waits until nothing moves
+        No time is waited: `settle`, by default `wait_idle(system)`, waits until nothing moves
         any more. Whoever sends from outside the system has to have sent by now. Raises
         AssertionError with the first such message.
         """
         if settle is None:
-            settled(self._system)
+            wait_idle(self._system)
         else:
             settle()
         unexpected = [each for each in self.received() if isinstance(each, message_type)]

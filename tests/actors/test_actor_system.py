@@ -26,7 +26,7 @@ from ocean_actors.actors import (
     handles,
 )
 from ocean_actors.actors.cell import Cell
-from ocean_actors.testing import ManualClock, Probe, settled
+from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClo
     held, release = threading.Event(), threading.Event()
     ref = system.spawn(Doer, name="worker")
     ref.tell(Do(lambda _: 1 / 0))
-    settled(system)
-    clock.advance(1, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(1, lambda: wait_idle(system))
     ref.ask(Do(lambda actor: actor.context.show(queue=3)))
     ref.tell(Do(lambda _: (held.set(), release.wait(10))))
     ref.tell(Do(lambda _: None))
@@ -103,7 +103,7 @@ def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClo
         }
     ]
     release.set()
-    settled(system)
+    wait_idle(system)
     (state,) = system.snapshot()
     assert (state["handled"], state["message"], state["message_seconds"]) == (4, None, None)
 
@@ -127,12 +127,12 @@ def test_the_state_is_logged_on_demand_a_line_for_each_actor(
     caplog.set_level(logging.INFO)
     held, release = threading.Event(), threading.Event()
     system.spawn(Doer, name="idle").tell(Do(lambda _: 1 / 0))
-    settled(system)
+    wait_idle(system)
     busy = system.spawn(Doer, name="busy")
     busy.tell(Do(lambda _: (held.set(), release.wait(10))))
     assert held.wait(5)
     clock.advance(31)
-    settled(system, parked="busy")
+    wait_idle(system, parked="busy")
     caplog.clear()
     system.log_state()
     idle, waits = caplog.messages
@@ -311,9 +311,9 @@ def test_two_systems_never_touch(clock: ManualClock) -> None:
     worker.ask(Do(lambda actor: actor.context.schedule_every(1, Message())))
 
     doomed.spawn(Doer, name="worker").tell(Do(lambda _: exit()))
-    settled(doomed)
+    wait_idle(doomed)
     doomed.spawn(Vital, name="vital").tell(Do(lambda _: exit()))
-    settled(doomed)
+    wait_idle(doomed)
     doomed.events.publish(Message())
     here.expect(Message)
     assert fatal == ["vital"]
@@ -324,7 +324,7 @@ def test_two_systems_never_touch(clock: ManualClock) -> None:
     assert worker.is_alive()
     sound.events.publish(Message())
     there.expect(Message)
-    other_clock.advance(2, lambda: settled(sound))
+    other_clock.advance(2, lambda: wait_idle(sound))
     assert sound.dead_letters.counts == {"Message": 2}  # the beats: Doer does not handle them
     assert doomed.dead_letters.counts == {}
     assert [each["restarts"] for each in sound.snapshot()] == [0, 0]

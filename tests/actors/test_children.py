@@ -11,7 +11,7 @@ import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, Ref, handles
 from ocean_actors.actors import cell as cell_module
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,12 @@ def test_a_restart_stops_the_children_and_on_start_makes_new_ones(
 ) -> None:
     ended: list[str] = []
     parent = system.spawn(Node, ended, ("a", "b"), name="parent")
-    settled(system)
+    wait_idle(system)
     parent.tell(Do(lambda _node: 1 / 0))
-    settled(system)
+    wait_idle(system)
     assert names(system) == ["parent"]
     assert sorted(ended) == ["a", "b"]
-    clock.advance(1, lambda: settled(system))
+    clock.advance(1, lambda: wait_idle(system))
     assert names(system) == ["parent", "a", "b"]
 
 
@@ -92,7 +92,7 @@ def test_a_parent_stops_one_child_and_its_name_is_free_again(system: ActorSystem
     parent = system.spawn(Node, [], name="parent")
     child = spawn_child(parent, "child")
     parent.ask(Do(lambda node: node.context.stop(child)))
-    settled(system)
+    wait_idle(system)
     assert names(system) == ["parent"]
     parent.ask(Do(lambda node: node.context.stop(child)))  # it has ended: nothing
     parent.ask(Do(lambda node: node.context.abandon(child)))
@@ -103,7 +103,7 @@ def test_a_child_that_ended_itself_is_not_kept(system: ActorSystem) -> None:
     parent = system.spawn(Node, [], name="parent")
     for _ in range(10):
         spawn_child(parent, "child").ask(Do(lambda node: node.context.stop()))
-    settled(system)
+    wait_idle(system)
     assert parent.ask(Do(lambda node: len(node.context._cell.children))) == 0
 
 
@@ -112,8 +112,8 @@ def test_another_ones_child_is_not_ours_to_stop(system: ActorSystem) -> None:
     for act in ("stop", "abandon"):
         with pytest.raises(ValueError, match="stranger is no child of Node"):
             parent.ask(Do(lambda node, act=act: getattr(node.context, act)(stranger)))
-        settled(system)
-        system.clock.advance(1, lambda: settled(system))  # type: ignore[attr-defined]
+        wait_idle(system)
+        system.clock.advance(1, lambda: wait_idle(system))  # type: ignore[attr-defined]
     assert stranger.is_alive()
 
 
@@ -126,7 +126,7 @@ def test_a_hung_child_holds_its_parent_for_a_bounded_time_only(
     monkeypatch.setattr(cell_module, "CHILDREN_TIMEOUT", 0.02)
     system = ActorSystem(clock=clock)
     parent = system.spawn(Node, [], ("a", "b"), name="parent")
-    settled(system)
+    wait_idle(system)
     children = parent.ask(Do(lambda node: list(node.context._cell.children)))
     for child in children:
         hang(child, release)
@@ -150,7 +150,7 @@ def test_an_abandoned_child_is_waited_for_by_nobody_and_a_fresh_one_takes_over(
     assert fresh.ask(Do(lambda node: node.context.name)) == "child-2"
     states = {each["name"]: each["state"] for each in system.snapshot()}
     assert states == {"parent": "running", "child": "abandoned", "child-2": "running"}
-    settled(system)  # without the abandoned one
+    wait_idle(system)  # without the abandoned one
     assert system.stop_actor(parent)
     assert names(system) == ["child"]
     release.set()

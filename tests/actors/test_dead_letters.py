@@ -9,7 +9,7 @@ import pykka
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, handles
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def test_a_type_that_nobody_handles_is_counted_and_logged_once(
     assert first.ask(Unknown()) is None
     for ref in (first, second, first):
         ref.tell(Unknown())
-    settled(system)
+    wait_idle(system)
     assert system.dead_letters.counts == {"Unknown": 4}
     assert [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING] == [
         "Unknown reached nobody: Receiver does not handle it; more are only counted"
@@ -72,7 +72,7 @@ def test_letters_that_a_stop_leaves_unread_are_accounted_for(clock: ManualClock)
     told = 50
     for _ in range(told):
         ref.tell(Known())  # before or after the end, none is forgotten
-    settled(system)
+    wait_idle(system)
     assert system.dead_letters.counts == {"Known": told}
     assert system.stop() == []
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, handles
-from ocean_actors.testing import ManualClock, Probe, settled
+from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ def test_subscribers_receive_their_type_and_its_subclasses_in_order(system: Acto
     probe = Probe(system).subscribe(News)
     for event in (News(1), Weather(2), LocalNews(3), News(4)):
         system.events.publish(event)
-    settled(system)
+    wait_idle(system)
     assert probe.received() == [News(1), LocalNews(3), News(4)]
 
 
 def test_an_event_comes_once_however_often_it_was_subscribed_to(system: ActorSystem) -> None:
     probe = Probe(system).subscribe(News, News, LocalNews, Message)
     system.events.publish(LocalNews(1))
-    settled(system)
+    wait_idle(system)
     assert probe.received() == [LocalNews(1)]
 
 
@@ -62,10 +62,10 @@ def test_an_actor_subscribes_publishes_and_unsubscribes_through_its_context(
 
     probe = Probe(system).subscribe(Weather)
     system.spawn(Reader)
-    settled(system)
+    wait_idle(system)
     for number in (1, 2):
         system.events.publish(News(number))
-        settled(system)
+        wait_idle(system)
     assert probe.received() == [Weather(10), Weather(100)]
 
 
@@ -87,7 +87,7 @@ def test_what_a_class_subscribes_to_it_is_told_from_the_moment_it_is_spawned(
     system.events.publish(News(1))
     system.events.publish(Weather(2))
     started.set()
-    settled(system)
+    wait_idle(system)
     assert seen == [News(1), Weather(2)]
 
 
@@ -108,11 +108,11 @@ def test_subscriptions_and_events_outlive_a_restart(
                 raise OSError
 
     system.spawn(Reader)
-    settled(system)
+    wait_idle(system)
     system.events.publish(News(1))
-    settled(system)
+    wait_idle(system)
     system.events.publish(News(2))
-    clock.advance(1, lambda: settled(system))
+    clock.advance(1, lambda: wait_idle(system))
     assert seen == [1, 2]
 
 
@@ -144,7 +144,7 @@ def test_a_subscriber_that_hangs_blocks_no_publisher(system: ActorSystem) -> Non
     assert probe.expect(News, where=lambda news: news.number == 99)
     assert next(each["mailbox"] for each in system.snapshot() if each["name"] == "Slow") == 99
     release.set()
-    settled(system)
+    wait_idle(system)
 
 
 def test_a_mutable_event_is_the_publishers_mistake(system: ActorSystem) -> None:

@@ -19,7 +19,7 @@ from ocean_actors.actors import (
     Message,
 )
 from ocean_actors.actors.mailbox import Envelope, open_mailbox
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Flooded:
 
     def let_go(self) -> list[Message]:
         self.release.set()
-        settled(self.system)
+        wait_idle(self.system)
         return self.seen
 
 
@@ -208,7 +208,7 @@ def test_publishers_and_timers_do_not_feel_a_full_mailbox(
     assert flooded.state()["refused"] == 4
     assert caplog.text.count("busy refuses Request") == 1
     assert flooded.let_go() == [Request(0), Request(1), Request(2)]
-    clock.advance(1, lambda: settled(system))  # the refused repetition goes on
+    clock.advance(1, lambda: wait_idle(system))  # the refused repetition goes on
     assert flooded.let_go()[3:] == [Request(101)]
 
 

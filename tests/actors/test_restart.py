@@ -20,7 +20,7 @@ from ocean_actors.actors import (
     Supervision,
     handles,
 )
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ def test_whatever_is_raised_rebuilds_the_state_and_keeps_address_and_letters_in_
     ref = system.spawn(Worker, diary)
     for message in (Do(1), Raise(error), Do(2), Do(3)):
         ref.tell(message)
-    settled(system)
+    wait_idle(system)
     ref.tell(Do(4))  # during the backoff
-    clock.advance(0.999, lambda: settled(system))
+    clock.advance(0.999, lambda: wait_idle(system))
     assert diary == ["start", 1, error.__name__]
-    clock.advance(0.001, lambda: settled(system))
+    clock.advance(0.001, lambda: wait_idle(system))
     assert diary == ["start", 1, error.__name__, "start", 2, 3, 4]
     assert ref.ask(AskSeen()) == (2, 3, 4)
 
@@ -102,8 +102,8 @@ def test_an_asker_gets_the_exception_and_the_actor_restarts(
     for error in (SystemExit, KeyError):
         with pytest.raises(error):
             ref.ask(Raise(error))
-        settled(system)
-        clock.advance(2.0, lambda: settled(system))
+        wait_idle(system)
+        clock.advance(2.0, lambda: wait_idle(system))
     assert snapshot_of(system, "Worker")["restarts"] == 2
     assert snapshot_of(system, "Worker")["failure"] == "KeyError: 'as told'"
 
@@ -112,7 +112,7 @@ def test_the_failure_is_logged_with_its_traceback_and_the_delay(
     system: ActorSystem, caplog: pytest.LogCaptureFixture
 ) -> None:
     system.spawn(Worker, []).tell(Raise())
-    settled(system)
+    wait_idle(system)
     (record,) = (each for each in caplog.records if each.levelno >= logging.ERROR)
     assert record.getMessage() == "Worker failed and restarts in 1.00 s: ValueError: as told"
     assert record.exc_info is not None
@@ -127,8 +127,8 @@ def test_an_error_that_cannot_even_say_what_it_is_is_contained(
 
     ref = system.spawn(Worker, [])
     ref.tell(Raise(Mute))
-    settled(system)
-    clock.advance(1.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(1.0, lambda: wait_idle(system))
     assert ref.ask(AskSeen()) == ()
     assert snapshot_of(system, "Worker")["failure"] == "Mute: (its __str__ raised OSError)"
 
@@ -172,10 +172,10 @@ def test_a_failing_on_start_is_tried_again_with_growing_delays(
     diary: list[str] = []
     ref = system.spawn(Unready, "on_start", ["a", "b"], diary)
     answer = ref.ask(Do(5), block=False)
-    settled(system)
-    clock.advance(1.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(1.0, lambda: wait_idle(system))
     assert snapshot_of(system, "Unready")["state"] == "restarting"
-    clock.advance(2.0, lambda: settled(system))
+    clock.advance(2.0, lambda: wait_idle(system))
     assert answer.get(timeout=5) == 5
     assert diary == ["init", "failure", "init", "failure", "init", "start"]
 
@@ -186,9 +186,9 @@ def test_a_failing_init_at_a_restart_is_tried_again_without_a_hook_of_the_dead(
     diary: list[str] = []
     ref = system.spawn(Unready, "__init__", ["a"], diary)
     ref.tell(Raise())
-    settled(system)
-    clock.advance(1.0, lambda: settled(system))
-    clock.advance(2.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(1.0, lambda: wait_idle(system))
+    clock.advance(2.0, lambda: wait_idle(system))
     assert ref.ask(Do(5)) == 5
     assert diary == ["init", "start", "failure", "init", "start"]
 
@@ -209,9 +209,9 @@ def test_more_failures_than_the_budget_allows_end_the_system_with_the_cause(
     for _ in range(5):
         ref.tell(Raise())
     ref.tell(Raise(KeyError))
-    clock.advance(30.9, lambda: settled(system))  # the delays are 1, 2, 4, 8 and 16
+    clock.advance(30.9, lambda: wait_idle(system))  # the delays are 1, 2, 4, 8 and 16
     assert fatal == []
-    clock.advance(0.1, lambda: settled(system))
+    clock.advance(0.1, lambda: wait_idle(system))
     ((name, error),) = fatal
     assert (name, type(error)) == ("Worker", KeyError)
     assert system.cause is error
@@ -225,8 +225,8 @@ def test_old_failures_do_not_count(system: ActorSystem, clock: ManualClock) -> N
     ref = system.spawn(Worker, [])
     for _ in range(20):
         ref.tell(Raise())
-        settled(system)
-        clock.advance(15.0, lambda: settled(system))
+        wait_idle(system)
+        clock.advance(15.0, lambda: wait_idle(system))
     assert ref.is_alive()
 
 
@@ -242,7 +242,7 @@ def test_a_policy_may_stop_the_actor_alone(system: ActorSystem) -> None:
     other = system.spawn(Worker, [])
     ref = system.spawn(Fragile, [])
     ref.tell(Raise())
-    settled(system)
+    wait_idle(system)
     assert not ref.is_alive()
     with pytest.raises(pykka.ActorDeadError):
         ref.ask(AskSeen())
@@ -255,7 +255,7 @@ def test_a_policy_may_escalate_at_once_and_without_an_owner_all_actors_stop(
     system = ActorSystem(clock=clock)
     other = system.spawn(Worker, [])
     system.spawn(Vital, []).tell(Raise())
-    settled(system)
+    wait_idle(system)
     assert not other.is_alive()
     assert "Vital failed and ends the system: ValueError: as told" in caplog.text
     system.fail("later", KeyError())
@@ -270,7 +270,7 @@ def test_a_failing_on_fatal_is_contained(clock: ManualClock) -> None:
     system = ActorSystem(clock=clock, on_fatal=on_fatal)
     ref = system.spawn(Vital, [])
     ref.tell(Raise())
-    settled(system)
+    wait_idle(system)
     assert not ref.is_alive()
     assert system.stop() == []
 
@@ -280,7 +280,7 @@ def test_an_actor_may_stop_its_own_system_from_on_fatal(clock: ManualClock) -> N
     system = ActorSystem(clock=clock, on_fatal=lambda *_: stuck.append(system.stop()))
     system.spawn(Worker, [])
     system.spawn(Vital, []).tell(Raise())
-    settled(system)
+    wait_idle(system)
     assert stuck == [[]]
 
 
@@ -304,8 +304,8 @@ def test_a_failed_message_is_handled_again_first_if_the_policy_says_so(
     ref = system.spawn(Stubborn, diary)
     answer = ref.ask(Raise(), block=False)
     ref.tell(Do(1))
-    settled(system)
-    clock.advance(10.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(10.0, lambda: wait_idle(system))
     assert answer.get(timeout=5) == "done"
     life = ["try", "ValueError", "start"]
     assert diary == ["start", *life, *life, "try", 1]
@@ -325,8 +325,8 @@ def test_after_the_last_retry_the_message_is_left_out_and_its_asker_told(
     ref = system.spawn(Hopeless, diary)
     answer = ref.ask(Raise(), block=False)
     ref.tell(Do(1))
-    settled(system)
-    clock.advance(10.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(10.0, lambda: wait_idle(system))
     with pytest.raises(ValueError, match="as told"):
         answer.get(timeout=5)
     assert diary.count("try") == 3
@@ -349,7 +349,7 @@ def test_a_message_that_waited_for_its_retry_when_the_actor_stopped_is_answered(
     system = ActorSystem(clock=clock)
     ref = system.spawn(Stubborn, [])
     answer = ref.ask(Raise(), block=False)
-    settled(system)  # in its backoff
+    wait_idle(system)  # in its backoff
     assert system.stop() == []
     with pytest.raises(pykka.ActorDeadError):
         answer.get(timeout=5)
@@ -359,7 +359,7 @@ def test_a_stop_ends_a_backoff_and_answers_whoever_asked(clock: ManualClock) -> 
     system = ActorSystem(clock=clock)
     ref = system.spawn(Worker, [])
     ref.tell(Raise())
-    settled(system)
+    wait_idle(system)
     answer = ref.ask(AskSeen(), block=False)
     assert system.stop() == []
     with pytest.raises(pykka.ActorDeadError):
@@ -375,8 +375,8 @@ def test_a_failing_on_failure_does_not_prevent_the_restart(
 
     ref = system.spawn(Clumsy, [])
     ref.tell(Raise())
-    settled(system)
-    clock.advance(1.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(1.0, lambda: wait_idle(system))
     assert ref.ask(AskSeen()) == ()
 
 
@@ -394,7 +394,7 @@ def test_a_wait_that_a_stop_cancels_is_no_failure(
     diary: list[Any] = []
     ref = system.spawn(Waiter, diary)
     ref.tell(Do(1))
-    settled(system)
+    wait_idle(system)
     system.stop_actor(ref, timeout=0)
     token.cancel("stop")
     assert system.stop() == []
@@ -414,7 +414,7 @@ def test_a_cancelled_wait_without_a_stop_is_a_failure_like_any_other(
             token.check()
 
     system.spawn(Waiter, []).tell(Do(1))
-    settled(system)
+    wait_idle(system)
     assert snapshot_of(system, "Waiter")["failure"] == "Cancelled: over"
 
 
@@ -445,8 +445,8 @@ def test_each_life_runs_in_the_same_thread_and_init_first_in_the_spawners(
             threads.append(("start", threading.current_thread()))
 
     system.spawn(Noting).tell(Raise())
-    settled(system)
-    clock.advance(1.0, lambda: settled(system))
+    wait_idle(system)
+    clock.advance(1.0, lambda: wait_idle(system))
     (_, spawner), (_, own), *again = threads
     assert spawner is threading.current_thread()
     assert own is not spawner
@@ -457,8 +457,8 @@ def test_proxies_of_pykka_reach_the_present_life(system: ActorSystem, clock: Man
     undisturbed = ActorSystem(clock=clock)  # a proxy's calls are no immutable messages
     ref = undisturbed.spawn(Worker, [])
     ref.tell(Raise())
-    settled(undisturbed)
-    clock.advance(1.0, lambda: settled(undisturbed))
+    wait_idle(undisturbed)
+    clock.advance(1.0, lambda: wait_idle(undisturbed))
     ref.tell(Do(3))
     assert ref.proxy().seen.get(timeout=5) == [3]
     assert undisturbed.stop() == []

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Backoff, Message, Supervision, handles
-from ocean_actors.testing import settled
+from ocean_actors.testing import wait_idle
 
 ACTORS = 10
 SENDERS = 4
@@ -71,7 +71,7 @@ def test_no_message_but_the_failing_ones_is_lost_or_reordered(
     for thread in threads:
         thread.join(60)
     try:
-        settled(system, 60)
+        wait_idle(system, 60)
         restarts = [state["restarts"] for state in system.snapshot()]
         handled = [state["handled"] for state in system.snapshot()]
     finally:

@@ -11,7 +11,7 @@ import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, Repeat, SystemClock, Timer, handles
 from ocean_actors.actors.timers import ActorTimers
-from ocean_actors.testing import ManualClock, Probe, settled
+from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Timing:
         return self.ref.ask(Run(what))
 
     def advance(self, seconds: float) -> None:
-        self.clock.advance(seconds, lambda: settled(self.system))
+        self.clock.advance(seconds, lambda: wait_idle(self.system))
 
     def hold(self) -> threading.Event:
         """Keep the actor in a message until the event that is returned is set."""
@@ -121,7 +121,7 @@ def test_a_busy_actor_finds_one_beat_waiting_and_the_phase_kept(timing: Timing) 
     timing.clock.advance(5.5)
     assert timing.system.snapshot()[0]["mailbox"] == 1
     release.set()
-    settled(timing.system)
+    wait_idle(timing.system)
     assert timing.ticks == [("", 5.5)]
     timing.advance(1)
     assert timing.ticks == [("", 5.5), ("", 6.0)]
@@ -133,7 +133,7 @@ def test_a_fixed_delay_counts_from_when_the_beat_was_handled(timing: Timing) -> 
     release = timing.hold()
     timing.clock.advance(5.5)
     release.set()
-    settled(timing.system)
+    wait_idle(timing.system)
     timing.advance(1)
     assert timing.ticks == [("", 1.0), ("", 6.5), ("", 7.5)]
 

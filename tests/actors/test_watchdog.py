@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, handles
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def test_a_hung_actor_is_noticed_at_its_bound_and_logged_once_with_where_it_stan
     clock.advance(600)
     assert len(warnings(caplog)) == 1
     gate.opened.set()
-    settled(system)
+    wait_idle(system)
     assert not system.snapshot()[1]["hung"]
     clock.advance(5)
     assert "Sticky came out of the message that it hung in" in caplog.text
@@ -105,7 +105,7 @@ def test_each_incident_is_logged(
     ref = hang(system, Sticky, gate)
     clock.advance(6)
     gate.opened.set()
-    settled(system)
+    wait_idle(system)
     gate.opened.clear()
     entered = threading.Event()
     ref.tell(Hang(entered))
@@ -130,7 +130,7 @@ def test_one_timer_watches_however_many_actors(
     for _ in range(20):
         system.spawn(Sticky, gate)
         system.spawn(Slower, gate)
-    settled(system)
+    wait_idle(system)
     assert clock.pending() == 1
     clock.advance(1_000)
     assert clock.pending() == 1
@@ -161,6 +161,6 @@ def test_others_work_on_beside_a_hung_one(
     hang(system, Sticky, gate)
     ref = system.spawn(Slower, gate)
     clock.advance(30)
-    settled(system, parked="Sticky")
+    wait_idle(system, parked="Sticky")
     assert ref.is_alive()
     assert [each["hung"] for each in system.snapshot()] == [True, False]

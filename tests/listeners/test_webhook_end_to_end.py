@@ -19,7 +19,7 @@ from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Setti
 from ocean_actors.listeners.watermark import Observed
 from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 from ocean_actors.testing.sandboxed import EventRecorder, port_of
 from ocean_actors.web.server import HttpServer
 from ocean_actors.web.signature import sign
@@ -96,7 +96,7 @@ class Webhook:
         return requests.get(self.url + "/health/ready", timeout=WITHIN)
 
     def settle(self):
-        settled(self.system._actors)
+        wait_idle(self.system._actors)
 
     def statuses(self):
         return self.sandbox.statuses(DEMO)

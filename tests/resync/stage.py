@@ -25,7 +25,7 @@ from ocean_actors.messages import (
 )
 from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
 from ocean_actors.resync.handlers import RetryLater
-from ocean_actors.testing import ManualClock, Probe, settled
+from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 WITHIN = 30.0
 FOR_EVER = 1e9
@@ -144,7 +144,7 @@ class Stage:
 
     def settle(self, *, parked=None):
         """Wait until nothing moves, `parked` actors aside."""
-        settled(self.system, WITHIN, parked=parked)
+        wait_idle(self.system, WITHIN, parked=parked)
 
     def close(self):
         """End everything; every thread has to end, also those left behind."""
@@ -164,7 +164,7 @@ def event_of(message: Message) -> Event:
         case RunEnded(run, status):
             return ("ended", run.number, status)
         case RequestSettled(request, outcome):
-            return ("settled", request.id, outcome)
+            return ("wait_idle", request.id, outcome)
         case RoleChanged(active):
             return ("role", active)
         case CoordinatorStopped():

@@ -24,7 +24,7 @@ import sys
 from datetime import datetime, timedelta, timezone
 
 from ocean_actors import OceanSystem, ResyncHandler, Settings
-from ocean_actors.testing import ManualClock, settled
+from ocean_actors.testing import ManualClock, wait_idle
 
 class Patient(ResyncHandler):
     def resync(self, run):
@@ -49,7 +49,7 @@ handler, behind = {"Patient": (Patient, 1), "Quick": (Quick, 0)}[sys.argv[1]]
 clock = ManualClock(datetime.now(timezone.utc) - timedelta(hours=behind))
 with OceanSystem(Settings.from_file("config.yaml", {}), [handler], clock=clock) as system:
     for line in sys.stdin:
-        settled(system._actors)
+        wait_idle(system._actors)
         clock.advance(float(line))
 """
 

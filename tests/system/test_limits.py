@@ -7,7 +7,7 @@ import pytest
 from ocean_actors import ResyncHandler, RetryLater, RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
 from ocean_actors.sandbox.legal import runs_of
-from ocean_actors.testing import ManualClock, SandboxedSystem, settled
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
 CALM = {"type": "POLLING", "interval": 86_400}
 WITHIN = 30.0
@@ -24,7 +24,7 @@ class Rig(SandboxedSystem):
         super().__init__([handler], clock=self.clock, **{"eventListener": CALM, **settings})
 
     def settle(self):
-        settled(self.system._actors, WITHIN, parked=self.parked)
+        wait_idle(self.system._actors, WITHIN, parked=self.parked)
 
     def turn(self, seconds):
         self.clock.advance(seconds, self.settle)

@@ -16,7 +16,7 @@ from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.settings import Settings
-from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, settled
+from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, wait_idle
 from ocean_actors.testing.sandboxed import port_of
 
 NAME = "under-test"
@@ -57,7 +57,7 @@ class Desk:
         self.system.events.publish(RunStarted(self.info))
 
     def settle(self, *, parked=None):
-        settled(self.system, WITHIN, parked=parked)
+        wait_idle(self.system, WITHIN, parked=parked)
 
     def pass_backoff(self):
         self.settle()

@@ -13,22 +13,22 @@ Rest = tuple[int, threading.Event | None]
 """How many messages an actor at rest has handled, and what it waits for by the clock, if any."""
 
 
-class Mover(Protocol):
+class Quiescent(Protocol):
     """What can come to rest: a cell."""
 
     def rest(self) -> Rest | None:
         """None while it moves; else what is the same for as long as it does not."""
 
 
-MoverT = TypeVar("MoverT", bound=Mover)
+QuiescentT = TypeVar("QuiescentT", bound=Quiescent)
 
 
-class Stillness:
+class Quiescence:
     """Waits for the moment when no actor has a letter or is in a message.
 
     One that waits (sleeps, or backs off) by a clock that stands still is at rest too: it moves
     when the clock does. Actors report that they have run out of letters; with nobody waiting for
-    stillness, that costs them a look at a number.
+    quiescence, that costs them a look at a number.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -42,21 +42,21 @@ class Stillness:
             with self._moved:
                 self._moved.notify_all()
 
-    def wait(self, movers: Callable[[], list[MoverT]], timeout: float) -> list[MoverT]:
+    def wait(self, watched: Callable[[], list[QuiescentT]], timeout: float) -> list[QuiescentT]:
         """Wait for it, up to `timeout` seconds of real time; returns those that still move.
 
         Two looks in a row that find each at rest, and none having handled a message between
         them, have a moment in common at which all were at rest.
         """
         deadline = time.monotonic() + timeout
-        before: list[tuple[MoverT, Rest | None]] | None = None
+        before: list[tuple[QuiescentT, Rest | None]] | None = None
         with self._moved:
             self._waiting += 1
             self._clock.on_sleep.add(self.notify)
             try:
                 while True:
-                    now = [(mover, mover.rest()) for mover in movers()]
-                    moving = [mover for mover, rest in now if rest is None]
+                    now = [(each, each.rest()) for each in watched()]
+                    moving = [each for each, rest in now if rest is None]
                     if not moving and now == before:
                         return []
                     if moving and not self._moved.wait(max(0.0, deadline - time.monotonic())):
