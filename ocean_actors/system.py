@@ -15,7 +15,6 @@ import pykka
 
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock, handles
 from ocean_actors.actors.actor import Actor as AnyActor
-from ocean_actors.actors.failure import in_one_line
 from ocean_actors.context import Actor, IntegrationContext
 from ocean_actors.listeners.once import OnceListener
 from ocean_actors.listeners.polling import PollingListener
@@ -44,6 +43,7 @@ from ocean_actors.settings import (
     Settings,
     WebhookSettings,
 )
+from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -370,7 +370,7 @@ class OceanSystem:
     # -- the end -----------------------------------------------------------------------------
 
     def _on_fatal(self, name: str, error: BaseException) -> None:
-        self.shutdown(1, f"actor {name} failed: {in_one_line(error)}")
+        self.shutdown(1, f"actor {name} failed: {one_line(error)}")
 
     def _stop(self) -> None:
         """In its own thread: the run first, then its last report, then everybody."""

@@ -12,22 +12,25 @@ import ocean_actors
 PACKAGE = Path(ocean_actors.__file__).parent
 
 MAY_IMPORT = {
+    "text": set(),
+    "jsonable": set(),
     "frozen": set(),
-    "actors": set(),
+    "actors": {"jsonable", "text"},
     "throttle": {"actors"},
-    "settings": {"frozen"},
+    "settings": {"text", "frozen"},
     "retry": {"actors"},
     "session": {"actors", "retry"},
     "messages": {"actors", "frozen"},
     "context": {"actors", "messages"},
-    "resync": {"actors", "frozen", "messages", "session", "settings"},
+    "resync": {"text", "actors", "frozen", "messages", "session", "settings"},
     "port": {
-        "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
+        "text", "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
         "settings", "throttle",
     },
-    "web": {"actors", "throttle"},
+    "web": {"text", "actors", "throttle"},
     "listeners": {
-        "actors", "context", "frozen", "messages", "port", "retry", "settings", "throttle", "web",
+        "actors", "context", "frozen", "messages", "port", "retry", "settings", "text", "throttle",
+        "web",
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""

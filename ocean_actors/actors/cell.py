@@ -15,13 +15,13 @@ from pykka.messages import _ActorStop
 from ocean_actors.actors.actor import Actor
 from ocean_actors.actors.cancel import Cancelled
 from ocean_actors.actors.clock import Timer
-from ocean_actors.actors.failure import in_one_line
 from ocean_actors.actors.mailbox import Asker, Envelope, MailboxFull, open_mailbox
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.quiescence import Rest
 from ocean_actors.actors.ref import Ref
 from ocean_actors.actors.supervision import OnFailure, judge
 from ocean_actors.actors.timers import ActorTimers, Repeat
+from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.actors.system import ActorSystem
@@ -289,7 +289,7 @@ class Cell:
         """Deal with a failed life: whether there is to be another one. `actor` is None if it
         was not even built.
         """
-        self.failure = in_one_line(error)
+        self.failure = one_line(error)
         self._begin("on_failure")
         try:
             if actor is not None:

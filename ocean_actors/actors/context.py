@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ocean_actors.actors.actor import Actor
 from ocean_actors.actors.clock import Clock, Timer
 from ocean_actors.actors.message import Message
-from ocean_actors.actors.plain import plain
 from ocean_actors.actors.ref import Ref
 from ocean_actors.actors.timers import Repeat
+from ocean_actors.jsonable import jsonable
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell
@@ -91,8 +91,8 @@ class Context:
         return self._cell.schedule_every(seconds, message, first, fixed_delay=fixed_delay)
 
     def show(self, **details: Any) -> None:
-        """Show these facts in `snapshot()`, in the place of earlier ones; see `plain`."""
-        self._cell.details = {name: plain(value) for name, value in details.items()}
+        """Show these facts in `snapshot()`, in the place of earlier ones; see `jsonable`."""
+        self._cell.details = {name: jsonable(value) for name, value in details.items()}
 
     def subscribe(self, event_type: type[Message]) -> None:
         """From now on receive each `event_type` (or subclass) that is published in the system.

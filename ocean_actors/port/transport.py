@@ -20,6 +20,7 @@ from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
 from ocean_actors.retry import ONCE, Retry, asked_wait
 from ocean_actors.session import TIMEOUT, CancellableSession, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
+from ocean_actors.text import MAX_CHARACTERS, one_line
 from ocean_actors.throttle import Throttle
 
 __all__ = ["Retry", "Transport"]
@@ -34,7 +35,6 @@ EXPORTER = "/exporter"
 """At the end of the User-Agent of whoever writes or searches entities."""
 
 MAX_ANSWER = 128 * 1024 * 1024  # bytes; a page of 5,000 entities may be large
-MAX_MESSAGE = 300  # characters of Port's message that an error repeats
 RENEW_SHARE, RENEW_MOST = 0.2, 60.0
 """A token is renewed before it expires: by this share of its life, at most by these seconds."""
 
@@ -318,14 +318,8 @@ def _message(response: requests.Response, body: bytes) -> str:
     elif "html" in response.headers.get("Content-Type", "") or body.lstrip()[:1] == b"<":
         text = "an HTML page"
     else:
-        text = body[: 4 * MAX_MESSAGE].decode(errors="replace")
-    return shorten(text)
-
-
-def shorten(text: str) -> str:
-    """One line of at most `MAX_MESSAGE` printable characters."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+        text = body[: 4 * MAX_CHARACTERS].decode(errors="replace")
+    return one_line(text)
 
 
 def reason_of(error: BaseException) -> str:
@@ -343,4 +337,4 @@ def reason_of(error: BaseException) -> str:
     innermost = seen[-1]
     if isinstance(innermost, OSError) and innermost.strerror:
         return innermost.strerror
-    return shorten(str(innermost)) or type(innermost).__name__
+    return one_line(str(innermost)) or type(innermost).__name__

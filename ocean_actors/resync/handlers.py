@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
-from ocean_actors.actors.failure import in_one_line
 from ocean_actors.messages import HandlerFinished
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
+from ocean_actors.text import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class HandlerActor(Actor):
             )
         else:
             logger.error("handler %s failed in run %s", self._name, run.id, exc_info=error)
-        return f"{self._name}: {in_one_line(error)}"
+        return f"{self._name}: {one_line(error)}"
 
 
 async def _until_cancelled(work: Awaitable[None], token: CancelToken) -> None:

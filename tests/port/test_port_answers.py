@@ -8,7 +8,7 @@ from datetime import timedelta, timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocean_actors.port import batches, models, reconcile, transport
+from ocean_actors.port import batches, models, reconcile
 from ocean_actors.port.batches import Item, body_of, failure_of, parse_upsert
 from ocean_actors.port.batches import batches as cut
 from ocean_actors.port.errors import UnexpectedAnswer
@@ -69,14 +69,6 @@ def test_times_without_a_zone_are_utc():
     moment = models.parse_moment("2026-10-01T08:00:00.123")
     assert moment.tzinfo is timezone.utc
     assert moment.microsecond == 123000
-
-
-@FEW
-@given(text=st.text() | st.binary().map(lambda raw: raw.decode(errors="replace")))
-def test_what_is_said_in_an_error_is_one_short_line(text):
-    line = transport.shorten(text)
-    assert len(line) <= transport.MAX_MESSAGE
-    assert line.isprintable()
 
 
 @FEW

@@ -102,15 +102,15 @@ SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in {"hand
 
 
 def key(known: Known) -> tuple[object, ...]:
-    def plain(value: object) -> object:
+    def jsonable(value: object) -> object:
         if isinstance(value, tuple):
             return tuple(each.id for each in value)
         return value
 
     state, seen = known
     return (
-        *(plain(getattr(state, name)) for name in STATE_FIELDS),
-        *(plain(getattr(seen, name)) for name in SEEN_FIELDS),
+        *(jsonable(getattr(state, name)) for name in STATE_FIELDS),
+        *(jsonable(getattr(seen, name)) for name in SEEN_FIELDS),
     )
 
 

@@ -101,12 +101,12 @@ def test_a_poll_waits_as_long_as_port_asks_it_to(quick):
     every_second = {"type": "POLLING", "interval": 1}
     with SandboxedSystem([quick], eventListener=every_second, clock=clock) as rig:
         rig.expect(RunEnded)
-        settled(rig.system._actors)
+        wait_idle(rig.system._actors)
         rig.sandbox.fail("status", status=429, headers={"Retry-After": "30"}, path="-request$")
         before = _polls(rig)
         for seconds, more in ((1.0, 1), (29.0, 1), (1.0, 2)):
             clock.advance(seconds)
-            settled(rig.system._actors)
+            wait_idle(rig.system._actors)
             assert _polls(rig) == before + more
 
 

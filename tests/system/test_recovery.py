@@ -158,7 +158,7 @@ def ran_at_start(sandbox, listener, quick):
             return rig.expect(RunEnded).run.reason
         several = 3 if listener["type"] == "POLLING" else 1
         sandbox.wait_for(lambda: looks(sandbox) >= several, WITHIN)
-        settled(rig.system._actors)
+        wait_idle(rig.system._actors)
         runs = rig.system.status()["resync"]["runs"]
     assert len(runs) <= 1  # once, however often it is looked at
     return runs[0]["reason"] if runs else None

@@ -31,6 +31,7 @@ from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
 from ocean_actors.listeners.kafka.scanner import Finding, Scanner
 from ocean_actors.listeners.kafka.subscription import Place
 from ocean_actors.port.errors import PortError
+from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
 logger = logging.getLogger(__name__)
@@ -406,11 +407,11 @@ class TopicConsumer:
             if offsets:
                 consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
-            logger.warning("what was settled last is not committed: %s", _line(error))
+            logger.warning("what was settled last is not committed: %s", one_line(error))
         try:
             consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
-            logger.warning("the consumer did not close in good order: %s", _line(error))
+            logger.warning("the consumer did not close in good order: %s", one_line(error))
         if self._offsets.partitions:  # the group did not say so
             self._lost(self._offsets.partitions)
 
@@ -489,7 +490,7 @@ class TopicConsumer:
         self._stopping.wait(delay)
 
     def _trouble(self, error: Exception, what_now: str) -> None:
-        self._error = _line(error)
+        self._error = one_line(error)
         self._warn("Kafka: %s", f"{self._error}; {what_now}")
 
     def _warn(self, text: str, argument: str | None) -> None:
@@ -574,9 +575,3 @@ def _for_kafka(offsets: Mapping[Partition, int]) -> dict[TopicPartition, OffsetA
         TopicPartition(*partition): OffsetAndMetadata(offset, "", -1)
         for partition, offset in offsets.items()
     }
-
-
-def _line(error: Exception) -> str:
-    """One line; kafka-python's errors are sometimes empty."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if isinstance(error, kafka_errors.KafkaError) else text

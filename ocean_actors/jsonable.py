@@ -1,4 +1,4 @@
-"""What an actor shows of itself, in a shape that JSON has."""
+"""Plain data that JSON can hold, made from any value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """A copy of `value` made of dicts, lists, texts, numbers and None.
 
     What is none of these is told as text, as are the keys of mappings.
@@ -17,7 +17,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     return str(value)

@@ -1,0 +1,34 @@
+"""Text from anywhere becomes one line that is fit for a log and a terminal."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocean_actors.text import MAX_CHARACTERS, one_line
+
+
+@given(text=st.text() | st.binary().map(lambda raw: raw.decode(errors="replace")))
+def test_any_text_becomes_one_short_printable_line(text):
+    line = one_line(text)
+    assert len(line) <= MAX_CHARACTERS
+    assert line.isprintable()
+
+
+def test_a_long_text_is_cut_and_says_so():
+    assert one_line("x" * 1000) == "x" * (MAX_CHARACTERS - 1) + "…"
+
+
+def test_an_escape_sequence_cannot_steer_a_terminal():
+    assert one_line("ok\x1b[2J\r\nforged: line") == "ok [2J forged: line"
+
+
+def test_an_exception_is_told_by_type_and_message():
+    assert one_line(ValueError("no\nsuch thing")) == "ValueError: no such thing"
+    assert one_line(KeyError()) == "KeyError"
+
+
+def test_an_exception_that_cannot_be_printed_is_told_all_the_same():
+    class Mute(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    assert one_line(Mute()) == "Mute: (its __str__ raised RuntimeError)"
