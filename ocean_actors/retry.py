@@ -29,15 +29,15 @@ class Retry:
     backoff: Backoff = BACKOFF
 
     def delay(
-        self, failures: int, elapsed: float, asked: float | None, chance: float
+        self, failures: int, elapsed: float, asked: float | None, jitter: float
     ) -> float | None:
         """Seconds to wait after `failures` failed attempts, begun `elapsed` seconds ago.
 
-        None: give up. `asked` is what the server asked for, `chance` is in [0, 1).
+        None: give up. `asked` is what the server asked for, `jitter` is in [0, 1).
         """
         if failures >= self.attempts:
             return None
-        wait = max(self.backoff.delay(failures - 1, chance), min(asked or 0.0, self.longest))
+        wait = max(self.backoff.delay(failures - 1, jitter), min(asked or 0.0, self.longest))
         return wait if elapsed + wait <= self.seconds else None
 
 

@@ -66,15 +66,15 @@ class CancellableSession(requests.Session):
         clock: Clock,
         timeout: Timeout = TIMEOUT,
         retry: Retry = RETRY,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Watch `token`, until `close`. `chance` gives the jitter, in [0, 1)."""
+        """Watch `token`, until `close`. `jitter` gives the jitter, in [0, 1)."""
         super().__init__()
         self.token = token
         self.timeout = timeout
         self.retry = retry
         self._clock = clock
-        self._chance = chance
+        self._jitter = jitter
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         sockets = _LiveSockets()
         self._forget = token.on_cancel(sockets.shut_down)
@@ -94,7 +94,7 @@ class CancellableSession(requests.Session):
             delay = None
             if _worth_retrying(request, outcome):
                 elapsed = self._clock.monotonic() - began
-                delay = self.retry.delay(failures, elapsed, self._asked(outcome), self._chance())
+                delay = self.retry.delay(failures, elapsed, self._asked(outcome), self._jitter())
             if delay is None:
                 if isinstance(outcome, Exception):
                     raise outcome

@@ -263,9 +263,9 @@ class OceanSystem:
             settings.integration.identifier, settings.event_listener.type,
         )  # fmt: skip
         spawn(  # the first, as all others may end it all
-            Guardian,
+            ListenerSupervisor,
             self._registered, self._coordinator_stopped, self._reports_flushed, self._listeners(),
-            name="guardian",
+            name="listener-supervisor",
         )  # fmt: skip
         integration = spawn(
             IntegrationActor,
@@ -406,7 +406,7 @@ def _nothing() -> None:
     """Nobody wants to know."""
 
 
-class Guardian(Actor):
+class ListenerSupervisor(Actor):
     """Starts the listeners once Port knows the integration, and says when the work is over."""
 
     subscribes_to = (IntegrationRegistered, CoordinatorStopped, ReportsFlushed)

@@ -760,7 +760,7 @@ def test_anything_makes_settings_or_one_readable_line(values, env):
 def test_any_file_makes_settings_or_one_readable_line(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises(SettingsError) as caught:  # no text by chance holds the credentials
+    with pytest.raises(SettingsError) as caught:  # no text by jitter holds the credentials
         Settings.from_file(path, {}, dotenv=path)
     assert str(caught.value).isprintable()
 

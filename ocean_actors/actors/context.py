@@ -37,7 +37,7 @@ class Context:
         """The system's clock."""
         return self._cell.system.clock
 
-    def chance(self) -> float:
+    def jitter(self) -> float:
         """A random number in [0, 1), for jitter; from the system's own generator."""
         return self._cell.system.random.random()
 

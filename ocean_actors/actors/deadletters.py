@@ -23,7 +23,7 @@ class DeadLetters:
         with self._lock:
             return dict(self._counts)
 
-    def hush(self) -> None:
+    def silence(self) -> None:
         """Whoever stops everybody expects letters to be left over."""
         self._level = logging.DEBUG
 

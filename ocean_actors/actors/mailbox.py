@@ -14,7 +14,7 @@ from pykka.messages import _ActorStop
 from ocean_actors.actors.message import Message
 
 
-class MailboxFull(Exception):  # noqa: N818  (reads as pykka's Timeout and the stdlib's queue.Full do)
+class MailboxFull(Exception):
     """An actor's mailbox is at its limit and did not take the message; the actor is alive."""
 
 

@@ -19,13 +19,13 @@ class Backoff:
     factor: float = 2.0
     jitter: float = 0.5
 
-    def delay(self, failures: int, chance: float) -> float:
-        """The delay after `failures` failures in a row before this one; `chance` is in [0, 1)."""
+    def delay(self, failures: int, jitter: float) -> float:
+        """The delay after `failures` failures in a row before this one; `jitter` is in [0, 1)."""
         try:
             full = min(self.maximum, self.initial * self.factor**failures)
         except OverflowError:
             full = self.maximum
-        return full * (1 - self.jitter * chance)
+        return full * (1 - self.jitter * jitter)
 
 
 class OnFailure(Enum):
@@ -61,10 +61,10 @@ class Verdict:
     failures: tuple[float, ...]
 
 
-def judge(policy: Supervision, failures: tuple[float, ...], now: float, chance: float) -> Verdict:
+def judge(policy: Supervision, failures: tuple[float, ...], now: float, jitter: float) -> Verdict:
     """Decide about a failure at `now`, given the moments of earlier ones (monotonic seconds)."""
     recent = (*(moment for moment in failures if now - moment < policy.window), now)
     if policy.on_failure is OnFailure.RESTART and len(recent) > policy.limit:
         return Verdict(OnFailure.ESCALATE, 0.0, recent)
-    delay = policy.backoff.delay(len(recent) - 1, chance)
+    delay = policy.backoff.delay(len(recent) - 1, jitter)
     return Verdict(policy.on_failure, delay, recent)

@@ -118,7 +118,7 @@ class ActorSystem:
         once it returns.
         """
         self._stopped = True
-        self.dead_letters.hush()
+        self.dead_letters.silence()
         self._watchdog.stop()
         cells = self._present()[::-1]
         for cell in cells:

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from ocean_actors import Actor, OceanSystem, RunEnded, RunProgressed, RunStarted, Settings, handles
+from ocean_actors.demo.environment import Environment, open_environment
 from ocean_actors.demo.python_packages import BLUEPRINT, PythonPackages
-from ocean_actors.demo.stage import Stage, open_stage
 
 RUN_SECONDS = 2.0  # what a resync of everything takes, as the sandbox answers slowly on purpose
 LONGEST = 20.0
@@ -100,17 +100,20 @@ def show(listener: str) -> int:
     """Run the demo; returns the exit code."""
     console = Console()
     bar = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
-    with open_stage(listener) as stage, Progress(*bar, console=console, transient=True) as progress:
+    with (
+        open_environment(listener) as environment,
+        Progress(*bar, console=console, transient=True) as progress,
+    ):
         screen = Screen(console, progress)
-        settings = Settings.from_dict(stage.settings, env={})
+        settings = Settings.from_dict(environment.settings, env={})
         narrator = functools.partial(Narrator, screen.heard)
         screen.say(
-            f"Port's sandbox is at {stage.sandbox.url}; the integration hears it by {listener}"
+            f"Port's sandbox is at {environment.sandbox.url}; the integration hears it by {listener}"
         )
-        prepare(stage)
+        prepare(environment)
         with OceanSystem(settings, [PythonPackages], actors=[narrator]) as system:
             try:
-                tell(screen, stage, system)
+                tell(screen, environment, system)
             except TimeoutError as error:
                 console.print(f"[red]{error}[/]; the cause: {system.cause}")
                 return 1
@@ -118,27 +121,29 @@ def show(listener: str) -> int:
     return 0
 
 
-def prepare(stage: Stage) -> None:
+def prepare(environment: Environment) -> None:
     """Make Port ready, and slow enough to watch."""
-    stage.sandbox.create_blueprint(BLUEPRINT, **SCHEMA)
+    environment.sandbox.create_blueprint(BLUEPRINT, **SCHEMA)
     calls = math.ceil(sum(1 for _ in distributions()) / 20)
-    stage.sandbox.fail("delay", times=None, path="/entities/bulk$", seconds=RUN_SECONDS / calls)
+    environment.sandbox.fail(
+        "delay", times=None, path="/entities/bulk$", seconds=RUN_SECONDS / calls
+    )
 
 
-def tell(screen: Screen, stage: Stage, system: OceanSystem) -> None:
+def tell(screen: Screen, environment: Environment, system: OceanSystem) -> None:
     """The story: a first resync, one that a new config aborts, one more."""
     identifier = system.settings.integration.identifier
-    if not stage.starts_by_itself:
+    if not environment.starts_by_itself:
         system.request_resync("first resync")
     screen.follow(completed)
     screen.say("[cyan]» a resync is requested in Port[/]")
-    stage.sandbox.request_resync(identifier)
+    environment.sandbox.request_resync(identifier)
     screen.follow(at_work)
     screen.say("[cyan]» the configuration is changed in Port while the resync runs[/]")
-    stage.sandbox.set_config(identifier, NEW_CONFIG)
+    environment.sandbox.set_config(identifier, NEW_CONFIG)
     screen.follow(completed)
     screen.say("[cyan]» one more resync is requested in Port[/]")
-    stage.sandbox.request_resync(identifier)
+    environment.sandbox.request_resync(identifier)
     screen.follow(completed)
 
 

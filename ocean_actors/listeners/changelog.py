@@ -42,7 +42,7 @@ class Ignored:
 Verdict = Request | ConfigUpdate | Ignored
 
 
-class Unreadable(ValueError):  # noqa: N818  (it says what is wrong with the value)
+class Unreadable(ValueError):
     """A value that is no JSON text; the reason is one of few, fit for counting."""
 
 

@@ -57,7 +57,7 @@ class PollingListener(Actor):
             observed = observe(self._client)
         except PortError as error:
             self._failures += 1
-            backoff = self._backoff.delay(self._failures - 1, self.context.chance())
+            backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
             delay = next_look(error, backoff)
             logger.warning("poll failed, again in %.1f s: %s", delay, error)
         else:

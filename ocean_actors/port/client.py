@@ -36,24 +36,24 @@ class PortClient:
         token: CancelToken | None = None,
         clock: Clock | None = None,
         timeout: Timeout = TIMEOUT,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
         account: Account | None = None,
     ) -> None:
         """Take who we are; nothing is sent yet.
 
         `token` ends calls when it is cancelled, `clock` times retries and the access token,
-        `timeout` is in seconds to connect and to wait for the next byte; `chance` gives the
+        `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
         backoff's jitter in [0, 1). `account` is `clone`'s.
         """
         self._account = account or Account(settings, integration)
         self._own_clock = SystemClock() if clock is None else None
         self._clock: Clock = clock if clock is not None else self._own_clock  # type: ignore[assignment]
         self._timeout = timeout
-        self._chance = chance
+        self._jitter = jitter
         self._token = CancelToken(token.error) if token is not None else CancelToken()
         self._unlink = _link(token, self._token) if token is not None else lambda: None
         self._transport = Transport(
-            self._account, self._token, self._clock, timeout=timeout, chance=chance
+            self._account, self._token, self._clock, timeout=timeout, jitter=jitter
         )
         self._path = f"/integration/{segment(integration.identifier)}"
 
@@ -65,7 +65,7 @@ class PortClient:
             token=token,
             clock=self._clock,
             timeout=self._timeout,
-            chance=self._chance,
+            jitter=self._jitter,
             account=self._account,
         )
 

@@ -24,9 +24,9 @@ class PortError(Exception):
         self.asked_wait = asked_wait
 
 
-class ReconcileRefused(Exception):  # noqa: N818  (it says what happened)
+class ReconcileRefused(Exception):
     """Nothing was deleted, because what this run did not send may well still exist."""
 
 
-class UnexpectedAnswer(Exception):  # noqa: N818  (it says what happened)
+class UnexpectedAnswer(Exception):
     """A parser cannot use an answer; says what it expected. Callers see a PortError."""

@@ -91,7 +91,7 @@ class IntegrationActor(Actor):
             if not error.temporary:
                 self.context.shutdown(1, str(error))
                 return
-            delay = self._backoff.delay(self._failures, self.context.chance())
+            delay = self._backoff.delay(self._failures, self.context.jitter())
             self._failures += 1
             logger.warning("cannot register with Port, again in %.1f s: %s", delay, error)
             self._trying = True

@@ -105,7 +105,7 @@ class Reporter(Actor):
             self._failures += 1
             if self._failures == 1:
                 logger.warning("reports of runs wait for Port: %s", delivery.error)
-            backoff = self._backoff.delay(self._failures - 1, self.context.chance())
+            backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
             self.context.schedule(FLUSH_PAUSE if self._flushing else backoff, SendReports())
             return
         if self._failures:

@@ -105,12 +105,12 @@ class Transport:
         clock: Clock,
         *,
         timeout: Timeout = TIMEOUT,
-        chance: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._account = account
         self._token = token
         self._clock = clock
-        self._chance = chance
+        self._jitter = jitter
         self._base_url = account.port.base_url.rstrip("/") + "/v1"
         self._session = CancellableSession(token, clock=clock, timeout=timeout, retry=ONCE)
         self._session.auth = lambda request: request  # else a .netrc replaces our Authorization
@@ -146,7 +146,7 @@ class Transport:
             except PortError as error:
                 failures += 1
                 elapsed = self._clock.monotonic() - began
-                delay = retry.delay(failures, elapsed, error.asked_wait, self._chance())
+                delay = retry.delay(failures, elapsed, error.asked_wait, self._jitter())
                 if not error.temporary or delay is None:
                     raise
                 if (held_back := self._throttle.passes()) is not None:

@@ -45,7 +45,7 @@ from ocean_actors.messages import (
 )
 from ocean_actors.resync import machine
 from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, ResyncStarted
-from ocean_actors.resync.pace import Pace
+from ocean_actors.resync.load_stats import LoadStats
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.settings import OnNewRequest, ResyncSettings
 
@@ -116,7 +116,7 @@ class ResyncCoordinator(Actor):
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._state = machine.State(frozenset(handlers), settings, standby=not active)
-        self._pace = Pace()
+        self._load = LoadStats()
         self._config: ConfigSnapshot | None = None
         self._answers: datetime | None = None
         self._flight: Flight | None = None
@@ -144,7 +144,7 @@ class ResyncCoordinator(Actor):
     def on_request(self, request: ResyncRequested) -> Reception:
         """Take a request, and the config that an authentic one may carry."""
         self._counts["requests"] += 1
-        self._pace = self._pace.requested(self.context.clock.monotonic())
+        self._load = self._load.requested(self.context.clock.monotonic())
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
         outputs = self._feed(machine.Request(request))
@@ -254,7 +254,7 @@ class ResyncCoordinator(Actor):
                 logger.warning(
                     "%d runs in a row were aborted by newer requests: this one is left to finish. "
                     "%s. Request less often (eventListener.interval, scheduledResyncInterval), "
-                    "or set resync.onNewRequest: queue, or resync.debounce", aborts, self._pace,
+                    "or set resync.onNewRequest: queue, or resync.debounce", aborts, self._load,
                 )  # fmt: skip
             case machine.DropLate(number, name):
                 self._counts["late"] += 1
@@ -325,7 +325,7 @@ class ResyncCoordinator(Actor):
         self._flight = None
         for timer in flight.timers:
             timer.cancel()
-        self._pace = self._pace.ran(seconds)
+        self._load = self._load.ran(seconds)
         flight.writer.close()
         logger.info("run %s %s after %.1f s%s", flight.info.id, status, seconds, _told(written))
         self._ended.append(ended_data(event))

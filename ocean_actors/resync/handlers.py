@@ -50,7 +50,7 @@ class ResyncHandler(ABC):
 HandlerFactory = Callable[[], ResyncHandler]
 
 
-class RetryLater(Exception):  # noqa: N818  (it is a wish more than an error)
+class RetryLater(Exception):
     """Raised by a handler: this run failed, and is to be tried again in `seconds`.
 
     Heard whatever `resync.retry` says, unless a newer request comes first. Raises ValueError

@@ -11,7 +11,7 @@ from ocean_actors.sandbox.stamps import parse_iso
 ENDS = frozenset({"completed", "failed", "aborted"})
 
 
-class IllegalReports(Exception):  # noqa: N818  (reads like the finding that it is)
+class IllegalReports(Exception):
     """Reports that tell no story: says which one does not fit, and all statuses."""
 
 

@@ -24,7 +24,7 @@ class Answer:
         return json.dumps(self.body).encode()
 
 
-class Refusal(Exception):  # noqa: N818  (it is an answer, not a fault of ours)
+class Refusal(Exception):
     """A call is not served; `message` is for the caller and the log, and holds no secret.
 
     Unless it is `noteworthy`, only the caller is told.

@@ -22,7 +22,7 @@ REMEMBERED = 2**20  # signatures, of 8 bytes each
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
-class BadSignature(Exception):  # noqa: N818  (it says what was found)
+class BadSignature(Exception):
     """A call claims to be signed, and is not as it should be. One line, free of secrets."""
 
 
@@ -95,7 +95,7 @@ class ReplayMemory:
     that was ever forgotten counts as used.
 
     Safe to use from any thread. 64 bits of each digest are kept, in sorted arrays by timestamp:
-    8 bytes a signature, and a chance of one in 10**13 that a fresh one is taken for used.
+    8 bytes a signature, and a jitter of one in 10**13 that a fresh one is taken for used.
     """
 
     def __init__(self, tolerance: float, capacity: int = REMEMBERED) -> None:

@@ -274,7 +274,7 @@ def test_chance_is_the_systems_own_and_repeats_with_its_seed(clock: ManualClock)
     def draw(seed: int) -> list[float]:
         system = ActorSystem(clock=clock, seed=seed)
         ref = system.spawn(Doer)
-        drawn = [ref.ask(Do(lambda actor: actor.context.chance())) for _ in range(3)]
+        drawn = [ref.ask(Do(lambda actor: actor.context.jitter())) for _ in range(3)]
         system.stop()
         return drawn
 

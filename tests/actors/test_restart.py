@@ -121,7 +121,7 @@ def test_the_failure_is_logged_with_its_traceback_and_the_delay(
 def test_an_error_that_cannot_even_say_what_it_is_is_contained(
     system: ActorSystem, clock: ManualClock
 ) -> None:
-    class Mute(Exception):  # noqa: N818
+    class Mute(Exception):
         def __str__(self) -> str:
             raise OSError
 

@@ -47,12 +47,12 @@ def test_no_message_but_the_failing_ones_is_lost_or_reordered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.CRITICAL, "ocean_actors")  # hundreds of tracebacks
-    chance = random.Random(20_260_101)  # noqa: S311
+    jitter = random.Random(20_260_101)  # noqa: S311
     each = MESSAGES // ACTORS // SENDERS
     failing = {
-        (sender, receiver, number): chance.choice(ERRORS)
+        (sender, receiver, number): jitter.choice(ERRORS)
         for sender, receiver, number in (
-            (chance.randrange(SENDERS), chance.randrange(ACTORS), chance.randrange(each))
+            (jitter.randrange(SENDERS), jitter.randrange(ACTORS), jitter.randrange(each))
             for _ in range(FAILURES)
         )
     }

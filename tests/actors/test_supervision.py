@@ -18,9 +18,9 @@ def test_delays_double_up_to_the_maximum() -> None:
 
 
 @given(st.integers(0, 100), st.floats(0, 1, exclude_max=True))
-def test_jitter_shortens_a_delay_by_its_share_at_most(failures: int, chance: float) -> None:
-    full = Backoff(jitter=0.0).delay(failures, chance)
-    assert full * 0.5 <= Backoff(jitter=0.5).delay(failures, chance) <= full
+def test_jitter_shortens_a_delay_by_its_share_at_most(failures: int, jitter: float) -> None:
+    full = Backoff(jitter=0.0).delay(failures, jitter)
+    assert full * 0.5 <= Backoff(jitter=0.5).delay(failures, jitter) <= full
 
 
 def test_failures_within_the_window_count_and_one_above_the_limit_escalates() -> None:

@@ -181,7 +181,7 @@ def test_a_time_without_a_zone_is_utc():
 
 def escaped(text, seed):
     """The JSON string of `text` with some characters escaped, in one of the possible ways."""
-    chance = random.Random(seed)  # noqa: S311
+    jitter = random.Random(seed)  # noqa: S311
     short = {'"': '"', "\\": "\\", "/": "/", "\n": "n", "\t": "t", "\b": "b", "\f": "f", "\r": "r"}
     parts = []
     for character in text:
@@ -192,7 +192,7 @@ def escaped(text, seed):
             ways.append("\\" + short[character])
         if character not in '"\\' and character >= " ":
             ways.append(character)
-        parts.append(chance.choice(ways))
+        parts.append(jitter.choice(ways))
     return '"' + "".join(parts) + '"'
 
 

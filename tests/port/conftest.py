@@ -73,7 +73,7 @@ def connect(clock):
     def make(url, identifier="demo", **options):
         port = PortSettings(client_id="sandbox", client_secret=SECRET, base_url=url)
         integration = IntegrationSettings(identifier=identifier, type="Custom")
-        options = {"clock": clock, "chance": lambda: 0.0, **options}
+        options = {"clock": clock, "jitter": lambda: 0.0, **options}
         client = PortClient(port, integration, **options)
         made.append(client)
         return client

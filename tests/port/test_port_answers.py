@@ -81,14 +81,14 @@ def test_headers_about_waiting_are_read_or_left(header):
 
 
 @FEW
-@given(failures=st.integers(1, 99), chance=st.floats(0, 1, exclude_max=True))
-def test_the_backoff_keeps_to_its_bounds(failures, chance):
+@given(failures=st.integers(1, 99), jitter=st.floats(0, 1, exclude_max=True))
+def test_the_backoff_keeps_to_its_bounds(failures, jitter):
     retry = Retry(attempts=100, seconds=1e9, longest=50)
-    delay = retry.delay(failures, 0, None, chance)
+    delay = retry.delay(failures, 0, None, jitter)
     assert 0 < delay <= retry.backoff.maximum
-    assert retry.delay(failures, 0, 40, chance) >= 40
-    assert retry.delay(failures, 0, 1e6, chance) == 50
-    assert retry.delay(100, 0, None, chance) is None
+    assert retry.delay(failures, 0, 40, jitter) >= 40
+    assert retry.delay(failures, 0, 1e6, jitter) == 50
+    assert retry.delay(100, 0, None, jitter) is None
 
 
 ITEMS = st.lists(

@@ -11,7 +11,7 @@ from ocean_actors.testing import SandboxedSystem
 WITHIN = 30.0
 
 
-class Mute(Exception):  # noqa: N818
+class Mute(Exception):
     def __str__(self):
         raise OSError
 

@@ -194,7 +194,7 @@ def test_an_async_handler_is_cancelled_at_its_await_and_its_finally_runs(hostile
 
 
 def test_an_exception_that_cannot_even_be_printed_fails_the_run_and_no_more(quick):
-    class Unprintable(Exception):  # noqa: N818
+    class Unprintable(Exception):
         def __str__(self):
             raise RuntimeError("not printable")
 

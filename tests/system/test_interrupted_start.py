@@ -25,7 +25,7 @@ def interrupt_the_start_of(name):
     sys.setprofile(watch)
 
 
-@pytest.mark.parametrize("name", ["guardian", "coordinator", "Last"])
+@pytest.mark.parametrize("name", ["listener-supervisor", "coordinator", "Last"])
 def test_an_interrupt_while_an_actor_starts_ends_them_all_in_silence(quick, name, capfd):
     before = set(threading.enumerate())
     rig = SandboxedSystem([quick], [Last])

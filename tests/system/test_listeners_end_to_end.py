@@ -6,7 +6,7 @@ import pytest
 
 from ocean_actors import RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
 NEW = {"resources": [{"kind": "repository"}]}
 

@@ -11,7 +11,7 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.settings import Settings
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 from ocean_actors.testing.sandboxed import port_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "recovery.md").read_text()

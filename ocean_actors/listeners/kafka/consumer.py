@@ -149,7 +149,7 @@ class TopicConsumer:
         started_ms: int,
         tell: Callable[[Message], None],
         clock: Clock,
-        chance: Callable[[], float],
+        jitter: Callable[[], float],
     ) -> None:
         self._find = find
         self._options = options
@@ -159,7 +159,7 @@ class TopicConsumer:
         self._started_ms = started_ms
         self._tell = tell
         self._clock = clock
-        self._chance = chance
+        self._jitter = jitter
         self._stopping = threading.Event()
         self._settled: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._connecting: KafkaNetClient | None = None
@@ -483,7 +483,7 @@ class TopicConsumer:
 
     def _pause(self, error: Exception) -> None:
         """Wait before a new connection; a stop ends the wait."""
-        delay = BACKOFF.delay(self._failures, self._chance())
+        delay = BACKOFF.delay(self._failures, self._jitter())
         self._failures += 1
         self._trouble(error, f"again in {delay:.1f} s")
         self._set_state("failing")

@@ -64,7 +64,7 @@ class KafkaListener(Actor):
             started_ms=round(self._started_at.timestamp() * 1000),
             tell=self.context.ref.tell,
             clock=self.context.clock,
-            chance=self.context.chance,
+            jitter=self.context.jitter,
         )
         self._consumer.start()
 

@@ -140,7 +140,7 @@ class WebhookListener(Actor):
         try:
             observed = observe(self._client)
         except PortError as error:
-            backoff = LOOK_BACKOFF.delay(self._failures, self.context.chance())
+            backoff = LOOK_BACKOFF.delay(self._failures, self.context.jitter())
             delay = next_look(error, backoff)
             self._failures += 1
             logger.warning("cannot ask Port what is new, again in %.1f s: %s", delay, error)

@@ -14,7 +14,7 @@ IDENTIFIER = "python-packages"
 
 
 @dataclass(frozen=True)
-class Stage:
+class Environment:
     """A running sandbox and the settings, shaped like a YAML file, for it."""
 
     sandbox: Sandbox
@@ -23,21 +23,23 @@ class Stage:
 
 
 @contextlib.contextmanager
-def open_stage(listener: str) -> Iterator[Stage]:
+def open_environment(listener: str) -> Iterator[Environment]:
     """Start what the listener needs, and end it again."""
     with Sandbox() as sandbox:
         if listener == "webhook":
             port = _free_port()
             called = {"type": "WEBHOOK", "appHost": f"http://127.0.0.1:{port}"}
             served = {"host": "127.0.0.1", "port": port}
-            yield Stage(sandbox, _settings(sandbox, called, http=served), False)
+            yield Environment(sandbox, _settings(sandbox, called, http=served), False)
         elif listener == "kafka":
             from ocean_actors.sandbox.kafka import LISTENER, kafka_beside
 
             with kafka_beside(sandbox, noise=20):
-                yield Stage(sandbox, _settings(sandbox, LISTENER), False)
+                yield Environment(sandbox, _settings(sandbox, LISTENER), False)
         else:
-            yield Stage(sandbox, _settings(sandbox, {"type": "POLLING", "interval": 0.5}), True)
+            yield Environment(
+                sandbox, _settings(sandbox, {"type": "POLLING", "interval": 0.5}), True
+            )
 
 
 def _settings(sandbox: Sandbox, event_listener: dict[str, Any], **more: Any) -> dict[str, Any]:

@@ -8,17 +8,17 @@ REMEMBERED = 20
 
 
 @dataclass(frozen=True)
-class Pace:
+class LoadStats:
     """The newest observations, in seconds; bounded."""
 
     requests: tuple[float, ...] = ()  # moments on the monotonic clock
     runs: tuple[float, ...] = ()  # how long runs lasted, aborted ones up to their end
 
-    def requested(self, moment: float) -> Pace:
+    def requested(self, moment: float) -> LoadStats:
         """With one more request."""
         return replace(self, requests=(*self.requests, moment)[-REMEMBERED:])
 
-    def ran(self, seconds: float) -> Pace:
+    def ran(self, seconds: float) -> LoadStats:
         """With one more run."""
         return replace(self, runs=(*self.runs, seconds)[-REMEMBERED:])
 
