@@ -78,7 +78,7 @@ class RequestSettled(Message):
 
 
 @dataclass(frozen=True)
-class ConfigWanted(Message):
+class FetchConfig(Message):
     """Run `number` is about to start: ask Port for the config and answer `ConfigFetched`."""
 
     number: int
@@ -214,7 +214,7 @@ class IntegrationRegistered(Message):
 
 
 @dataclass(frozen=True)
-class StopAsked(Message):
+class StopResyncs(Message):
     """To the coordinator: end the run in flight, take no more requests. Answered when told."""
 
 

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from ocean_actors.actors import Backoff
 
 EPOCH_FROM = 10_000
-"""`x-ratelimit-reset` above it is a moment (epoch seconds), else seconds to wait (PORT-WIRE 1)."""
+"""`x-ratelimit-reset` above it is a moment (epoch seconds), else seconds to wait (docs/port-wire.md, section 1)."""
 
 BACKOFF = Backoff(initial=0.5, maximum=20.0)
 

@@ -27,14 +27,14 @@ from ocean_actors.messages import (
     ResyncRequested,
     RoleChanged,
     RunInfo,
-    StopAsked,
+    StopResyncs,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
-from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
+from ocean_actors.resync.coordinator import GetStatus, ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.settings import (
     KafkaSettings,
@@ -362,7 +362,7 @@ class OceanSystem:
         if self._coordinator is None:
             return None
         try:
-            answer: dict[str, Any] = self._coordinator.ask(StatusAsked(), timeout=ASK_SECONDS)
+            answer: dict[str, Any] = self._coordinator.ask(GetStatus(), timeout=ASK_SECONDS)
         except (pykka.Timeout, pykka.ActorDeadError):
             return None
         return answer
@@ -376,7 +376,7 @@ class OceanSystem:
         """In its own thread: the run first, then its last report, then everybody."""
         try:
             if self._coordinator is not None and self._coordinator.is_alive():
-                self._coordinator.tell(StopAsked())
+                self._coordinator.tell(StopResyncs())
                 grace = self.settings.resync.abort_grace
                 self._coordinator_stopped.wait(grace + STOP_SECONDS)
             if self._reporter is not None and self._reporter.is_alive():

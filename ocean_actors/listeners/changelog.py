@@ -1,6 +1,6 @@
 """Which messages of Port's change log concern an integration: the same for Kafka and webhooks.
 
-The shapes are those of PORT-WIRE, section 7. Pure, and safe against whatever a body may hold.
+The shapes are those of docs/port-wire.md, section 7. Pure, and safe against whatever a body may hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entities cut into what Port takes in one call, and what it says about each (PORT-WIRE 2)."""
+"""Entities cut into what Port takes in one call, and what it says about each (docs/port-wire.md, section 2)."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def parse_largest(answer: Mapping[str, Any]) -> int | None:
 def failure_of(item: Item, index: int, answer: UpsertAnswer) -> FailedEntity | None:
     """Why Port did not take the item at `index` of the batch; None if it did.
 
-    One that the answer does not speak of counts as failed (PORT-WIRE 2).
+    One that the answer does not speak of counts as failed (docs/port-wire.md, section 2).
     """
     error = answer.errors.get(index)
     if error is not None:

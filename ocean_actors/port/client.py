@@ -1,4 +1,4 @@
-"""Port's HTTP API, call by call (PORT-WIRE 2)."""
+"""Port's HTTP API, call by call (docs/port-wire.md, section 2)."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class PortClient:
         return self.call("GET", self._path, models.parse_integration, query=query, retry=retry)
 
     def create_integration(self, destination: Mapping[str, Any]) -> Integration:
-        """Register the integration, its changes sent to `destination` (PORT-WIRE 2).
+        """Register the integration, its changes sent to `destination` (docs/port-wire.md, section 2).
 
         Sent once: without a readable answer it may have been created or not, and
         `get_integration` tells. If another process was faster, its integration is returned.
@@ -129,7 +129,7 @@ class PortClient:
         return self.call("GET", path, models.parse_resync_request, retry=retry)
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
-        """Tell how a run goes (PORT-WIRE 5). May be sent twice: it says the same again."""
+        """Tell how a run goes (docs/port-wire.md, section 5). May be sent twice: it says the same again."""
         self.call("PATCH", f"{self._path}/resync-state", _taken, body=body, retry=retry)
 
     # -- the organisation ----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from ocean_actors.frozen import freeze
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
-    ConfigWanted,
+    FetchConfig,
     IntegrationRegistered,
 )
 from ocean_actors.port.client import PortClient
@@ -80,7 +80,7 @@ class IntegrationActor(Actor):
         self._failures = 0
         self._known: ConfigSnapshot | None = None
         self._trying = False  # to register, with a timer
-        self._waiting: ConfigWanted | None = None
+        self._waiting: FetchConfig | None = None
 
     @handles(Register)
     def on_register(self, _message: Register) -> None:
@@ -101,10 +101,10 @@ class IntegrationActor(Actor):
         self.context.publish(IntegrationRegistered(self._known))
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
-            self.on_config_wanted(waiting)
+            self.on_fetch_config(waiting)
 
-    @handles(ConfigWanted)
-    def on_config_wanted(self, wanted: ConfigWanted) -> None:
+    @handles(FetchConfig)
+    def on_fetch_config(self, wanted: FetchConfig) -> None:
         """Answer with Port's config; with the last one known if Port does not answer."""
         if self._known is None:
             self._waiting = wanted

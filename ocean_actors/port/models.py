@@ -1,4 +1,4 @@
-"""What Port answers, as far as it is used here (PORT-WIRE 2 and 3).
+"""What Port answers, as far as it is used here (docs/port-wire.md, section 2 and 3).
 
 The parsers take what `json.loads` gave and are tolerant: what is absent, null or of a strange
 type is None, as long as the answer can be used. Else they raise UnexpectedAnswer.

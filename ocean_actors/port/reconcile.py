@@ -1,4 +1,4 @@
-"""Deletes what the integration owns in Port and a run did not send (PORT-WIRE 2)."""
+"""Deletes what the integration owns in Port and a run did not send (docs/port-wire.md, section 2)."""
 
 from __future__ import annotations
 

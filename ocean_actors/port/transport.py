@@ -1,4 +1,4 @@
-"""The one place that sends a request to Port's API and reads the answer (PORT-WIRE 1)."""
+"""The one place that sends a request to Port's API and reads the answer (docs/port-wire.md, section 1)."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
     ConfigUpdated,
-    ConfigWanted,
     CoordinatorStopped,
+    FetchConfig,
     HandlerFinished,
     HandlerProgressed,
     Outcome,
@@ -40,11 +40,11 @@ from ocean_actors.messages import (
     RunProgressed,
     RunStarted,
     Status,
-    StopAsked,
+    StopResyncs,
     Written,
 )
 from ocean_actors.resync import machine
-from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, ResyncStarted
+from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, StartResync
 from ocean_actors.resync.load_stats import LoadStats
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.settings import OnNewRequest, ResyncSettings
@@ -55,7 +55,7 @@ REMEMBERED_RUNS = 20
 
 
 @dataclass(frozen=True)
-class StatusAsked(Message):
+class GetStatus(Message):
     """Answer a plain snapshot."""
 
 
@@ -105,7 +105,7 @@ class ResyncCoordinator(Actor):
         *,
         active: bool = True,
     ) -> None:
-        """Take the handlers by name, who answers `ConfigWanted`, and what makes `run.port`.
+        """Take the handlers by name, who answers `FetchConfig`, and what makes `run.port`.
 
         Unless `active`, it stands by until it is told `RoleChanged`.
         """
@@ -196,13 +196,13 @@ class ResyncCoordinator(Actor):
             self.context.publish(message)
             self._feed(machine.Resume() if message.active else machine.StandBy(message.source))
 
-    @handles(StopAsked)
-    def on_stop_asked(self, _message: StopAsked) -> None:
+    @handles(StopResyncs)
+    def on_stop_resyncs(self, _message: StopResyncs) -> None:
         """Abort the run in flight; `CoordinatorStopped` is published when all is over."""
         self._feed(machine.Stop())
 
-    @handles(StatusAsked)
-    def status(self, _message: StatusAsked) -> dict[str, Any]:
+    @handles(GetStatus)
+    def status(self, _message: GetStatus) -> dict[str, Any]:
         """What runs, what waits, what ran: plain data."""
         flight = self._flight
         return {
@@ -239,7 +239,7 @@ class ResyncCoordinator(Actor):
                     logger.info("the failed run is tried again in %g s", seconds)
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
-                self._integration.tell(ConfigWanted(number, self.context.ref))
+                self._integration.tell(FetchConfig(number, self.context.ref))
             case machine.StartRun(number, requests):
                 self._start_run(number, requests)
             case machine.AbortRun(number, reason):
@@ -294,7 +294,7 @@ class ResyncCoordinator(Actor):
         for name, ref in self._refs.items():
             port = writer.for_handler(name)
             run = ResyncRun(info, name, token, self.context.clock, port, report)
-            ref.tell(ResyncStarted(run))
+            ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:
         flight = self._require_flight()

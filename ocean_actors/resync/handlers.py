@@ -65,7 +65,7 @@ class RetryLater(Exception):
 
 
 @dataclass(frozen=True)
-class ResyncStarted(Message):
+class StartResync(Message):
     """To a handler actor: do your part of this run."""
 
     run: ResyncRun
@@ -83,8 +83,8 @@ class HandlerActor(Actor):
         self._coordinator = coordinator
         self._handler: ResyncHandler | None = None
 
-    @handles(ResyncStarted)
-    def work(self, message: ResyncStarted) -> None:
+    @handles(StartResync)
+    def work(self, message: StartResync) -> None:
         """Do this handler's part of the run and tell the coordinator how it went."""
         run = message.run
         failure: str | None = f"{self._name}: failed"

@@ -1,4 +1,4 @@
-"""Port's API for integrations, call by call; PORT-WIRE section 2.
+"""Port's API for integrations, call by call; docs/port-wire.md, section 2.
 
 Each handler gets the state under its lock.
 """

@@ -1,4 +1,4 @@
-"""Port's API for blueprints and entities, call by call; PORT-WIRE section 2."""
+"""Port's API for blueprints and entities, call by call; docs/port-wire.md, section 2."""
 
 from __future__ import annotations
 

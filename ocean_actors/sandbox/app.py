@@ -22,7 +22,7 @@ from ocean_actors.sandbox.request import Request, read_request
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BODY = 1024 * 1024  # bytes; PORT-WIRE section 1
+LARGEST_BODY = 1024 * 1024  # bytes; docs/port-wire.md, section 1
 
 StartResponse = Callable[..., Any]
 

@@ -1,6 +1,6 @@
 """The messages that Port sends about an integration, to Kafka or to a webhook.
 
-Pure: PORT-WIRE section 7 gives the shapes. All arguments are integrations as Port's API shows
+Pure: docs/port-wire.md, section 7 gives the shapes. All arguments are integrations as Port's API shows
 them; `at` is the time of what happened.
 """
 

@@ -22,7 +22,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Writing:
-    """How entities are to be written: the query parameters of PORT-WIRE section 2."""
+    """How entities are to be written: the query parameters of docs/port-wire.md, section 2."""
 
     upsert: bool = False
     merge: bool = False

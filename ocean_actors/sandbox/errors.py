@@ -8,7 +8,7 @@ from typing import Any
 class ApiError(Exception):
     """An answer of Port's that is an error: `{"ok": false, "error": …, "message": …}`.
 
-    PORT-WIRE section 1.
+    docs/port-wire.md, section 1.
     """
 
     def __init__(self, status: int, error: str, message: str) -> None:

@@ -72,7 +72,7 @@ class Integrations:
         )
 
     def patch(self, identifier: str, fields: Json, *, skip_resync: bool = False) -> Json:
-        """Change some fields; none at all is a resync request (PORT-WIRE section 2)."""
+        """Change some fields; none at all is a resync request (docs/port-wire.md, section 2)."""
         before = self.get(identifier)
         after = self._put({**before, **fields, "updatedAt": self._stamps.next()})
         if not fields:

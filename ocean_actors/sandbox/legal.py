@@ -1,4 +1,4 @@
-"""Whether a record of reports is one that Port may see (PORT-WIRE 5)."""
+"""Whether a record of reports is one that Port may see (docs/port-wire.md, section 5)."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def _iso(text: str) -> str:
 
 
 def _destination(value: Json) -> Json:
-    """Exactly one of the three shapes of PORT-WIRE section 2."""
+    """Exactly one of the three shapes of docs/port-wire.md, section 2."""
     rest = {key: item for key, item in value.items() if key != "agent"}
     if not isinstance(value.get("agent", False), bool):
         raise ValueError("agent must be a boolean")  # noqa: TRY004  (pydantic wants it)
@@ -92,7 +92,7 @@ class ConfigChange(Camel):
 
 
 class StateReport(Camel):
-    """PATCH /integration/{id}/resync-state; PORT-WIRE section 5, spelling included."""
+    """PATCH /integration/{id}/resync-state; docs/port-wire.md, section 5, spelling included."""
 
     status: Literal["running", "completed", "failed", "aborted"] | None = None
     last_resync_start: Iso | None = None

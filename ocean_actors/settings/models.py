@@ -1,7 +1,7 @@
 """The sections of the settings: what each means, its unit, its default and its bounds.
 
 Durations are in seconds unless the description says otherwise. Every model is frozen. Names are
-upstream's (PORT-WIRE section 10), save for `resync`, `http` and some keys of the event listeners,
+upstream's (docs/port-wire.md, section 10), save for `resync`, `http` and some keys of the event listeners,
 which are ours.
 """
 

@@ -1,6 +1,6 @@
 """Port's webhook signature: whether it verifies, and whether it was used before.
 
-The scheme is that of PORT-WIRE section 8: header `x-port-timestamp` holds epoch seconds,
+The scheme is that of docs/port-wire.md, section 8: header `x-port-timestamp` holds epoch seconds,
 `x-port-signature` holds `v1,` + base64(HMAC-SHA256(secret, timestamp + "." + raw body)).
 """
 

@@ -1,4 +1,4 @@
-"""Which messages of the change log concern an integration; the table is PORT-WIRE, section 7."""
+"""Which messages of the change log concern an integration; the table is docs/port-wire.md, section 7."""
 
 import json
 import random

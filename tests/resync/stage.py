@@ -14,16 +14,16 @@ from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
-    ConfigWanted,
     CoordinatorStopped,
+    FetchConfig,
     RequestSettled,
     RoleChanged,
     RunEnded,
     RunStarted,
-    StopAsked,
+    StopResyncs,
     Written,
 )
-from ocean_actors.resync.coordinator import ResyncCoordinator, StatusAsked
+from ocean_actors.resync.coordinator import GetStatus, ResyncCoordinator
 from ocean_actors.resync.handlers import RetryLater
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
@@ -117,12 +117,12 @@ class Stage:
             case RoleLost() | RoleGained():
                 self.coordinator.tell(RoleChanged(isinstance(action, RoleGained)))
             case _:
-                self.coordinator.tell(StopAsked())
+                self.coordinator.tell(StopResyncs())
         self.settle()
 
     def answer(self, **config):
         """Answer the oldest question for the config."""
-        wanted = self.port.expect(ConfigWanted)
+        wanted = self.port.expect(FetchConfig)
         wanted.reply_to.tell(ConfigFetched(wanted.number, ConfigSnapshot(FrozenDict(config))))
 
     def act(self, run, handler, what):
@@ -136,7 +136,7 @@ class Stage:
             assert not turn.thread.is_alive()
 
     def status(self):
-        return self.coordinator.ask(StatusAsked())
+        return self.coordinator.ask(GetStatus())
 
     def events(self) -> list[Event]:
         """What was published so far, as the simulation writes it down."""

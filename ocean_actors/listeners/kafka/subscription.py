@@ -1,4 +1,4 @@
-"""Where the messages of an integration are, and how to get at them: PORT-WIRE, section 7. Pure."""
+"""Where the messages of an integration are, and how to get at them: docs/port-wire.md, section 7. Pure."""
 
 from __future__ import annotations
 
