@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, ResyncRequested
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, ResyncRequested
+from ocean_actors.resync.client import ResyncClient
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell
@@ -14,18 +14,6 @@ if TYPE_CHECKING:
 
 class Integration(Protocol):
     """What the context needs of the system it belongs to."""
-
-    def submit(self, request: ResyncRequested) -> None:
-        """Tell the coordinator."""
-
-    def set_role(
-        self,
-        *,
-        active: bool,
-        source: str | None = None,
-        holds: Callable[[], bool] | None = None,
-    ) -> None:
-        """Tell the coordinator whether this instance runs the resyncs."""
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`."""
@@ -37,8 +25,9 @@ class Integration(Protocol):
 class IntegrationContext(actors.Context):
     """What listeners and custom actors may do beyond the general: above all request resyncs."""
 
-    def __init__(self, cell: Cell, integration: Integration) -> None:
+    def __init__(self, cell: Cell, resync: ResyncClient, integration: Integration) -> None:
         super().__init__(cell)
+        self._resync = resync
         self._integration = integration
 
     def request_resync(self, reason: str, *, notify: bool = False) -> str:
@@ -54,7 +43,7 @@ class IntegrationContext(actors.Context):
             requested_at=self.clock.now(),
             reply_to=self.ref if notify else None,
         )
-        self._integration.submit(request)
+        self._resync.submit(request)
         return request.id
 
     def config_updated(
@@ -71,16 +60,17 @@ class IntegrationContext(actors.Context):
             reply_to=self.ref if notify else None,
             snapshot=snapshot,
         )
-        self._integration.submit(request)
+        self._resync.submit(request)
         return request.id
 
-    def set_role(self, *, active: bool, holds: Callable[[], bool] | None = None) -> None:
-        """Say whether this instance runs the resyncs, or another one does and it stands by.
+    def set_role(self, *, active: bool, lease: Lease | None = None) -> None:
+        """Say whether this instance runs the resyncs, or stands by while another one does.
 
-        What this actor requested and was not settled is then left to that instance; requests of
-        others wait here. While `holds`, which any thread may call, is false, nothing is reported.
+        On standby, what this actor requested and was not settled is dropped, as the active
+        instance is given it; requests of other actors wait. Reports are sent only while `lease`
+        is valid.
         """
-        self._integration.set_role(active=active, source=self.name, holds=holds)
+        self._resync.set_role(active=active, source=self.name, lease=lease)
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`. Asks the coordinator, so not for the coordinator itself."""

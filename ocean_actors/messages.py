@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Protocol
 
 from ocean_actors.actors import Message, Ref
 from ocean_actors.frozen import FrozenDict
 
 Status = Literal["completed", "failed", "aborted"]
 """How a run ended; the spelling of Port's resync state."""
+
+Policy = Literal["abort", "drop", "queue", "ignore"]
+"""What a request does to a run in flight; the values of `resync.onNewRequest`."""
 
 Outcome = Literal["completed", "failed", "ignored"]
 """How a request was settled: as the run that covered it ended, or not served under `ignore`."""
@@ -40,13 +42,16 @@ class ResyncRequested(Message):
     """Somebody wants a resync. Asked (not told), the coordinator answers with a `Reception`.
 
     `trigger` names the listener. A later request of one trigger stands for its earlier ones:
-    when a run has settled it, so are they.
+    when a run has settled it, so are they. `policy` replaces `resync.onNewRequest` for this
+    request. `correlation` is the listener's own: it comes back with `RequestSettled`.
     """
 
     reason: str
     trigger: str
     requested_at: datetime
     reply_to: Ref | None = None
+    policy: Policy | None = None
+    correlation: str | int | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -187,20 +192,34 @@ class RunEnded(Message):
     written: Written
 
 
-@dataclass(frozen=True)
-class RoleChanged(Message):
-    """Whether this instance runs the resyncs (active), or another one does and it stands by.
+class Lease(Protocol):
+    """The right to run resyncs, for as long as it is valid (as in client-go's leader election)."""
 
-    Told to the coordinator by a listener that knows, and published by the coordinator. A run in
-    flight is aborted when the role is lost, and nothing more of it is reported to Port. Requests
-    of `source`, that listener's name, are then left to the other instance, which is given them.
-    `holds` is asked, in any thread, before a report is sent: whether the role has silently been
-    lost; None if it cannot be.
+    def valid(self) -> bool:
+        """Returns whether this instance still holds the role. Any thread may call it."""
+
+
+@dataclass(frozen=True)
+class SetRole(Message):
+    """To the coordinator: run the resyncs (active), or stand by while another instance does.
+
+    When the role is lost, the run in flight is aborted and nothing more of it is reported. The
+    pending requests of `source`, the listener's name, are then dropped, as the instance that
+    becomes active is given them. `lease`, checked before each report, says whether this instance
+    still holds the role; None if it cannot be lost.
     """
 
     active: bool
     source: str | None = None
-    holds: Callable[[], bool] | None = None
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True)
+class RoleChanged(Message):
+    """Published: this instance runs the resyncs from now on (active), or stands by."""
+
+    active: bool
+    lease: Lease | None = None
 
 
 # -- the life of the system ------------------------------------------------------------------------
@@ -215,7 +234,15 @@ class IntegrationRegistered(Message):
 
 @dataclass(frozen=True)
 class StopResyncs(Message):
-    """To the coordinator: end the run in flight, take no more requests. Answered when told."""
+    """To the coordinator: abort the run in flight and take no more requests.
+
+    `CoordinatorStopped` is published once nothing is in flight any more.
+    """
+
+
+@dataclass(frozen=True)
+class GetStatus(Message):
+    """To the coordinator: answer what runs, what waits and what ran, as plain data."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import pykka
-
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock, handles
 from ocean_actors.actors.actor import Actor as AnyActor
 from ocean_actors.context import Actor, IntegrationContext
@@ -22,19 +20,17 @@ from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.messages import (
     CoordinatorStopped,
     IntegrationRegistered,
-    Reception,
     ReportsFlushed,
     ResyncRequested,
-    RoleChanged,
     RunInfo,
-    StopResyncs,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
-from ocean_actors.resync.coordinator import GetStatus, ResyncCoordinator
+from ocean_actors.resync.client import ResyncClient
+from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.settings import (
     KafkaSettings,
@@ -53,7 +49,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
-ASK_SECONDS = 1.0
 FLUSH_SECONDS = 1.0  # for the last report, at the end
 SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
@@ -92,10 +87,11 @@ class OceanSystem:
         self._handlers = _named(handlers)
         self._custom = [_parts(spec) for spec in actors]
         self._own_clock = clock is None
+        self._resync = ResyncClient()
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
-            context=functools.partial(IntegrationContext, integration=self),
+            context=functools.partial(IntegrationContext, resync=self._resync, integration=self),
             debug=debug,
             seed=seed,
         )
@@ -109,7 +105,6 @@ class OceanSystem:
         self._clients: list[PortClient] = []
         self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
         self._webhook = self._make_webhook(serve_http=serve_http)
-        self._coordinator: Ref | None = None
         self._reporter: Ref | None = None
         self._left_behind: list[str] = []
 
@@ -189,34 +184,8 @@ class OceanSystem:
         request = ResyncRequested(
             reason=reason, trigger="manual", requested_at=self._actors.clock.now()
         )
-        self.submit(request)
+        self._resync.submit(request)
         return request.id
-
-    def submit(self, request: ResyncRequested) -> None:
-        """Tell the coordinator a request. Raises RuntimeError unless the system was started."""
-        self._require_coordinator().tell(request)
-
-    def offer(self, request: ResyncRequested, timeout: float) -> Reception:
-        """Tell the coordinator a request and wait until it has taken it.
-
-        Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if it has ended.
-        """
-        answer: Reception = self._require_coordinator().ask(request, timeout=timeout)
-        return answer
-
-    def set_role(
-        self,
-        *,
-        active: bool,
-        source: str | None = None,
-        holds: Callable[[], bool] | None = None,
-    ) -> None:
-        """Tell the coordinator whether this instance runs the resyncs, or stands by.
-
-        Requests of `source` (a trigger) are then left to the other instance. Reports are sent
-        only while `holds`.
-        """
-        self._require_coordinator().tell(RoleChanged(active, source, holds))
 
     def status(self) -> dict[str, Any]:
         """Everything an operator asks for, as plain JSON-able data without secrets.
@@ -234,7 +203,7 @@ class OceanSystem:
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
             "cause": self.cause,
-            "resync": self._resync_status(),
+            "resync": self._resync.status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -277,12 +246,13 @@ class OceanSystem:
         self._reporter = spawn(
             Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
         )
-        self._coordinator = spawn(
+        coordinator = spawn(
             ResyncCoordinator,
             self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
             active=not isinstance(settings.event_listener, KafkaSettings),
             name="coordinator",
         )  # fmt: skip
+        self._resync.connect(coordinator)
         for actor_class, args, keywords in self._custom:
             self._actors.spawn_child(None, actor_class, args, keywords, None)
         if self._webhook is not None:  # before Port knows us: it may call as soon as it does
@@ -335,7 +305,7 @@ class OceanSystem:
         return Webhook(
             self.settings.event_listener,
             self.settings,
-            offer=self.offer,
+            offer=self._resync.offer,
             reached=self._registered.is_set,
             clock=self._actors.clock,
             serve_http=serve_http,
@@ -353,20 +323,6 @@ class OceanSystem:
     def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
         return EntityWriter(self._port.clone(token=token), run, tuple(self._handlers))
 
-    def _require_coordinator(self) -> Ref:
-        if self._coordinator is None:
-            raise RuntimeError("the OceanSystem was not started: call start(), or use `with`")
-        return self._coordinator
-
-    def _resync_status(self) -> dict[str, Any] | None:
-        if self._coordinator is None:
-            return None
-        try:
-            answer: dict[str, Any] = self._coordinator.ask(GetStatus(), timeout=ASK_SECONDS)
-        except (pykka.Timeout, pykka.ActorDeadError):
-            return None
-        return answer
-
     # -- the end -----------------------------------------------------------------------------
 
     def _on_fatal(self, name: str, error: BaseException) -> None:
@@ -375,8 +331,7 @@ class OceanSystem:
     def _stop(self) -> None:
         """In its own thread: the run first, then its last report, then everybody."""
         try:
-            if self._coordinator is not None and self._coordinator.is_alive():
-                self._coordinator.tell(StopResyncs())
+            if self._resync.stop():
                 grace = self.settings.resync.abort_grace
                 self._coordinator_stopped.wait(grace + STOP_SECONDS)
             if self._reporter is not None and self._reporter.is_alive():

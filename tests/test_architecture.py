@@ -12,6 +12,8 @@ import ocean_actors
 PACKAGE = Path(ocean_actors.__file__).parent
 
 MAY_IMPORT = {
+    "errors": set(),
+    "port_time": set(),
     "text": set(),
     "jsonable": set(),
     "frozen": set(),
@@ -21,7 +23,7 @@ MAY_IMPORT = {
     "retry": {"actors"},
     "session": {"actors", "retry"},
     "messages": {"actors", "frozen"},
-    "context": {"actors", "messages"},
+    "context": {"actors", "messages", "resync"},
     "resync": {"text", "actors", "frozen", "messages", "session", "settings"},
     "port": {
         "text", "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocean_actors.actors import Actor, Message, Ref, Supervision, handles
+from ocean_actors.messages import Lease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import parse_moment
@@ -18,11 +19,11 @@ UNSURE = "another instance may have taken over"
 
 @dataclass(frozen=True)
 class Deliver(Message):
-    """Take this report to Port, once, and answer `Delivery`. `holds`: see RoleChanged."""
+    """Send this report to Port, once, if `lease` is still valid, and answer `Delivery`."""
 
     report: Report
     reply_to: Ref
-    holds: Callable[[], bool] | None = None
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ReportSender(Actor):
     def on_deliver(self, deliver: Deliver) -> None:
         """Send it."""
         report = deliver.report
-        if deliver.holds is not None and not deliver.holds():
+        if deliver.lease is not None and not deliver.lease.valid():
             deliver.reply_to.tell(Delivery(report, "later", UNSURE))
             return
         try:

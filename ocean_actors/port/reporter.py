@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from ocean_actors.actors import Actor, Backoff, Message, handles
-from ocean_actors.messages import ReportsFlushed, RoleChanged, RunEnded, RunStarted
+from ocean_actors.messages import Lease, ReportsFlushed, RoleChanged, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.report_sender import Deliver, Delivery, ReportSender
 from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
@@ -51,7 +50,7 @@ class Reporter(Actor):
         self._open: int | None = None  # the run that was started and has not ended
         self._quiet = True  # nothing was reported yet since this instance became active
         self._flushing = False
-        self._holds: Callable[[], bool] | None = None  # whether it is for this instance to report
+        self._lease: Lease | None = None  # checked before each report
 
     def on_start(self) -> None:
         """Take a report sender on."""
@@ -76,7 +75,7 @@ class Reporter(Actor):
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
         """Say nothing more of what was: Port hears of it from the other instance."""
-        self._holds = event.holds
+        self._lease = event.lease
         self._queue = ()
         self._on_its_way = None
         self._failures = 0
@@ -127,7 +126,7 @@ class Reporter(Actor):
             return
         if self._queue:
             self._on_its_way = self._queue[0]
-            self._sender.tell(Deliver(self._on_its_way, self.context.ref, self._holds))
+            self._sender.tell(Deliver(self._on_its_way, self.context.ref, self._lease))
         elif self._flushing:
             self.context.publish(ReportsFlushed())
 

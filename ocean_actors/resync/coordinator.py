@@ -27,6 +27,7 @@ from ocean_actors.messages import (
     ConfigUpdated,
     CoordinatorStopped,
     FetchConfig,
+    GetStatus,
     HandlerFinished,
     HandlerProgressed,
     Outcome,
@@ -39,6 +40,7 @@ from ocean_actors.messages import (
     RunInfo,
     RunProgressed,
     RunStarted,
+    SetRole,
     Status,
     StopResyncs,
     Written,
@@ -52,11 +54,6 @@ from ocean_actors.settings import OnNewRequest, ResyncSettings
 logger = logging.getLogger(__name__)
 
 REMEMBERED_RUNS = 20
-
-
-@dataclass(frozen=True)
-class GetStatus(Message):
-    """Answer a plain snapshot."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class ResyncCoordinator(Actor):
     ) -> None:
         """Take the handlers by name, who answers `FetchConfig`, and what makes `run.port`.
 
-        Unless `active`, it stands by until it is told `RoleChanged`.
+        Unless `active`, it stands by until it is told `SetRole`.
         """
         super().__init__()
         self._factories = handlers
@@ -189,12 +186,12 @@ class ResyncCoordinator(Actor):
         """A debounce, a retry's backoff, a time limit or a grace is over."""
         self._feed(message.event)
 
-    @handles(RoleChanged)
-    def on_role_changed(self, message: RoleChanged) -> None:
-        """Stand by while another instance runs the resyncs."""
-        if message.active == self._state.standby:
-            self.context.publish(message)
-            self._feed(machine.Resume() if message.active else machine.StandBy(message.source))
+    @handles(SetRole)
+    def on_set_role(self, command: SetRole) -> None:
+        """Run the resyncs, or stand by while another instance runs them."""
+        if command.active == self._state.standby:
+            self.context.publish(RoleChanged(command.active, command.lease))
+            self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
 
     @handles(StopResyncs)
     def on_stop_resyncs(self, _message: StopResyncs) -> None:

@@ -20,6 +20,7 @@ from ocean_actors.messages import (
     RoleChanged,
     RunEnded,
     RunStarted,
+    SetRole,
     StopResyncs,
     Written,
 )
@@ -115,7 +116,7 @@ class Stage:
             case Passed(seconds):
                 self.clock.advance(seconds, settle=self.settle)
             case RoleLost() | RoleGained():
-                self.coordinator.tell(RoleChanged(isinstance(action, RoleGained)))
+                self.coordinator.tell(SetRole(isinstance(action, RoleGained)))
             case _:
                 self.coordinator.tell(StopResyncs())
         self.settle()

@@ -106,8 +106,7 @@ class KafkaListener(Actor):
     def on_role(self, role: RoleHeard) -> None:
         """Say whether resyncs are ours to run."""
         lease = role.lease
-        holds = lease.valid if lease is not None else None
-        self.context.set_role(active=lease is not None, holds=holds)
+        self.context.set_role(active=lease is not None, lease=lease)
 
     @handles(StateHeard)
     def on_state(self, state: StateHeard) -> None:

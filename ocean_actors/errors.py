@@ -1,0 +1,9 @@
+"""The root of the exceptions that the package raises on purpose."""
+
+
+class OceanError(Exception):
+    """Base class of every error that the package raises on purpose.
+
+    `ResyncAborted` is not one: it derives from `BaseException`, so that a handler's
+    `except Exception` lets it pass.
+    """

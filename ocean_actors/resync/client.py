@@ -1,0 +1,76 @@
+"""How listeners, custom actors and the web reach the coordinator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pykka
+
+from ocean_actors.actors import Ref
+from ocean_actors.messages import GetStatus, Lease, Reception, ResyncRequested, SetRole, StopResyncs
+
+STATUS_SECONDS = 1.0
+
+
+class ResyncClient:
+    """Sends requests and questions to the coordinator. Any thread may use it.
+
+    It exists before the coordinator does; until `connect` is called, requests are refused.
+    """
+
+    def __init__(self) -> None:
+        self._coordinator: Ref | None = None
+
+    def connect(self, coordinator: Ref) -> None:
+        """Send everything to `coordinator` from now on."""
+        self._coordinator = coordinator
+
+    def submit(self, request: ResyncRequested) -> None:
+        """Tell the coordinator a request, and return at once.
+
+        Raises RuntimeError unless the system was started, MailboxFull if it is flooded.
+        """
+        self._connected().tell(request)
+
+    def offer(self, request: ResyncRequested, timeout: float) -> Reception:
+        """Ask the coordinator to take a request, and return what it did with it.
+
+        Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if the coordinator has
+        stopped, RuntimeError unless the system was started, MailboxFull if it is flooded.
+        """
+        answer: Reception = self._connected().ask(request, timeout=timeout)
+        return answer
+
+    def set_role(
+        self, *, active: bool, source: str | None = None, lease: Lease | None = None
+    ) -> None:
+        """Tell the coordinator whether this instance runs the resyncs; see `SetRole`.
+
+        Raises RuntimeError unless the system was started.
+        """
+        self._connected().tell(SetRole(active, source, lease))
+
+    def stop(self) -> bool:
+        """Tell the coordinator to end the run in flight and to start no more.
+
+        Returns whether there is a coordinator to do so: `CoordinatorStopped` follows then.
+        """
+        if self._coordinator is None or not self._coordinator.is_alive():
+            return False
+        self._coordinator.tell(StopResyncs())
+        return True
+
+    def status(self, timeout: float = STATUS_SECONDS) -> dict[str, Any] | None:
+        """Returns the coordinator's status, or None if it did not answer in `timeout` seconds."""
+        if self._coordinator is None:
+            return None
+        try:
+            answer: dict[str, Any] = self._coordinator.ask(GetStatus(), timeout=timeout)
+        except (pykka.Timeout, pykka.ActorDeadError):
+            return None
+        return answer
+
+    def _connected(self) -> Ref:
+        if self._coordinator is None:
+            raise RuntimeError("the OceanSystem was not started: call start(), or use `with`")
+        return self._coordinator
