@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ocean_actors.listeners.spec import listener_spec
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
 from ocean_actors.retry import ONCE
-from ocean_actors.settings import KafkaSettings, PollingSettings, Settings, WebhookSettings
+from ocean_actors.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,9 @@ def check(settings: Settings, source: str) -> Iterator[Line]:
 
 
 def _listener(settings: Settings) -> str:
-    listener, every = settings.event_listener, settings.scheduled_resync_interval
-    told: str = listener.type
-    match listener:
-        case PollingSettings(interval=interval):
-            told += f", every {interval:g} s"
-        case WebhookSettings(app_host=host):
-            told += f", at {host}/resync"
-        case KafkaSettings(brokers=brokers) if brokers:
-            told += f", at {', '.join(brokers)}"
-    return told if every is None else f"{told}; and a scheduled resync every {every} min"
+    described = listener_spec(settings.event_listener.type).describe(settings.event_listener)
+    every = settings.scheduled_resync_interval
+    return described if every is None else f"{described}; and a scheduled resync every {every} min"
 
 
 def _port(client: PortClient, settings: Settings) -> Iterator[Line]:

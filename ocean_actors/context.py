@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
@@ -85,3 +87,24 @@ class Actor(actors.Actor):
     """Base of listeners and custom actors; see `ocean_actors.actors.Actor` for its life."""
 
     context: IntegrationContext
+
+
+ActorSpec = Callable[[], Actor]
+"""A custom actor: its class, or a `functools.partial` of its class that holds the arguments."""
+
+
+def actor_parts(spec: ActorSpec) -> tuple[type[actors.Actor], tuple[Any, ...], dict[str, Any]]:
+    """Returns the class of a custom actor and the arguments it is built from in each life.
+
+    Raises TypeError if `spec` is neither an actor class nor a partial of one.
+    """
+    actor_class: Any = spec
+    args: tuple[Any, ...] = ()
+    keywords: dict[str, Any] = {}
+    if isinstance(spec, functools.partial):
+        actor_class, args, keywords = spec.func, spec.args, spec.keywords
+    if not (isinstance(actor_class, type) and issubclass(actor_class, actors.Actor)):
+        raise TypeError(
+            f"actors: expected Actor classes, or functools.partials of them, not {spec}"
+        )
+    return actor_class, args, keywords

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+import pykka
+
 from ocean_actors.actors import Message, Ref
 from ocean_actors.frozen import FrozenDict
 
@@ -32,6 +34,17 @@ class ConfigSnapshot:
         if other is None or self.updated_at is None or other.updated_at is None:
             return self
         return self if self.updated_at >= other.updated_at else other
+
+
+@dataclass(frozen=True)
+class PortRequest:
+    """The newest resync request that Port has, by Port's own id and time.
+
+    Two of them are the same request only if both are equal: Port's clock may be set back.
+    """
+
+    id: str | None = None
+    updated_at: datetime | None = None
 
 
 # -- listener to coordinator, and back ---------------------------------------------------------
@@ -94,13 +107,13 @@ class FetchConfig(Message):
 class ConfigFetched(Message):
     """The newest config that is to be had for run `number`.
 
-    `answers` is the time, by Port's clock, of the newest resync request that Port has, where a
-    listener needs it: the run starts later, so it answers that request.
+    `answers` is the newest resync request that Port has, where a listener needs it: the run starts
+    later, so it answers that request.
     """
 
     number: int
     snapshot: ConfigSnapshot
-    answers: datetime | None = None
+    answers: PortRequest | None = None
 
 
 # -- coordinator and handlers --------------------------------------------------------------------
@@ -154,7 +167,7 @@ class RunInfo:
     requested_at: datetime
     started_at: datetime
     config: FrozenDict
-    answers: datetime | None = None
+    answers: PortRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -236,8 +249,10 @@ class IntegrationRegistered(Message):
 class StopResyncs(Message):
     """To the coordinator: abort the run in flight and take no more requests.
 
-    `CoordinatorStopped` is published once nothing is in flight any more.
+    Once nothing is in flight any more, `CoordinatorStopped` is published and `stopped` is set.
     """
+
+    stopped: pykka.Future[None] | None = None
 
 
 @dataclass(frozen=True)
@@ -248,8 +263,3 @@ class GetStatus(Message):
 @dataclass(frozen=True)
 class CoordinatorStopped(Message):
     """The coordinator has nothing in flight any more and will start nothing."""
-
-
-@dataclass(frozen=True)
-class ReportsFlushed(Message):
-    """No report of a run waits for Port any more; published while the system stops."""

@@ -1,29 +1,25 @@
-"""The whole of one integration: what is started, in which order, and how it ends."""
+"""One integration at work: what is started, in which order, and how it ends."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock, handles
-from ocean_actors.actors.actor import Actor as AnyActor
-from ocean_actors.context import Actor, IntegrationContext
-from ocean_actors.listeners.once import OnceListener
-from ocean_actors.listeners.polling import PollingListener
+import pykka
+
+from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock
+from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
-from ocean_actors.messages import (
-    CoordinatorStopped,
-    IntegrationRegistered,
-    ReportsFlushed,
-    ResyncRequested,
-    RunInfo,
-)
+from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
+from ocean_actors.listeners.supervisor import ListenerSupervisor
+from ocean_actors.messages import ResyncRequested, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -32,19 +28,11 @@ from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerFactory
-from ocean_actors.settings import (
-    KafkaSettings,
-    OnceSettings,
-    PollingSettings,
-    Settings,
-    WebhookSettings,
-)
+from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from ocean_actors.listeners.webhook.setup import Webhook, WsgiApp
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +40,6 @@ PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 FLUSH_SECONDS = 1.0  # for the last report, at the end
 SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
-
-ActorSpec = Callable[[], Actor]
-"""A custom actor: its class, or a `functools.partial` of its class that holds the arguments."""
 
 
 class OceanSystem:
@@ -85,7 +70,7 @@ class OceanSystem:
         self.exit_code = 0
         self.cause: str | None = None
         self._handlers = _named(handlers)
-        self._custom = [_parts(spec) for spec in actors]
+        self._custom = [actor_parts(spec) for spec in actors]
         self._own_clock = clock is None
         self._resync = ResyncClient()
         self._actors = ActorSystem(
@@ -97,32 +82,36 @@ class OceanSystem:
         )
         self._started = False
         self._registered = threading.Event()
-        self._coordinator_stopped = threading.Event()
-        self._reports_flushed = threading.Event()
-        self._stopping = threading.Lock()  # taken once, by the first who has it stopped
+        self._stop_requested = threading.Event()
+        self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
         self._stopped = threading.Event()
+        self._stopper = threading.Thread(target=self._stop_when_asked, name="stopper", daemon=True)
         self._cancel = CancelToken()  # of all clients of Port
         self._clients: list[PortClient] = []
         self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
-        self._webhook = self._make_webhook(serve_http=serve_http)
+        self._spec = listener_spec(settings.event_listener.type)
+        self._listener: Listener = self._spec.build(
+            settings.event_listener, self._services(serve_http=serve_http)
+        )
         self._reporter: Ref | None = None
         self._left_behind: list[str] = []
 
     # -- life --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start everything, and return; Port need not be reachable.
+        """Start everything and return; Port need not be reachable.
 
-        Raises RuntimeError if it was started before.
+        Raises RuntimeError if the system was started before.
         """
         if self._started:
             raise RuntimeError("an OceanSystem starts once: make a new one")
         self._started = True
         try:
+            self._stopper.start()  # the first: a system that cannot start threads can still stop
             self._spawn_all()
         except BaseException as error:  # Ctrl-C among them
-            if isinstance(error, RuntimeError) and self._stopping.locked():
-                return  # one of the first has had it stopped, so no more actors can be started
+            if isinstance(error, RuntimeError) and self._stop_requested.is_set():
+                return  # an actor has had the system stopped, so no more actors can be started
             self.stop()
             raise
 
@@ -144,9 +133,12 @@ class OceanSystem:
 
         The first call counts: its `exit_code` and `cause` are the system's.
         """
-        if self._stopping.acquire(blocking=False):
-            self.exit_code, self.cause = exit_code, cause
-            threading.Thread(target=self._stop, name="shutdown", daemon=True).start()
+        if not self._stop_lock.acquire(blocking=False):  # a signal may call it within itself
+            return
+        self.exit_code, self.cause = exit_code, cause
+        self._stop_requested.set()
+        if self._stopper.ident is None:  # it was never started: nothing runs yet
+            self._stop()
 
     def stop(self) -> bool:
         """Stop and wait for it, within `resync.abortGrace` and a few seconds; whether all ended.
@@ -179,7 +171,7 @@ class OceanSystem:
 
         Raises RuntimeError unless the system is running, MailboxFull if it is flooded.
         """
-        if self._stopping.locked():
+        if self._stop_requested.is_set():
             raise RuntimeError("the OceanSystem is stopped, or about to be")
         request = ResyncRequested(
             reason=reason, trigger="manual", requested_at=self._actors.clock.now()
@@ -215,101 +207,79 @@ class OceanSystem:
 
     @property
     def wsgi_app(self) -> WsgiApp:
-        """The web application of the WEBHOOK listener, to be mounted in a server of your own.
+        """The web application of the listener, to be mounted in a server of your own.
 
-        It answers 503 until the system is started. Raises RuntimeError for other listeners.
+        It answers 503 until the system is started. Raises RuntimeError if the listener has none.
         """
-        if self._webhook is None:
-            raise RuntimeError("there is a web application only with eventListener.type: WEBHOOK")
-        return self._webhook.app
+        if self._listener.app is None:
+            raise RuntimeError(
+                f"the listener {self._spec.name} has no web application; WEBHOOK has one"
+            )
+        return self._listener.app
 
     # -- parts -------------------------------------------------------------------------------
 
     def _spawn_all(self) -> None:
         settings, spawn = self.settings, self._actors.spawn
+        listeners = {self._spec.name.lower(): self._listener}
         logger.info(
             "integration %s starts, listening by %s",
-            settings.integration.identifier, settings.event_listener.type,
+            settings.integration.identifier, self._spec.name,
         )  # fmt: skip
-        spawn(  # the first, as all others may end it all
+        early = listeners if self._spec.before_registration else {}
+        spawn(
             ListenerSupervisor,
-            self._registered, self._coordinator_stopped, self._reports_flushed, self._listeners(),
+            self._registered,
+            {**({} if early else listeners), **self._schedule_listener()},
             name="listener-supervisor",
-        )  # fmt: skip
+        )
         integration = spawn(
             IntegrationActor,
-            self._client(), self._destination(), PORT_BACKOFF,
-            before_asking=_nothing if self._webhook is None else self._webhook.config_asked,
-            requests=isinstance(settings.event_listener, PollingSettings | WebhookSettings),
+            self._client(),
+            self._spec.destination(settings.event_listener),
+            PORT_BACKOFF,
+            before_asking=self._listener.on_config_asked,
+            requests=self._spec.answers_requests,
             name="integration",
-        )  # fmt: skip
+        )
         self._reporter = spawn(
             Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
         )
         coordinator = spawn(
             ResyncCoordinator,
-            self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
-            active=not isinstance(settings.event_listener, KafkaSettings),
+            self._handlers,
+            settings.resync,
+            integration,
+            self._open_writer,
+            uuid.uuid4().hex[:8],
+            active=not self._spec.standby,
             name="coordinator",
-        )  # fmt: skip
+        )
         self._resync.connect(coordinator)
         for actor_class, args, keywords in self._custom:
             self._actors.spawn_child(None, actor_class, args, keywords, None)
-        if self._webhook is not None:  # before Port knows us: it may call as soon as it does
-            self._webhook.spawn(self._actors, self._client())
+        for name, listener in early.items():
+            spawn(listener.actor, *listener.args, name=name)
         integration.tell(Register())  # the last, so that nobody misses an event
 
-    def _destination(self) -> dict[str, str] | None:
-        """Where Port is to send the integration's changes; None leaves that to others."""
-        match self.settings.event_listener:
-            case PollingSettings():
-                return {}
-            case KafkaSettings():
-                return {"type": "KAFKA"}
-            case WebhookSettings(app_host=host):
-                return {"type": "WEBHOOK", "url": f"{host}/resync"}
-            case OnceSettings():
-                return None
-
-    def _listeners(self) -> list[Callable[[IntegrationContext], Ref]]:
-        """What spawns the listeners, once Port knows the integration."""
-        settings = self.settings
-        spawns: list[Callable[[IntegrationContext], Ref]] = []
-
-        def add(actor_class: type[Actor], name: str, *args: Any) -> None:
-            spawns.append(lambda context: context.spawn(actor_class, *args, name=name))
-
-        match settings.event_listener:
-            case PollingSettings() as polling:
-                add(PollingListener, "polling", self._client(), polling)
-            case OnceSettings():
-                add(OnceListener, "once")
-            case KafkaSettings() as kafka:
-                from ocean_actors.listeners.kafka.listener import KafkaListener
-
-                started_at = self._actors.clock.now()
-                add(
-                    KafkaListener, "kafka",
-                    self._client(), kafka, settings.integration, started_at,
-                )  # fmt: skip
-        if settings.scheduled_resync_interval is not None:
-            anchor = self._actors.clock.monotonic()
-            add(ScheduleListener, "schedule", settings.scheduled_resync_interval, anchor)
-        return spawns
-
-    def _make_webhook(self, *, serve_http: bool) -> Webhook | None:
-        if not isinstance(self.settings.event_listener, WebhookSettings):
-            return None
-        from ocean_actors.listeners.webhook.setup import Webhook
-
-        return Webhook(
-            self.settings.event_listener,
-            self.settings,
-            offer=self._resync.offer,
-            reached=self._registered.is_set,
+    def _services(self, *, serve_http: bool) -> Services:
+        return Services(
+            settings=self.settings,
+            client=self._client,
+            resync=self._resync,
             clock=self._actors.clock,
+            started_at=self._actors.clock.now(),
+            registered=self._registered.is_set,
             serve_http=serve_http,
         )
+
+    def _schedule_listener(self) -> dict[str, Listener]:
+        """The scheduled resync, beside whichever listener is configured."""
+        minutes = self.settings.scheduled_resync_interval
+        if minutes is None:
+            return {}
+        anchor = self._actors.clock.monotonic()
+        return {"schedule": Listener(ScheduleListener, (minutes, anchor))}
 
     def _client(self) -> PortClient:
         client = self._port.clone(token=self._cancel)
@@ -328,96 +298,46 @@ class OceanSystem:
     def _on_fatal(self, name: str, error: BaseException) -> None:
         self.shutdown(1, f"actor {name} failed: {one_line(error)}")
 
+    def _stop_when_asked(self) -> None:
+        """The stopper's thread, which exists from the start: later none may be to be had."""
+        self._stop_requested.wait()
+        self._stop()
+
     def _stop(self) -> None:
-        """In its own thread: the run first, then its last report, then everybody."""
+        """Stop the run first, then send its last report, then stop everybody."""
         try:
-            if self._resync.stop():
-                grace = self.settings.resync.abort_grace
-                self._coordinator_stopped.wait(grace + STOP_SECONDS)
-            if self._reporter is not None and self._reporter.is_alive():
-                self._reporter.tell(FlushReports())
-                self._reports_flushed.wait(FLUSH_SECONDS)
+            self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
+            self._flush_reports()
             self._left_behind = self._actors.stop(
                 STOP_SECONDS, wake=lambda: self._cancel.cancel("stopping")
             )
             for client in (*self._clients, self._port):
                 client.close()
-            if self._left_behind:
-                logger.warning("left behind, as they do not end: %s", ", ".join(self._left_behind))
             if self._own_clock:
                 self._actors.clock.close()
-            if self.cause is None:
-                logger.info("integration %s stopped", self.settings.integration.identifier)
-            else:
-                logger.error(
-                    "integration %s stopped: %s",
-                    self.settings.integration.identifier, self.cause,
-                )  # fmt: skip
+            self._log_end()
         finally:
             self._stopped.set()
 
+    def _flush_reports(self) -> None:
+        if self._reporter is None or not self._reporter.is_alive():
+            return
+        flushed: pykka.Future[None] = pykka.ThreadingFuture()
+        self._reporter.tell(FlushReports(flushed))
+        with contextlib.suppress(pykka.Timeout):
+            flushed.get(timeout=FLUSH_SECONDS)
 
-def _nothing() -> None:
-    """Nobody wants to know."""
-
-
-class ListenerSupervisor(Actor):
-    """Starts the listeners once Port knows the integration, and says when the work is over."""
-
-    subscribes_to = (IntegrationRegistered, CoordinatorStopped, ReportsFlushed)
-
-    def __init__(
-        self,
-        registered: threading.Event,
-        coordinator_stopped: threading.Event,
-        reports_flushed: threading.Event,
-        listeners: list[Callable[[IntegrationContext], Ref]],
-    ) -> None:
-        super().__init__()
-        self._registered = registered
-        self._coordinator_stopped = coordinator_stopped
-        self._reports_flushed = reports_flushed
-        self._listeners = listeners
-
-    def on_start(self) -> None:
-        """Begin; if this is another life, with the listeners."""
-        if self._registered.is_set():
-            self._spawn_listeners()
-
-    @handles(IntegrationRegistered)
-    def on_registered(self, _event: IntegrationRegistered) -> None:
-        """Start listening."""
-        if not self._registered.is_set():
-            self._registered.set()
-            self._spawn_listeners()
-
-    @handles(CoordinatorStopped)
-    def on_coordinator_stopped(self, _event: CoordinatorStopped) -> None:
-        """Tell the thread that stops the system."""
-        self._coordinator_stopped.set()
-
-    @handles(ReportsFlushed)
-    def on_reports_flushed(self, _event: ReportsFlushed) -> None:
-        """Tell it that as well."""
-        self._reports_flushed.set()
-
-    def _spawn_listeners(self) -> None:
-        for spawn in self._listeners:
-            spawn(self.context)
-
-
-def _parts(spec: ActorSpec) -> tuple[type[AnyActor], tuple[Any, ...], dict[str, Any]]:
-    """The class of a custom actor and what it is built from, in each of its lives."""
-    actor_class: Any = spec
-    args: tuple[Any, ...] = ()
-    keywords: dict[str, Any] = {}
-    if isinstance(spec, functools.partial):
-        actor_class, args, keywords = spec.func, spec.args, spec.keywords
-    if not (isinstance(actor_class, type) and issubclass(actor_class, AnyActor)):
-        raise TypeError(
-            f"actors: expected Actor classes, or functools.partials of them, not {spec}"
-        )
-    return actor_class, args, keywords
+    def _log_end(self) -> None:
+        identifier = self.settings.integration.identifier
+        if self._left_behind:
+            logger.warning(
+                "integration %s: threads left behind, as they did not end: %s",
+                identifier, ", ".join(self._left_behind),
+            )  # fmt: skip
+        if self.cause is None:
+            logger.info("integration %s stopped", identifier)
+        else:
+            logger.error("integration %s stopped: %s", identifier, self.cause)
 
 
 def _named(factories: Sequence[HandlerFactory]) -> dict[str, HandlerFactory]:

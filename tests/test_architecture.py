@@ -13,13 +13,14 @@ PACKAGE = Path(ocean_actors.__file__).parent
 
 MAY_IMPORT = {
     "errors": set(),
+    "plugins": {"errors"},
     "port_time": set(),
     "text": set(),
     "jsonable": set(),
     "frozen": set(),
     "actors": {"jsonable", "text"},
     "throttle": {"actors"},
-    "settings": {"text", "frozen"},
+    "settings": {"text", "frozen", "plugins"},
     "retry": {"actors"},
     "session": {"actors", "retry"},
     "messages": {"actors", "frozen"},
@@ -31,8 +32,8 @@ MAY_IMPORT = {
     },
     "web": {"text", "actors", "throttle"},
     "listeners": {
-        "actors", "context", "frozen", "messages", "port", "retry", "settings", "text", "throttle",
-        "web",
+        "actors", "context", "frozen", "messages", "plugins", "port", "resync", "retry", "settings",
+        "text", "throttle", "web",
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.watermark import Observed, Watermark, next_look, observe
+from ocean_actors.listeners.port_watcher import Observed, PortWatcher
+from ocean_actors.listeners.spec import Listener, ListenerSpec, Services
 from ocean_actors.messages import RunStarted
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.errors import PortError
 from ocean_actors.settings import PollingSettings
 
-logger = logging.getLogger(__name__)
-
-SLOWEST_POLL = 300.0  # seconds; while Port fails, unless the interval itself is longer
+LONGEST_BACKOFF = 60.0  # seconds; while Port fails, unless the interval itself is longer
 
 
 @dataclass(frozen=True)
@@ -24,25 +21,20 @@ class Poll(Message):
 
 
 class PollingListener(Actor):
-    """Requests a resync when Port's config of the integration differs from what was seen, or a
-    newer resync request is there.
+    """Requests a resync when Port has another config than before, or a newer resync request.
 
-    The first answer is the baseline: with `resyncOnStart` the first resync is requested then,
-    so a request that is already there is answered by it and does not come up again; without,
-    only what an earlier process left owed is. A failing poll is logged and tried again, ever
-    more slowly.
+    The first answer is the baseline. With `resyncOnStart` the first resync is requested then, so
+    it also answers a request that Port already has. Without it, a resync is requested only if an
+    earlier process still owes one. A poll that fails is logged and repeated with a backoff.
     """
 
     subscribes_to = (RunStarted,)
 
     def __init__(self, client: PortClient, settings: PollingSettings) -> None:
         super().__init__()
-        self._client = client
-        self._interval = settings.interval
         self._resync_on_start = settings.resync_on_start
-        self._backoff = Backoff(settings.interval, max(settings.interval, SLOWEST_POLL))
-        self._failures = 0
-        self._watermark = Watermark()
+        backoff = Backoff(settings.interval, max(settings.interval, LONGEST_BACKOFF))
+        self._watcher = PortWatcher(client, backoff, settings.interval)
         self._next: Timer | None = None
 
     def on_start(self) -> None:
@@ -52,39 +44,41 @@ class PollingListener(Actor):
     @handles(Poll)
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
-        self._watermark = self._watermark.asking()
-        try:
-            observed = observe(self._client)
-        except PortError as error:
-            self._failures += 1
-            backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
-            delay = next_look(error, backoff)
-            logger.warning("poll failed, again in %.1f s: %s", delay, error)
-        else:
-            if self._failures:
-                logger.info("Port answers polls again")
-            self._failures = 0
-            delay = self._interval
-            self.context.ref.tell(observed)
-        self._next = self.context.schedule(delay, Poll())
+        look = self._watcher.look(self.context.jitter())
+        if look.observed is not None:
+            self.context.ref.tell(look.observed)
+        self._next = self.context.schedule(look.next_in, Poll())
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
         """Compare with what was seen; both signals of one change make one request."""
-        if self._watermark.overtaken:
-            self._look_again()
+        if self._watcher.overtaken:
+            self._poll_again()
             return
         first = "start" if self._resync_on_start else observed.owed
-        self._watermark, reason = self._watermark.advance(observed, first)
+        reason = self._watcher.reason(observed, first)
         if reason is not None:
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
-        """Whoever requested it."""
-        self._watermark = self._watermark.ran(event.run)
+        """Remember what the run answers, whoever requested it."""
+        self._watcher.run_started(event.run)
 
-    def _look_again(self) -> None:
+    def _poll_again(self) -> None:
         if self._next is not None:
             self._next.cancel()
         self.context.ref.tell(Poll())
+
+
+def _build(settings: PollingSettings, services: Services) -> Listener:
+    return Listener(PollingListener, (services.client(), settings))
+
+
+SPEC = ListenerSpec(
+    name="POLLING",
+    settings=PollingSettings,
+    build=_build,
+    describe=lambda settings: f"POLLING, every {settings.interval:g} s",
+    answers_requests=True,
+)

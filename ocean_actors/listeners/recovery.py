@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ocean_actors.port.models import Integration, ResyncRequest, ResyncState
+from ocean_actors.messages import PortRequest
+from ocean_actors.port.models import Integration, ResyncState
 
 
-def owed(integration: Integration, request: ResyncRequest | None, now: datetime) -> str | None:
+def owed(integration: Integration, request: PortRequest | None, now: datetime) -> str | None:
     """Why a resync is owed at start, or None: the table in docs/recovery.md.
 
     Port keeps the state of the last run and the newest request, not which request was served.

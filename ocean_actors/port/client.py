@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from ocean_actors._version import __version__
 from ocean_actors.actors import CancelToken, Clock, SystemClock
+from ocean_actors.messages import PortRequest
 from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
-from ocean_actors.port.models import Integration, KafkaCredentials, Organization, ResyncRequest
+from ocean_actors.port.models import Integration, KafkaCredentials, Organization
 from ocean_actors.port.transport import RETRY, Account, Retry, Transport, flag, segment
 from ocean_actors.retry import ONCE
 from ocean_actors.session import TIMEOUT, Timeout
@@ -123,7 +124,7 @@ class PortClient:
             raise ValueError("nothing to change: for Port an empty patch is a resync request")
         return self.call("PATCH", self._path, models.parse_integration, body=fields)
 
-    def get_resync_request(self, retry: Retry = RETRY) -> ResyncRequest | None:
+    def get_resync_request(self, retry: Retry = RETRY) -> PortRequest | None:
         """The newest resync request, None if there is none."""
         path = f"{self._path}/resync-request"
         return self.call("GET", path, models.parse_resync_request, retry=retry)

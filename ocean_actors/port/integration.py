@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from ocean_actors.actors import Backoff, Message, Supervision, handles
 from ocean_actors.context import Actor
@@ -15,6 +14,7 @@ from ocean_actors.messages import (
     ConfigSnapshot,
     FetchConfig,
     IntegrationRegistered,
+    PortRequest,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -122,15 +122,14 @@ class IntegrationActor(Actor):
             answers = self._newest_request()
         wanted.reply_to.tell(ConfigFetched(wanted.number, self._known, answers))
 
-    def _newest_request(self) -> datetime | None:
+    def _newest_request(self) -> PortRequest | None:
         if not self._requests:
             return None
         try:
-            request = self._client.get_resync_request(retry=ONCE)
+            return self._client.get_resync_request(retry=ONCE)
         except PortError as error:
             logger.info("requests that this run answers may be served once more: %s", error)
             return None
-        return None if request is None else request.updated_at
 
     def _registered(self, retry: Retry) -> Integration:
         """The integration as Port has it, after seeing to it that it has it. Raises PortError."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from ocean_actors.messages import PortRequest
 from ocean_actors.port.errors import UnexpectedAnswer
 
 _MOMENT = TypeAdapter(datetime)
@@ -38,14 +39,6 @@ class Integration:
     changelog_destination: dict[str, Any] | None = None
     updated_at: datetime | None = None
     resync_state: ResyncState | None = None
-
-
-@dataclass(frozen=True)
-class ResyncRequest:
-    """The newest request for a resync that Port took."""
-
-    id: str | None = None
-    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -93,14 +86,14 @@ def parse_integration(answer: Answer) -> Integration:
     )
 
 
-def parse_resync_request(answer: Answer) -> ResyncRequest | None:
+def parse_resync_request(answer: Answer) -> PortRequest | None:
     """The `request` of an answer; null, `{}` and absent all mean that there is none."""
     found = answer.get("request")
     if not found:
         return None
     if not isinstance(found, dict):
         raise UnexpectedAnswer(f"expected an object 'request', got {kind_of(found)}")
-    return ResyncRequest(_text(found.get("id")), parse_moment(found.get("updatedAt")))
+    return PortRequest(_text(found.get("id")), parse_moment(found.get("updatedAt")))
 
 
 def parse_organization(answer: Answer) -> Organization:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+import pykka
+
 from ocean_actors.actors import Actor, Backoff, Message, handles
-from ocean_actors.messages import Lease, ReportsFlushed, RoleChanged, RunEnded, RunStarted
+from ocean_actors.messages import Lease, RoleChanged, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.report_sender import Deliver, Delivery, ReportSender
 from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
@@ -23,7 +25,9 @@ class SendReports(Message):
 
 @dataclass(frozen=True)
 class FlushReports(Message):
-    """The process is about to end: send what waits without a backoff, then `ReportsFlushed`."""
+    """The process is about to end: send what waits without a backoff, then set `flushed`."""
+
+    flushed: pykka.Future[None]
 
 
 class Reporter(Actor):
@@ -49,7 +53,7 @@ class Reporter(Actor):
         self._failures = 0
         self._open: int | None = None  # the run that was started and has not ended
         self._quiet = True  # nothing was reported yet since this instance became active
-        self._flushing = False
+        self._flushed: pykka.Future[None] | None = None  # the process is about to end
         self._lease: Lease | None = None  # checked before each report
 
     def on_start(self) -> None:
@@ -88,9 +92,9 @@ class Reporter(Actor):
         self._send()
 
     @handles(FlushReports)
-    def on_flush(self, _message: FlushReports) -> None:
-        """Hurry."""
-        self._flushing = True
+    def on_flush(self, command: FlushReports) -> None:
+        """Send what waits now, and retry without a backoff."""
+        self._flushed = command.flushed
         self._send()
 
     @handles(Delivery)
@@ -105,7 +109,9 @@ class Reporter(Actor):
             if self._failures == 1:
                 logger.warning("reports of runs wait for Port: %s", delivery.error)
             backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
-            self.context.schedule(FLUSH_PAUSE if self._flushing else backoff, SendReports())
+            self.context.schedule(
+                FLUSH_PAUSE if self._flushed is not None else backoff, SendReports()
+            )
             return
         if self._failures:
             self._failures = 0
@@ -127,8 +133,8 @@ class Reporter(Actor):
         if self._queue:
             self._on_its_way = self._queue[0]
             self._sender.tell(Deliver(self._on_its_way, self.context.ref, self._lease))
-        elif self._flushing:
-            self.context.publish(ReportsFlushed())
+        elif self._flushed is not None:
+            self._flushed.set(None)
 
     def _leave_out(self, report: Report, error: str | None) -> None:
         """All of a run: its end without its start would be no legal view of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pykka
@@ -50,15 +51,17 @@ class ResyncClient:
         """
         self._connected().tell(SetRole(active, source, lease))
 
-    def stop(self) -> bool:
-        """Tell the coordinator to end the run in flight and to start no more.
+    def stop(self, timeout: float) -> None:
+        """Have the coordinator end the run in flight and start no more.
 
-        Returns whether there is a coordinator to do so: `CoordinatorStopped` follows then.
+        Returns once nothing is in flight, after `timeout` seconds at the latest.
         """
         if self._coordinator is None or not self._coordinator.is_alive():
-            return False
-        self._coordinator.tell(StopResyncs())
-        return True
+            return
+        stopped: pykka.Future[None] = pykka.ThreadingFuture()
+        self._coordinator.tell(StopResyncs(stopped))
+        with contextlib.suppress(pykka.Timeout):
+            stopped.get(timeout=timeout)
 
     def status(self, timeout: float = STATUS_SECONDS) -> dict[str, Any] | None:
         """Returns the coordinator's status, or None if it did not answer in `timeout` seconds."""

@@ -6,8 +6,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, ClassVar
+
+import pykka
 
 from ocean_actors.actors import (
     Actor,
@@ -31,6 +32,7 @@ from ocean_actors.messages import (
     HandlerFinished,
     HandlerProgressed,
     Outcome,
+    PortRequest,
     Progress,
     Reception,
     RequestSettled,
@@ -115,8 +117,9 @@ class ResyncCoordinator(Actor):
         self._state = machine.State(frozenset(handlers), settings, standby=not active)
         self._load = LoadStats()
         self._config: ConfigSnapshot | None = None
-        self._answers: datetime | None = None
+        self._answers: PortRequest | None = None
         self._flight: Flight | None = None
+        self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
         self._ended: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_RUNS)
         self._counts = {"requests": 0, "ignored": 0, "late": 0}
@@ -194,8 +197,9 @@ class ResyncCoordinator(Actor):
             self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
 
     @handles(StopResyncs)
-    def on_stop_resyncs(self, _message: StopResyncs) -> None:
-        """Abort the run in flight; `CoordinatorStopped` is published when all is over."""
+    def on_stop_resyncs(self, command: StopResyncs) -> None:
+        """Abort the run in flight and take no more requests."""
+        self._stopped = command.stopped
         self._feed(machine.Stop())
 
     @handles(GetStatus)
@@ -258,6 +262,8 @@ class ResyncCoordinator(Actor):
                 logger.info("dropped the late result of handler %s in run %d", name, number)
             case machine.Stopped():
                 self.context.publish(CoordinatorStopped())
+                if self._stopped is not None:
+                    self._stopped.set(None)
             case machine.Refuse(request):
                 logger.info(
                     "stopping: the request of %s is left for the next start", request.trigger

@@ -2,10 +2,10 @@
 
 from ocean_actors.settings.errors import SettingsError
 from ocean_actors.settings.models import (
-    EventListener,
     HttpSettings,
     IntegrationSettings,
     KafkaSettings,
+    ListenerSettings,
     OnceSettings,
     OnNewRequest,
     PollingSettings,
@@ -17,10 +17,10 @@ from ocean_actors.settings.models import (
 from ocean_actors.settings.settings import Settings
 
 __all__ = [
-    "EventListener",
     "HttpSettings",
     "IntegrationSettings",
     "KafkaSettings",
+    "ListenerSettings",
     "OnNewRequest",
     "OnceSettings",
     "PollingSettings",

@@ -172,7 +172,16 @@ class IntegrationSettings(Section):
         return freeze(config)  # type: ignore[no-any-return]
 
 
-class PollingSettings(Section):
+class ListenerSettings(Section):
+    """The section `eventListener`, of which each type of listener has a model of its own.
+
+    A package's listener subclasses it; its keys may be spelled in camelCase in the file.
+    """
+
+    type: str = Field(description="How the integration hears Port's events.")
+
+
+class PollingSettings(ListenerSettings):
     """Port is asked at an interval."""
 
     type: Literal["POLLING"] = Field(default="POLLING", description="Port is asked at an interval.")
@@ -180,13 +189,13 @@ class PollingSettings(Section):
     interval: Seconds = Field(default=60.0, description="Seconds between two polls.")
 
 
-class OnceSettings(Section):
+class OnceSettings(ListenerSettings):
     """One resync, then the end."""
 
     type: Literal["ONCE"] = Field(default="ONCE", description="One resync, then the process ends.")
 
 
-class KafkaSettings(Section):
+class KafkaSettings(ListenerSettings):
     """The organization's topic is consumed."""
 
     type: Literal["KAFKA"] = Field(
@@ -217,7 +226,7 @@ class KafkaSettings(Section):
     )
 
 
-class WebhookSettings(Section):
+class WebhookSettings(ListenerSettings):
     """Port calls us."""
 
     type: Literal["WEBHOOK"] = Field(
@@ -245,9 +254,6 @@ class WebhookSettings(Section):
     trusted_proxies: Networks = Field(
         default=(), description="Proxies whose X-Forwarded-For is believed. Default: none."
     )
-
-
-EventListener: TypeAlias = PollingSettings | KafkaSettings | WebhookSettings | OnceSettings
 
 
 class OnNewRequest(Enum):

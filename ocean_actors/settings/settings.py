@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, get_args
+from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, InstanceOf, ValidationError
 
+from ocean_actors import plugins
 from ocean_actors.settings import sources
 from ocean_actors.settings.errors import (
     SettingsError,
@@ -21,23 +23,31 @@ from ocean_actors.settings.errors import (
 )
 from ocean_actors.settings.models import (
     YEAR,
-    EventListener,
     HttpSettings,
     IntegrationSettings,
+    KafkaSettings,
+    ListenerSettings,
+    OnceSettings,
     PollingSettings,
     PortSettings,
     ResyncSettings,
     Section,
+    WebhookSettings,
     not_bool,
 )
 from ocean_actors.settings.sources import Leaf, Names, Reader
 
 MASK = "***"
 CONFIG: Leaf = ("integration", "config")
-LISTENERS: dict[str, type[Section]] = {
-    model.model_fields["type"].default: model for model in get_args(EventListener)
-}
-"""The event listeners by their type."""
+LISTENER = "event_listener"
+LISTENER_TYPE: Leaf = (LISTENER, "type")
+DEFAULT_LISTENER = "POLLING"
+ONLY_THE_LISTENER = Names({LISTENER: Names({"type": None}, tolerant=True)}, tolerant=True)
+"""Enough to read the type, by which the names of the listener's other settings are found."""
+LISTENERS = (PollingSettings, KafkaSettings, WebhookSettings, OnceSettings)
+"""Ours: one file may hold the keys of several, and those that are not used are noted."""
+
+ModelT = TypeVar("ModelT", bound=Section)
 
 
 def _minutes(value: Any) -> Any:
@@ -63,7 +73,7 @@ class Settings(Section):
 
     port: PortSettings
     integration: IntegrationSettings = IntegrationSettings()
-    event_listener: Annotated[EventListener, Field(discriminator="type")] = PollingSettings()
+    event_listener: InstanceOf[ListenerSettings]
     scheduled_resync_interval: Minutes = Field(
         default=None, description="Minutes between resyncs that nobody asked for. Default: none."
     )
@@ -125,28 +135,21 @@ def _load(
 ) -> Settings:
     if not isinstance(values, Mapping):
         raise SettingsError([f"settings: expected a mapping, got {kind(values)}"])
-    reader = Reader(_names(Settings))
-    reader.read(values, {**dotenv, **env})
-    reader.read_environment(dotenv)
-    reader.read_environment(env)
-    reader.read(overrides)
-    name = "APPLICATION__PORT"
-    port = sources.variable(env, name) or sources.variable(dotenv, name)
-    if port and reader.leaves.get(("http", "port")) is None:
-        reader.set(("http", "port"), port, name, name)
-    leaves = _without_unset(reader, _for_listener(reader, reader.leaves))
-    invalid: list[str] = []
-    try:
-        settings = Settings.model_validate({"port": {}, **sources.nested(leaves)})
-    except ValidationError as error:
-        details = error.errors(include_url=False)
-        invalid = [
-            _problem(reader, detail["loc"], detail)
-            for detail in details
-            if not (detail["type"] == "missing" and _is_told(reader, detail["loc"]))
-        ]
-    problems = tuple(dict.fromkeys([*reader.problems, *invalid]))
-    if problems:
+    read = functools.partial(_read, values, dotenv, env, overrides)
+    model, problem = _listener_model(read(ONLY_THE_LISTENER))
+    reader = read(_names(Settings, listener=model))
+    if problem is not None:
+        reader.problems.append(problem)
+    leaves = _without_unset(reader, _for_listener(reader, model))
+    sections = {"port": {}, **sources.nested(leaves)}
+    problems: list[str] = []
+    if model is not None:
+        section = sections[LISTENER]
+        sections[LISTENER], problems = _validated(reader, model, section, (LISTENER,))
+    sections[LISTENER] = sections.get(LISTENER) or PollingSettings()  # to see what else is wrong
+    settings, others = _validated(reader, Settings, sections, ())
+    problems = list(dict.fromkeys([*reader.problems, *problems, *others]))
+    if problems or settings is None:
         raise SettingsError(problems)
     return settings.model_copy(update={"ignored": tuple(dict.fromkeys(reader.ignored))})
 
@@ -169,20 +172,70 @@ def _without_unset(reader: Reader, leaves: Mapping[Leaf, Any]) -> dict[Leaf, Any
     return kept
 
 
-def _for_listener(reader: Reader, leaves: Mapping[Leaf, Any]) -> dict[Leaf, Any]:
-    """The same without what only other event listeners use, which is noted."""
-    key = ("event_listener", "type")
-    value = leaves.get(key)
-    value = "POLLING" if value is None else value
-    model = LISTENERS.get(value.strip().upper()) if isinstance(value, str) else None
+def _read(
+    values: Mapping[str, Any],
+    dotenv: Mapping[str, str],
+    env: Mapping[str, str],
+    overrides: Mapping[str, Any],
+    names: Names,
+) -> Reader:
+    """Read all sources, the later above the earlier, as far as `names` knows their keys."""
+    reader = Reader(names)
+    reader.read(values, {**dotenv, **env})
+    reader.read_environment(dotenv)
+    reader.read_environment(env)
+    reader.read(overrides)
+    name = "APPLICATION__PORT"
+    port = sources.variable(env, name) or sources.variable(dotenv, name)
+    if port and reader.leaves.get(("http", "port")) is None:
+        reader.set(("http", "port"), port, name, name)
+    return reader
+
+
+def _listener_model(reader: Reader) -> tuple[type[ListenerSettings] | None, str | None]:
+    """Returns the model of the listener that the settings name, or what is wrong with the name."""
+    value = reader.leaves.get(LISTENER_TYPE)
+    value = DEFAULT_LISTENER if value is None else value
+    label = reader.label(LISTENER_TYPE)
+    if not isinstance(value, str):
+        known = ", ".join(plugins.known(plugins.LISTENERS))
+        return None, f"{label}: expected one of {known}, got {shown(value)}"
+    try:
+        spec = plugins.load(plugins.LISTENERS, value.strip().upper())
+    except plugins.UnknownPluginError as error:
+        return None, f"{label}: {error}"
+    model = getattr(spec, "settings", None)
+    if isinstance(model, type) and issubclass(model, ListenerSettings):
+        return model, None
+    return None, f"{label}: the settings of {value} are not a subclass of ListenerSettings"
+
+
+def _for_listener(reader: Reader, model: type[ListenerSettings] | None) -> dict[Leaf, Any]:
+    """The leaves without those that only other event listeners use, which are noted."""
     if model is None:
-        known = ", ".join(LISTENERS)
-        reader.problems.append(f"{reader.label(key)}: expected one of {known}, got {shown(value)}")
-        return {leaf: value for leaf, value in leaves.items() if leaf[0] != key[0]}
-    others = {leaf for leaf in leaves if leaf[0] == key[0] and leaf[1] not in model.model_fields}
-    reader.ignored += [reader.written[leaf] for leaf in leaves if leaf in others]
-    kept = {leaf: value for leaf, value in leaves.items() if leaf not in others}
-    return {**kept, key: model.model_fields["type"].default}
+        return {leaf: value for leaf, value in reader.leaves.items() if leaf[0] != LISTENER}
+    others = {
+        leaf for leaf in reader.leaves if leaf[0] == LISTENER and leaf[1] not in model.model_fields
+    }
+    reader.ignored += [reader.written[leaf] for leaf in reader.leaves if leaf in others]
+    kept = {leaf: value for leaf, value in reader.leaves.items() if leaf not in others}
+    written = kept.get(LISTENER_TYPE)
+    name = written.strip().upper() if isinstance(written, str) else DEFAULT_LISTENER
+    return {**kept, LISTENER_TYPE: name}
+
+
+def _validated(
+    reader: Reader, model: type[ModelT], values: Mapping[str, Any], at: Leaf
+) -> tuple[ModelT | None, list[str]]:
+    """Returns the model made of `values`, or None, and what is wrong with the section `at`."""
+    try:
+        return model.model_validate(values), []
+    except ValidationError as error:
+        return None, [
+            _problem(reader, model, at, detail)
+            for detail in error.errors(include_url=False)
+            if not (detail["type"] == "missing" and _is_told(reader, (*at, *detail["loc"])))
+        ]
 
 
 # --- what the models tell -------------------------------------------------------------------------
@@ -194,12 +247,17 @@ def _sections(annotation: Any) -> list[type[Section]]:
     return [each for each in kinds if isinstance(each, type(Section)) and issubclass(each, Section)]
 
 
-def _names(*models: type[Section]) -> Names:
-    """The tree of names that a source may use for a section, or for a choice of sections."""
+def _names(*models: type[Section], listener: type[ListenerSettings] | None = None) -> Names:
+    """The tree of names that a source may use for a section, or for a choice of sections.
+
+    `listener` is the model of the listener that is used, of ours or of a package.
+    """
     names: dict[str, Names | None] = {}
     for model in models:
         for name, info in model.model_fields.items():
             below = _sections(info.annotation)
+            if name == LISTENER and Settings in models:
+                below = [*LISTENERS, *([] if listener is None else [listener])]
             names[name] = _names(*below) if below else None
     if IntegrationSettings in models:
         names["config"] = Names(free=True)
@@ -226,8 +284,9 @@ def _masked(value: Any, secret: bool = False) -> Any:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _is_secret(leaf: Leaf) -> bool:
-    models: list[type[Section]] = [Settings]
+def _is_secret(model: type[Section], leaf: Leaf) -> bool:
+    """Whether the value at `leaf` of a section may not be shown."""
+    models = [model]
     for name in leaf:
         infos = [model.model_fields[name] for model in models if name in model.model_fields]
         if any(not info.repr for info in infos):
@@ -239,22 +298,26 @@ def _is_secret(leaf: Leaf) -> bool:
 # --- pydantic's findings in our words -------------------------------------------------------------
 
 
-def _problem(reader: Reader, place: tuple[int | str, ...], detail: Mapping[str, Any]) -> str:
-    names = [part for part in place if isinstance(part, str) and part not in LISTENERS]
-    leaf, index = tuple(names), next((part for part in place if isinstance(part, int)), None)
+def _problem(reader: Reader, model: type[Section], at: Leaf, detail: Mapping[str, Any]) -> str:
+    """What pydantic found in the section `at`, whose model is `model`, in one sentence."""
+    place: tuple[int | str, ...] = detail["loc"]
+    inside = tuple(part for part in place if isinstance(part, str))
+    leaf, index = (*at, *inside), next((part for part in place if isinstance(part, int)), None)
     label = reader.label(leaf) + ("" if index is None else f"[{index}]")
     if detail["type"] == "missing":
         return f"{label}: missing; set it in the file or as {variable_name(leaf)}"
     text = f"{label}: {_expected(detail)}"
     value = detail["input"]
     # An address may carry a password or a token.
-    hidden = _is_secret(leaf) or (isinstance(value, str) and not {"@", "?"}.isdisjoint(value))
+    hidden = _is_secret(model, inside) or (
+        isinstance(value, str) and not {"@", "?"}.isdisjoint(value)
+    )
     return text if hidden else f"{text}, got {shown(value)}"
 
 
 def _is_told(reader: Reader, place: tuple[int | str, ...]) -> bool:
     """Whether it was said already why a setting, or the section it is in, is missing."""
-    leaf = tuple(part for part in place if isinstance(part, str) and part not in LISTENERS)
+    leaf = tuple(part for part in place if isinstance(part, str))
     told = tuple(f"{key_name(leaf[: length + 1])}: " for length in range(len(leaf)))
     return any(problem.startswith(told) for problem in reader.problems)
 

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocean_actors.actors import Clock, Message
-from ocean_actors.context import Actor
+from ocean_actors.context import Actor, ActorSpec
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.settings import Settings
-from ocean_actors.system import ActorSpec, OceanSystem
+from ocean_actors.system import OceanSystem
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ocean_actors.listeners.recovery import owed
-from ocean_actors.port.models import Integration, ResyncRequest, ResyncState
+from ocean_actors.port.models import Integration, PortRequest, ResyncState
 
 START = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 END = 10  # minutes
@@ -29,7 +29,7 @@ def integration(status, *, changed=END, ahead=0, next_resync=None):
 
 
 def why(known, request=None, now=60):
-    asked = None if request is None else ResyncRequest("r", at(request))
+    asked = None if request is None else PortRequest("r", at(request))
     return owed(known, asked, at(now))
 
 

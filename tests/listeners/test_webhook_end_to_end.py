@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
-from ocean_actors.listeners.watermark import Observed
+from ocean_actors.listeners.port_watcher import Observed
 from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, wait_idle
@@ -349,7 +349,7 @@ def test_while_port_fails_it_is_asked_ever_more_slowly(sandbox, caplog):
         sandbox.clear_faults()
         clock.advance(300)
         assert webhook.expect(RunStarted).run.reason == "resync requested"
-    assert any("cannot ask Port" in record.getMessage() for record in caplog.records)
+    assert any("Port cannot be asked" in record.getMessage() for record in caplog.records)
 
 
 # -- what was missed -------------------------------------------------------------------------

@@ -114,7 +114,7 @@ def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(hostile,
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4, WITHIN)
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted", "completed"]
     assert "handler Stubborn does not end run 1: it is fenced off" in caplog.text
-    assert "left behind, as they do not end: handler-Stubborn" in caplog.text
+    assert "threads left behind, as they did not end: handler-Stubborn" in caplog.text
 
 
 def late_progress(run):
@@ -142,9 +142,9 @@ def test_what_a_fenced_handler_does_late_is_dropped_and_counted(hostile, at_last
     with rig:
         assert hostile.entered.wait(WITHIN)
         left = next(thread for thread in threading.enumerate() if thread.name == "handler-Stubborn")
-        rig.system.set_role(active=False)  # aborts the run
+        rig.system._resync.set_role(active=False)  # aborts the run
         rig.expect(RunEnded)
-        rig.system.set_role(active=True)
+        rig.system._resync.set_role(active=True)
         assert ended(rig, 2).status == "completed"
         hostile.free()
         left.join(WITHIN)

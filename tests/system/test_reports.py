@@ -4,19 +4,20 @@ import socket
 import threading
 from datetime import timedelta
 
+import pykka
 import pytest
 
 from ocean_actors import RunEnded, RunStarted
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import ReportsFlushed, RoleChanged, RunInfo, Written
+from ocean_actors.messages import RoleChanged, RunInfo, Written
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.settings import Settings
-from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, wait_idle
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 from ocean_actors.testing.sandboxed import port_of
 
 NAME = "under-test"
@@ -36,7 +37,6 @@ class Desk:
             {"port": port_of(sandbox), "integration": {"identifier": NAME}}, {}
         )
         self.client = PortClient(settings.port, settings.integration, clock=self.clock)
-        self.probe = Probe(self.system).subscribe(ReportsFlushed)
         backoff = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
         self.reporter = self.system.spawn(Reporter, self.client, None, backoff, name="reporter")
 
@@ -203,8 +203,9 @@ def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
     sandbox.fail("status", status=503, path=STATE)
     desk.run(1)
     desk.settle()
-    desk.reporter.tell(FlushReports())
-    desk.probe.expect(ReportsFlushed)
+    flushed = pykka.ThreadingFuture()
+    desk.reporter.tell(FlushReports(flushed))
+    flushed.get(timeout=WITHIN)
     assert desk.runs() == ["completed"]
 
 

@@ -262,7 +262,7 @@ def test_threads_that_do_not_end_are_named_and_do_not_hold_up_the_stop(script, c
         assert not rig.system.stop()
         assert rig.system.status()["leftBehind"] == ["handler-Deaf"]
         rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "aborted"])
-    assert "left behind, as they do not end: handler-Deaf" in caplog.text
+    assert "threads left behind, as they did not end: handler-Deaf" in caplog.text
     freed.set()
     for thread in threading.enumerate():
         if thread.name == "handler-Deaf":

@@ -9,11 +9,10 @@ from typing import Any, Protocol
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.watermark import Observed, Watermark, next_look, observe
+from ocean_actors.listeners.port_watcher import Observed, PortWatcher
 from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
 from ocean_actors.messages import IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.errors import PortError
 
 logger = logging.getLogger(__name__)
 
@@ -77,13 +76,10 @@ class WebhookListener(Actor):
         `server` makes the server of the web application; None if somebody else serves it.
         """
         super().__init__()
-        self._client = client
         self._intake = intake
         self._make_server = server
-        self._check_interval = check_interval
         self._server: Server | None = None
-        self._watermark = Watermark()
-        self._failures = 0
+        self._watcher = PortWatcher(client, LOOK_BACKOFF, check_interval)
         self._looked_at = float("-inf")
         self._timer: Timer | None = None
         self._due: float | None = None  # of the look that is arranged
@@ -126,46 +122,35 @@ class WebhookListener(Actor):
     def on_hinted(self, _message: Hinted) -> None:
         """Look soon; while Port fails, or does not know us yet, a look is due anyway."""
         self._intake.hint_taken()
-        if self._failures == 0 and self._intake.reached():
+        if not self._watcher.failing and self._intake.reached():
             self._look_in(0.0)
 
     @handles(Look)
-    def on_look(self, look: Look) -> None:
+    def on_look(self, due: Look) -> None:
         """Ask Port, and arrange the next time."""
-        if look.number != self._number:
+        if due.number != self._number:
             return
         self._due = self._timer = None
         self._looked_at = self.context.clock.monotonic()
-        self._watermark = self._watermark.asking()
-        try:
-            observed = observe(self._client)
-        except PortError as error:
-            backoff = LOOK_BACKOFF.delay(self._failures, self.context.jitter())
-            delay = next_look(error, backoff)
-            self._failures += 1
-            logger.warning("cannot ask Port what is new, again in %.1f s: %s", delay, error)
-        else:
-            if self._failures:
-                logger.info("Port answers again")
-            self._failures = 0
-            delay = self._check_interval
-            self.context.ref.tell(observed)
-        self._look_in(delay)
+        look = self._watcher.look(self.context.jitter())
+        if look.observed is not None:
+            self.context.ref.tell(look.observed)
+        self._look_in(look.next_in)
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
         """Request a resync for what is newer than what was seen, and than the last run."""
-        if self._watermark.overtaken:
+        if self._watcher.overtaken:
             self._look_in(0.0)
             return
-        self._watermark, reason = self._watermark.advance(observed, observed.owed)
+        reason = self._watcher.reason(observed, observed.owed)
         if reason is not None:
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Whoever requested it."""
-        self._watermark = self._watermark.ran(event.run)
+        self._watcher.run_started(event.run)
 
     def _look_in(self, seconds: float) -> None:
         """See to it that Port is asked within `seconds`, or as soon after as the gap allows."""

@@ -1,0 +1,65 @@
+"""Parts that are chosen by name in the settings: those that ship with us, then those of packages.
+
+A package adds one through an entry point, whose name is what the settings say:
+
+    [options.entry_points]
+    ocean_actors.listeners =
+        QUEUE = my_package.queue_listener:SPEC
+
+Nothing is imported before it is asked for, so this module depends on no other part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from ocean_actors.errors import OceanError
+
+LISTENERS = "ocean_actors.listeners"
+"""The group of the event listeners: each entry is a `listeners.spec.ListenerSpec`."""
+
+OURS: Mapping[str, Mapping[str, str]] = {
+    LISTENERS: {
+        "POLLING": "ocean_actors.listeners.polling:SPEC",
+        "KAFKA": "ocean_actors.listeners.kafka.spec:SPEC",
+        "WEBHOOK": "ocean_actors.listeners.webhook.spec:SPEC",
+        "ONCE": "ocean_actors.listeners.once:SPEC",
+    },
+}
+"""By group and name, where our own parts are: the one place where they are registered."""
+
+
+class UnknownPluginError(OceanError, LookupError):
+    """No part of that name is known, or it cannot be loaded; one readable line."""
+
+
+def known(group: str) -> tuple[str, ...]:
+    """Returns the names in a group: ours, then those of installed packages, sorted."""
+    ours = OURS.get(group, {})
+    others = sorted({each.name for each in entry_points(group=group)} - set(ours))
+    return (*ours, *others)
+
+
+def load(group: str, name: str) -> object:
+    """Import and return the part called `name`.
+
+    A package cannot replace one of ours. Raises UnknownPluginError if no part has that name, or
+    if importing it fails.
+    """
+    entry = _find(group, name)
+    if entry is None:
+        raise UnknownPluginError(f"expected one of {', '.join(known(group))}, got {name!r}")
+    try:
+        return entry.load()
+    except Exception as error:
+        raise UnknownPluginError(
+            f"{name} ({entry.value}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _find(group: str, name: str) -> EntryPoint | None:
+    ours = OURS.get(group, {})
+    if name in ours:
+        return EntryPoint(name, ours[name], group)
+    return next(iter(entry_points(group=group, name=name)), None)

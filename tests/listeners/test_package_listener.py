@@ -1,0 +1,133 @@
+"""A package adds an event listener by an entry point; nothing of ours names it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded, Settings, SettingsError, plugins
+from ocean_actors.check import check
+from ocean_actors.listeners.spec import listener_spec
+from ocean_actors.testing import SandboxedSystem
+
+PACKAGE = Path(__file__).parent / "package"
+
+
+class Quick(ResyncHandler):
+    def resync(self, run: ResyncRun) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed the package."""
+    folder = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source") / "package"
+    source.mkdir()
+    for file in PACKAGE.rglob("*.*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            copy = source / file.relative_to(PACKAGE)
+            copy.parent.mkdir(exist_ok=True)
+            copy.write_text(file.read_text())
+    subprocess.run(  # noqa: S603
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
+            "--target", str(folder), str(source),
+        ],
+        check=True,
+        timeout=100,
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(site))
+    yield
+    for name in [name for name in sys.modules if name.startswith("toy_listener")]:
+        del sys.modules[name]
+
+
+def settings_of(**listener: object) -> Settings:
+    port = {"clientId": "id", "clientSecret": "secret"}
+    return Settings.from_dict({"port": port, "eventListener": listener}, {})
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_resyncs_run_and_are_acknowledged_when_they_are_settled(tmp_path: Path) -> None:
+    file = tmp_path / "requests"
+    file.write_text("first\n")
+    listener = {"type": "FILE", "path": str(file), "interval": 0.05}
+    with SandboxedSystem([Quick], eventListener=listener) as rig:
+        assert rig.expect(RunEnded).run.reason == "first"
+        with file.open("a") as more:
+            more.write("second\n")
+        ended = rig.expect(RunEnded)
+        assert (ended.run.reason, ended.run.trigger) == ("second", "file")
+        assert rig.system.status()["listener"] == "FILE"
+    acknowledged = file.with_suffix(".settled").read_text().splitlines()
+    assert acknowledged == ["first completed", "second completed"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_its_settings_are_checked_as_ours_are(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^eventListener.interval: expected more than 0, got"):
+        settings_of(type="FILE", path=str(tmp_path), interval=0)
+    with pytest.raises(SettingsError, match=r"eventListener.path: missing; set it in the file"):
+        settings_of(type="FILE")
+    with pytest.raises(SettingsError, match=r"eventListener.intervall: unknown key; did you mean"):
+        settings_of(type="FILE", path=str(tmp_path), intervall=1)
+
+
+@pytest.mark.usefixtures("installed")
+def test_check_describes_it(tmp_path: Path) -> None:
+    settings = settings_of(type="file", path=str(tmp_path / "x"))
+    lines = [line.text for line in check(settings, "here") if line.topic == "listener"]
+    assert lines == [f"FILE, lines of {tmp_path / 'x'}"]
+
+
+@pytest.mark.usefixtures("installed")
+def test_an_unknown_type_is_one_line_that_lists_the_known_ones() -> None:
+    with pytest.raises(SettingsError) as error:
+        settings_of(type="SMTP")
+    expected = "expected one of POLLING, KAFKA, WEBHOOK, ONCE, FILE, got 'SMTP'"
+    assert str(error.value) == f"eventListener.type: {expected}"
+
+
+def test_ours_are_found_by_the_same_function() -> None:
+    for name in ("POLLING", "KAFKA", "WEBHOOK", "ONCE"):
+        assert listener_spec(name).name == name
+
+
+def test_a_listener_that_cannot_be_imported_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken-1.dist-info"
+    broken.mkdir()
+    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (broken / "entry_points.txt").write_text("[ocean_actors.listeners]\nBAD = no_such_module:X\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(SettingsError) as error:
+        settings_of(type="BAD")
+    assert str(error.value) == (
+        "eventListener.type: BAD (no_such_module:X) cannot be imported: "
+        "ModuleNotFoundError: No module named 'no_such_module'"
+    )
+
+
+def test_what_is_registered_has_to_be_a_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = tmp_path / "odd-1.dist-info"
+    odd.mkdir()
+    (odd / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+    (odd / "entry_points.txt").write_text("[ocean_actors.listeners]\nODD = math:pi\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(plugins.UnknownPluginError, match="ODD is not a ListenerSpec but a float"):
+        listener_spec("ODD")
+    with pytest.raises(SettingsError, match="not a subclass of ListenerSettings"):
+        settings_of(type="ODD")
