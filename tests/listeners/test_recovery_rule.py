@@ -81,3 +81,36 @@ def test_a_state_without_times_leaves_a_doubt_and_so_a_resync():
     )
     assert why(known, request=5) == "a resync was requested"
     assert why(known) is None
+
+
+def test_a_late_report_to_a_port_whose_clock_is_behind_hides_no_request():
+    """Port's clock is 20 s behind ours, and the end was reported 20 s late."""
+    state = ResyncState(
+        status="completed",
+        last_resync_start=START,
+        last_resync_end=START + timedelta(seconds=60),
+        updated_at=START + timedelta(seconds=60),
+    )
+    known = Integration(identifier="x", config={}, updated_at=None, resync_state=state)
+    asked = PortRequest("r", START - timedelta(seconds=10))  # 10 s after the start, by our clock
+    now = START + timedelta(hours=1)
+    assert owed(known, asked, now, timedelta(seconds=-20)) is not None
+    assert owed(known, PortRequest("r", START - timedelta(seconds=21)), now, None) is None
+
+
+def test_a_request_whose_time_cannot_be_read_is_owed():
+    asked = PortRequest("r", None)
+    expected = "a resync was requested, at a time that cannot be read"
+    assert owed(integration("completed"), asked, at(60)) == expected
+
+
+@pytest.mark.parametrize("skew", [None, timedelta(days=-1), timedelta(days=1)])
+@pytest.mark.parametrize("moment", [datetime.min, datetime.max])
+def test_a_time_at_the_end_of_the_calendar_counts_as_absent(moment, skew):
+    edge = moment.replace(tzinfo=timezone.utc)
+    state = ResyncState("completed", edge, datetime.max.replace(tzinfo=timezone.utc), None, START)
+    known = Integration(identifier="x", config={}, updated_at=at(END), resync_state=state)
+    assert owed(known, PortRequest("r", START), at(60), skew) in {
+        None, "a resync was requested", "a resync was requested after the last run began",
+        "the integration was changed after the last report",
+    }  # fmt: skip
