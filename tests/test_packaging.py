@@ -1,0 +1,75 @@
+"""What setup.cfg declares is what the code imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from configparser import ConfigParser
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "ocean_actors"
+
+PRIVATE_PARTS_ARE_USED = {"kafka-python", "pykka", "urllib3", "waitress"}
+
+
+def options() -> ConfigParser:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
+def requirements(text: str) -> dict[str, str]:
+    """What may be installed, by the name of the distribution."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    found = (re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?\s*(.*)", line) for line in lines)
+    return {match[1].lower(): match[2] for match in found if match}
+
+
+def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes below `node`, save for what only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield child
+            yield from run_time_nodes(child)
+
+
+def imported() -> Iterator[tuple[str, str]]:
+    """Every package that a file of ours imports, and the file."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in run_time_nodes(ast.parse(file.read_text())):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module]
+            for module in modules:
+                yield module.partition(".")[0], str(file.relative_to(ROOT))
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    config = options()
+    declared = requirements(config["options"]["install_requires"])
+    declared |= requirements(config["options.extras_require"]["broker"])
+    distributions = packages_distributions()
+    undeclared = {
+        (package, file)
+        for package, file in imported()
+        if package not in {*sys.stdlib_module_names, "ocean_actors"}
+        and not {name.lower() for name in distributions.get(package, [package])} & set(declared)
+    }
+    assert undeclared == set()
+
+
+def test_packages_whose_private_parts_are_used_have_an_upper_bound() -> None:
+    declared = requirements(options()["options"]["install_requires"])
+    assert declared.keys() >= PRIVATE_PARTS_ARE_USED
+    assert {name for name in PRIVATE_PARTS_ARE_USED if "<" not in declared[name]} == set()
+
+
+def test_every_requirement_has_a_lower_bound_for_the_lowest_environment() -> None:
+    declared = requirements(options()["options"]["install_requires"])
+    assert {name for name, bounds in declared.items() if ">=" not in bounds} == set()
