@@ -31,6 +31,7 @@ from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
+from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.settings import (
     KafkaSettings,
@@ -87,7 +88,8 @@ class OceanSystem:
         self._handlers = _named(handlers)
         self._custom = [_parts(spec) for spec in actors]
         self._own_clock = clock is None
-        self._resync = ResyncClient()
+        self._generation = ConfigGeneration()
+        self._resync = ResyncClient(self._generation)
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
@@ -239,7 +241,6 @@ class OceanSystem:
         integration = spawn(
             IntegrationActor,
             self._client(), self._destination(), PORT_BACKOFF,
-            before_asking=_nothing if self._webhook is None else self._webhook.config_asked,
             requests=isinstance(settings.event_listener, PollingSettings | WebhookSettings),
             name="integration",
         )  # fmt: skip
@@ -250,6 +251,7 @@ class OceanSystem:
             ResyncCoordinator,
             self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
             active=not isinstance(settings.event_listener, KafkaSettings),
+            generation=self._generation,
             name="coordinator",
         )  # fmt: skip
         self._resync.connect(coordinator)
@@ -305,7 +307,7 @@ class OceanSystem:
         return Webhook(
             self.settings.event_listener,
             self.settings,
-            offer=self._resync.offer,
+            resync=self._resync,
             reached=self._registered.is_set,
             clock=self._actors.clock,
             serve_http=serve_http,
@@ -355,10 +357,6 @@ class OceanSystem:
                 )  # fmt: skip
         finally:
             self._stopped.set()
-
-
-def _nothing() -> None:
-    """Nobody wants to know."""
 
 
 class ListenerSupervisor(Actor):

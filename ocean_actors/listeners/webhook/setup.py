@@ -6,14 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from ocean_actors.actors import ActorSystem, Clock, Ref
-from ocean_actors.listeners.webhook.app import webhook_app
+from ocean_actors.listeners.webhook.app import WebhookApp
+from ocean_actors.listeners.webhook.caller import CallReader
 from ocean_actors.listeners.webhook.intake import WebhookIntake
 from ocean_actors.listeners.webhook.listener import WebhookListener
-from ocean_actors.listeners.webhook.refusals import RefusalLog
-from ocean_actors.messages import Reception, ResyncRequested
 from ocean_actors.port.client import PortClient
+from ocean_actors.resync.client import ResyncClient
 from ocean_actors.settings import Settings, WebhookSettings
 from ocean_actors.web.channel import limits
+from ocean_actors.web.log import WebLog
 from ocean_actors.web.server import HttpServer
 
 WsgiApp = Callable[..., Any]
@@ -30,7 +31,7 @@ class Webhook:
         listener: WebhookSettings,
         settings: Settings,
         *,
-        offer: Callable[[ResyncRequested, float], Reception],
+        resync: ResyncClient,
         reached: Callable[[], bool],
         clock: Clock,
         serve_http: bool,
@@ -38,25 +39,20 @@ class Webhook:
         self._http = settings.http
         self._serve_http = serve_http
         self._check_interval = listener.check_interval
-        self._refusals = RefusalLog(clock)
+        self._log = WebLog(clock)
         self._intake = WebhookIntake(
+            settings.integration.identifier, resync=resync, reached=reached, clock=clock
+        )
+        reader = CallReader(
             listener,
-            settings.integration.identifier,
             settings.port.client_secret,
-            offer=offer,
-            reached=reached,
+            max_body_bytes=settings.http.max_body_bytes,
             clock=clock,
         )
-        self.app: WsgiApp = webhook_app(
-            self._intake, self._refusals, max_body_bytes=settings.http.max_body_bytes
-        )
-
-    def config_asked(self) -> None:
-        """To be called before Port is asked for a run's config; see the intake."""
-        self._intake.config_asked()
+        self.app: WsgiApp = WebhookApp(reader, self._intake, self._log)
 
     def spawn(self, actors: ActorSystem, client: PortClient) -> Ref:
-        """Start the listener."""
+        """Starts the listener."""
         server = self._server if self._serve_http else None
         return actors.spawn(
             WebhookListener, client, self._intake, server, self._check_interval, name="webhook"
@@ -69,5 +65,5 @@ class Webhook:
             http.host,
             http.port,
             threads=http.threads,
-            **limits(http.max_body_bytes, self._refusals.add),
+            **limits(http.max_body_bytes, self._log.refused),
         )
