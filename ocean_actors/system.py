@@ -27,6 +27,7 @@ from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
+from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -72,7 +73,8 @@ class OceanSystem:
         self._handlers = _named(handlers)
         self._custom = [actor_parts(spec) for spec in actors]
         self._own_clock = clock is None
-        self._resync = ResyncClient()
+        self._generation = ConfigGeneration()
+        self._resync = ResyncClient(self._generation)
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
@@ -238,7 +240,6 @@ class OceanSystem:
             self._client(),
             self._spec.destination(settings.event_listener),
             PORT_BACKOFF,
-            before_asking=self._listener.on_config_asked,
             requests=self._spec.answers_requests,
             name="integration",
         )
@@ -253,6 +254,7 @@ class OceanSystem:
             self._open_writer,
             uuid.uuid4().hex[:8],
             active=not self._spec.standby,
+            generation=self._generation,
             name="coordinator",
         )
         self._resync.connect(coordinator)

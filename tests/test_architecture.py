@@ -30,10 +30,10 @@ MAY_IMPORT = {
         "text", "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
         "settings", "throttle",
     },
-    "web": {"text", "actors", "throttle"},
+    "web": {"errors", "text", "actors", "throttle"},
     "listeners": {
-        "actors", "context", "frozen", "messages", "plugins", "port", "resync", "retry", "settings",
-        "text", "throttle", "web",
+        "actors", "context", "errors", "frozen", "messages", "plugins", "port", "resync", "retry",
+        "settings", "text", "throttle", "web",
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""

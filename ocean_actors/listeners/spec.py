@@ -44,7 +44,6 @@ class Listener:
     actor: type[Actor]
     args: tuple[Any, ...] = ()
     app: WsgiApp | None = None
-    on_config_asked: Callable[[], None] = lambda: None
 
 
 def _no_destination(_settings: Any) -> Mapping[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message, Supervision, handles
@@ -63,16 +63,14 @@ class IntegrationActor(Actor):
         client: PortClient,
         destination: Mapping[str, str] | None,
         backoff: Backoff,
-        before_asking: Callable[[], None] = lambda: None,
         *,
         requests: bool = False,
     ) -> None:
-        """Take the client to ask with; `before_asking` is called before each run's config is.
+        """Take the client to ask with.
 
         With `requests` it also asks which resync request the run answers.
         """
         super().__init__()
-        self._before_asking = before_asking
         self._requests = requests
         self._client = client
         self._destination = destination
@@ -111,7 +109,6 @@ class IntegrationActor(Actor):
             if not self._trying:  # this is another life: nobody else tells it to register
                 self.on_register(Register())
             return
-        self._before_asking()
         answers = None  # an old config may not be what Port's newest request is about
         try:
             integration = self._registered(CONFIG_RETRY)

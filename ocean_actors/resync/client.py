@@ -9,6 +9,7 @@ import pykka
 
 from ocean_actors.actors import Ref
 from ocean_actors.messages import GetStatus, Lease, Reception, ResyncRequested, SetRole, StopResyncs
+from ocean_actors.resync.generation import ConfigGeneration
 
 STATUS_SECONDS = 1.0
 
@@ -19,8 +20,15 @@ class ResyncClient:
     It exists before the coordinator does; until `connect` is called, requests are refused.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, generation: ConfigGeneration) -> None:
+        """Take the counter that the coordinator advances."""
         self._coordinator: Ref | None = None
+        self._generation = generation
+
+    @property
+    def generation(self) -> int:
+        """How often a run's config was asked for: while it stays, one run covers all requests."""
+        return self._generation.value
 
     def connect(self, coordinator: Ref) -> None:
         """Send everything to `coordinator` from now on."""

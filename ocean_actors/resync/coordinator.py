@@ -48,6 +48,7 @@ from ocean_actors.messages import (
     Written,
 )
 from ocean_actors.resync import machine
+from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, StartResync
 from ocean_actors.resync.load_stats import LoadStats
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
@@ -103,12 +104,15 @@ class ResyncCoordinator(Actor):
         run_prefix: str,
         *,
         active: bool = True,
+        generation: ConfigGeneration | None = None,
     ) -> None:
         """Take the handlers by name, who answers `FetchConfig`, and what makes `run.port`.
 
-        Unless `active`, it stands by until it is told `SetRole`.
+        Unless `active`, it stands by until it is told `SetRole`. `generation` is advanced
+        whenever a run's config is asked for.
         """
         super().__init__()
+        self._generation = generation or ConfigGeneration()
         self._factories = handlers
         self._settings = settings
         self._integration = integration
@@ -240,6 +244,7 @@ class ResyncCoordinator(Actor):
                     logger.info("the failed run is tried again in %g s", seconds)
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
+                self._generation.advance()  # before: later requests may need another run
                 self._integration.tell(FetchConfig(number, self.context.ref))
             case machine.StartRun(number, requests):
                 self._start_run(number, requests)

@@ -85,7 +85,8 @@ class Sandbox:
             port,
             threads=threads,
             max_request_body_size=LARGEST_BODY,
-            connection_limit=1000,
+            connections=1000,
+            connection_limit=2000,
         )
 
     # -- running -----------------------------------------------------------------------------------

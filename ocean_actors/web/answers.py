@@ -1,33 +1,53 @@
-"""What a call is answered with: always JSON, in the shape of Port's own answers."""
+"""Answers to HTTP calls: JSON in the shape that Port's own API uses, or ready-made bytes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from ocean_actors.errors import OceanError
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+RETRY = {"Retry-After": "1"}
+"""Headers of an answer whose call may succeed if it is repeated after a second."""
+
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _NAMES = {413: "payload_too_large", 422: "unprocessable", 503: "unavailable"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a JSON object, and headers beside `Content-Type`."""
+    """A status, a body and headers beside `Content-Type` and `Content-Length`.
+
+    `body` is a JSON object, or bytes of the type `content_type`.
+    """
 
     status: int
-    body: Mapping[str, Any]
+    body: Mapping[str, Any] | bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
     def encoded(self) -> bytes:
-        """The body as it goes over the wire."""
-        return json.dumps(self.body).encode()
+        """Returns the body as it is sent."""
+        return self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+
+    def send(self, start_response: StartResponse) -> list[bytes]:
+        """Calls a WSGI server's `start_response`, and returns the body for that server."""
+        body = self.encoded()
+        headers = [("Content-Type", self.content_type), ("Content-Length", str(len(body)))]
+        start_response(_STATUS_LINES[self.status], [*headers, *self.headers.items()])
+        return [body]
 
 
-class Refusal(Exception):
-    """A call is not served; `message` is for the caller and the log, and holds no secret.
+class Refusal(OceanError):
+    """Raised instead of serving a call.
 
-    Unless it is `noteworthy`, only the caller is told.
+    `message` is for the caller and the log, and must hold no secret. A refusal that is not
+    `noteworthy` is not logged.
     """
 
     def __init__(
@@ -35,22 +55,25 @@ class Refusal(Exception):
         status: int,
         message: str,
         headers: Mapping[str, str] | None = None,
-        *,
-        noteworthy: bool = True,
+        noteworthy: bool = True,  # positional, so that the exception pickles
     ) -> None:
-        super().__init__(message)
-        self.noteworthy = noteworthy
+        super().__init__(status, message, headers, noteworthy)
         self.status = status
         self.message = message
         self.headers = headers or {}
+        self.noteworthy = noteworthy
+
+    def __str__(self) -> str:
+        """Returns the message."""
+        return self.message
 
     def answer(self) -> Answer:
-        """What the caller is told."""
+        """Returns what the caller is answered."""
         return error_answer(self.status, self.message, self.headers)
 
 
 def error_answer(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
-    """`{"ok": false, "error": "not_found", "message": …}`, as Port says it."""
+    """Returns `{"ok": false, "error": "not_found", "message": …}`, the shape of Port's errors."""
     try:
         name = _NAMES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "_")
     except ValueError:
@@ -59,5 +82,5 @@ def error_answer(status: int, message: str, headers: Mapping[str, str] | None = 
 
 
 def too_large(limit: int) -> Refusal:
-    """The refusal of a body over `limit` bytes."""
-    return Refusal(413, f"the body may have {limit} bytes (http.maxBodyBytes)")
+    """Returns the refusal of a body of more than `limit` bytes."""
+    return Refusal(413, f"the body may have at most {limit} bytes (http.maxBodyBytes)")

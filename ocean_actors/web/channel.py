@@ -1,9 +1,9 @@
 """A connection from the open internet: bounded in number, time and size, answered in JSON.
 
 waitress closes a connection that is silent for `channel_timeout`, and stops accepting at
-`connection_limit`. That leaves two ways to keep others out: many idle connections, and a few
-that trickle. Here the connection that was silent longest makes room for a new one, and a request
-has to arrive within `REQUEST_SECONDS`.
+`connection_limit`. That leaves several ways to keep others out: many idle connections, a few that
+trickle, pipeline without end or never read their answers. Here each has its limit, and the
+connection that was silent longest makes room for a new one.
 """
 
 from __future__ import annotations
@@ -12,86 +12,68 @@ import contextlib
 import functools
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 # The stubs of waitress (types-waitress) are wrong about these, so they stay untyped.
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.parser import (  # type: ignore[import-untyped]
-    HTTPRequestParser,
-    ParsingError,
-    TransferEncodingNotImplemented,
-)
 from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
-from waitress.utilities import RequestEntityTooLarge  # type: ignore[import-untyped]
 
-from ocean_actors.web.answers import Answer, error_answer, too_large
+from ocean_actors.web.answers import RETRY, Answer, error_answer, too_large
+from ocean_actors.web.parser import HEAD_BYTES, HeldBytes, Parser
 
-CONNECTIONS = 256  # a file descriptor each, and a second one while a large body is on its way
-REQUEST_SECONDS = 30.0  # for a whole request, head and body
-IDLE_SECONDS = 30  # without a byte
-HEAD_BYTES = 16 * 1024  # of request line and headers together
-IN_MEMORY_BYTES = 64 * 1024  # of a body; what is longer goes to a temporary file
+CONNECTIONS = 256  # a file descriptor each
+REQUEST_SECONDS = 30.0  # for a whole request, head and body; and for the caller to read its answer
+IDLE_SECONDS = 75  # between two requests; load balancers reuse a connection for up to 60 s
+MAX_BODY_BYTES = 1 << 30  # where no limit is given
+ARRIVING_BYTES = 64 * 1024 * 1024  # of all bodies that are arriving; they are held in memory
 LINGER_BYTES = 8 * 1024 * 1024
 LINGER_SECONDS = 5.0
+
+IN_MEMORY = 1 << 40  # waitress moves longer bodies and answers to a temporary file; none is longer
+
+Refused = Callable[[int, str, str], None]
+
+
+def _log_nothing(_status: int, _source: str, _message: str) -> None:
+    """For a server whose refusals nobody wants to see."""
 
 
 def limits(
     max_body_bytes: int,
-    refused: Callable[[int, str, str], None],
+    refused: Refused,
     *,
     request_seconds: float = REQUEST_SECONDS,
-    idle_seconds: int = IDLE_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
+    connections: int = CONNECTIONS,
 ) -> Mapping[str, Any]:
-    """What an `HttpServer` that strangers reach is made with; see `docs/webhook.md`.
+    """Returns the arguments of an `HttpServer` that strangers reach; see docs/webhook.md.
 
-    `refused(status, address, message)` is called for each request that waitress itself refuses.
+    `refused(status, address, message)` is called for each request that never reaches the
+    application, from any thread.
     """
     return {
         "channel": functools.partial(
             Channel,
             max_body_bytes=max_body_bytes,
             request_seconds=request_seconds,
+            idle_seconds=idle_seconds,
             refused=refused,
         ),
-        "connection_limit": 2 * CONNECTIONS,  # a second line, that is not reached
-        "channel_timeout": idle_seconds,
-        "cleanup_interval": min(5, idle_seconds),
+        "connections": connections,
+        "connection_limit": 2 * connections,  # reached only if all of them are at work
         "backlog": 1024,
         "max_request_header_size": HEAD_BYTES,
         # waitress counts what frames the chunks as well; `Parser` and the application are exact
-        "max_request_body_size": 2 * max_body_bytes + IN_MEMORY_BYTES,
-        "inbuf_overflow": IN_MEMORY_BYTES,
-        "clear_untrusted_proxy_headers": False,  # whose are believed is decided at the intake
-        "log_socket_errors": False,  # resets by peers are their affair
+        "max_request_body_size": 2 * max_body_bytes + 64 * 1024,
     }
-
-
-class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """One request; one that announces a body over the limit ends with its head."""
-
-    def __init__(self, adj: Any, *, max_body_bytes: int) -> None:
-        super().__init__(adj)
-        self._max_body_bytes = max_body_bytes
-
-    def parse_header(self, header_plus: bytes) -> None:
-        """Take the head of the request."""
-        try:
-            super().parse_header(header_plus)
-        except TransferEncodingNotImplemented:  # 501 by RFC 9112, 6.1; but the mistake is not ours
-            raise ParsingError("unknown transfer encoding") from None
-        except ValueError:  # of int and urlsplit, which waitress does not expect
-            raise ParsingError("malformed request line or Content-Length") from None
-        if self.content_length > self._max_body_bytes:
-            self.error = RequestEntityTooLarge("")
-            self.body_rcv = None
-            self.expect_continue = False
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
     """One connection. Its methods run in the server's loop, `service` in a task thread."""
 
     close_when_flushed: bool
+    request: Parser | None
 
     def __init__(
         self,
@@ -101,51 +83,126 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         adj: Any,
         map: dict[int, Any] | None = None,  # noqa: A002  (waitress's name)
         *,
-        max_body_bytes: int,
-        request_seconds: float,
-        refused: Callable[[int, str, str], None],
+        max_body_bytes: int = MAX_BODY_BYTES,
+        request_seconds: float = REQUEST_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        refused: Refused = _log_nothing,
     ) -> None:
+        now = time.monotonic()
+        self.logger = server.logger
         self.request_seconds = request_seconds
+        self.idle_seconds = idle_seconds
         self.max_body_bytes = max_body_bytes
         self.refused = refused
-        self.parser_class = functools.partial(Parser, max_body_bytes=max_body_bytes)
+        self.parser_class = self._next_parser
         self.error_task_class = JsonErrorTask
         self.task_class = WholeTask
-        self._began = 0.0  # of the request that is arriving
+        self.moved = now  # when bytes last came in or went out
+        self._began = now  # of the request that is arriving
         self._erred = False
         self._lingers_until: float | None = None
         self._lingered = 0
-        make_room(server.active_channels)
         super().__init__(server, sock, addr, adj, map=map)
 
+    # -- what the server asks ------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no complete request waits for its answer."""
+        return not self.requests and not isinstance(self.request, HeldBytes)
+
+    @property
+    def body_bytes(self) -> int:
+        """The memory that the bodies of its requests take."""
+        requests = (self.request, *self.requests)
+        return sum(request.body_bytes for request in requests if request is not None)
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether the caller kept us waiting for too long, at `now` (monotonic seconds)."""
+        if self._lingers_until is not None:
+            return now > self._lingers_until
+        if self.total_outbufs_len:  # it does not read its answer
+            return now - self.moved > self.request_seconds
+        if not self.is_idle:
+            return False
+        arrives = self.request is not None
+        return now - self.moved > self.idle_seconds or (
+            arrives and now - self._began > self.request_seconds
+        )
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    def _next_parser(self, adj: Any) -> Parser:
+        kind = HeldBytes if self.requests else Parser
+        server = self.server
+        return kind(adj, max_body_bytes=self.max_body_bytes, bodies_full=server.bodies_full)
+
+    def readable(self) -> bool:
+        """Returns whether bytes are wanted; not while earlier ones are held."""
+        return not isinstance(self.request, HeldBytes) and bool(super().readable())
+
     def received(self, data: bytes) -> bool:
-        """Take bytes of a request, unless it has been arriving for too long."""
-        now = time.monotonic()
+        """Takes bytes of a request; closes the connection if it has been arriving for too long."""
+        now = self.moved = time.monotonic()
         arriving = self.request
         if arriving is None:
             self._began = now
         elif now - self._began > self.request_seconds:
-            self.will_close = True
+            self.handle_close()
             return False
         taken: bool = super().received(data)
         if self.request is not arriving:
             self._began = now
         return taken
 
+    def _resume(self) -> None:
+        """Parses what was held back, once the answer before it has been read."""
+        request = self.request
+        ready = not (self.requests or self.total_outbufs_len or self.close_when_flushed)
+        if isinstance(request, HeldBytes) and ready and self.connected and not self.will_close:
+            self.request = None
+            self.received(request.held)
+
+    def handle_expt(self) -> None:
+        """Closes the connection: TCP's urgent data are no part of HTTP."""
+        self.handle_close()
+
+    # -- answering -------------------------------------------------------------------------------
+
     def service(self) -> None:
-        """Answer a request."""
-        self._erred = self.requests[0].error is not None
-        super().service()
+        """Answers a request."""
+        try:
+            self._erred = self.requests[0].error is not None
+            super().service()
+        except Exception:
+            self.logger.exception("cannot answer")
+            self.cancel()  # else it would count as being answered for ever
+            self.server.pull_trigger()
+        if isinstance(self.request, HeldBytes):
+            with contextlib.suppress(OSError):  # the server has stopped
+                self.server.trigger.pull_trigger(self._resume)
+
+    def write_soon(self, data: Any) -> int:
+        """Sends data, or queues them."""
+        self.moved = time.monotonic()
+        return int(super().write_soon(data))
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        sent = bool(super()._flush_some(do_close=do_close))
+        if sent:
+            self.moved = time.monotonic()
+        return sent
 
     # A request is refused before its end has arrived. Were the connection closed at once, what
     # still arrives would be answered by a reset, which may overtake the answer. So the rest is
     # thrown away for a while, until the caller has read the answer and closes.
 
     def handle_write(self) -> None:
-        """Send what waits; close when that was asked for."""
+        """Sends what waits; closes when that was asked for."""
         lingers = self._erred and self.close_when_flushed and not self.total_outbufs_len
         if not lingers or self.will_close:
             super().handle_write()
+            self._resume()
             return
         self._erred = self.close_when_flushed = False
         self._lingers_until = time.monotonic() + LINGER_SECONDS
@@ -153,7 +210,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.socket.shutdown(socket.SHUT_WR)
 
     def handle_read(self) -> None:
-        """Read a request, or throw away the rest of one that was refused."""
+        """Reads a request, or throws away the rest of one that was refused."""
         if self._lingers_until is None:
             super().handle_read()
             return
@@ -167,12 +224,34 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
 
 class WholeTask(WSGITask):  # type: ignore[misc]
-    """Sends the head of an answer along with its body: one packet, where waitress sends two."""
+    """Calls the application, and sends the head of its answer along with the body: one packet,
+    where waitress sends two.
+    """
 
     wrote_header: bool
 
+    def __init__(self, channel: Channel, request: Parser) -> None:
+        super().__init__(channel, request)
+        self.logger = channel.logger
+
+    def get_environment(self) -> dict[str, Any]:
+        """Returns the WSGI environment; PATH_INFO is the path as it was sent.
+
+        waitress merges leading slashes and decodes the path, so that several paths reach one
+        handler, which may evade the rules of a proxy. No path of ours needs decoding.
+        """
+        environ: dict[str, Any] = super().get_environment()
+        environ["PATH_INFO"] = self.request.raw_path
+        return environ
+
+    def build_response_header(self) -> bytes:
+        """Returns the head; the connection ends with this answer if it keeps others out."""
+        if self.channel.server.crowded:
+            self.set_close_on_finish()
+        return bytes(super().build_response_header())
+
     def write(self, data: bytes) -> None:
-        """Send a part of the body."""
+        """Sends a part of the body."""
         if self.wrote_header or self.content_length != len(data) or not self.has_body:
             super().write(data)
             return
@@ -182,42 +261,52 @@ class WholeTask(WSGITask):  # type: ignore[misc]
 
 
 class JsonErrorTask(ErrorTask):  # type: ignore[misc]
-    """What waitress says to a request that never reaches the application, without its banner."""
+    """Answers a request that never reaches the application, without waitress's banner."""
 
     def execute(self) -> None:
-        """Answer the request's error."""
+        """Answers the request's error."""
         error = self.request.error
         answer = _answer(error.code, self.channel.max_body_bytes)
-        self.channel.refused(error.code, str(self.channel.addr[0]), answer.body["message"])
         body = answer.encoded()
         self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
+        self.response_headers += [("Content-Type", answer.content_type), *answer.headers.items()]
         self.set_close_on_finish()
         self.content_length = len(body)
+        self.channel.refused(error.code, str(self.channel.addr[0]), _message(answer))
         self.write(body)
 
 
 _MESSAGES = {
     400: "this is no well-formed HTTP request",
-    431: f"request line and headers may have {HEAD_BYTES} bytes",
+    431: f"request line and headers may have at most {HEAD_BYTES} bytes",
     500: "internal error",
+    503: "too many large bodies are arriving",
+    505: "HTTP/1.1 and HTTP/1.0 are served",
 }
 
 
 def _answer(status: int, max_body_bytes: int) -> Answer:
     if status == 413:
         return too_large(max_body_bytes).answer()
-    return error_answer(status, _MESSAGES.get(status, "the request cannot be served"))
+    message = _MESSAGES.get(status, "the request cannot be served")
+    return error_answer(status, message, RETRY if status == 503 else None)
 
 
-def make_room(channels: dict[int, Any], limit: int = CONNECTIONS) -> None:
-    """Close the connections that were silent longest until one more fits in.
+def _message(answer: Answer) -> str:
+    return str(answer.body["message"]) if isinstance(answer.body, Mapping) else ""
 
-    Those whose request is being answered are spared: there are few, each has a task thread
-    or waits for one.
+
+def dispensable(channels: Collection[Channel], limit: int) -> tuple[list[Channel], bool]:
+    """Returns which connections are closed so that one more fits in, and whether the others are
+    to end with their next answer.
+
+    Closed are those without a request at work that were silent longest. Half of the `limit` is
+    kept for such connections, so that one that has just been opened is not closed before its
+    request arrives, however many others are busy.
     """
-    surplus = len(channels) - limit + 1
-    if surplus > 0:
-        idle = [channel for channel in channels.values() if not channel.requests]
-        for channel in sorted(idle, key=lambda channel: channel.last_activity)[:surplus]:
-            channel.handle_close()
+    surplus = len(channels) + 1 - limit
+    if surplus <= 0:
+        return [], False
+    idle = [channel for channel in channels if channel.is_idle]
+    count = min(surplus, max(0, len(idle) - limit // 2))
+    return sorted(idle, key=lambda channel: channel.moved)[:count], count < surplus

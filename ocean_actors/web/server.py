@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
+import resource
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +21,20 @@ from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 from waitress.wasyncore import dispatcher, loop  # type: ignore[import-untyped]
 
+from ocean_actors.web.channel import (
+    ARRIVING_BYTES,
+    CONNECTIONS,
+    IN_MEMORY,
+    Channel,
+    dispensable,
+)
+from ocean_actors.web.log import ServerLog
+
 logger = logging.getLogger(__name__)
+
+CLEANUP_SECONDS = 1.0  # between two looks for connections that are overdue
+PAUSE_SECONDS = 1.0  # after the operating system refused us a connection
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 WsgiApp = Callable[..., Any]
 
@@ -26,11 +42,13 @@ WsgiApp = Callable[..., Any]
 class HttpServer:
     """Serves `app` on `host`:`port` (0: any free port) from threads of its own.
 
-    `limits` are waitress's adjustments (`max_request_body_size` in bytes, `channel_timeout` in
-    seconds, `connection_limit`, …; docs.pylonsproject.org/projects/waitress, "Arguments").
-    It names no version of itself unless `ident` is given. `channel` makes what serves a
-    connection.
-    Not thread-safe: started and stopped by its owner; may be started again after a stop.
+    `channel` makes what serves a connection, and `connections` is how many there may be; both
+    come from `channel.limits`. `limits` are waitress's adjustments (`max_request_body_size` in
+    bytes, …; docs.pylonsproject.org/projects/waitress, "Arguments"). The server names no version
+    of itself unless `ident` is given. Bodies are kept in memory.
+
+    Not thread-safe: started and stopped by its owner; may be started again after a stop. In a
+    process that is forked while it serves, the copy is closed.
     """
 
     def __init__(
@@ -40,14 +58,24 @@ class HttpServer:
         port: int,
         *,
         threads: int = 4,
-        channel: Callable[..., HTTPChannel] = HTTPChannel,
+        channel: Callable[..., HTTPChannel] = Channel,
+        connections: int = CONNECTIONS,
         **limits: Any,
     ) -> None:
         self._app = app
         self._channel = channel
+        self._connections = connections
         self._host = host
         self._wanted_port = port
-        self._adjustments = {"threads": threads, "ident": None, **limits}
+        self._adjustments = {
+            "threads": threads,
+            "ident": None,
+            "inbuf_overflow": IN_MEMORY,
+            "outbuf_overflow": IN_MEMORY,
+            "clear_untrusted_proxy_headers": False,  # the application decides whose it believes
+            "log_socket_errors": False,  # callers that disconnect are no concern of ours
+            **limits,
+        }
         self._port = port
         self._serving: _Serving | None = None
 
@@ -63,7 +91,7 @@ class HttpServer:
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     def start(self) -> None:
-        """Bind and serve; connections are accepted once this returns.
+        """Binds and serves; connections are accepted once this returns.
 
         Raises OSError, its text naming host and port, if they cannot be bound, and ValueError
         for an adjustment that waitress does not have. Either way nothing was started.
@@ -73,18 +101,20 @@ class HttpServer:
         adjustments = Adjustments(**self._adjustments)
         bound = _bind(self._host, self._wanted_port)
         try:
-            self._serving = _Serving(self._app, bound, adjustments, self._channel)
+            self._serving = _Serving(
+                self._app, bound, adjustments, self._channel, self._connections
+            )
         except BaseException:
             bound.close()
             raise
         self._port = bound.getsockname()[1]
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Close every socket, join every thread and free the port, within `timeout` seconds.
+        """Closes every socket, joins every thread and frees the port, within `timeout` seconds.
 
         Calls in flight may finish within that time; idle connections and requests that have
-        arrived in part are closed at once. A call that is still at it then is left behind (its
-        thread is a daemon) with a warning. Stopping what does not run does nothing.
+        arrived in part are closed at once. A call that takes longer is left behind with a
+        warning; its thread is a daemon. Does nothing if the server does not run.
         """
         serving, self._serving = self._serving, None
         if serving is not None:
@@ -92,7 +122,7 @@ class HttpServer:
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    """A bound socket. Ours, as waitress would start its threads before it tries to bind."""
+    """Returns a bound socket. waitress would start its threads before it tries to bind."""
     bound = None
     try:
         if not 0 <= port <= 65535:  # getaddrinfo would take it modulo 65536
@@ -101,7 +131,7 @@ def _bind(host: str, port: int) -> socket.socket:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
-        if port:  # for "any free one" it might choose one that another process is about to use
+        if port:  # without a given port it might take one that another process is about to use
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
         bound.listen()  # two sockets may share a port until one of them listens
@@ -112,30 +142,41 @@ def _bind(host: str, port: int) -> socket.socket:
     return bound
 
 
+def affordable(connections: int) -> int:
+    """Returns how many connections, at most `connections`, leave half of the file descriptors
+    that this process may open (`ulimit -n`) to everything else.
+    """
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return connections
+    return min(connections, max(allowed // 2, 1))
+
+
 class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]
     """waitress's task threads, remembered so that they can be joined."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, log: ServerLog) -> None:
         super().__init__()
+        self.logger = log
         self._name = name
         self._started: list[threading.Thread] = []
 
     def start_new_thread(self, target: Callable[[int], None], thread_no: int) -> None:
-        """As waitress does it, under our name."""
+        """Starts a thread as waitress does, under our name."""
         thread = threading.Thread(
             target=target, name=f"{self._name}-{thread_no}", args=(thread_no,), daemon=True
         )
-        self._started.append(thread)
         thread.start()
+        self._started.append(thread)
 
     def add_task(self, task: HTTPChannel) -> None:
-        """As waitress does it, without a warning for each call that has to wait its turn."""
+        """Queues a task as waitress does, without a warning for each call that has to wait."""
         with self.lock:
             self.queue.append(task)
             self.queue_cv.notify()
 
     def join(self, deadline: float) -> list[str]:
-        """End the threads; those that have not ended by `deadline` (monotonic) are named."""
+        """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
         self.set_thread_count(0)
         others = [thread for thread in self._started if thread is not threading.current_thread()]
         for thread in others:
@@ -143,11 +184,90 @@ class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]
         return [thread.name for thread in others if thread.is_alive()]
 
 
+class _Server(TcpWSGIServer):  # type: ignore[misc]
+    """The listening socket. Everything here runs in the server's loop."""
+
+    def __init__(self, *args: Any, connections: int, log: ServerLog, **keywords: Any) -> None:
+        self.logger = log
+        self.connections = connections
+        self.crowded = False
+        """Whether too many connections have a request at work: each ends with its next answer."""
+        self._cleans_up_at = 0.0
+        self._paused_until = 0.0
+        self._refused = False
+        super().__init__(*args, **keywords)
+
+    def readable(self) -> bool:
+        """Returns whether connections are accepted; closes those that are overdue."""
+        now = time.monotonic()
+        if now >= self._cleans_up_at:
+            self._cleans_up_at = now + CLEANUP_SECONDS
+            self._close_overdue(now)
+        if now < self._paused_until:
+            return False
+        # waitress asks `maintenance` by the machine's clock, which may be set back
+        self.next_channel_cleanup = float("inf")
+        return bool(super().readable())
+
+    def handle_accept(self) -> None:
+        """Accepts a connection; others are closed for it if there are too many."""
+        try:
+            accepted = self.accept()
+        except OSError as error:
+            if error.errno in OUT_OF_RESOURCES:
+                self._pause(error)
+            return  # others concern the caller, who is gone already
+        if accepted is None:
+            return
+        connection, address = accepted
+        if self._refused:
+            self._refused = False
+            self.logger.warning("connections are accepted again")
+        self._make_room(self.connections)
+        try:
+            self.set_socket_options(connection)
+            self.channel_class(self, connection, address, self.adj, map=self._map)
+        except OSError:  # the caller is gone already
+            connection.close()
+
+    def handle_error(self) -> None:
+        """Logs an error of ours; waitress would close the listening socket."""
+        self.logger.exception("cannot accept connections")
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+
+    def bodies_full(self) -> bool:
+        """Returns whether the bodies that are arriving take all the memory that they may."""
+        channels = list(self.active_channels.values())
+        arriving: int = sum(channel.body_bytes for channel in channels)
+        return arriving > ARRIVING_BYTES
+
+    def _pause(self, error: OSError) -> None:
+        """Stops accepting for a moment; else the waiting connection would keep the loop busy."""
+        self._paused_until = time.monotonic() + PAUSE_SECONDS
+        if not self._refused:
+            self._refused = True
+            self.logger.warning(
+                "cannot accept connections: %s; trying again every second. Raise the limit of "
+                "open files (ulimit -n)", error.strerror,
+            )  # fmt: skip
+        self._make_room(len(self.active_channels))
+
+    def _make_room(self, limit: int) -> None:
+        """Closes connections until one more is within `limit`; see `dispensable`."""
+        closed, self.crowded = dispensable(self.active_channels.values(), limit)
+        for channel in closed:
+            channel.handle_close()
+
+    def _close_overdue(self, now: float) -> None:
+        for channel in [item for item in self.active_channels.values() if item.is_overdue(now)]:
+            channel.handle_close()
+
+
 class _Serving:
     """One start of a server: its sockets, its loop's thread and its task threads.
 
-    Everything in `map` belongs to the loop's thread, so closing is done there, called in by
-    waitress's trigger (a pipe that wakes the loop).
+    Everything in `map` belongs to the loop's thread, so sockets are closed there, by functions
+    that waitress's trigger (a pipe that wakes the loop) calls.
     """
 
     def __init__(
@@ -156,12 +276,16 @@ class _Serving:
         bound: socket.socket,
         adjustments: Adjustments,
         channel: Callable[..., HTTPChannel],
+        connections: int,
     ) -> None:
         name = f"http-{bound.getsockname()[1]}"
         self._address = "{}:{}".format(*bound.getsockname()[:2])
         self._map: dict[int, dispatcher] = {}
-        self._tasks = _Tasks(name)
-        self._server = TcpWSGIServer(
+        self._log = ServerLog(self._address)
+        self._stopping = threading.Event()
+        self._tasks = _Tasks(name, self._log)
+        affordable_connections = affordable(connections)
+        self._server = _Server(
             app,
             self._map,
             True,
@@ -170,15 +294,31 @@ class _Serving:
             adj=adjustments,
             sockinfo=(bound.family, bound.type, bound.proto, bound.getsockname()),
             bind_socket=False,
+            connections=affordable_connections,
+            log=self._log,
         )
+        self._server.trigger.logger = self._log
         self._server.channel_class = channel
-        self._tasks.set_thread_count(adjustments.threads)
         self._wake_up = adjustments.asyncore_loop_timeout
         self._loop = threading.Thread(target=self._run, name=name, daemon=True)
-        self._loop.start()
+        try:
+            self._tasks.set_thread_count(adjustments.threads)
+            self._loop.start()
+        except BaseException:  # no more threads can be started
+            self._tasks.join(time.monotonic() + 1.0)
+            self._server.close()
+            raise
+        _ALL.add(self)
+        if affordable_connections < connections:
+            logger.warning(
+                "the server on %s keeps %d connections open at most, not %d, as this process may "
+                "open few files (ulimit -n)", self._address, affordable_connections, connections,
+            )  # fmt: skip
 
     def stop(self, deadline: float) -> None:
         """See `HttpServer.stop`; `deadline` is monotonic."""
+        _ALL.discard(self)
+        self._stopping.set()
         self._in_loop(self._close_idle)
         stuck = self._tasks.join(deadline)
         self._in_loop(self._close_all)
@@ -186,7 +326,7 @@ class _Serving:
         if self._loop.is_alive():
             stuck.append(self._loop.name)
         else:
-            self._close_all()  # had the loop died early, nobody would have
+            self._close_all()  # in case the loop ended early
             # Not before: a task that ends writes into the trigger, and closed descriptors are
             # given to others. Those left behind do not write, their connections being closed.
             self._server.trigger.close()
@@ -197,26 +337,39 @@ class _Serving:
                 ", ".join(stuck),
             )
 
+    def close_in_child(self) -> None:
+        """Closes the copies of our sockets in a forked process, where no thread of ours runs.
+
+        Else the port would stay taken, and callers would not see their connections end, as long
+        as that process lives.
+        """
+        for item in list(self._map.values()):
+            with contextlib.suppress(OSError):
+                if item is not self._server.trigger:
+                    item.socket.close()
+
     def _run(self) -> None:
-        try:
-            # poll, as select ends at descriptor 1024
-            loop(timeout=self._wake_up, use_poll=True, map=self._map)
-        except Exception:
-            logger.exception("the server on %s failed", self._address)
+        while self._map:
+            try:
+                # poll, as select ends at descriptor 1024
+                loop(timeout=self._wake_up, use_poll=True, map=self._map)
+            except Exception:  # noqa: BLE001  (logged; the server has to go on)
+                self._log.exception("the loop failed")
+                self._stopping.wait(PAUSE_SECONDS)
 
     def _in_loop(self, thunk: Callable[[], None]) -> None:
-        with contextlib.suppress(OSError):  # the loop has died and taken its pipe along
+        with contextlib.suppress(OSError, IndexError):  # the trigger is closed already
             self._server.trigger.pull_trigger(thunk)
 
     def _close_idle(self) -> None:
-        """Accept nothing more and close all connections but those with a call in flight."""
+        """Accepts nothing more and closes all connections but those with a call in flight."""
         dispatcher.close(self._server)
         for channel in self._channels():
             if not channel.requests and not channel.total_outbufs_len:
                 channel.handle_close()
 
     def _close_all(self) -> None:
-        """Close what is left, which ends the loop."""
+        """Closes what is left, which ends the loop."""
         dispatcher.close(self._server)
         for channel in self._channels():
             channel.handle_close()
@@ -224,3 +377,14 @@ class _Serving:
 
     def _channels(self) -> list[HTTPChannel]:
         return [item for item in self._map.values() if isinstance(item, HTTPChannel)]
+
+
+_ALL: weakref.WeakSet[_Serving] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for serving in list(_ALL):
+        serving.close_in_child()
+
+
+os.register_at_fork(after_in_child=_close_in_child)

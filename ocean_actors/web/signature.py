@@ -16,14 +16,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ocean_actors.errors import OceanError
+
 VERSION = "v1,"
 REMEMBERED = 2**20  # signatures, of 8 bytes each
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
-class BadSignature(Exception):
-    """A call claims to be signed, and is not as it should be. One line, free of secrets."""
+class BadSignature(OceanError):
+    """Raised for a call that claims to be signed and is not; one line, free of secrets."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The webhook's door over a real socket, with a coordinator that says what a test wants."""
+"""The webhook over a real socket, with a coordinator that answers what a test wants."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 import requests
 
-from ocean_actors.listeners.webhook.app import webhook_app
+from ocean_actors.listeners.webhook.app import WebhookApp
+from ocean_actors.listeners.webhook.caller import CallReader
 from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
-from ocean_actors.listeners.webhook.refusals import RefusalLog
 from ocean_actors.messages import Reception, ResyncRequested
 from ocean_actors.settings import PortSettings, WebhookSettings
 from ocean_actors.testing import ManualClock
 from ocean_actors.web.channel import limits
+from ocean_actors.web.log import WebLog
 from ocean_actors.web.server import HttpServer
 from ocean_actors.web.signature import sign
 
@@ -24,7 +25,7 @@ REQUEST = {"action": "RESYNC", "context": {"integrationId": "demo"}}
 
 
 class Door:
-    """What a webhook consists of, save the actors behind it."""
+    """A webhook without the actors behind it: this is the coordinator as well."""
 
     def __init__(
         self, max_body_bytes: int, timing: dict[str, Any], settings: dict[str, Any]
@@ -35,19 +36,21 @@ class Door:
         self.idle = True
         self.hints = 0
         self.reached = True
+        self.generation = 0  # the coordinator asked so often for a run's config
         port = PortSettings(client_id="id", client_secret=SECRET)
         self.intake = WebhookIntake(
+            "demo", resync=self, reached=lambda: self.reached, clock=self.clock
+        )
+        reader = CallReader(
             WebhookSettings(app_host="https://demo.example", **settings),
-            "demo",
             port.client_secret,
-            offer=self._offer,
-            reached=lambda: self.reached,
+            max_body_bytes=max_body_bytes,
             clock=self.clock,
         )
-        refusals = RefusalLog(self.clock)
-        self.app = webhook_app(self.intake, refusals, max_body_bytes=max_body_bytes)
+        log = WebLog(self.clock)
+        self.app = WebhookApp(reader, self.intake, log)
         self.server = HttpServer(
-            self.app, "127.0.0.1", 0, **limits(max_body_bytes, refusals.add, **timing)
+            self.app, "127.0.0.1", 0, **limits(max_body_bytes, log.refused, **timing)
         )
         self.server.start()
         self.open()
@@ -85,13 +88,13 @@ class Door:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.post(raw, self.signed(raw, **options))
 
-    def _offer(self, request: ResyncRequested, timeout: float) -> Reception:
+    def offer(self, request: ResyncRequested, timeout: float) -> Reception:
         assert timeout == 1.0
         if isinstance(self.reception, Exception):
             raise self.reception
         self.offered.append(request)
         if self.idle:
-            self.intake.config_asked()  # the coordinator prepares a run at once
+            self.generation += 1  # the coordinator prepares a run at once
         return self.reception
 
     def _wake(self) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ocean_actors.listeners.webhook import refusals
-from ocean_actors.listeners.webhook.intake import OFFER_SECONDS, RETRY
+from ocean_actors.listeners.webhook.intake import OFFER_SECONDS
 from ocean_actors.settings import HttpSettings, WebhookSettings
-from ocean_actors.web import channel
+from ocean_actors.web import channel, log, parser
+from ocean_actors.web.answers import RETRY
 from ocean_actors.web.signature import REMEMBERED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhook.md").read_text()
@@ -22,12 +22,12 @@ LISTENER = WebhookSettings(app_host="https://here.example")
         f"| connections | {channel.CONNECTIONS} |",
         f"| silence | {channel.IDLE_SECONDS} s |",
         f"| a whole request | {channel.REQUEST_SECONDS:.0f} s |",
-        f"| request line and headers | {channel.HEAD_BYTES // 1024} KiB |",
-        f"| a body in memory | {channel.IN_MEMORY_BYTES // 1024} KiB |",
+        f"| request line and headers | {parser.HEAD_BYTES // 1024} KiB |",
+        f"| bodies that are arriving | {channel.ARRIVING_BYTES // 1024**2} MiB |",
         f"| calls at work | `http.threads` ({HttpSettings().threads}) |",
         f"| {channel.LINGER_SECONDS:.0f} s, {channel.LINGER_BYTES // 1024**2} MiB |",
         f"`http.maxBodyBytes` ({HttpSettings().max_body_bytes // 1024**2} MiB)",
-        f"at most {refusals.BURST} lines a minute",
+        f"at most {log.BURST} lines a minute",
         f"`signatureTolerance` seconds ({LISTENER.signature_tolerance:.0f})",
         f"`checkInterval` seconds ({LISTENER.check_interval:.0f})",
         f"a million at most ({REMEMBERED * 8 // 1024**2} MiB)",
@@ -40,5 +40,5 @@ def test_the_page_names_the_limits_that_are_set(said):
 
 def test_the_page_says_within_a_second():
     assert OFFER_SECONDS == 1.0
-    assert refusals.SECONDS == 60.0
+    assert log.SECONDS == 60.0
     assert "within a second" in PAGE

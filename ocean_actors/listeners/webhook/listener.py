@@ -121,7 +121,7 @@ class WebhookListener(Actor):
     @handles(Hinted)
     def on_hinted(self, _message: Hinted) -> None:
         """Look soon; while Port fails, or does not know us yet, a look is due anyway."""
-        self._intake.hint_taken()
+        self._intake.hint_received()
         if not self._watcher.failing and self._intake.reached():
             self._look_in(0.0)
 
