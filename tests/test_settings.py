@@ -535,7 +535,9 @@ def test_a_list_of_a_thousand_items_is_the_longest(key: str, listener: str) -> N
 
 def test_numbers_in_base_60_are_read_as_before(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
-    path.write_text("port: {clientId: a, clientSecret: b}\nresync: {timeout: 1:30, debounce: 0:1.5}")
+    path.write_text(
+        "port: {clientId: a, clientSecret: b}\nresync: {timeout: 1:30, debounce: 0:1.5}"
+    )
     found = Settings.from_file(path, {}, dotenv=None).resync
     assert (found.timeout, found.debounce) == (90.0, 1.5)
 

@@ -51,7 +51,9 @@ def read_yaml(path: Path) -> Mapping[Any, Any]:
     if values is None:
         return {}
     if not isinstance(values, Mapping):
-        raise SettingsError([f"{name}: expected a mapping of settings, got {describe_type(values)}"])
+        raise SettingsError(
+            [f"{name}: expected a mapping of settings, got {describe_type(values)}"]
+        )
     return values
 
 

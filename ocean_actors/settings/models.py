@@ -221,6 +221,7 @@ class KafkaSettings(Section):
         description="False: plain connections without credentials, only for brokers of your own: "
         "`brokers` must be set.",
     )
+
     @field_validator("kafka_security_enabled")
     @classmethod
     def _own_brokers(cls, enabled: bool, info: ValidationInfo) -> bool:
@@ -243,8 +244,8 @@ class WebhookSettings(Section):
     app_host: Url = Field(description="Public address at which Port reaches this integration.")
     verify_signature: Literal["auto", "required"] = Field(
         default="auto",
-        description="`auto`: after an unsigned call Port is asked what is new; `required`: an unsigned "
-        "call is refused.",
+        description="`auto`: after an unsigned call Port is asked what is new; `required`: an "
+        "unsigned call is refused.",
     )
     signature_tolerance: Seconds = Field(
         default=300.0, description="Seconds that a signature's time may differ from our clock."

@@ -202,7 +202,9 @@ def _for_listener(reader: Reader, leaves: Mapping[Leaf, Any]) -> dict[Leaf, Any]
     model = LISTENERS.get(value.strip().upper()) if isinstance(value, str) else None
     if model is None:
         known = ", ".join(LISTENERS)
-        reader.problems.append(f"{reader.label(key)}: expected one of {known}, got {describe(value)}")
+        reader.problems.append(
+            f"{reader.label(key)}: expected one of {known}, got {describe(value)}"
+        )
         return {leaf: value for leaf, value in leaves.items() if leaf[0] != key[0]}
     others = {leaf for leaf in leaves if leaf[0] == key[0] and leaf[1] not in model.model_fields}
     reader.ignored += [reader.written[leaf] for leaf in leaves if leaf in others]
