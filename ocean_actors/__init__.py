@@ -1,20 +1,68 @@
-"""Hear Port's events and run resyncs, as actors. These are the names to rely on."""
+"""An actor-model runtime for integrations with Port: the names that users may rely on.
+
+Each name is imported from its module when it is first used (PEP 562), so that importing the
+package, or running `ocean-actors --version`, loads none of its dependencies.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
-from ocean_actors.actors import Message, Supervision, handles
-from ocean_actors.context import Actor
-from ocean_actors.messages import RequestSettled, RunEnded, RunProgressed, RunStarted
-from ocean_actors.port.errors import PortError, ReconcileRefused
-from ocean_actors.resync.handlers import ResyncHandler, RetryLater
-from ocean_actors.resync.run import ResyncAborted, ResyncRun
-from ocean_actors.settings import Settings, SettingsError
-from ocean_actors.system import OceanSystem
+
+if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
+    from ocean_actors.actors import Backoff, Message, OnFailure, Supervision, handles
+    from ocean_actors.context import Actor
+    from ocean_actors.errors import OceanError
+    from ocean_actors.messages import (
+        Progress,
+        RequestSettled,
+        RunEnded,
+        RunInfo,
+        RunProgressed,
+        RunStarted,
+    )
+    from ocean_actors.port.batches import UpsertResult
+    from ocean_actors.port.errors import PortError, ReconcileRefused
+    from ocean_actors.resync.handlers import ResyncHandler, RetryLater
+    from ocean_actors.resync.run import ResyncAborted, ResyncRun
+    from ocean_actors.settings import Settings, SettingsError
+    from ocean_actors.system import OceanSystem
+
+_MODULES = {
+    "Actor": "ocean_actors.context",
+    "Backoff": "ocean_actors.actors",
+    "Message": "ocean_actors.actors",
+    "OceanError": "ocean_actors.errors",
+    "OceanSystem": "ocean_actors.system",
+    "OnFailure": "ocean_actors.actors",
+    "PortError": "ocean_actors.port.errors",
+    "Progress": "ocean_actors.messages",
+    "ReconcileRefused": "ocean_actors.port.errors",
+    "RequestSettled": "ocean_actors.messages",
+    "ResyncAborted": "ocean_actors.resync.run",
+    "ResyncHandler": "ocean_actors.resync.handlers",
+    "ResyncRun": "ocean_actors.resync.run",
+    "RetryLater": "ocean_actors.resync.handlers",
+    "RunEnded": "ocean_actors.messages",
+    "RunInfo": "ocean_actors.messages",
+    "RunProgressed": "ocean_actors.messages",
+    "RunStarted": "ocean_actors.messages",
+    "Settings": "ocean_actors.settings",
+    "SettingsError": "ocean_actors.settings",
+    "Supervision": "ocean_actors.actors",
+    "UpsertResult": "ocean_actors.port.batches",
+    "handles": "ocean_actors.actors",
+}
 
 __all__ = [
     "Actor",
+    "Backoff",
     "Message",
+    "OceanError",
     "OceanSystem",
+    "OnFailure",
     "PortError",
+    "Progress",
     "ReconcileRefused",
     "RequestSettled",
     "ResyncAborted",
@@ -22,11 +70,27 @@ __all__ = [
     "ResyncRun",
     "RetryLater",
     "RunEnded",
+    "RunInfo",
     "RunProgressed",
     "RunStarted",
     "Settings",
     "SettingsError",
     "Supervision",
+    "UpsertResult",
     "__version__",
     "handles",
 ]
+
+if not TYPE_CHECKING:  # type checkers would take it as a promise that every name exists
+
+    def __getattr__(name: str) -> object:
+        """Import a public name at its first use."""
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_MODULES[name]), name)
+        globals()[name] = value  # the next use finds it without this function
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

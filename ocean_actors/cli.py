@@ -3,40 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable, Sequence
-from types import FrameType
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
+from ocean_actors.errors import UsageError
+
+if TYPE_CHECKING:
+    from ocean_actors.settings import Settings
+    from ocean_actors.system import OceanSystem
 
 STOPPED, FAILED, UNUSABLE = 0, 1, 2
-"""Exit codes: as asked (or ONCE completed); Port refused or a fatal failure; bad arguments."""
+"""Exit codes: stopped as asked (or ONCE completed); a failure; unusable arguments or settings."""
 
+STOP_SECONDS = 4.5
+"""How long a stop may take beside `resync.abortGrace`; together less than Kubernetes' 30 s."""
+
+SANDBOX_STOP_SECONDS = 30.0
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
-class UsageError(Exception):
-    """Arguments that cannot be used; one readable line."""
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that `arguments` (default: of the process) name; returns the exit code."""
-    from ocean_actors.settings import SettingsError
-
+    """Run the command that `arguments` (default: the process's) name; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
+        _search_working_folder_last()
         code: int = options.command(options)
-    except (UsageError, SettingsError) as error:
+        sys.stdout.flush()
+    except UsageError as error:  # SettingsError, too
         print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
         return UNUSABLE
+    except BrokenPipeError:  # whoever read the output has gone, as in `ocean-actors demo | head`
+        _discard_output()
+        return FAILED
     except OSError as error:  # a port in use, a broker that does not start
         print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
-    except KeyboardInterrupt:  # `run` and `sandbox` take signals themselves, once they have begun
+    except KeyboardInterrupt:  # before `run` and `sandbox` handle signals themselves
         print("ocean-actors: interrupted", file=sys.stderr)  # noqa: T201
         return FAILED
     return code
@@ -50,27 +60,34 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="run an integration until it is stopped")
-    run.add_argument("config", metavar="CONFIG", help="the YAML file with the settings")
+    _add_config(run)
     run.add_argument(
         "--handler", action="append", required=True, metavar="MODULE_OR_FILE.py:CLASS",
         help="a ResyncHandler; may be given several times",
     )  # fmt: skip
-    run.add_argument("--log-level", default="INFO", type=_level, help="default: INFO")
+    run.add_argument(
+        "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
+        help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
+    )  # fmt: skip
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="check the settings, and try Port")
-    check.add_argument("config", metavar="CONFIG", help="the YAML file with the settings")
+    _add_config(check)
     check.set_defaults(command=_check)
 
     sandbox = commands.add_parser("sandbox", help="run a local stand-in of Port's API")
     sandbox.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
-    sandbox.add_argument("--port", type=int, default=8099, help="default: 8099; 0: any free one")
+    sandbox.add_argument("--port", type=int, default=8099, help="default: 8099; 0: any free port")
     sandbox.add_argument(
-        "--kafka", action="store_true", help="with a real Kafka (extra: ocean-actors[broker])"
+        "--blueprint", action="append", default=[], metavar="NAME",
+        help="create this blueprint, without properties; may be given several times",
+    )  # fmt: skip
+    sandbox.add_argument(
+        "--kafka", action="store_true", help="with a real Kafka (install '.[broker]')"
     )
     sandbox.add_argument(
-        "--noise", type=int, default=0, metavar="N",
-        help="with --kafka: N other messages before each; default: 0",
+        "--noise", type=int, default=None, metavar="N",
+        help="with --kafka: N messages about entities before each message; default: 0",
     )  # fmt: skip
     sandbox.set_defaults(command=_sandbox)
 
@@ -83,31 +100,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _level(name: str) -> str:
-    if not isinstance(logging.getLevelName(name.upper()), int):
-        raise argparse.ArgumentTypeError(f"{name!r} is no log level: DEBUG, INFO, WARNING, ERROR")
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "config", nargs="?", metavar="CONFIG",
+        help="the YAML file with the settings; default: only the environment and .env",
+    )  # fmt: skip
+
+
+def _log_level(name: str) -> str:
+    if name.upper() not in LOG_LEVELS:
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(LOG_LEVELS)}, got {name!r}")
     return name.upper()
 
 
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.loading import HandlerError, load_handler
-    from ocean_actors.settings import Settings
+    from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
-    settings = Settings.from_file(options.config)
+    settings = _settings(options)
     try:
         handlers = [load_handler(place) for place in options.handler]
     except HandlerError as error:
         raise UsageError(f"--handler {error}") from None
     logging.basicConfig(format=LOG_FORMAT, level=options.log_level)
-    if options.log_level != "DEBUG":
-        # kafka-python has ten lines for every attempt to connect; what counts we say ourselves
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
+    # what matters ourselves.
+    kafka_level = logging.INFO if options.log_level == "DEBUG" else logging.CRITICAL
+    logging.getLogger("kafka").setLevel(kafka_level)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     system = OceanSystem(settings, handlers)
-    _stop_on_signals(system.shutdown)
-    signal.signal(signal.SIGUSR1, lambda *_: system.log_state())
+    grace = settings.resync.abort_grace
+    signals = SignalHandlers()
+    signals.call_on(signal.SIGUSR1, system.log_state)
+    signals.stop_on_signals(
+        system.shutdown, grace + STOP_SECONDS, lambda name: _announce(system, name)
+    )
     system.start()
     system.wait()
     _exit_despite(system.status()["leftBehind"], system.exit_code)
@@ -116,23 +145,36 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from ocean_actors.check import check
-    from ocean_actors.settings import Settings
 
     good = True
-    for line in check(Settings.from_file(options.config), options.config):
+    for line in check(_settings(options), options.config or "the environment"):
         good = good and line.good
         print(line)  # noqa: T201
     return STOPPED if good else FAILED
 
 
-def _sandbox(options: argparse.Namespace) -> int:
-    from ocean_actors.sandbox.command import serve
+def _settings(options: argparse.Namespace) -> Settings:
+    from ocean_actors.settings import Settings
 
+    if options.config is None:
+        return Settings.from_environment()
+    return Settings.from_file(options.config)
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    import threading
+
+    from ocean_actors.sandbox.command import serve
+    from ocean_actors.signals import SignalHandlers
+
+    if options.noise is not None and not options.kafka:
+        raise UsageError("--noise needs --kafka: it precedes the messages on Kafka")
     done = threading.Event()
-    _stop_on_signals(done.set)
+    SignalHandlers().stop_on_signals(done.set, SANDBOX_STOP_SECONDS, lambda _name: None)
     for line in serve(
-        options.host, options.port, kafka=options.kafka, noise=options.noise, until=done
-    ):
+        options.host, options.port, kafka=options.kafka, noise=options.noise or 0,
+        blueprints=options.blueprint, until=done,
+    ):  # fmt: skip
         print(line, flush=True)  # noqa: T201
     return STOPPED
 
@@ -140,26 +182,46 @@ def _sandbox(options: argparse.Namespace) -> int:
 def _demo(options: argparse.Namespace) -> int:
     from ocean_actors.demo.show import show
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the sandbox, and Kafka, too
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)  # ends the sandbox and Kafka, too
     return show(options.listener)
 
 
-def _stop_on_signals(stop: Callable[[], object]) -> None:
-    """Call `stop` at the first SIGTERM or SIGINT; a second one ends the process at once."""
+def _announce(system: OceanSystem, name: str) -> None:
+    """Log what a stop waits for, and for how long at most."""
+    grace = system.settings.resync.abort_grace
+    run = (system.status()["resync"] or {}).get("run")
+    waits = "" if run is None else (
+        f" run {run['id']} is aborted and has {grace:g} s to end (resync.abortGrace), "
+        f"handlers: {', '.join(run['handlers']) or 'none'};"
+    )  # fmt: skip
+    logging.getLogger(__name__).info(
+        "%s: stopping;%s the process ends within %g s, at a second signal at once",
+        name, waits, grace + STOP_SECONDS,
+    )  # fmt: skip
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: os._exit(FAILED))
-        stop()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+def _search_working_folder_last() -> None:
+    """`python -m ocean_actors` behaves as `ocean-actors` does: see `loading.search_last`."""
+    from pathlib import Path
+
+    from ocean_actors.loading import search_last
+
+    if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
+        search_last(Path.cwd())
+
+
+def _discard_output() -> None:
+    """Have what is left in the buffer of standard output go nowhere when Python exits."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit_despite(left_behind: Iterable[str], code: int) -> None:
     """End the process now if threads are left that Python would wait for at its exit.
 
-    A handler that does not end is a daemon thread; one that it started itself may be none.
+    The thread of a handler is a daemon; a thread that the handler started may not be one.
     """
     if any(left_behind):
         logging.shutdown()

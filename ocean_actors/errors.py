@@ -7,3 +7,7 @@ class OceanError(Exception):
     `ResyncAborted` is not one: it derives from `BaseException`, so that a handler's
     `except Exception` lets it pass.
     """
+
+
+class UsageError(OceanError):
+    """Arguments or settings that cannot be used; `str()` is one readable line."""

@@ -1,27 +1,36 @@
-"""Handlers named on the command line."""
+"""Loads the handlers that the command line names."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import sysconfig
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from ocean_actors.resync.handlers import ResyncHandler
+from ocean_actors.errors import UsageError
+from ocean_actors.text import one_line
+
+if TYPE_CHECKING:
+    from ocean_actors.resync.handlers import ResyncHandler
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 OURS = str(Path(__file__).parent)
 
 
-class HandlerError(Exception):
-    """A handler that cannot be loaded; one readable line that begins with how it was named."""
+class HandlerError(UsageError):
+    """A handler cannot be loaded; one readable line that begins with the name as given."""
 
 
 def load_handler(place: str) -> type[ResyncHandler]:
-    """The class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
+    """Returns the class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
+    from ocean_actors.resync.handlers import ResyncHandler
+
     where, colon, name = place.rpartition(":")
     if not colon or not where or not name:
         raise HandlerError(f"{place}: expected module:Class or file.py:Class")
@@ -30,7 +39,7 @@ def load_handler(place: str) -> type[ResyncHandler]:
     if found is None:
         raise HandlerError(f"{place}: there is no {name} in {where}")
     if not inspect.isclass(found) or not issubclass(found, ResyncHandler):
-        raise HandlerError(f"{place}: {name} is no subclass of ocean_actors.ResyncHandler")
+        raise HandlerError(f"{place}: {name} is not a subclass of ocean_actors.ResyncHandler")
     if inspect.isabstract(found):
         raise HandlerError(f"{place}: {name} has no method resync(self, run)")
     return found
@@ -41,44 +50,73 @@ def _module(place: str, where: str) -> ModuleType:
     if is_file and not Path(where).is_file():
         raise HandlerError(f"{place}: there is no file {where}")
     try:
-        return _execute(Path(where)) if is_file else _import(where)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        raise HandlerError(f"{place}: {_told(error)}") from None
+        return _execute(Path(where).resolve()) if is_file else _import(where)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (user code; `exit()` at import is one, too)
+        raise HandlerError(f"{place}: cannot be imported: {_describe(error)}") from None
 
 
 def _execute(file: Path) -> ModuleType:
-    """Run a file as a module of its own, which may import its neighbours, as a script may."""
-    _make_importable(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    """Returns the file as a module; like a script, it can import the files beside it."""
+    for module in tuple(sys.modules.values()):
+        if getattr(module, "__file__", None) == str(file):  # a second handler of the same file
+            return module
+    search_last(file.parent)
+    name = _free_name(file)
+    spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018  (it ends in .py)
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(file.stem, module)  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # for dataclasses, pickle, and files beside it that import it
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
+def _free_name(file: Path) -> str:
+    """Returns the file's stem, made unique if that is the name of an importable module.
+
+    So `kafka.py` does not take the place of the package `kafka`.
+    """
+    try:
+        found = importlib.util.find_spec(file.stem)
+    except (ImportError, ValueError):  # a stem with a dot in it; a module without a spec
+        taken = True
+    else:
+        taken = file.stem in sys.modules or found is None or found.origin != str(file)
+    return (
+        f"{file.stem}_{hashlib.sha256(os.fsencode(file)).hexdigest()[:8]}" if taken else file.stem
+    )
+
+
 def _import(name: str) -> ModuleType:
-    _make_importable(Path.cwd())
+    search_last(Path.cwd())
     return importlib.import_module(name)
 
 
-def _make_importable(folder: Path) -> None:
-    if str(folder.resolve()) not in sys.path:
-        sys.path.insert(0, str(folder.resolve()))
+def search_last(folder: Path) -> None:
+    """Make `folder` the last that imports search, so that it shadows no installed package.
+
+    `python -m` and `python -c` put the working folder first.
+    """
+    resolved = folder.resolve()
+    rest = [entry for entry in sys.path if Path(entry or ".").resolve() != resolved]
+    sys.path[:] = [*rest, str(resolved)]
+    importlib.invalidate_caches()
 
 
-def _told(error: BaseException) -> str:
-    """One line: what was raised, and where in the user's code."""
-    frame = error.__traceback__
+def _describe(error: BaseException) -> str:
+    """Returns one line that says what was raised, and where in the user's code."""
+    if isinstance(error, SyntaxError):
+        return one_line(f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})")
     place = ""
+    frame = error.__traceback__
     while frame is not None:
         file = frame.tb_frame.f_code.co_filename
         if not file.startswith((OURS, STANDARD_LIBRARY, "<frozen")):
             place = f" ({file}:{frame.tb_lineno})"
         frame = frame.tb_next
-    if isinstance(error, SyntaxError):
-        place = f" ({error.filename}:{error.lineno})"
-        return f"cannot be imported: SyntaxError: {error.msg}{place}"
-    return f"cannot be imported: {type(error).__name__}: {error}{place}"
+    return f"{one_line(error)}{place}"

@@ -11,7 +11,7 @@ import ocean_actors
 
 PACKAGE = Path(ocean_actors.__file__).parent
 
-MAY_IMPORT = {
+MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "plugins": {"errors"},
     "port_time": set(),
@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "frozen": set(),
     "actors": {"jsonable", "text"},
     "throttle": {"actors"},
-    "settings": {"text", "frozen", "plugins"},
+    "settings": {"errors", "text", "frozen", "plugins"},
     "retry": {"actors"},
     "session": {"actors", "retry"},
     "messages": {"actors", "frozen"},
@@ -63,27 +63,71 @@ def files_of(part: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("part", MAY_IMPORT)
-def test_imports_point_one_way(part):
+def test_imports_point_one_way(part: str) -> None:
     for file in files_of(part):
         strangers = imports(file) - MAY_IMPORT[part] - {part}
         assert not strangers, f"{file.relative_to(PACKAGE)} imports {sorted(strangers)}"
 
 
-def test_every_part_is_there():
+def test_every_part_is_there() -> None:
     assert all(files_of(part) for part in MAY_IMPORT)
 
 
-def test_the_import_is_light():
+HEAVY = {
+    "asyncio", "bottle", "cryptography", "dotenv", "jgo", "kafka", "pydantic", "pykka", "requests",
+    "rich", "trustme", "urllib3", "waitress", "yaml",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import ocean_actors",
+        "import ocean_actors; dir(ocean_actors); ocean_actors.__version__",
+        "from ocean_actors.cli import main; main(['--version'])",
+        "from ocean_actors.cli import main; main(['run', '--help'])",
+    ],
+)
+def test_what_needs_no_dependency_imports_none(code: str) -> None:
+    report = f"import sys\ntry: {code}\nexcept SystemExit: pass\nprint(*sys.modules)"
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=30
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "ocean_actors" in loaded
+    assert not HEAVY & loaded
+
+
+def test_a_system_under_polling_loads_no_kafka_and_no_web_server() -> None:
     heavy = "{'kafka', 'bottle', 'waitress', 'rich', 'trustme', 'jgo', 'cryptography'}"
-    code = f"import sys, ocean_actors; print(*({heavy} & set(sys.modules)))"
+    code = f"import sys; from ocean_actors import OceanSystem; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
     assert done.stdout.strip() == ""
 
 
-def test_the_front_door_is_complete():
-    assert all(hasattr(ocean_actors, name) for name in ocean_actors.__all__)
+def test_every_public_name_is_importable_and_documented() -> None:
     architecture = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text()
     for name in ocean_actors.__all__:
+        assert hasattr(ocean_actors, name)
         assert f"`{name}`" in architecture, f"docs/architecture.md does not name {name}"
+
+
+def test_type_checkers_and_the_interpreter_see_the_same_public_names() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    (block,) = (node for node in tree.body if ast.unparse(node).startswith("if TYPE_CHECKING"))
+    typed = {
+        alias.name: node.module
+        for node in ast.walk(block)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert typed == ocean_actors._MODULES
+    assert {*typed, "__version__"} == set(ocean_actors.__all__)
+    assert set(ocean_actors.__all__) <= set(dir(ocean_actors))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'OceanSytem'"):
+        ocean_actors.OceanSytem  # type: ignore[attr-defined]  # noqa: B018  (the slip is the test)

@@ -1,17 +1,25 @@
 """The command line, as processes: what is printed, and how it ends."""
 
+import array
+import fcntl
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
+import termios
 import textwrap
+import time
 
 import pytest
+import requests
 
 from ocean_actors.sandbox import Sandbox
 
-COMMAND = [sys.executable, "-c", "import sys; from ocean_actors.cli import main; sys.exit(main())"]
-WITHIN = 30.0
+COMMAND = [sys.executable, "-m", "ocean_actors"]
+MAIN = "import sys; from ocean_actors.cli import main; sys.exit(main())"
+WITHIN = 60.0
 
 HANDLERS = """
 from ocean_actors import ResyncHandler
@@ -44,6 +52,24 @@ class Leaky(ResyncHandler):
         import threading
         threading.Thread(target=threading.Event().wait, args=(3600,)).start()
         threading.Event().wait(3600)
+
+class Forking(ResyncHandler):
+    def resync(self, run):
+        import multiprocessing, time
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+        worker.start()
+        worker.terminate()
+        worker.join(20)
+        code = worker.exitcode
+        worker.kill()
+        if code != -15:
+            raise ValueError(f"the worker's exit code is {code}")
+
+class Talkative(ResyncHandler):
+    def resync(self, run):
+        import logging
+        while True:
+            logging.getLogger("talk").warning("x" * 1000)
 
 class NoHandler:
     pass
@@ -83,10 +109,11 @@ def environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("OCEAN__")}
 
 
-def finished(folder, *arguments):
+def finished(folder, *arguments, env=None, command=("-m", "ocean_actors")):
     return subprocess.run(  # noqa: S603
-        [*COMMAND, *arguments],
-        cwd=folder, capture_output=True, text=True, timeout=WITHIN, env=environment(), check=False,
+        [sys.executable, *command, *arguments],
+        cwd=folder, capture_output=True, text=True, timeout=WITHIN, check=False,
+        env={**environment(), **(env or {})},
     )  # fmt: skip
 
 
@@ -94,9 +121,10 @@ def finished(folder, *arguments):
 def started(folder):
     running = []
 
-    def start(*arguments):
+    def start(*arguments, nohup=False):
+        ignoring = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh"] if nohup else []
         process = subprocess.Popen(  # noqa: S603
-            [*COMMAND, *arguments],
+            [*ignoring, *COMMAND, *arguments],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=environment(),
         )  # fmt: skip
@@ -123,7 +151,7 @@ def line_of(done):
         ("absent.py:Quick", "there is no file absent.py"),
         ("absent:Quick", "No module named 'absent'"),
         ("work.py:Absent", "there is no Absent in work.py"),
-        ("work.py:NoHandler", "NoHandler is no subclass of ocean_actors.ResyncHandler"),
+        ("work.py:NoHandler", "NoHandler is not a subclass of ocean_actors.ResyncHandler"),
         ("work.py:Unfinished", "has no method resync"),
         ("broken.py:Quick", "ZeroDivisionError"),
         ("garbled.py:Quick", "SyntaxError"),
@@ -173,7 +201,7 @@ def test_once_exits_with_the_result(folder, sandbox, handler, code):
     assert sandbox.statuses("demo") == ["running", "failed" if code else "completed"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_cleanly_and_exit_is_0(folder, sandbox, started, number):
     process = started("run", "config.yaml", "--handler", "work.py:Patient")
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
@@ -205,10 +233,138 @@ def test_a_second_signal_is_immediate(folder, sandbox, started):
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
     process.send_signal(signal.SIGTERM)
     for line in process.stdout:
-        if "is aborted: stopping" in line:
+        if "SIGTERM: stopping" in line:
             break
+    process.send_signal(signal.SIGINT)
+    assert process.wait(WITHIN) == 1
+    assert process.stdout.read().endswith("SIGINT again: the process ends at once\n")
+
+
+def test_a_stop_says_what_it_waits_for_and_for_how_long(folder, sandbox, started):
+    write_config(folder, sandbox, "resync: {abortGrace: 0.5}")
+    process = started("run", "config.yaml", "--handler", "work.py:Deaf")
+    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=WITHIN)
+    (line,) = (line for line in output.splitlines() if "SIGTERM: stopping" in line)
+    assert "has 0.5 s to end (resync.abortGrace), handlers: Deaf" in line
+    assert "the process ends within 5 s, at a second signal at once" in line
+
+
+def test_under_nohup_a_hangup_is_ignored(folder, sandbox, started):
+    process = started("run", "config.yaml", "--handler", "work.py:Patient", nohup=True)
+    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)  # handled after it
+    assert any("handler-Patient" in line for line in process.stdout)
+    assert process.poll() is None
+
+
+def test_a_log_that_nobody_reads_does_not_keep_the_process(folder, sandbox, started):
+    write_config(folder, sandbox, "resync: {abortGrace: 0.2}")
+    process = started("run", "config.yaml", "--handler", "work.py:Talkative")
+    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_full(process.stdout.fileno())
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) == 1
+
+
+def wait_until_full(pipe):
+    """Wait until nothing more is written to a pipe."""
+    size, until = 0, time.monotonic() + WITHIN
+    while True:
+        time.sleep(0.2)
+        waiting = array.array("i", [0])
+        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+        if waiting[0] == size > 0:
+            return
+        size = waiting[0]
+        assert time.monotonic() < until
+
+
+def test_a_worker_that_a_handler_forks_can_be_terminated(folder, sandbox):
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    done = finished(folder, "run", "config.yaml", "--handler", "work.py:Forking")
+    assert done.returncode == 0, done.stderr
+
+
+# --- what runs, and from where --------------------------------------------------------------------
+
+USES_LIBRARIES = """
+from ocean_actors import ResyncHandler
+
+class Uses(ResyncHandler):
+    def resync(self, run):
+        import helper, kafka, bottle
+        from ocean_actors.listeners.kafka import listener
+        assert helper.FOUND and kafka.KafkaConsumer and bottle.Bottle
+"""
+
+
+@pytest.mark.parametrize("name", ["kafka", "bottle", "yaml", "pydantic", "handlers"])
+@pytest.mark.parametrize("command", [["-m", "ocean_actors"], ["-c", MAIN]], ids=["-m", "-c"])
+def test_a_handlers_file_shadows_no_package(folder, sandbox, name, command):
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    (folder / f"{name}.py").write_text(USES_LIBRARIES)
+    (folder / "helper.py").write_text("FOUND = True")
+    done = finished(folder, "run", "config.yaml", "--handler", f"{name}.py:Uses", command=command)
+    assert done.returncode == 0, done.stderr
+
+
+def test_two_handlers_of_one_file_share_its_module(folder, sandbox):
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    (folder / "work.py").write_text("print('imported')" + HANDLERS)
+    handlers = ["--handler", "work.py:Quick", "--handler", "work.py:Patient"]
+    (folder / "work.py").write_text("print('imported')" + HANDLERS.replace("3600", "0"))
+    done = finished(folder, "run", "config.yaml", *handlers)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "imported\n"
+
+
+def test_the_file_may_be_left_out_if_the_environment_says_everything(folder, sandbox):
+    env = {
+        "OCEAN__PORT__CLIENT_ID": sandbox.client_id,
+        "OCEAN__PORT__CLIENT_SECRET": sandbox.client_secret,
+        "OCEAN__PORT__BASE_URL": sandbox.url,
+        "OCEAN__EVENT_LISTENER__TYPE": "ONCE",
+        "OCEAN__EVENT_LISTENER__INTERVAL": "",
+    }
+    (folder / ".env").write_text("OCEAN__INTEGRATION__IDENTIFIER=by-environment")
+    done = finished(folder, "check", env=env)
+    assert done.returncode == 0, done.stdout
+    done = finished(folder, "run", "--handler", "work.py:Quick", env=env)
+    assert done.returncode == 0, done.stderr
+    assert sandbox.statuses("by-environment") == ["running", "completed"]
+
+
+def test_without_a_file_the_environment_is_named(folder):
+    done = finished(folder, "run", "--handler", "work.py:Quick")
+    assert done.returncode == 2
+    assert "OCEAN__PORT__CLIENT_ID" in line_of(done)
+
+
+@pytest.mark.parametrize("level", ["loud", "17", "notset", ""])
+def test_a_wrong_log_level_is_told_with_the_right_ones(folder, level):
+    done = finished(
+        folder, "run", "config.yaml", "--handler", "work.py:Quick", "--log-level", level
+    )
+    assert done.returncode == 2
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL, got {level!r}" in last
+
+
+def test_at_debug_kafkas_own_loggers_do_not_log_what_is_on_the_wire(folder, sandbox):
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    (folder / "levels.py").write_text(
+        HANDLERS + "import logging\n"
+        "class Levels(ResyncHandler):\n"
+        "    def resync(self, run):\n"
+        "        assert logging.getLogger('ocean_actors').isEnabledFor(logging.DEBUG)\n"
+        "        assert not logging.getLogger('kafka.protocol').isEnabledFor(logging.DEBUG)\n"
+    )
+    log = ["--log-level", "debug"]
+    done = finished(folder, "run", "config.yaml", "--handler", "levels.py:Levels", *log)
+    assert done.returncode == 0, done.stderr
 
 
 def test_check_says_what_it_found(folder, sandbox):
@@ -244,3 +400,27 @@ def test_the_sandbox_command_serves_until_it_is_stopped(started):
     assert "http://127.0.0.1:" in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) == 0
+
+
+def test_noise_without_kafka_is_refused(folder):
+    done = finished(folder, "sandbox", "--port", "0", "--noise", "3")
+    assert done.returncode == 2
+    assert "--noise needs --kafka" in line_of(done)
+
+
+def test_the_sandbox_command_creates_blueprints(started):
+    process = started("sandbox", "--port", "0", "--blueprint", "repository", "--blueprint", "team")
+    address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]
+    state = requests.get(f"{address}/sandbox/state", timeout=WITHIN, proxies={"no_proxy": "*"})
+    assert state.json()["blueprints"] == ["repository", "team"]
+
+
+@pytest.mark.parametrize("command", ["demo", "check config.yaml", "sandbox --port 0"])
+def test_a_reader_that_goes_away_makes_no_noise(folder, command):
+    program = f"{shlex.quote(sys.executable)} -m ocean_actors"
+    done = subprocess.run(  # noqa: S602
+        f"{program} {command} | head -n 1", shell=True,
+        cwd=folder, capture_output=True, text=True, timeout=WITHIN, env=environment(), check=False,
+    )  # fmt: skip
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""

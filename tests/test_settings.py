@@ -1,7 +1,9 @@
 """Settings: sources and their order, spellings, bounds, and what is said when one is wrong."""
 
 import json
+import os
 import re
+import threading
 from datetime import date
 from enum import Enum
 from ipaddress import ip_network
@@ -322,7 +324,9 @@ SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "WEBHOOK.allowed_ips": (["10.0.0.1"], "10.0.0.2"),
     "WEBHOOK.trusted_proxies": (["10.0.0.1"], "10.0.0.2"),
     "scheduled_resync_interval": (1, "2"),
+    "start_timeout": (1, "2"),
     "resync.on_new_request": ("drop", "queue"),
+    "resync.on_scheduled_resync": ("drop", "ignore"),
     "resync.abort_grace": (1, "2"),
     "resync.max_consecutive_aborts": (1, "2"),
     "resync.timeout": (1, "2"),
@@ -347,6 +351,8 @@ def place(leaf: str) -> tuple[list[str], dict[str, Any]]:
     if names[0] in LISTENERS:
         base["event_listener"] = {"type": names[0], **LISTENERS[names[0]]}
         names[0] = "event_listener"
+    if leaf == "KAFKA.kafka_security_enabled":
+        base["event_listener"]["brokers"] = ["own:9092"]
     return names, base
 
 
@@ -388,6 +394,191 @@ def test_camel_case_and_snake_case_mean_the_same(leaf):
     names, base = place(leaf)
     snake = put(base, names, SAMPLES[leaf][0])
     assert Settings.from_dict(camelized(snake), env={}) == Settings.from_dict(snake, env={})
+
+
+# --- empty variables ------------------------------------------------------------------------------
+
+CREDENTIALS = {"port.client_id", "port.client_secret", "WEBHOOK.secrets"}
+
+
+@pytest.mark.parametrize("blank", ["", " "])
+@pytest.mark.parametrize("leaf", sorted(SAMPLES.keys() - CREDENTIALS))
+def test_an_empty_variable_counts_as_unset(leaf: str, blank: str) -> None:
+    names, base = place(leaf)
+    values = put(base, names, SAMPLES[leaf][0])
+    variable = "__".join(["OCEAN", *names]).upper()
+    assert Settings.from_dict(values, env={variable: blank}) == Settings.from_dict(values, env={})
+    in_file = put(base, names, "{{ from env EMPTY }}")
+    if leaf != "WEBHOOK.app_host":  # required
+        assert Settings.from_dict(in_file, env={"EMPTY": blank}) == Settings.from_dict(base, env={})
+
+
+def test_an_empty_section_variable_counts_as_unset() -> None:
+    env = {"OCEAN__RESYNC": "", "OCEAN__EVENT_LISTENER__TYPE": "", "OCEAN__INTEGRATION__CONFIG": ""}
+    values = {"resync": {"timeout": 5}, "eventListener": {"type": "ONCE"}}
+    assert settings(**values, env=env) == settings(**values)
+
+
+@pytest.mark.parametrize("leaf", sorted(CREDENTIALS))
+def test_an_empty_variable_never_replaces_credentials_silently(leaf: str) -> None:
+    names, base = place(leaf)
+    values = put(base, names, SAMPLES[leaf][0])
+    env = {"__".join(["OCEAN", *names]).upper(): ""}
+    if leaf == "WEBHOOK.secrets":  # an empty list: the client secret alone
+        found = Settings.from_dict(values, env=env).event_listener
+        assert isinstance(found, WebhookSettings)
+        assert found.secrets == ()
+    else:
+        with pytest.raises(SettingsError, match="must not be empty"):
+            Settings.from_dict(values, env=env)
+
+
+def test_an_empty_list_is_an_empty_mapping() -> None:
+    assert settings(integration={"config": []}).integration.config == {}
+    env = {"OCEAN__INTEGRATION__CONFIG": "[]"}
+    assert settings(env=env).integration.config == {}
+    assert "expected a mapping, got a list" in problem(integration={"config": ["a"]})
+
+
+def test_the_environment_alone_is_enough(tmp_path: Path) -> None:
+    env = {"OCEAN__PORT__CLIENT_ID": "id-1", "OCEAN__PORT": json.dumps({"clientSecret": SECRET})}
+    (tmp_path / ".env").write_text("OCEAN__EVENT_LISTENER__INTERVAL=7\n")
+    found = Settings.from_environment(env, dotenv=tmp_path / ".env")
+    assert found.port.client_id == "id-1"
+    assert found.event_listener == PollingSettings(interval=7.0)
+    with pytest.raises(SettingsError, match="set it in the file or as OCEAN__PORT__CLIENT_ID"):
+        Settings.from_environment({}, dotenv=None)
+
+
+# --- pipes, sizes, times --------------------------------------------------------------------------
+
+
+def write_to_pipe(path: Path, text: str) -> threading.Thread:
+    """Make a named pipe that a thread writes to, once somebody reads it."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_text, args=(text,), daemon=True)
+    writer.start()
+    return writer
+
+
+def test_named_pipes_are_read(tmp_path: Path) -> None:
+    long = "x" * 200_000  # more than a pipe holds
+    writers = [
+        write_to_pipe(tmp_path / ".env", f"OCEAN__PORT__CLIENT_SECRET={SECRET}\n# {long}\n"),
+        write_to_pipe(tmp_path / "config.yaml", f"port: {{clientId: id-1}}\n# {long}\n"),
+    ]
+    found = Settings.from_file(tmp_path / "config.yaml", {}, dotenv=tmp_path / ".env")
+    assert found.port.client_id == "id-1"
+    assert found.port.client_secret.get_secret_value() == SECRET
+    for writer in writers:
+        writer.join(10.0)
+        assert not writer.is_alive()
+
+
+def test_a_pipe_that_was_written_and_closed_before_is_read() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"port: {clientId: a, clientSecret: b}")
+    os.close(writing)
+    try:
+        assert Settings.from_file(f"/dev/fd/{reading}", {}, dotenv=None).port.client_id == "a"
+    finally:
+        os.close(reading)
+
+
+def test_a_pipe_that_nobody_writes_to_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / ".env")
+    monkeypatch.setattr("ocean_actors.settings.files.FIFO_SECONDS", 0.05)
+    with pytest.raises(SettingsError, match=r"\.env: cannot be read: nothing was written"):
+        Settings.from_environment({}, dotenv=tmp_path / ".env")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{ from" + " " * 2**20, "{{ from " * 2**17, "{{ from env A " * 2**16 + "}", "{" * 2**20],
+    ids=["spaces", "openings", "one end", "braces"],
+)
+def test_a_long_text_is_searched_for_variables_in_linear_time(text: str) -> None:
+    assert settings(integration={"config": {"a": text}}).integration.config == {"a": text}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [" + "1," * 30_000 + "]", "more than 20000 values"),
+        ("a: " + "1:" * 600 + "1", "a number of more than 1000 characters"),
+        ("a: " + "1:" * 600 + "1.5", "a number of more than 1000 characters"),
+        ("a: " + "1" * 1_001, "a number of more than 1000 characters"),
+    ],
+)
+def test_a_file_that_would_take_long_to_read_is_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        Settings.from_file(path, {}, dotenv=None)
+
+
+@pytest.mark.parametrize(
+    ("key", "listener"), [("secrets", "WEBHOOK"), ("allowedIps", "WEBHOOK"), ("brokers", "KAFKA")]
+)
+def test_a_list_of_a_thousand_items_is_the_longest(key: str, listener: str) -> None:
+    item = {"brokers": "a:1", "allowedIps": "10.0.0.1"}.get(key, "a")
+    base = {"type": listener, "appHost": "http://h"} if listener == "WEBHOOK" else {"type": "KAFKA"}
+    settings(eventListener={**base, key: ",".join([item] * 1_000)})
+    said = problem(eventListener={**base, key: ",".join([item] * 1_001)})
+    assert f"eventListener.{key}: expected at most 1000 items" in said
+
+
+def test_numbers_in_base_60_are_read_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "port: {clientId: a, clientSecret: b}\nresync: {timeout: 1:30, debounce: 0:1.5}"
+    )
+    found = Settings.from_file(path, {}, dotenv=None).resync
+    assert (found.timeout, found.debounce) == (90.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    "text", ["{{from env A}}", "{{ from env A }}", "{{  from\tenv  A  }}", "{{ from env A}}"]
+)
+def test_the_spaces_around_a_variables_name_do_not_matter(text: str) -> None:
+    found = settings(integration={"identifier": f"<{text}>"}, env={"A": "x"})
+    assert found.integration.identifier == "<x>"
+
+
+@given(st.text(alphabet="{} fromenvA\n", max_size=60))
+def test_the_search_for_variables_finds_what_a_plain_scan_finds(text: str) -> None:
+    from ocean_actors.settings.sources import _FROM
+
+    ends = (part.partition("}}") for part in text.split("{{")[1:])
+    inner = [part for part, end, _ in ends if end and re.fullmatch(r"\s*from\s[^\n]*", part)]
+    if "{{{" not in text and "}}}" not in text:
+        assert [match[1] for match in _FROM.finditer(text)] == [
+            re.sub(r"^\s*from\s", "", part) for part in inner
+        ]
+
+
+def test_a_duplicate_key_in_json_is_refused() -> None:
+    env = {"OCEAN__RESYNC": '{"timeout": 1, "timeout": 2}'}
+    assert "OCEAN__RESYNC: the key timeout is given twice" in problem(env=env)
+    nested = {"OCEAN__INTEGRATION": '{"config": {"a": {"b": 1, "b": 2}}}'}
+    assert "the key b is given twice" in problem(env=nested)
+
+
+# --- kafka without security -----------------------------------------------------------------------
+
+
+def test_plain_connections_need_brokers_of_ones_own() -> None:
+    said = problem(eventListener={"type": "KAFKA", "kafkaSecurityEnabled": False})
+    assert "eventListener.kafkaSecurityEnabled" in said
+    assert "set eventListener.brokers too" in said
+    own = {"type": "KAFKA", "kafkaSecurityEnabled": False, "brokers": "own:9092"}
+    found = settings(eventListener=own).event_listener
+    assert isinstance(found, KafkaSettings)
+    assert found.brokers == ("own:9092",)
 
 
 # --- wrong values ---------------------------------------------------------------------------------

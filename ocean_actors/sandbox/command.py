@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ocean_actors.sandbox.server import Sandbox
 
 
 def serve(
-    host: str, port: int, *, kafka: bool, until: threading.Event, noise: int = 0
+    host: str,
+    port: int,
+    *,
+    kafka: bool,
+    until: threading.Event,
+    noise: int = 0,
+    blueprints: Sequence[str] = (),
 ) -> Iterator[str]:
     """Run a sandbox until `until` is set; yields lines to print.
 
-    `noise`: so many changes of entities precede each message on Kafka.
-
-    Raises OSError if the port is in use or the broker does not start.
+    `blueprints` are created at the start, without properties. On Kafka each message follows
+    `noise` messages about entities. Raises OSError if the port is in use or the broker does not
+    start.
     """
     with contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox(port, host))
-        yield f"the sandbox of Port serves at {sandbox.url}; see docs/sandbox.md for /sandbox/…"
+        for blueprint in dict.fromkeys(blueprints):
+            sandbox.create_blueprint(blueprint)
+        yield f"Port's sandbox serves at {sandbox.url}; docs/sandbox.md describes /sandbox/…"
         yield (
             f"port: {{clientId: {sandbox.client_id}, clientSecret: {sandbox.client_secret}, "
             f'baseUrl: "{sandbox.url}"}}'
@@ -28,10 +36,10 @@ def serve(
         if kafka:
             from ocean_actors.sandbox.kafka import kafka_beside
 
-            yield "starting Kafka; the very first time its 45 MB are fetched"
+            yield "starting Kafka; the first time it downloads 45 MB"
             bootstrap = stack.enter_context(kafka_beside(sandbox, noise=noise))
             yield f"Kafka serves at {bootstrap}"
             yield "eventListener: {type: KAFKA, securityProtocol: PLAINTEXT}"
-        while not until.wait(1.0):  # in turns: a signal may just miss the waiting thread
+        while not until.wait(1.0):  # in turns: a signal may arrive just before the wait begins
             pass
         yield "stopped"

@@ -1,4 +1,4 @@
-"""What is wrong with settings, in one readable line."""
+"""The error for unusable settings, and how its message names keys and values."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-SHOWN = 3  # problems told in full; who mends these sees the rest the next time
-LONGEST = 60  # characters of a value
+from ocean_actors.errors import UsageError
+from ocean_actors.text import one_line
+
+MAX_PROBLEMS = 3  # in the message; the rest are counted
+MAX_VALUE = 60  # characters of a value
+MAX_NAME = 240  # characters of a key or path
 
 
-class SettingsError(Exception):
+class SettingsError(UsageError):
     """The settings cannot be used; nothing was started.
 
-    `problems` holds one sentence each, naming the key in YAML spelling (or the file), what was
-    found (never a secret) and what was expected; `str()` is one line of the first three.
+    `problems` holds one sentence for each problem. It names the key as YAML spells it (or the
+    file), what was expected, and what was found unless that may be a secret. `str()` is one line
+    with the first three.
     """
 
     def __init__(self, problems: Sequence[str]) -> None:
@@ -22,50 +27,49 @@ class SettingsError(Exception):
         super().__init__(self.problems)
 
     def __str__(self) -> str:
-        line = "; ".join(self.problems[:SHOWN])
-        more = len(self.problems) - SHOWN
-        return f"{line}; and {more} more" if more > 0 else line
+        text = "; ".join(self.problems[:MAX_PROBLEMS])
+        more = len(self.problems) - MAX_PROBLEMS
+        return f"{text}; and {more} more" if more > 0 else text
 
 
 class UnusableError(ValueError):
-    """A value cannot be used; the text says what was expected, and never the value."""
+    """A value cannot be used; the text says what was expected and never quotes the value."""
 
 
 def key_name(path: Sequence[str]) -> str:
-    """A setting's name as YAML spells it: `("port", "client_id")` is `port.clientId`."""
+    """Returns a setting's name as YAML spells it: `("port", "client_id")` is `port.clientId`."""
     return ".".join(_camel(name) for name in path)
 
 
 def variable_name(path: Sequence[str]) -> str:
-    """A setting's name in the environment: `OCEAN__PORT__CLIENT_ID`."""
+    """Returns a setting's environment variable, for example `OCEAN__PORT__CLIENT_ID`."""
     return "__".join(["OCEAN", *(name.upper() for name in path)])
 
 
-def shown(value: Any) -> str:
-    """A value for a message: one short line, whatever it is."""
+def written_name(name: object) -> str:
+    """Returns a key or a path for a message, as the user wrote it but in one line."""
+    return one_line(name, MAX_NAME) or '""'
+
+
+def describe(value: Any) -> str:
+    """Returns a value for a message, in one short line; a collection is named by its type."""
     if isinstance(value, str):
-        short = value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…"
+        short = value if len(value) <= MAX_VALUE else f"{value[: MAX_VALUE - 1]}…"
         return json.dumps(short, ensure_ascii=not short.isprintable())
     if value is None or isinstance(value, bool | float):
         return json.dumps(value)
     if isinstance(value, int):
         return str(value) if abs(value) < 10**18 else "a huge number"
-    return kind(value)
+    return describe_type(value)
 
 
-def kind(value: Any) -> str:
-    """What sort of thing a value is, where the value itself may be a secret."""
+def describe_type(value: Any) -> str:
+    """Returns what type of value this is, for a value that may be a secret."""
     if value is None:
         return "nothing"
     names = {dict: "a mapping", list: "a list", tuple: "a list", str: "text", bool: "true or false"}
     names |= {int: "a number", float: "a number"}
     return names.get(type(value), f"a {type(value).__name__}")
-
-
-def line(text: object) -> str:
-    """A name of a key or file as it is, if it fits into a line."""
-    name = str(text)
-    return name if name.isprintable() and name and len(name) < 4 * LONGEST else shown(name)
 
 
 def _camel(name: str) -> str:

@@ -1,8 +1,8 @@
 """The sections of the settings: what each means, its unit, its default and its bounds.
 
 Durations are in seconds unless the description says otherwise. Every model is frozen. Names are
-upstream's (docs/port-wire.md, section 10), save for `resync`, `http` and some keys of the event listeners,
-which are ours.
+upstream's (docs/port-wire.md, section 10), except for `resync`, `http`, `startTimeout` and some
+keys of the event listeners, which are ours.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -28,21 +29,22 @@ from pydantic import (
 from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.settings.errors import UnusableError
 
-YEAR = 366 * 86_400  # seconds; longer waits are mistakes, and the platform's timers have an end
+YEAR = 366 * 86_400  # seconds; a longer wait is a mistake, and platform timers have a limit
+MAX_ITEMS = 1_000  # of a list
 
 
-# --- kinds of values ------------------------------------------------------------------------------
+# --- types of values ------------------------------------------------------------------------------
 
 
 def not_bool(value: Any) -> Any:
-    """Refuse true and false, which Python takes for numbers."""
+    """Refuse true and false, which Python accepts as numbers."""
     if isinstance(value, bool):
         raise UnusableError("expected a number")
     return value
 
 
 def _items(value: Any) -> Any:
-    """A list written as `a,b` or as a JSON array in a string, which is all an environment has."""
+    """Read a list that is written as `a,b` or as a JSON array, as in an environment variable."""
     if not isinstance(value, str):
         return value
     if value.strip().startswith("[") and value.strip().endswith("]"):  # not [::1]:9092
@@ -51,6 +53,13 @@ def _items(value: Any) -> Any:
         except (ValueError, RecursionError):
             raise UnusableError("expected a JSON array, or items separated by commas") from None
     return [item for item in (part.strip() for part in value.split(",")) if item]
+
+
+def _bounded(value: Any) -> Any:
+    items = _items(value)
+    if isinstance(items, list | tuple) and len(items) > MAX_ITEMS:
+        raise UnusableError(f"expected at most {MAX_ITEMS} items")
+    return items
 
 
 def _broker(address: str) -> str:
@@ -90,7 +99,7 @@ def _network(value: Any) -> Any:
 
 
 def _strip(value: Any) -> Any:
-    """Without the line's end that files and secret stores like to add."""
+    """Remove the line break that files and secret stores often add."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -109,12 +118,12 @@ Broker = Annotated[str, AfterValidator(_broker)]
 Secret = Annotated[SecretStr, BeforeValidator(_strip), Field(min_length=1)]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_items)
+    tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_bounded)
 ]
 
 
 class Section(BaseModel):
-    """A section of the settings; its names are snake_case, in the file either case will do."""
+    """A section of the settings. Names here are snake_case; a file may also use camelCase."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -123,7 +132,7 @@ class Section(BaseModel):
 
 
 class PortSettings(Section):
-    """Port's API and who we are to it."""
+    """Port's API and the credentials for it."""
 
     client_id: Text = Field(repr=False, description="Client id of the organization's credentials.")
     client_secret: Secret = Field(repr=False, description="Client secret that belongs to it.")
@@ -136,14 +145,14 @@ class PortSettings(Section):
 class IntegrationSettings(Section):
     """The integration as Port knows it."""
 
-    type: Text = Field(default="custom", description="What is integrated; kept in lower case.")
+    type: Text = Field(default="custom", description="What is integrated; changed to lower case.")
     identifier: str = Field(
         default="", description="The integration's name in Port. Default: `my-<type>-integration`."
     )
     config: dict[str, Any] = Field(
         default_factory=FrozenDict,
         repr=False,
-        description="The integration's own settings, as its handlers read them; keys are kept.",
+        description="The integration's own settings, read by its handlers; keys stay as written.",
     )
 
     @model_validator(mode="before")
@@ -152,18 +161,18 @@ class IntegrationSettings(Section):
         if not isinstance(values, Mapping):
             return values
         values = dict(values)
-        kind = values.get("type") or "custom"
-        if isinstance(kind, str):
-            values["type"] = kind = kind.strip().lower()
+        app_type = values.get("type") or "custom"
+        if isinstance(app_type, str):
+            values["type"] = app_type = app_type.strip().lower()
         if not values.get("identifier"):
-            values["identifier"] = f"my-{kind}-integration"
+            values["identifier"] = f"my-{app_type}-integration"
         return values
 
     @field_validator("identifier")
     @classmethod
     def _not_blank(cls, identifier: str) -> str:
         if not identifier.strip():
-            raise UnusableError("expected a name, not blanks only")
+            raise UnusableError("expected a name, not only blanks")
         return identifier
 
     @field_validator("config")
@@ -182,44 +191,53 @@ class ListenerSettings(Section):
 
 
 class PollingSettings(ListenerSettings):
-    """Port is asked at an interval."""
+    """We poll Port."""
 
-    type: Literal["POLLING"] = Field(default="POLLING", description="Port is asked at an interval.")
-    resync_on_start: bool = Field(default=True, description="Whether a resync runs at start.")
+    type: Literal["POLLING"] = Field(default="POLLING", description="Port is polled.")
+    resync_on_start: bool = Field(default=True, description="Whether a resync runs at the start.")
     interval: Seconds = Field(default=60.0, description="Seconds between two polls.")
 
 
 class OnceSettings(ListenerSettings):
-    """One resync, then the end."""
+    """One resync, then the process ends."""
 
     type: Literal["ONCE"] = Field(default="ONCE", description="One resync, then the process ends.")
 
 
 class KafkaSettings(ListenerSettings):
-    """The organization's topic is consumed."""
+    """We consume the organization's topic."""
 
     type: Literal["KAFKA"] = Field(
         default="KAFKA", description="The organization's topic is consumed."
     )
-    brokers: Annotated[tuple[Broker, ...], BeforeValidator(_items)] | None = Field(
+    brokers: Annotated[tuple[Broker, ...], BeforeValidator(_bounded)] | None = Field(
         default=None,
         min_length=1,
-        description="Addresses to start from. Default: those that Port gives with the "
-        "credentials, else upstream's.",
+        description="Bootstrap addresses. Default: those that Port gives with the credentials, "
+        "else upstream's.",
     )
     consumer_poll_timeout: Seconds = Field(
-        default=1.0, description="Seconds that one poll of the broker waits at most."
+        default=1.0, description="Longest wait of one poll of the broker, in seconds."
     )
     security_protocol: Annotated[
         Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)
-    ] = Field(default="SASL_SSL", description="How brokers are connected to.")
+    ] = Field(default="SASL_SSL", description="Protocol of the connections to brokers.")
     authentication_mechanism: Annotated[
         Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)
-    ] = Field(default="SCRAM-SHA-512", description="How the consumer proves who it is.")
+    ] = Field(default="SCRAM-SHA-512", description="SASL mechanism of the consumer.")
     kafka_security_enabled: bool = Field(
         default=True,
-        description="False: plain connections without credentials, for a broker of your own.",
+        description="False: plain connections without credentials, only for brokers of your own: "
+        "`brokers` must be set.",
     )
+
+    @field_validator("kafka_security_enabled")
+    @classmethod
+    def _own_brokers(cls, enabled: bool, info: ValidationInfo) -> bool:
+        if not enabled and info.data.get("brokers", ()) is None:  # Port's are not for plain text
+            raise UnusableError("set eventListener.brokers too: it is only for your own brokers")
+        return enabled
+
     session_timeout: Seconds = Field(
         default=10.0,
         description="Seconds after which another instance takes over from one that died.",
@@ -227,37 +245,38 @@ class KafkaSettings(ListenerSettings):
 
 
 class WebhookSettings(ListenerSettings):
-    """Port calls us."""
+    """Port calls our web server."""
 
     type: Literal["WEBHOOK"] = Field(
         default="WEBHOOK", description="Port calls `POST <appHost>/resync`."
     )
-    app_host: Url = Field(description="Public address under which Port reaches this integration.")
+    app_host: Url = Field(description="Public address at which Port reaches this integration.")
     verify_signature: Literal["auto", "required"] = Field(
         default="auto",
-        description="`auto`: an unsigned call only makes us ask Port; `required`: it is refused.",
+        description="`auto`: after an unsigned call Port is asked what is new; `required`: an "
+        "unsigned call is refused.",
     )
     signature_tolerance: Seconds = Field(
-        default=300.0, description="Seconds that a signature's time may differ from ours."
+        default=300.0, description="Seconds that a signature's time may differ from our clock."
     )
-    secrets: Annotated[tuple[Secret, ...], BeforeValidator(_items)] = Field(
+    secrets: Annotated[tuple[Secret, ...], BeforeValidator(_bounded)] = Field(
         default=(),
         repr=False,
         description="Secrets that signatures are checked with. Default: the client secret.",
     )
     check_interval: Seconds = Field(
-        default=300.0, description="Seconds between two questions to Port whether a call was lost."
+        default=300.0, description="Seconds between two checks at Port for lost calls."
     )
     allowed_ips: Networks = Field(
         default=(), description="Addresses or networks that may call. Default: any."
     )
     trusted_proxies: Networks = Field(
-        default=(), description="Proxies whose X-Forwarded-For is believed. Default: none."
+        default=(), description="Proxies whose X-Forwarded-For is trusted. Default: none."
     )
 
 
 class OnNewRequest(Enum):
-    """What a request does to the run in flight."""
+    """What a new request does to the run in flight."""
 
     ABORT = "abort"
     DROP = "drop"
@@ -266,53 +285,58 @@ class OnNewRequest(Enum):
 
 
 class RetrySettings(Section):
-    """Whether a failed run is tried again."""
+    """Whether and when a failed run is retried."""
 
     attempts: Annotated[Count, Field(ge=0, le=1000)] = Field(
-        default=0, description="How often a failed run is tried again; 0: never."
+        default=0, description="How often a failed run is retried; 0: never."
     )
     backoff: Seconds = Field(
         default=10.0,
-        description="Seconds before the first retry; each further one takes twice as long.",
+        description="Seconds before the first retry; the wait doubles with each further one.",
     )
 
 
 class ResyncSettings(Section):
-    """Which run gives way to which, and for how long it may."""
+    """How requests and runs affect each other, and time limits of runs."""
 
     on_new_request: OnNewRequest = Field(
         default=OnNewRequest.ABORT,
-        description="What a request does to a run in flight: `abort` it and start anew once it has "
-        "ended, `drop` it and start anew at once, `queue` behind it, or be `ignore`d.",
+        description="What a request does to a run in flight: `abort`: abort it, and run again once "
+        "it has ended; `drop`: fence it off, and run again at once; `queue`: run again after it; "
+        "`ignore`: nothing.",
+    )
+    on_scheduled_resync: OnNewRequest = Field(
+        default=OnNewRequest.QUEUE,
+        description="The same for the requests of `scheduledResyncInterval`.",
     )
     abort_grace: SecondsOrZero = Field(
-        default=30.0,
-        description="Seconds that an aborted run may take to end; then it is fenced off.",
+        default=20.0,
+        description="Seconds that an aborted run has to end before it is fenced off.",
     )
     max_consecutive_aborts: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
-        default=3, description="After so many runs aborted in a row the next is left to finish."
+        default=3, description="After this many aborted runs in a row the next one may finish."
     )
     timeout: Seconds | None = Field(
         default=None,
-        description="Seconds after which a run is aborted and has failed. Default: never.",
+        description="Seconds after which a run is aborted and reported as failed. Default: none.",
     )
     debounce: SecondsOrZero = Field(
-        default=0.0, description="Seconds that requests are gathered for before a run starts."
+        default=0.0, description="Seconds to collect requests before a run starts."
     )
     retry: RetrySettings = RetrySettings()
 
 
 class HttpSettings(Section):
-    """The web server: webhook, health, metrics, dashboard."""
+    """The web server: webhook, health, metrics."""
 
     host: Text = Field(default="0.0.0.0", description="Address that the web server binds.")  # noqa: S104
     port: Annotated[Count, Field(ge=0, le=65_535)] = Field(
         default=8000,
-        description="Port that it binds; 0: any free one. `APPLICATION__PORT` sets it too.",
+        description="Port that it binds; 0: any free port. `APPLICATION__PORT` sets it too.",
     )
     threads: Annotated[Count, Field(ge=1, le=1024)] = Field(
-        default=8, description="Threads that answer calls."
+        default=8, description="Threads that answer requests."
     )
     max_body_bytes: Annotated[Count, Field(ge=1, le=1 << 30)] = Field(
-        default=1 << 20, description="Largest body that is read, in bytes."
+        default=1 << 20, description="Largest request body that is read, in bytes."
     )

@@ -1,4 +1,4 @@
-"""All settings of an integration, and how the sources become them."""
+"""All settings of an integration, and how they are made from their sources."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ocean_actors.settings import sources
 from ocean_actors.settings.errors import (
     SettingsError,
     UnusableError,
+    describe,
+    describe_type,
     key_name,
-    kind,
-    shown,
     variable_name,
 )
 from ocean_actors.settings.models import (
@@ -31,6 +31,7 @@ from ocean_actors.settings.models import (
     PollingSettings,
     PortSettings,
     ResyncSettings,
+    Seconds,
     Section,
     WebhookSettings,
     not_bool,
@@ -66,21 +67,27 @@ Minutes: TypeAlias = Annotated[
 class Settings(Section):
     """All settings of an integration.
 
-    Made by `from_file` or `from_dict`, which raise `SettingsError`. The sources, the later above
-    the earlier at every leaf: the file or dict, the file `.env`, the environment (`OCEAN__…`),
-    overrides. Names ignore case and underscores, so camelCase and snake_case are both fine.
+    Make them with `from_file`, `from_dict` or `from_environment`, which raise `SettingsError`. The
+    sources are the file or dict, the file `.env`, the environment (`OCEAN__…`) and `overrides`; at
+    every leaf the later source wins. Names ignore case and underscores, so that both camelCase and
+    snake_case work.
     """
 
     port: PortSettings
     integration: IntegrationSettings = IntegrationSettings()
     event_listener: InstanceOf[ListenerSettings]
     scheduled_resync_interval: Minutes = Field(
-        default=None, description="Minutes between resyncs that nobody asked for. Default: none."
+        default=None, description="Minutes between scheduled resyncs. Default: no schedule."
+    )
+    start_timeout: Seconds = Field(
+        default=300.0,
+        description="Seconds that `ONCE` may wait for Port before it fails; other listeners wait "
+        "without a limit.",
     )
     resync: ResyncSettings = ResyncSettings()
     http: HttpSettings = HttpSettings()
     ignored: tuple[str, ...] = Field(
-        default=(), repr=False, description="What was given but is not used here, as written."
+        default=(), repr=False, description="The given settings that are not used, as written."
     )
 
     @classmethod
@@ -91,10 +98,10 @@ class Settings(Section):
         *,
         overrides: Mapping[str, Any] | None = None,
     ) -> Settings:
-        """Settings from a mapping shaped like the YAML file.
+        """Make settings from a mapping shaped like the YAML file.
 
-        `env` (default: the process's environment) goes above it, `overrides`, shaped like
-        `values`, above both. Raises `SettingsError`.
+        `env` (default: the environment of the process) overrides it, and `overrides`, shaped like
+        `values`, overrides both. Raises `SettingsError`.
         """
         return _load(values, {}, os.environ if env is None else env, overrides or {})
 
@@ -107,10 +114,11 @@ class Settings(Section):
         dotenv: str | Path | None = ".env",
         overrides: Mapping[str, Any] | None = None,
     ) -> Settings:
-        """Settings from a YAML file, the file `dotenv` (which need not exist), `env` (default:
-        the process's environment) and `overrides`, shaped like the YAML file.
+        """Make settings from a YAML file.
 
-        Raises `SettingsError`.
+        The file `dotenv` (which need not exist), `env` (default: the environment of the process)
+        and `overrides`, shaped like the YAML file, override it in this order. Raises
+        `SettingsError`.
         """
         from ocean_actors.settings import files
 
@@ -118,8 +126,25 @@ class Settings(Section):
         variables = files.read_dotenv(Path(dotenv)) if dotenv is not None else {}
         return _load(values, variables, os.environ if env is None else env, overrides or {})
 
+    @classmethod
+    def from_environment(
+        cls,
+        env: Mapping[str, str] | None = None,
+        *,
+        dotenv: str | Path | None = ".env",
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Settings:
+        """Make settings from the environment alone, as `from_file` does beside its file.
+
+        Raises `SettingsError`.
+        """
+        from ocean_actors.settings import files
+
+        variables = files.read_dotenv(Path(dotenv)) if dotenv is not None else {}
+        return _load({}, variables, os.environ if env is None else env, overrides or {})
+
     def masked(self) -> dict[str, Any]:
-        """Plain, JSON-able data in YAML spelling for people to read: no secret is in it."""
+        """Returns the settings as JSON-able data in YAML spelling, with `***` for each secret."""
         return {
             key_name((name,)): _masked(getattr(self, name))
             for name in type(self).model_fields
@@ -134,7 +159,7 @@ def _load(
     overrides: Mapping[str, Any],
 ) -> Settings:
     if not isinstance(values, Mapping):
-        raise SettingsError([f"settings: expected a mapping, got {kind(values)}"])
+        raise SettingsError([f"settings: expected a mapping, got {describe_type(values)}"])
     read = functools.partial(_read, values, dotenv, env, overrides)
     model, problem = _listener_model(read(ONLY_THE_LISTENER))
     reader = read(_names(Settings, listener=model))
@@ -155,10 +180,10 @@ def _load(
 
 
 def _without_unset(reader: Reader, leaves: Mapping[Leaf, Any]) -> dict[Leaf, Any]:
-    """The leaves that have a value; null is as good as not given.
+    """Returns the leaves that have a value; null counts as not given.
 
-    A variable that is not there is a problem, but within `integration.config` only leaves its
-    key out, with a note, as upstream does: which keys are needed is known to the user's code.
+    A variable that is not set is a problem. In `integration.config` it only removes its key, with
+    a note, as upstream does: only the user's code knows which keys it needs.
     """
     kept = {}
     for leaf, value in leaves.items():
@@ -199,7 +224,7 @@ def _listener_model(reader: Reader) -> tuple[type[ListenerSettings] | None, str 
     label = reader.label(LISTENER_TYPE)
     if not isinstance(value, str):
         known = ", ".join(plugins.known(plugins.LISTENERS))
-        return None, f"{label}: expected one of {known}, got {shown(value)}"
+        return None, f"{label}: expected one of {known}, got {describe(value)}"
     try:
         spec = plugins.load(plugins.LISTENERS, value.strip().upper())
     except plugins.UnknownPluginError as error:
@@ -211,7 +236,7 @@ def _listener_model(reader: Reader) -> tuple[type[ListenerSettings] | None, str 
 
 
 def _for_listener(reader: Reader, model: type[ListenerSettings] | None) -> dict[Leaf, Any]:
-    """The leaves without those that only other event listeners use, which are noted."""
+    """Returns the leaves without those that only other event listeners use, which are noted."""
     if model is None:
         return {leaf: value for leaf, value in reader.leaves.items() if leaf[0] != LISTENER}
     others = {
@@ -234,27 +259,30 @@ def _validated(
         return None, [
             _problem(reader, model, at, detail)
             for detail in error.errors(include_url=False)
-            if not (detail["type"] == "missing" and _is_told(reader, (*at, *detail["loc"])))
+            if not (detail["type"] == "missing" and _is_reported(reader, (*at, *detail["loc"])))
         ]
 
 
-# --- what the models tell -------------------------------------------------------------------------
+# --- read from the models -------------------------------------------------------------------------
 
 
 def _sections(annotation: Any) -> list[type[Section]]:
-    """The sections that a field's annotation is, or is a choice of."""
-    kinds = get_args(annotation) or (annotation,)
-    return [each for each in kinds if isinstance(each, type(Section)) and issubclass(each, Section)]
+    """Returns the section, or the choice of sections, that a field's annotation names."""
+    types = get_args(annotation) or (annotation,)
+    return [each for each in types if isinstance(each, type(Section)) and issubclass(each, Section)]
 
 
 def _names(*models: type[Section], listener: type[ListenerSettings] | None = None) -> Names:
-    """The tree of names that a source may use for a section, or for a choice of sections.
+    """Returns the tree of names that a source may use for a section or a choice of sections.
 
     `listener` is the model of the listener that is used, of ours or of a package.
     """
     names: dict[str, Names | None] = {}
+    credentials: set[str] = set()
     for model in models:
         for name, info in model.model_fields.items():
+            if not info.repr:
+                credentials.add(name)
             below = _sections(info.annotation)
             if name == LISTENER and Settings in models:
                 below = [*LISTENERS, *([] if listener is None else [listener])]
@@ -262,9 +290,9 @@ def _names(*models: type[Section], listener: type[ListenerSettings] | None = Non
     if IntegrationSettings in models:
         names["config"] = Names(free=True)
     names.pop("ignored", None)
-    # Where upstream adds settings, and lets anybody add some.
+    # Upstream adds settings here, and lets integrations add some.
     tolerant = not {Settings, PortSettings, IntegrationSettings}.isdisjoint(models)
-    return Names(names, tolerant=tolerant)
+    return Names(names, tolerant=tolerant, credentials=frozenset(credentials))
 
 
 def _masked(value: Any, secret: bool = False) -> Any:
@@ -295,11 +323,11 @@ def _is_secret(model: type[Section], leaf: Leaf) -> bool:
     return False
 
 
-# --- pydantic's findings in our words -------------------------------------------------------------
+# --- pydantic's errors as our messages ------------------------------------------------------------
 
 
 def _problem(reader: Reader, model: type[Section], at: Leaf, detail: Mapping[str, Any]) -> str:
-    """What pydantic found in the section `at`, whose model is `model`, in one sentence."""
+    """Returns what pydantic found in the section `at`, whose model is `model`, in a sentence."""
     place: tuple[int | str, ...] = detail["loc"]
     inside = tuple(part for part in place if isinstance(part, str))
     leaf, index = (*at, *inside), next((part for part in place if isinstance(part, int)), None)
@@ -312,11 +340,11 @@ def _problem(reader: Reader, model: type[Section], at: Leaf, detail: Mapping[str
     hidden = _is_secret(model, inside) or (
         isinstance(value, str) and not {"@", "?"}.isdisjoint(value)
     )
-    return text if hidden else f"{text}, got {shown(value)}"
+    return text if hidden else f"{text}, got {describe(value)}"
 
 
-def _is_told(reader: Reader, place: tuple[int | str, ...]) -> bool:
-    """Whether it was said already why a setting, or the section it is in, is missing."""
+def _is_reported(reader: Reader, place: tuple[int | str, ...]) -> bool:
+    """Returns whether a problem already says why a setting, or a section around it, is missing."""
     leaf = tuple(part for part in place if isinstance(part, str))
     told = tuple(f"{key_name(leaf[: length + 1])}: " for length in range(len(leaf)))
     return any(problem.startswith(told) for problem in reader.problems)

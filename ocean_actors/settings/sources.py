@@ -1,7 +1,7 @@
-"""Where settings come from: each source becomes leaves, and a later source's leaves win.
+"""Turns each source of settings into leaves; the leaves of a later source win.
 
-A leaf is a path of snake_case names and a value. Knows no setting by name: the tree of names is
-derived from the models by the caller.
+A leaf is a path of snake_case names and a value. This module knows no setting by name: the caller
+derives the tree of names from the models.
 """
 
 from __future__ import annotations
@@ -17,13 +17,20 @@ from typing import Any, TypeAlias
 
 from pydantic import SecretStr
 
-from ocean_actors.settings.errors import UnusableError, key_name, kind, line, shown
+from ocean_actors.settings.errors import (
+    UnusableError,
+    describe,
+    describe_type,
+    key_name,
+    written_name,
+)
 
 PREFIX = "ocean__"
-MOST_VALUES = 200_000  # in all, aliases of YAML counted where they are used
-DEEPEST = 64  # levels
+MAX_VALUES = 200_000  # in all; what a YAML alias stands for counts wherever it is used
+MAX_DEPTH = 64  # levels
 
-_FROM = re.compile(r"\{\{\s*from\s+(.*?)\s*\}\}")
+# Linear in the length of the text: what stands between the braces holds no pair of braces.
+_FROM = re.compile(r"\{\{\s*from\s((?:[^{}\n]|\{(?!\{)|\}(?!\}))*)\}\}")
 _FROM_ENV = re.compile(r"env\s+(\S+)")
 
 Leaf: TypeAlias = tuple[str, ...]
@@ -34,20 +41,21 @@ Leaf: TypeAlias = tuple[str, ...]
 class Names:
     """The names that a mapping may hold.
 
-    `tolerant`: other keys are left out with a note, not refused. `free`: the keys are the
-    user's own.
+    `tolerant`: other keys are ignored with a note, not refused. `free`: the keys are the user's
+    own. `credentials`: the names for which an empty variable is a mistake, not an unset value.
     """
 
     names: Mapping[str, Names | None] = field(default_factory=dict)
     tolerant: bool = False
     free: bool = False
+    credentials: frozenset[str] = frozenset()
 
     def find(self, key: str) -> str | None:
-        """The name that is meant: case and underscores do not matter."""
+        """Returns the name that `key` stands for, ignoring case and underscores."""
         return next((name for name in self.names if _fold(name) == _fold(key)), None)
 
     def nearest(self, key: str) -> str | None:
-        """The name that `key` may be a slip of."""
+        """Returns the name that `key` may be a misspelling of."""
         folded = {_fold(name): name for name in self.names}
         close = difflib.get_close_matches(_fold(key[:60]), folded, n=1, cutoff=0.75)
         return folded[close[0]] if close else None
@@ -55,34 +63,34 @@ class Names:
 
 @dataclass(frozen=True)
 class Unset:
-    """Stands for a value that was to come from a variable, until a later source has it."""
+    """A value whose variable is not set; a later source may still give the value."""
 
     why: str
 
 
 class Reader:
-    """Gathers leaves from one source after another, and what is wrong or not used."""
+    """Collects the leaves of one source after another, the problems, and what is ignored."""
 
     def __init__(self, root: Names) -> None:
         self.leaves: dict[Leaf, Any] = {}
-        self.written: dict[Leaf, str] = {}  # their names, as the user spelt them
-        self.variables: dict[Leaf, str] = {}  # the variables that some came from
+        self.written: dict[Leaf, str] = {}  # their names as the user spelled them
+        self.variables: dict[Leaf, str] = {}  # the environment variables that some came from
         self.problems: list[str] = []
         self.ignored: list[str] = []
         self._root = root
         self._values = 0
 
     def read(self, values: Mapping[Any, Any], variables: Mapping[str, str] | None = None) -> None:
-        """Take over a mapping shaped like the YAML file.
+        """Read a mapping shaped like the YAML file.
 
-        With `variables`, `{{ from env NAME }}` in its text is replaced.
+        With `variables`, `{{ from env NAME }}` in its texts is replaced.
         """
         self._walk(self._root, (), values, _Source("", (), variables))
 
     def read_environment(self, env: Mapping[str, str]) -> None:
-        """Take over every `OCEAN__…` variable.
+        """Read every `OCEAN__…` variable; an empty one counts as unset, except for credentials.
 
-        The one for a section, a JSON object, comes before those for its fields.
+        A section's variable, a JSON object, is read before the variables of its fields.
         """
         names = [name for name in env if name.lower().startswith(PREFIX)]
         for name in sorted(names, key=lambda name: (name.count("__"), name.isupper(), name)):
@@ -90,16 +98,16 @@ class Reader:
             values: Any = env[name]
             for part in reversed(path):
                 values = {part: values}
-            self._walk(self._root, (), values, _Source(line(name), path, None))
+            self._walk(self._root, (), values, _Source(written_name(name), path, None))
 
     def set(self, leaf: Leaf, value: Any, written: str, variable: str = "") -> None:
-        """Take over one leaf."""
+        """Set one leaf."""
         self.leaves[leaf] = value
         self.written[leaf] = written
         self.variables[leaf] = variable
 
     def label(self, leaf: Leaf) -> str:
-        """A setting's name for the user, with the variable that it came from."""
+        """Returns a setting's name for a message, with the variable that it came from."""
         variable = self.variables.get(leaf)
         return f"{key_name(leaf)} ({variable})" if variable else key_name(leaf)
 
@@ -112,13 +120,16 @@ class Reader:
                 self._unknown(section, path, key, written)
                 continue
             if name in seen:
-                self.problems.append(f"{written}: the same as {shown(seen[name])}; give it once")
+                self.problems.append(f"{written}: the same as {describe(seen[name])}; give it once")
                 continue
             seen[name] = key
             leaf, below = (*path, name), section.names[name]
             try:
                 if below is None:
-                    self.set(leaf, self._plain(value, source), written, source.variable)
+                    plain = self._plain(value, source)
+                    if source.is_unset(value, plain) and name not in section.credentials:
+                        continue
+                    self.set(leaf, plain, written, source.variable)
                     continue
                 mapping = self._mapping(value, source)
                 if below.free:
@@ -143,32 +154,40 @@ class Reader:
             self.problems.append(f"{written}: unknown key")
 
     def _mapping(self, value: Any, source: _Source) -> Mapping[Any, Any]:
-        """What stands for a section: a mapping, or a JSON object in a string."""
+        """Returns a section's values: a mapping, or a JSON object in a string.
+
+        Null, an empty text and an empty list are an empty section. Raises UnusableError.
+        """
         if isinstance(value, str):
             value = source.substitute(value)
         if isinstance(value, Unset):
             raise UnusableError(value.why)
-        if value is None or (isinstance(value, str) and not value.strip()):
-            return {}
-        if isinstance(value, str):
+        if isinstance(value, str) and value.strip():
             try:
-                value = json.loads(value)
+                value = json.loads(value, object_pairs_hook=_without_duplicates)
+            except UnusableError:
+                raise
             except (ValueError, RecursionError):
                 raise UnusableError("expected a mapping, or a JSON object in a string") from None
+        if value is None or (isinstance(value, str | list | tuple) and not value):
+            return {}
+        if isinstance(value, str):  # blanks only
+            return {}
         if not isinstance(value, Mapping):
-            raise UnusableError(f"expected a mapping, got {kind(value)}")
+            raise UnusableError(f"expected a mapping, got {describe_type(value)}")
         return value
 
     def _plain(self, value: Any, source: _Source, depth: int = 0) -> Any:
-        """A copy made of dicts, lists and scalars alone, variables put in; bounded.
+        """Returns a copy of plain dicts, lists and scalars, with variables put in.
 
-        The bound also ends the expansion of YAML aliases that multiply, or contain themselves.
+        Raises UnusableError beyond `MAX_VALUES` and `MAX_DEPTH`, which also ends the expansion of
+        YAML aliases that multiply or contain themselves.
         """
         self._values += 1
-        if self._values > MOST_VALUES:
-            raise UnusableError(f"more than {MOST_VALUES} values in all")
-        if depth > DEEPEST:
-            raise UnusableError(f"nested deeper than {DEEPEST} levels")
+        if self._values > MAX_VALUES:
+            raise UnusableError(f"more than {MAX_VALUES} values in all")
+        if depth > MAX_DEPTH:
+            raise UnusableError(f"nested deeper than {MAX_DEPTH} levels")
         if value is None or isinstance(value, bool | int | float):
             return value
         if isinstance(value, str):
@@ -193,24 +212,29 @@ class Reader:
 
 @dataclass(frozen=True)
 class _Source:
-    variable: str  # of the environment, or empty
-    path: Leaf  # what the variable stands for
+    variable: str  # the environment variable that is read, or empty
+    path: Leaf  # the setting or section that the variable stands for
     variables: Mapping[str, str] | None  # for {{ from env NAME }}
 
     def written(self, path: Leaf, key: Any) -> str:
-        """How the user would find this again."""
+        """Returns the name under which the user finds this value again."""
+        name = written_name(key)
         if not self.variable:
-            return ".".join([key_name(path), line(key)] if path else [line(key)])
-        inside = (*path, line(key))[len(self.path) :]
-        return ".".join([self.variable, *inside])
+            return ".".join([key_name(path), name] if path else [name])
+        return ".".join([self.variable, *(*path, name)[len(self.path) :]])
+
+    def is_unset(self, given: Any, plain: Any) -> bool:
+        """Returns whether a value came from an environment variable, and the variable is empty."""
+        blank = isinstance(plain, str) and not plain.strip()
+        return blank and (bool(self.variable) or plain != given)
 
     def substitute(self, text: str) -> str | Unset:
-        """Text with its variables put in; `Unset` if one of them is not there."""
+        """Returns the text with its variables put in, `Unset` if one of them is not set."""
         if self.variables is None:
             return text
         parts, end = [], 0
         for match in _FROM.finditer(text):
-            name = _FROM_ENV.fullmatch(match[1])
+            name = _FROM_ENV.fullmatch(match[1].strip())
             if name is None:
                 return Unset("expected {{ from env NAME }}")
             value = self.variables.get(name[1])
@@ -222,9 +246,9 @@ class _Source:
 
 
 def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Both, what is above winning at every leaf.
+    """Returns both mappings merged; `above` wins at every leaf.
 
-    A key finds its like in another spelling: case and underscores do not matter.
+    Keys that differ only in case and underscores are the same.
     """
     both = dict(below)
     folded = {_fold(key): key for key in reversed(list(below))}
@@ -237,11 +261,11 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def prune(value: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
-    """A value without what is still unset, and where each such thing was, and why."""
+    """Returns a value without its `Unset` parts, and the path and reason of each such part."""
     if isinstance(value, Unset):
         return None, [(path, value.why)]
     places = (
-        [(key, f"{path}.{line(key)}", item) for key, item in value.items()]
+        [(key, f"{path}.{written_name(key)}", item) for key, item in value.items()]
         if isinstance(value, dict)
         else [(index, f"{path}[{index}]", item) for index, item in enumerate(value)]
         if isinstance(value, list)
@@ -256,7 +280,7 @@ def prune(value: Any, path: str) -> tuple[Any, list[tuple[str, str]]]:
 
 
 def nested(leaves: Mapping[Leaf, Any]) -> dict[str, Any]:
-    """Leaves as a dict of dicts."""
+    """Returns the leaves as a dict of dicts."""
     root: dict[str, Any] = {}
     for leaf, value in leaves.items():
         level = root
@@ -267,9 +291,18 @@ def nested(leaves: Mapping[Leaf, Any]) -> dict[str, Any]:
 
 
 def variable(env: Mapping[str, str], name: str) -> str | None:
-    """A variable whose name ignores case."""
+    """Returns the variable called `name` in any case, None if there is none."""
     return next((value for key, value in env.items() if key.upper() == name), None)
 
 
 def _fold(key: str) -> str:
     return key.replace("_", "").lower()
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise UnusableError(f"the key {written_name(twice)} is given twice")
+    return found

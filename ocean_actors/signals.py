@@ -1,0 +1,92 @@
+"""Signals of the command line: the first stops, the second ends the process at once.
+
+A signal handler interrupts the main thread anywhere, also in the middle of a write to the log. So
+it logs nothing itself: a thread that exists from the start does, and may be held up by a full pipe
+without holding up the stop.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+class SignalHandlers:
+    """Installs handlers for the process; make one in the main thread.
+
+    A child that is forked later, a pool's worker for example, gets the handlers back that the
+    process had before, so that it ends when it is terminated.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, object] = {}
+        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        threading.Thread(target=self._call_all, name="signals", daemon=True).start()
+        os.register_at_fork(after_in_child=self._restore)
+
+    def call_on(self, number: int, call: Callable[[], object]) -> None:
+        """Have a thread call `call` at each signal `number`."""
+        self._install(number, lambda *_: self._calls.put(call))
+
+    def stop_on_signals(
+        self, stop: Callable[[], object], seconds: float, announce: Callable[[str], object]
+    ) -> None:
+        """Call `stop` at the first of `STOP_SIGNALS`.
+
+        `announce` is called with the signal's name, in a thread. A second signal ends the process
+        at once, as does the end of `seconds`: exit code 1 in both cases. SIGHUP is left alone if
+        it is ignored, as under `nohup`.
+        """
+
+        def on_first(number: int, _frame: FrameType | None) -> None:
+            for each in STOP_SIGNALS:
+                if each in self._before:
+                    signal.signal(each, on_second)
+            self._install(signal.SIGALRM, on_late)
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            name = signal.Signals(number).name
+            self._calls.put(lambda: announce(name))
+            stop()
+
+        def on_second(number: int, _frame: FrameType | None) -> None:
+            _end_now(f"{signal.Signals(number).name} again: the process ends at once")
+
+        def on_late(_number: int, _frame: FrameType | None) -> None:
+            _end_now(f"not stopped within {seconds:g} s: the process ends")
+
+        for number in STOP_SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._install(number, on_first)
+
+    def _install(self, number: int, handler: Handler) -> None:
+        before = signal.signal(number, handler)
+        self._before.setdefault(number, before)
+
+    def _call_all(self) -> None:
+        while True:
+            self._calls.get()()
+
+    def _restore(self) -> None:
+        for number, before in self._before.items():
+            # None: not installed from Python, so not ours to know
+            signal.signal(number, before or signal.SIG_DFL)  # type: ignore[arg-type]
+        self._before.clear()
+
+
+def _end_now(text: str) -> None:
+    """End the process, with a line if standard error takes one without blocking."""
+    try:
+        if select.select([], [2], [], 0)[1]:
+            os.write(2, f"ocean-actors: {text}\n".encode())
+    except (OSError, ValueError):
+        pass
+    os._exit(1)
