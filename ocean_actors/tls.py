@@ -14,7 +14,13 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from requests.certs import where
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+
+from ocean_actors.errors import OceanError
+
+
+class UnusableAuthorities(OceanError, OSError):
+    """A file or folder of certificates that the environment names cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Authorities:
     path: str
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Have `context` trust them. Raises OSError, naming the variable."""
+        """Have `context` trust them. Raises UnusableAuthorities, naming the variable."""
         try:
             os.stat(self.path)  # OpenSSL takes a missing folder for an empty one
             if os.path.isdir(self.path):
@@ -33,34 +39,35 @@ class Authorities:
             else:
                 context.load_verify_locations(cafile=self.path)
         except ssl.SSLError as error:
-            raise OSError(f"{self.source}: no certificates in {self.path}: {error.reason}") from None
+            problem = f"no certificates in {self.path}: {error.reason}"
         except OSError as error:
-            raise OSError(f"{self.source}: cannot read {self.path}: {error.strerror}") from None
+            problem = f"cannot read {self.path}: {error.strerror}"
+        else:
+            return
+        raise UnusableAuthorities(f"{self.source}: {problem}")
 
 
-def client_context(*, strict: bool = True) -> ssl.SSLContext:
+def client_context(*, strict: bool = True, trust: bool = True) -> ssl.SSLContext:
     """Returns a new context for connections to servers; it trusts what the environment names.
 
     `strict=False` also accepts certificates that do not follow RFC 5280 to the letter, as Python
     did before 3.13: proxies that inspect TLS often issue such certificates. True is the default
-    of the Python in use. Raises OSError, naming the variable, if a file or folder that the
-    environment names cannot be read or is not made of certificates.
+    of the Python in use. With `trust=False` no authority is trusted yet: the caller loads its
+    own. Raises UnusableAuthorities if a file or folder that the environment names cannot be
+    read or is not made of certificates.
     """
-    named = authorities(os.environ)
     # A folder that is not there trusts nobody: without any argument the system's are loaded.
     context = ssl.create_default_context(capath=os.devnull)
-    for place in named or (Authorities("certifi", where()),):
+    if not strict:
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if not trust:
+        return context
+    named = authorities(os.environ)
+    for place in named or (Authorities("certifi", DEFAULT_CA_BUNDLE_PATH),):
         place.load_into(context)
     if not named:
         context.load_default_certs()
-    if not strict:
-        relax(context)
     return context
-
-
-def relax(context: ssl.SSLContext) -> None:
-    """Accept certificates that do not follow RFC 5280 to the letter."""
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
 
 def authorities(environ: Mapping[str, str]) -> tuple[Authorities, ...]:
