@@ -1,7 +1,8 @@
-"""When to try a call over HTTP again: pure decisions."""
+"""When to repeat a call over HTTP: pure decisions."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -10,59 +11,102 @@ from email.utils import parsedate_to_datetime
 from ocean_actors.actors import Backoff
 
 EPOCH_FROM = 10_000
-"""`x-ratelimit-reset` above it is a moment (epoch seconds), else seconds to wait (docs/port-wire.md, section 1)."""
+"""Above it, `x-ratelimit-reset` is a time in epoch seconds, else the seconds to wait
+(docs/port-wire.md, section 1)."""
 
 BACKOFF = Backoff(initial=0.5, maximum=20.0)
 
 
 @dataclass(frozen=True)
 class Retry:
-    """How often a call is tried, all in all, and how long.
+    """How often a call is attempted, and for how long. All times are in seconds.
 
-    No attempt begins later than `seconds` after the first. A wait that the server asks for is
-    kept, up to `longest` seconds; the own backoff is the least.
+    No attempt begins later than `seconds` after the first one. A server may say when to come
+    back (`asked_wait`). Such a refusal uses up no attempt: it is repeated until `patience` is
+    over (default: `seconds`), unless the server asks for more than `longest`, or `attempts`
+    is 1.
     """
 
     attempts: int = 5
     seconds: float = 60.0
+    patience: float | None = None
     longest: float = 300.0
     backoff: Backoff = BACKOFF
 
     def delay(
-        self, failures: int, elapsed: float, asked: float | None, jitter: float
+        self, failures: int, elapsed: float, asked: float | None, jitter: float, refusals: int = 0
     ) -> float | None:
-        """Seconds to wait after `failures` failed attempts, begun `elapsed` seconds ago.
+        """Returns the seconds to wait before the next attempt, or None to give up.
 
-        None: give up. `asked` is what the server asked for, `jitter` is in [0, 1).
+        `failures` attempts failed and `refusals` were answered with a time to come back. The
+        latest was one of these if `asked`, the wait that it asked for, is not None. The first
+        began `elapsed` seconds ago. `jitter` is in [0, 1).
         """
-        if failures >= self.attempts:
+        if self.attempts <= 1 or failures >= self.attempts:
             return None
-        wait = max(self.backoff.delay(failures - 1, jitter), min(asked or 0.0, self.longest))
-        return wait if elapsed + wait <= self.seconds else None
+        if asked is None:
+            wait = self.backoff.delay(max(0, failures - 1), jitter)
+        elif asked > self.longest:
+            return None
+        else:
+            wait = max(asked, self.backoff.initial * (1 - self.backoff.jitter))
+            wait += self.spread(refusals) * jitter
+        patience = self.seconds if self.patience is None else self.patience
+        limit = max(self.seconds, patience) if refusals or asked is not None else self.seconds
+        return wait if elapsed + wait <= limit else None
+
+    def spread(self, refusals: int) -> float:
+        """Returns over how many seconds callers spread who were told to come back at one time.
+
+        It doubles with each refusal of a call, so that any number of callers gets through.
+        """
+        return self.backoff.delay(max(0, refusals - 1), 0.0)
 
 
 ONCE = Retry(attempts=1)
 
 
-def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The seconds that a server asks us to wait, if it does.
+class Attempts:
+    """Counts the attempts of one call. For the thread of the call."""
 
-    `Retry-After` first, as seconds or as an HTTP date (RFC 9110, 10.2.3), then
-    `x-ratelimit-reset`, as seconds or as epoch seconds. What cannot be read counts as absent.
+    def __init__(self, retry: Retry, began: float) -> None:
+        """Begin at `began` (monotonic seconds)."""
+        self._retry = retry
+        self._began = began
+        self._failures = 0
+        self._refusals = 0
+
+    def delay(self, now: float, asked: float | None, jitter: float) -> float | None:
+        """Count an attempt that failed by `now`; returns what `Retry.delay` does."""
+        if asked is None:
+            self._failures += 1
+        else:
+            self._refusals += 1
+        return self._retry.delay(
+            self._failures, now - self._began, asked, jitter, refusals=self._refusals
+        )
+
+
+def asked_wait(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Returns the seconds that a server asks us to wait, or None if it does not.
+
+    `Retry-After` comes first, in seconds or as an HTTP date (RFC 9110, 10.2.3), then
+    `x-ratelimit-reset`, in seconds or epoch seconds, unless `x-ratelimit-remaining` says that
+    calls are left. A value that cannot be read is ignored.
     """
     asked = headers.get("Retry-After")
     wait = _seconds(asked)
     if wait is None and asked is not None:
         wait = _seconds_until(asked, now)
-    if wait is None:
+    if wait is None and headers.get("x-ratelimit-remaining", "0").strip() == "0":
         wait = _seconds(headers.get("x-ratelimit-reset"))
         if wait is not None and wait > EPOCH_FROM:
             wait -= now.timestamp()
-    return None if wait is None else max(0.0, wait)
+    return None if wait is None or not math.isfinite(wait) else max(0.0, wait)
 
 
 def _seconds(text: str | None) -> float | None:
-    """A count of seconds, whole or not."""
+    """Returns a number of seconds, whole or not; None if `text` is not one."""
     if text is None or not text.strip().replace(".", "", 1).isdecimal():
         return None
     return float(text)

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import functools
-import os
+import logging
 import random
-import socket
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
-from urllib3.util.connection import allowed_gai_family
-from urllib3.util.wait import wait_for_write
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.retry import Retry, asked_wait
+from ocean_actors.connections import Call, CancellableAdapter, LiveSockets, has_plain_body
+from ocean_actors.retry import Attempts, Retry, asked_wait
+
+logger = logging.getLogger(__name__)
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two bytes of an answer."""
 
+DEADLINE = 600.0
+"""Seconds for one attempt, its redirects included, until the answer is complete."""
+
 RETRIED_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"})
-"""What may be sent twice and does no more than once (RFC 9110, 9.2.2)."""
+"""Requests that do no more when they are sent twice (RFC 9110, 9.2.2)."""
 
 RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 
@@ -40,7 +40,7 @@ TRANSIENT = (
 )
 LASTING = (requests.exceptions.SSLError,)
 
-RETRY = Retry()
+RETRY = Retry(patience=900.0)
 
 Timeout = float | tuple[float, float]
 
@@ -48,15 +48,21 @@ Timeout = float | tuple[float, float]
 class CancellableSession(requests.Session):
     """A `requests.Session` whose calls raise the token's error once the token is cancelled.
 
-    At once and from any thread: before sending, while connecting, while waiting for the first
-    byte, between the bytes of a body (`content`, `iter_content`, `iter_lines`; not the bare
-    `raw`), in the wait before a retry. Only the look-up of a host's name cannot be cut short.
+    They do so at once and from any thread: before sending, while connecting, while waiting for
+    the first byte, between the bytes of a body (`content`, `iter_content`, `iter_lines`; not
+    the bare `raw`), in the wait before a retry. Only the look-up of a host's name cannot be cut
+    short.
 
-    Calls of `RETRIED_METHODS` are tried again after connection errors, time-outs and
+    Calls of `RETRIED_METHODS` are retried after connection errors, time-outs and
     `RETRIED_STATUSES`, as `retry` says; then the last answer is returned, or the last error
-    raised, as by `requests`. Every call has the time-out, unless it brings its own.
+    raised, as by `requests`. When a server says when to come back, all calls of the session to
+    that server wait for it. Every call has the time-out, unless it brings its own, and
+    `deadline` seconds for each attempt; with `stream=True` the body may take longer.
 
-    Several threads may share it as long as none of them changes it; it keeps no cookies.
+    Differences from `requests`: certificates are checked as `ocean_actors.tls` says, a `.netrc`
+    is not read, cookies are not kept, and loopback addresses are reached without a proxy.
+
+    Several threads may share it as long as none of them changes it.
     """
 
     def __init__(
@@ -65,36 +71,61 @@ class CancellableSession(requests.Session):
         *,
         clock: Clock,
         timeout: Timeout = TIMEOUT,
+        deadline: float | None = DEADLINE,
         retry: Retry = RETRY,
+        repeatable: frozenset[str] = RETRIED_METHODS,
+        strict: bool = True,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """Watch `token`, until `close`. `jitter` gives the jitter, in [0, 1)."""
+        """Watch `token` until `close`.
+
+        Requests of the methods `repeatable` are sent again, once, if an idle connection turns
+        out to be closed. `strict`: see `tls.client_context`. `jitter` gives the jitter, in
+        [0, 1).
+        """
         super().__init__()
         self.token = token
         self.timeout = timeout
+        self.deadline = deadline
         self.retry = retry
+        self.auth = _auth_of_url  # else requests lets a .netrc replace an Authorization header
         self._clock = clock
         self._jitter = jitter
+        self._pauses = SharedPauses()
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        sockets = _LiveSockets()
-        self._forget = token.on_cancel(sockets.shut_down)
-        adapter = _CancellableAdapter(token, sockets)
+        self._sockets = LiveSockets()
+        self._forget = token.on_cancel(self._sockets.shut_down)
+        adapter = CancellableAdapter(token, self._sockets, repeatable, strict=strict)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a request; see `requests.Session.send`, and the class for what is different."""
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        *,
+        max_bytes: int | None = None,
+        redirected: bool = False,
+        **kwargs: Any,
+    ) -> requests.Response:
+        """Send a request; see `requests.Session.send`, and the class for the differences.
+
+        Raises AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
+        """
+        if redirected:  # a part of an attempt
+            return super().send(request, **kwargs)
         if kwargs.get("timeout") is None:
             kwargs["timeout"] = self.timeout
-        began = self._clock.monotonic()
-        failures = 0
+        server = urlsplit(request.url or "").netloc
+        attempts = Attempts(self.retry, self._clock.monotonic())
         while True:
-            outcome = self._attempt(request, kwargs)
-            failures += 1
+            self._wait_for(server)
+            outcome = self._attempt(request, max_bytes, kwargs)
             delay = None
-            if _worth_retrying(request, outcome):
-                elapsed = self._clock.monotonic() - began
-                delay = self.retry.delay(failures, elapsed, self._asked(outcome), self._jitter())
+            if _is_worth_retrying(request, outcome):
+                now, asked = self._clock.monotonic(), self._asked(outcome)
+                delay = attempts.delay(now, asked, self._jitter())
+                if asked is not None and delay is not None:
+                    self._pauses.begin(server, now + asked, delay - asked)
             if delay is None:
                 if isinstance(outcome, Exception):
                     raise outcome
@@ -103,23 +134,77 @@ class CancellableSession(requests.Session):
                 outcome.close()
             self.token.sleep(delay, self._clock)
 
+    def resolve_redirects(self, resp: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
+        """Follow redirects, as parts of one attempt: only all of it is retried."""
+        redirects = super().resolve_redirects(resp, req, *args, redirected=True, **kwargs)
+        try:
+            yield from redirects
+        except ValueError:  # a malformed Location
+            if not kwargs.get("yield_requests"):  # else it is not to be followed
+                raise
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        """Send no Authorization to the server of another party, nor one from a .netrc."""
+        headers = prepared_request.headers
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            headers.pop("Authorization", None)
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Take proxies from the environment; the authorities that it names are `tls`'s affair."""
+        settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        return {**settings, "verify": self.verify if verify is None else verify}
+
     def close(self) -> None:
-        """Close the connections and forget the token."""
+        """Close the connections and forget the token. What an adapter raises is logged."""
         self._forget()
-        super().close()
+        for prefix, adapter in self.adapters.items():
+            try:
+                adapter.close()
+            except BaseException:  # somebody else's adapter
+                logger.warning("the adapter for %s could not be closed", prefix, exc_info=True)
+
+    def _wait_for(self, server: str) -> None:
+        """Wait as a server has asked another call of this session to."""
+        if self.retry.attempts <= 1:
+            return  # the caller waits, if it wants to
+        pause = self._pauses.remaining(server, self._clock.monotonic(), self._jitter())
+        if pause > 0:
+            self.token.sleep(pause, self._clock)
 
     def _attempt(
-        self, request: requests.PreparedRequest, kwargs: dict[str, Any]
+        self, request: requests.PreparedRequest, max_bytes: int | None, kwargs: dict[str, Any]
     ) -> requests.Response | Exception:
-        """Send once: the answer or the error, unless the token's error is to be raised."""
+        """Send once. Returns the answer or the error; raises the token's error if cancelled."""
         self.token.check()
+        call = Call(max_bytes)
         outcome: requests.Response | Exception
-        try:
-            outcome = super().send(request, **kwargs)
-        except Exception as error:  # noqa: BLE001  (raised by the caller, if not retried)
-            outcome = error
+        with self._limited(call):
+            try:
+                outcome = super().send(request, **kwargs)
+            except Exception as error:  # noqa: BLE001  (raised by the caller, if not retried)
+                outcome = error
         self.token.check()  # an error may be our cut, and so may what looks like a body's end
+        if call.overdue:
+            message = f"no complete answer within {self.deadline:g} s"
+            return requests.ReadTimeout(message, request=request)
         return outcome
+
+    @contextlib.contextmanager
+    def _limited(self, call: Call) -> Iterator[None]:
+        """End the sockets of this thread's attempt once it is overdue."""
+        self._sockets.call = call
+        timer = None
+        if self.deadline is not None:
+            timer = self._clock.call_later(self.deadline, call.end)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            call.use(None)
+            self._sockets.call = None
 
     def _asked(self, outcome: requests.Response | Exception) -> float | None:
         if isinstance(outcome, Exception):
@@ -127,154 +212,36 @@ class CancellableSession(requests.Session):
         return asked_wait(outcome.headers, self._clock.now())
 
 
-def _worth_retrying(
+class SharedPauses:
+    """Until when servers asked to be left alone. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()  # the threads that share a session
+
+    def begin(self, server: str, end: float, spread: float) -> None:
+        """Ask all callers to wait until `end` (monotonic), spread over some seconds more."""
+        with self._lock:
+            known, _ = self._ends.get(server, (end, 0.0))
+            self._ends[server] = max(known, end), spread
+
+    def remaining(self, server: str, now: float, jitter: float) -> float:
+        """Returns the seconds that a caller is to wait; `jitter` is in [0, 1)."""
+        end, spread = self._ends.get(server, (now, 0.0))
+        return end - now + spread * jitter if end > now else 0.0
+
+
+def _auth_of_url(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Send the user and password that a URL may hold, as requests does without an `auth`."""
+    user, password = get_auth_from_url(request.url or "")
+    return HTTPBasicAuth(user, password)(request) if user or password else request
+
+
+def _is_worth_retrying(
     request: requests.PreparedRequest, outcome: requests.Response | Exception
 ) -> bool:
-    if request.method not in RETRIED_METHODS or not isinstance(request.body, str | bytes | None):
+    if request.method not in RETRIED_METHODS or not has_plain_body(request):
         return False  # it might do its work twice, or its body has been read
     if isinstance(outcome, requests.Response):
         return outcome.status_code in RETRIED_STATUSES
     return isinstance(outcome, TRANSIENT) and not isinstance(outcome, LASTING)
-
-
-class _LiveSockets:
-    """The sockets of a session, held weakly; once shut down, later ones are at once."""
-
-    def __init__(self) -> None:
-        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-        self._lock = threading.Lock()
-        self._shut = False
-
-    def add(self, sock: socket.socket) -> None:
-        with self._lock:
-            self._sockets.add(sock)
-            shut = self._shut
-        if shut:
-            _shut_down(sock)
-
-    def shut_down(self) -> None:
-        """Wake whoever waits in one of them; what they read ends, what they send fails."""
-        with self._lock:
-            self._shut = True
-            sockets = list(self._sockets)
-        for sock in sockets:
-            _shut_down(sock)
-
-
-def _shut_down(sock: socket.socket) -> None:
-    """Shut both ways. Not `sock.shutdown`: that of a TLS socket goes on in plain text."""
-    with contextlib.suppress(OSError):  # not connected any more, or closed
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-
-class _CancellableConnection(HTTPConnection):
-    """A connection whose socket the session can shut down, from its first moment on."""
-
-    def __init__(self, sockets: _LiveSockets, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sockets = sockets
-        self._twin: socket.socket | None = None
-
-    def connect(self) -> None:
-        """Connect. While TLS shakes hands the twin stands for the socket it took over."""
-        try:
-            super().connect()
-            self._sockets.add(getattr(self.sock, "socket", self.sock))  # the former: TLS in TLS
-        finally:
-            if self._twin is not None:
-                self._twin.close()
-                self._twin = None
-
-    def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers, as urllib3 does, but in the open."""
-        failure: OSError | None = None
-        try:
-            addresses = socket.getaddrinfo(
-                self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM
-            )
-        except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"cannot resolve {self.host}: {error}") from error
-        for family, kind, protocol, _name, address in addresses:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                self._dial(sock, address)
-                return sock
-            except OSError as error:
-                sock.close()
-                failure = error
-        if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from failure
-        raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
-
-    def _dial(self, sock: socket.socket, address: Any) -> None:
-        """Connect. Watched only once under way: a shut-down does not last on an idle socket."""
-        for option in self.socket_options or ():
-            sock.setsockopt(*option)
-        if self.source_address is not None:
-            sock.bind(self.source_address)
-        seconds = self.timeout if isinstance(self.timeout, int | float) else None
-        sock.setblocking(False)
-        code = sock.connect_ex(address)
-        self._watch(sock)
-        if code == errno.EINPROGRESS:
-            if not wait_for_write(sock, seconds):
-                raise TimeoutError
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code:
-            raise OSError(code, os.strerror(code))
-        sock.settimeout(seconds)
-
-    def _watch(self, sock: socket.socket) -> None:
-        if self._twin is not None:
-            self._twin.close()
-        self._twin = sock.dup()
-        self._sockets.add(self._twin)
-
-
-class _CancellableTLSConnection(_CancellableConnection, HTTPSConnection):
-    """The same over TLS."""
-
-
-class _CancellableAdapter(HTTPAdapter):
-    """Has its pools, those of proxies too, make cancellable connections."""
-
-    def __init__(self, token: CancelToken, sockets: _LiveSockets) -> None:
-        super().__init__()
-        self._token = token
-        self._connections = {
-            "http": functools.partial(_CancellableConnection, sockets),
-            "https": functools.partial(_CancellableTLSConnection, sockets),
-        }
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """The pool for a request."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if pool.ConnectionCls in (HTTPConnection, HTTPSConnection):  # else SOCKS, or ours already
-            pool.ConnectionCls = self._connections[pool.scheme]
-        return pool
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """The answer, its body still to be read."""
-        response = _CancellableResponse(self._token)
-        vars(response).update(vars(super().build_response(req, resp)))
-        return response
-
-
-class _CancellableResponse(requests.Response):
-    """An answer whose body ends with the token's error once the token is cancelled."""
-
-    def __init__(self, token: CancelToken) -> None:
-        super().__init__()
-        self._token = token
-
-    def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """The body in pieces; see `requests.Response.iter_content`."""
-        self._token.check()
-        try:
-            for piece in super().iter_content(*args, **kwargs):
-                self._token.check()
-                yield piece
-        except Exception:
-            self._token.check()
-            raise
-        self._token.check()

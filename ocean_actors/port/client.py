@@ -11,8 +11,9 @@ from ocean_actors.actors import CancelToken, Clock, SystemClock
 from ocean_actors.messages import PortRequest
 from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
+from ocean_actors.port.identity import Identity
 from ocean_actors.port.models import Integration, KafkaCredentials, Organization
-from ocean_actors.port.transport import RETRY, Account, Retry, Transport, flag, segment
+from ocean_actors.port.transport import MAX_ANSWER, RETRY, Retry, Transport, flag, segment
 from ocean_actors.retry import ONCE
 from ocean_actors.session import TIMEOUT, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
@@ -23,10 +24,10 @@ Parsed = TypeVar("Parsed")
 class PortClient:
     """Calls Port on behalf of one integration.
 
-    Every method raises PortError, see there, and tries again as its `retry` says what is
-    temporary. Any thread may call it. `cancel` and `close` end a hanging call, wait or backoff
-    of all of them at once, with the error of the `token` it was made with, without one
-    `Cancelled`; so whoever wants to be cancelled alone takes a `clone`.
+    Every method raises PortError, and first repeats calls that fail for a while as its `retry`
+    says. Any thread may call it. `cancel` and `close` end the hanging calls, waits and backoffs
+    of all threads at once: they raise the error of the `token` that the client was made with,
+    `Cancelled` without one. An actor or a run that is to be cancelled alone takes a `clone`.
     """
 
     def __init__(
@@ -38,67 +39,80 @@ class PortClient:
         clock: Clock | None = None,
         timeout: Timeout = TIMEOUT,
         jitter: Callable[[], float] = random.random,
-        account: Account | None = None,
+        strict: bool = True,
+        identity: Identity | None = None,
     ) -> None:
-        """Take who we are; nothing is sent yet.
+        """Make a client; nothing is sent yet.
 
         `token` ends calls when it is cancelled, `clock` times retries and the access token,
         `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
-        backoff's jitter in [0, 1). `account` is `clone`'s.
+        backoff's jitter in [0, 1). `strict`: see `tls.client_context`. `clone` passes its
+        `identity` on.
         """
-        self._account = account or Account(settings, integration)
+        self._identity = identity or Identity(settings, integration)
         self._own_clock = SystemClock() if clock is None else None
         self._clock: Clock = clock if clock is not None else self._own_clock  # type: ignore[assignment]
         self._timeout = timeout
         self._jitter = jitter
+        self._strict = strict
         self._token = CancelToken(token.error) if token is not None else CancelToken()
         self._unlink = _link(token, self._token) if token is not None else lambda: None
         self._transport = Transport(
-            self._account, self._token, self._clock, timeout=timeout, jitter=jitter
+            self._identity,
+            self._token,
+            self._clock,
+            timeout=timeout,
+            strict=strict,
+            jitter=jitter,
         )
         self._path = f"/integration/{segment(integration.identifier)}"
 
     def clone(self, token: CancelToken | None = None) -> PortClient:
-        """Another client with the same access token but its own end; close it before this one."""
+        """Returns a client with the same access token that is cancelled and closed by itself.
+
+        Close it before this one.
+        """
         return PortClient(
-            self._account.port,
-            self._account.integration,
+            self._identity.port,
+            self._identity.integration,
             token=token,
             clock=self._clock,
             timeout=self._timeout,
             jitter=self._jitter,
-            account=self._account,
+            strict=self._strict,
+            identity=self._identity,
         )
 
     @property
     def token(self) -> CancelToken:
-        """What ends its calls."""
+        """The token that ends its calls."""
         return self._token
 
     @property
     def clock(self) -> Clock:
-        """What times them."""
+        """The clock that times them."""
         return self._clock
 
     @property
     def ownership(self) -> tuple[str, str]:
-        """By which start and end of a User-Agent Port tells that an entity is ours."""
-        return self._account.ownership
+        """The start and the end of the User-Agents by which Port tells that an entity is ours."""
+        return self._identity.ownership
 
     # -- the integration -----------------------------------------------------------------------
 
     def get_integration(self, retry: Retry = RETRY) -> Integration:
-        """The integration as Port has it. PortError with status 404: Port does not know it."""
+        """Returns the integration. Raises PortError with status 404 if Port does not know it."""
         query = {"oceanCoreVersion": __version__, "isPolling": flag(False)}
         return self.call("GET", self._path, models.parse_integration, query=query, retry=retry)
 
     def create_integration(self, destination: Mapping[str, Any]) -> Integration:
-        """Register the integration, its changes sent to `destination` (docs/port-wire.md, section 2).
+        """Register the integration, with Port sending its changes to `destination`.
 
-        Sent once: without a readable answer it may have been created or not, and
-        `get_integration` tells. If another process was faster, its integration is returned.
+        The call is not repeated. If its answer cannot be read, the integration may have been
+        created or not, and `get_integration` tells. If another process was faster, its
+        integration is returned.
         """
-        integration = self._account.integration
+        integration = self._identity.integration
         body = {
             "installationId": integration.identifier,
             "installationAppType": integration.type,
@@ -119,28 +133,31 @@ class PortClient:
         return self.get_integration()
 
     def patch_integration(self, **fields: Any) -> Integration:
-        """Change fields of the integration, in Port's spelling; the integration after that."""
+        """Change fields of the integration, named as Port spells them; returns the result.
+
+        Raises ValueError without any field.
+        """
         if not fields:
             raise ValueError("nothing to change: for Port an empty patch is a resync request")
         return self.call("PATCH", self._path, models.parse_integration, body=fields)
 
     def get_resync_request(self, retry: Retry = RETRY) -> PortRequest | None:
-        """The newest resync request, None if there is none."""
+        """Returns the newest resync request, or None if there is none."""
         path = f"{self._path}/resync-request"
         return self.call("GET", path, models.parse_resync_request, retry=retry)
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
-        """Tell how a run goes (docs/port-wire.md, section 5). May be sent twice: it says the same again."""
-        self.call("PATCH", f"{self._path}/resync-state", _taken, body=body, retry=retry)
+        """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""
+        self.call("PATCH", f"{self._path}/resync-state", _check_accepted, body=body, retry=retry)
 
     # -- the organisation ----------------------------------------------------------------------
 
     def get_organization(self, retry: Retry = RETRY) -> Organization:
-        """The organisation that the credentials belong to."""
+        """Returns the organisation that the credentials belong to."""
         return self.call("GET", "/organization", models.parse_organization, retry=retry)
 
     def get_kafka_credentials(self, retry: Retry = RETRY) -> KafkaCredentials:
-        """How to log in to Port's Kafka."""
+        """Returns the credentials for Port's Kafka."""
         return self.call("GET", "/kafka-credentials", models.parse_kafka_credentials, retry=retry)
 
     # -- everything else -----------------------------------------------------------------------
@@ -155,22 +172,30 @@ class PortClient:
         body: Mapping[str, Any] | bytes | None = None,
         retry: Retry = RETRY,
         exporter: bool = False,
+        max_bytes: int = MAX_ANSWER,
     ) -> Parsed:
-        """Any call of Port's API; see `Transport.call`."""
+        """Make any call of Port's API; see `Transport.call`."""
         return self._transport.call(
-            method, path, parse, query=query, body=body, retry=retry, exporter=exporter
+            method,
+            path,
+            parse,
+            query=query,
+            body=body,
+            retry=retry,
+            exporter=exporter,
+            max_bytes=max_bytes,
         )
 
     def pause(self, seconds: float) -> None:
-        """Wait by the clock; `cancel` and `close` end it with the token's error."""
+        """Wait by the clock. Raises the token's error at once when cancelled or closed."""
         self._token.sleep(seconds, self._clock)
 
     def cancel(self, reason: str) -> None:
-        """End what this client waits for, and refuse further calls. From any thread."""
+        """End all calls and waits of this client, and refuse further calls. From any thread."""
         self._token.cancel(reason)
 
     def close(self) -> None:
-        """Cancel, and close the connections. From any thread, more than once if you like."""
+        """Cancel, and close the connections. May be called from any thread, and repeatedly."""
         self.cancel("the client of Port was closed")
         self._unlink()
         self._transport.close()
@@ -184,16 +209,16 @@ class PortClient:
         self.close()
 
     def __repr__(self) -> str:
-        account = self._account
-        return f"<PortClient {account.integration.identifier} at {account.port.base_url}>"
+        identity = self._identity
+        return f"<PortClient {identity.integration.identifier} at {identity.port.base_url}>"
 
 
 def _link(outer: CancelToken, inner: CancelToken) -> Callable[[], None]:
-    """Have `inner` cancelled with `outer`; returns the way to undo it."""
+    """Have `inner` cancelled with `outer`; returns a function that undoes this."""
     return outer.on_cancel(lambda: inner.cancel(outer.reason or ""))
 
 
-def _taken(answer: dict[str, Any]) -> None:
-    """See that Port says so. Raises UnexpectedAnswer."""
+def _check_accepted(answer: dict[str, Any]) -> None:
+    """Raises UnexpectedAnswer unless Port says that it accepted a report."""
     if answer.get("ok") is not True and "integration" not in answer:
         raise UnexpectedAnswer("expected ok: true, or an object 'integration'")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from ocean_actors.errors import OceanError
 
-class PortError(Exception):
-    """A call to Port failed. `str` is one line: method, path, status, and what Port said.
 
-    `status` is the answer's, None if there was none. `temporary`: the same call may well
-    succeed later. `asked_wait`: how many seconds Port asks us to wait before that, if it does.
-    """
+class PortError(OceanError):
+    """A call to Port failed. `str` is one line: method, address, status, and what Port said.
+
+    | attribute | |
+    |---|---|
+    | `status` | the status of the answer; None if there was none |
+    | `temporary` | the same call may succeed later |
+    | `lasting` | it will not before somebody changes something: a certificate is not trusted, a name does not exist, or Port refuses us or the call |
+    | `asked_wait` | the seconds that Port asks us to wait before the next call; None if it does not |
+
+    A certificate or a name may be mended without us: such an error is both temporary and lasting.
+    """  # noqa: E501  (a table's row cannot be wrapped)
 
     def __init__(
         self,
@@ -16,17 +24,24 @@ class PortError(Exception):
         *,
         status: int | None = None,
         temporary: bool = False,
+        lasting: bool | None = None,
         asked_wait: float | None = None,
     ) -> None:
+        """Describe a failure. `lasting` is the opposite of `temporary` unless given."""
         super().__init__(message)
         self.status = status
         self.temporary = temporary
+        self.lasting = not temporary if lasting is None else lasting
         self.asked_wait = asked_wait
 
 
-class ReconcileRefused(Exception):
-    """Nothing was deleted, because what this run did not send may well still exist."""
+class AnswerTooLarge(PortError):
+    """Port's answer has more bytes than the call allows."""
 
 
-class UnexpectedAnswer(Exception):
+class ReconcileRefused(OceanError):
+    """Nothing was deleted, because what this run did not send may still exist."""
+
+
+class UnexpectedAnswer(OceanError):
     """A parser cannot use an answer; says what it expected. Callers see a PortError."""

@@ -1,27 +1,28 @@
-"""What Port answers, as far as it is used here (docs/port-wire.md, section 2 and 3).
+"""Port's answers, as far as they are used here (docs/port-wire.md, sections 2 and 3).
 
-The parsers take what `json.loads` gave and are tolerant: what is absent, null or of a strange
-type is None, as long as the answer can be used. Else they raise UnexpectedAnswer.
+The parsers take what `json.loads` returned. A field that is absent, null or of an unexpected type
+becomes None if the answer can be used without it; else they raise UnexpectedAnswer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from ocean_actors.messages import PortRequest
 from ocean_actors.port.errors import UnexpectedAnswer
+from ocean_actors.port_time import parse_time
 
-_MOMENT = TypeAdapter(datetime)
+DEEPEST_CONFIG = 100  # levels; mappings have about ten, and much of Python recurses
+UNKNOWN_LIFETIME = 60.0  # seconds; of an access token
+LONGEST_LIFETIME = 10 * 366 * 86_400  # seconds
 
 
 @dataclass(frozen=True)
 class ResyncState:
-    """The last report of a run. Its times are the reporter's, except `updated_at`: Port's."""
+    """The last report of a run. `updated_at` is Port's time, the others are the reporter's."""
 
     status: str | None = None
     last_resync_start: datetime | None = None
@@ -32,7 +33,7 @@ class ResyncState:
 
 @dataclass(frozen=True)
 class Integration:
-    """The integration object. `updated_at` is also moved by every report of a run."""
+    """The integration. Every report of a run moves `updated_at` too."""
 
     identifier: str | None = None
     config: dict[str, Any] | None = None
@@ -51,7 +52,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class KafkaCredentials:
-    """How to log in to Port's Kafka. `brokers` may be empty."""
+    """Credentials for Port's Kafka. `brokers` may be empty."""
 
     username: str
     password: str = field(repr=False)
@@ -60,7 +61,7 @@ class KafkaCredentials:
 
 @dataclass(frozen=True)
 class AccessToken:
-    """What a call is authorised with, for `seconds` from when it was given."""
+    """The value of the header Authorization, valid for `seconds` from when Port was asked."""
 
     authorization: str = field(repr=False)
     seconds: float
@@ -70,34 +71,36 @@ Answer = Mapping[str, Any]
 
 
 def parse_integration(answer: Answer) -> Integration:
-    """The `integration` of an answer."""
+    """Returns the `integration` of an answer."""
     found = answer.get("integration")
     if not isinstance(found, dict) or not found.keys() & {"identifier", "installationId", "config"}:
         raise UnexpectedAnswer("expected an object 'integration' with an identifier and a config")
     config = found.get("config")
     if not isinstance(config, dict | None):
         raise UnexpectedAnswer(f"expected an object 'config', got {kind_of(config)}")
+    if _is_deeper(config, DEEPEST_CONFIG):
+        raise UnexpectedAnswer(f"expected a 'config' of at most {DEEPEST_CONFIG} levels")
     return Integration(
         identifier=_text(found.get("identifier")) or _text(found.get("installationId")),
         config=config,
         changelog_destination=_object(found.get("changelogDestination")),
-        updated_at=parse_moment(found.get("updatedAt")),
+        updated_at=parse_time(found.get("updatedAt")),
         resync_state=_resync_state(found.get("resyncState")),
     )
 
 
 def parse_resync_request(answer: Answer) -> PortRequest | None:
-    """The `request` of an answer; null, `{}` and absent all mean that there is none."""
+    """Returns the `request` of an answer, or None if it is null, `{}` or absent."""
     found = answer.get("request")
     if not found:
         return None
     if not isinstance(found, dict):
         raise UnexpectedAnswer(f"expected an object 'request', got {kind_of(found)}")
-    return PortRequest(_text(found.get("id")), parse_moment(found.get("updatedAt")))
+    return PortRequest(_text(found.get("id")), parse_time(found.get("updatedAt")))
 
 
 def parse_organization(answer: Answer) -> Organization:
-    """The `organization` of an answer."""
+    """Returns the `organization` of an answer."""
     found = _object(answer.get("organization")) or {}
     identifier = _text(found.get("id"))
     if not identifier:
@@ -106,7 +109,7 @@ def parse_organization(answer: Answer) -> Organization:
 
 
 def parse_kafka_credentials(answer: Answer) -> KafkaCredentials:
-    """The `credentials` of an answer."""
+    """Returns the `credentials` of an answer."""
     found = _object(answer.get("credentials")) or {}
     username, password = _text(found.get("username")), _text(found.get("password"))
     if not username or password is None:
@@ -115,32 +118,21 @@ def parse_kafka_credentials(answer: Answer) -> KafkaCredentials:
 
 
 def parse_access_token(answer: Answer) -> AccessToken:
-    """The token of an answer; one that does not say how long it lasts is soon renewed."""
-    token = _text(answer.get("accessToken"))
-    if not token or not token.isascii() or not token.isprintable():
-        raise UnexpectedAnswer("expected a string 'accessToken'")
-    kind = _text(answer.get("tokenType")) or "Bearer"
+    """Returns the token of an answer. If its lifetime is not given, it is renewed soon."""
+    token, kind = _text(answer.get("accessToken")), _text(answer.get("tokenType")) or "Bearer"
+    for name, text in (("accessToken", token), ("tokenType", kind)):
+        if not text or not text.isascii() or not text.isprintable():
+            raise UnexpectedAnswer(f"expected a printable string {name!r}")
     seconds = answer.get("expiresIn")
-    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        seconds = 60.0
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds > 0:
+        seconds = UNKNOWN_LIFETIME
+    if seconds > LONGEST_LIFETIME:
+        raise UnexpectedAnswer(f"expected an 'expiresIn' of at most {LONGEST_LIFETIME} seconds")
     return AccessToken(f"{kind} {token}", float(seconds))
 
 
-def parse_moment(value: object) -> datetime | None:
-    """An ISO 8601 time in UTC (assumed where it names no zone); None if it cannot be read."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = _MOMENT.validate_python(value)
-        if moment.tzinfo is None:
-            return moment.replace(tzinfo=timezone.utc)
-        return moment.astimezone(timezone.utc)
-    except (ValidationError, OverflowError):
-        return None
-
-
 def kind_of(value: object) -> str:
-    """The JSON name of a value's type."""
+    """Returns the JSON name of a value's type."""
     if value is None:
         return "null"
     names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
@@ -153,11 +145,25 @@ def _resync_state(value: object) -> ResyncState | None:
         return None
     return ResyncState(
         status=_text(found.get("status")),
-        last_resync_start=parse_moment(found.get("lastResyncStart")),
-        last_resync_end=parse_moment(found.get("lastResyncEnd")),
-        next_resync=parse_moment(found.get("nextResync")),
-        updated_at=parse_moment(found.get("updatedAt")),
+        last_resync_start=parse_time(found.get("lastResyncStart")),
+        last_resync_end=parse_time(found.get("lastResyncEnd")),
+        next_resync=parse_time(found.get("nextResync")),
+        updated_at=parse_time(found.get("updatedAt")),
     )
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Returns whether lists and objects are nested in more than so many levels."""
+    level: list[object] = [value]
+    for _ in range(levels + 1):
+        level = [item for each in level for item in _items(each)]
+    return bool(level)
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _text(value: object) -> str | None:

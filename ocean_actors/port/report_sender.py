@@ -10,8 +10,8 @@ from ocean_actors.actors import Actor, Message, Ref, Supervision, handles
 from ocean_actors.messages import Lease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
-from ocean_actors.port.models import parse_moment
 from ocean_actors.port.reports import Report
+from ocean_actors.port_time import parse_time
 from ocean_actors.retry import ONCE
 
 UNSURE = "another instance may have taken over"
@@ -70,7 +70,7 @@ class ReportSender(Actor):
         state = self._client.get_integration(retry=ONCE).resync_state
         if state is None or state.status != "running":
             return None
-        began, end = state.last_resync_start, parse_moment(report.body["lastResyncEnd"])
+        began, end = state.last_resync_start, parse_time(report.body["lastResyncEnd"])
         if began is None or end is None or began <= end:
             return report.body
         return {**report.body, "lastResyncEnd": began.isoformat()}

@@ -1,27 +1,33 @@
-"""The one place that sends a request to Port's API and reads the answer (docs/port-wire.md, section 1)."""
+"""Sends requests to Port's API and reads the answers (docs/port-wire.md, section 1)."""
 
 from __future__ import annotations
 
 import json
 import logging
 import random
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import responses
 from typing import Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
+from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+from requests.utils import select_proxy
 from urllib3.exceptions import HTTPError
 
-from ocean_actors._version import __version__
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.port.errors import PortError, UnexpectedAnswer
+from ocean_actors.connections import AnswerTooLong, causes, is_loopback
+from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
+from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
-from ocean_actors.retry import ONCE, Retry, asked_wait
-from ocean_actors.session import TIMEOUT, CancellableSession, Timeout
-from ocean_actors.settings import IntegrationSettings, PortSettings
-from ocean_actors.text import MAX_CHARACTERS, one_line
+from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait
+from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Timeout
+from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
+from ocean_actors.tls import UnusableAuthorities
 
 __all__ = ["Retry", "Transport"]
 
@@ -31,89 +37,45 @@ Parsed = TypeVar("Parsed")
 
 RETRY = Retry()
 TEMPORARY_STATUSES = frozenset({302, 303, 307, 408, 425, 429})  # and 5xx
-EXPORTER = "/exporter"
-"""At the end of the User-Agent of whoever writes or searches entities."""
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""All may be sent again over a fresh connection: creating twice answers 409."""
 
-MAX_ANSWER = 128 * 1024 * 1024  # bytes; a page of 5,000 entities may be large
-RENEW_SHARE, RENEW_MOST = 0.2, 60.0
-"""A token is renewed before it expires: by this share of its life, at most by these seconds."""
-
-
-@dataclass
-class Account:
-    """Who we are to Port, and the access token that all clients of one system share.
-
-    Without a lock: at worst two clients fetch a token each, and either is good.
-    """
-
-    port: PortSettings
-    integration: IntegrationSettings
-    _token: AccessToken | None = field(default=None, init=False, repr=False)
-    _renew_at: float = field(default=0.0, init=False, repr=False)
-
-    @property
-    def user_agent(self) -> str:
-        """Port tells by it who owns an entity."""
-        return f"{self._kind}{__version__}/{self.integration.identifier}"
-
-    @property
-    def ownership(self) -> tuple[str, str]:
-        """The start and the end of the User-Agent of what we own, whatever our version was."""
-        return self._kind, f"/{self.integration.identifier}{EXPORTER}"
-
-    @property
-    def _kind(self) -> str:
-        return f"port-ocean/{self.integration.type.lower()}/"
-
-    def valid_token(self, now: float) -> AccessToken | None:
-        """The token, if it is not about to expire at `now` (monotonic)."""
-        token, renew_at = self._token, self._renew_at
-        return token if now < renew_at else None
-
-    def keep(self, token: AccessToken, now: float) -> None:
-        """Use this token from `now` (monotonic) on."""
-        margin = min(RENEW_MOST, token.seconds * RENEW_SHARE)
-        self._token, self._renew_at = token, now + token.seconds - margin
-
-    def forget(self, token: AccessToken) -> None:
-        """Port does not accept this one any more."""
-        if self._token is token:
-            self._renew_at = 0.0
-
-    def hide_secrets(self, text: str) -> str:
-        """The text without our secrets, should a server repeat them."""
-        for secret in (self.port.client_secret.get_secret_value(), _bare(self._token)):
-            if secret:
-                text = text.replace(secret, "***")
-        return text
-
-
-def _bare(token: AccessToken | None) -> str:
-    return token.authorization.partition(" ")[2] if token is not None else ""
+DEADLINE = 120.0  # seconds; for one attempt, until the answer is complete
+MAX_ANSWER = 4 * 1024 * 1024  # bytes after decompression; JSON takes up to 26 times as much memory
+UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 class Transport:
-    """Sends requests, with the access token, and again where that may help.
+    """Sends requests with the access token, and repeats those that may succeed later.
 
     Any thread may use it; cancelling `token`, from any thread, ends the calls of all.
     """
 
     def __init__(
         self,
-        account: Account,
+        identity: Identity,
         token: CancelToken,
         clock: Clock,
         *,
         timeout: Timeout = TIMEOUT,
+        strict: bool = True,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._account = account
+        self._identity = identity
         self._token = token
         self._clock = clock
         self._jitter = jitter
-        self._base_url = account.port.base_url.rstrip("/") + "/v1"
-        self._session = CancellableSession(token, clock=clock, timeout=timeout, retry=ONCE)
-        self._session.auth = lambda request: request  # else a .netrc replaces our Authorization
+        self._base_url = identity.port.base_url.rstrip("/") + "/v1"
+        self._session = CancellableSession(
+            token,
+            clock=clock,
+            timeout=timeout,
+            deadline=DEADLINE,
+            retry=ONCE,
+            repeatable=METHODS,
+            strict=strict,
+        )
+        self._pauses = SharedPauses()
         self._throttle = Throttle(clock)
 
     def call(
@@ -126,37 +88,51 @@ class Transport:
         body: Mapping[str, Any] | bytes | None = None,
         retry: Retry = RETRY,
         exporter: bool = False,
+        max_bytes: int = MAX_ANSWER,
     ) -> Parsed:
         """Call Port and return what `parse` makes of the JSON object that it answers.
 
         `path` starts with "/" and is joined of `segment`s; a `body` of bytes is JSON already.
-        `exporter`: what is written or searched is the integration's own.
+        `exporter` says that the integration's own entities are written or searched.
 
         Raises PortError: after `retry` for what is temporary (408, 429, 5xx, no answer, one that
-        is no JSON object or that `parse` refuses with UnexpectedAnswer), else at once. Raises the
+        is no JSON object or that `parse` refuses with UnexpectedAnswer), else at once. Raises
+        AnswerTooLarge for an answer of more than `max_bytes` bytes after decompression, and the
         token's error when that is cancelled.
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = _Request(method, path, query or {}, data, exporter)
-        began = self._clock.monotonic()
-        failures = 0
+        request = _Request(method, path, query or {}, data, exporter, max_bytes)
+        attempts = Attempts(retry, self._clock.monotonic())
         while True:
+            if retry.attempts > 1:
+                self._wait_for_port()
             try:
                 return self._authorised(request, parse)
             except PortError as error:
-                failures += 1
-                elapsed = self._clock.monotonic() - began
-                delay = retry.delay(failures, elapsed, error.asked_wait, self._jitter())
+                now, asked = self._clock.monotonic(), error.asked_wait
+                delay = attempts.delay(now, asked, self._jitter())
                 if not error.temporary or delay is None:
                     raise
-                if (held_back := self._throttle.passes()) is not None:
-                    more = f" ({held_back} more like it since the last line)" if held_back else ""
-                    logger.warning("%s; again in %.1f s%s", error, delay, more)
+                if asked is not None:
+                    self._pauses.begin(self._base_url, now + asked, delay - asked)
+                self._warn(error, delay)
             self._token.sleep(delay, self._clock)
 
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _wait_for_port(self) -> None:
+        """Wait as Port has asked another call of this client to."""
+        now = self._clock.monotonic()
+        pause = self._pauses.remaining(self._base_url, now, self._jitter())
+        if pause > 0:
+            self._token.sleep(pause, self._clock)
+
+    def _warn(self, error: PortError, delay: float) -> None:
+        if (held_back := self._throttle.passes()) is not None:
+            more = f" ({held_back} more like it since the last line)" if held_back else ""
+            logger.warning("%s; retrying in %.1f s%s", error, delay, more)
 
     def _authorised(self, request: _Request, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
         """Send with the access token; once more with a fresh one if Port refuses it."""
@@ -166,14 +142,14 @@ class Transport:
         except PortError as error:
             if error.status != 401:
                 raise
-        self._account.forget(access)
+        self._identity.forget(access)
         return self._send(request, parse, self._access_token())
 
     def _access_token(self) -> AccessToken:
-        token = self._account.valid_token(self._clock.monotonic())
+        token = self._identity.valid_token(self._clock.monotonic())
         if token is not None:
             return token
-        port = self._account.port
+        port = self._identity.port
         credentials = {
             "clientId": port.client_id,
             "clientSecret": port.client_secret.get_secret_value(),
@@ -189,7 +165,7 @@ class Transport:
                 f"{error}: check port.clientId and port.clientSecret",
                 status=error.status,
             ) from None
-        self._account.keep(token, asked_at)
+        self._identity.keep(token, asked_at)
         return token
 
     def _send(
@@ -198,61 +174,82 @@ class Transport:
         parse: Callable[[dict[str, Any]], Parsed],
         access: AccessToken | None,
     ) -> Parsed:
+        """Send once. Raises PortError."""
+        prepared = self._prepare(request, access)
+        settings: dict[str, Any] = self._session.merge_environment_settings(
+            prepared.url, {}, False, None, None
+        )
+        place = self._place(request, settings["proxies"])
+        try:
+            response = self._session.send(
+                prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
+            )
+        except AnswerTooLong as error:
+            raise AnswerTooLarge(f"{place}: {error}") from None
+        except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
+            raise self._failure(place, error) from None
+        if not 200 <= response.status_code < 300:
+            raise self._refusal(place, response, quoting=access is not None)
+        try:
+            return parse(_json_object(response))
+        except UnexpectedAnswer as error:
+            raise self._error(place, response, str(error)) from None
+
+    def _prepare(self, request: _Request, access: AccessToken | None) -> requests.PreparedRequest:
+        """Make the request. Raises PortError, which is lasting, if the URL cannot be used."""
         headers: dict[str, str | bytes] = {
-            "User-Agent": (self._account.user_agent + EXPORTER * request.exporter).encode(),
+            "User-Agent": (self._identity.user_agent + EXPORTER * request.exporter).encode(),
             "Accept": "application/json",
         }
         if access is not None:
             headers["Authorization"] = access.authorization
         if request.data is not None:
             headers["Content-Type"] = "application/json"
+        url = self._base_url + request.path
         try:
-            response = self._session.request(
-                request.method,
-                self._base_url + request.path,
-                params=request.query,
-                data=request.data,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
+            return self._session.prepare_request(
+                requests.Request(
+                    request.method, url, params=request.query, data=request.data, headers=headers
+                )
             )
-            with response:
-                body = _read(response)
-        except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
-            temporary = not isinstance(error, ValueError)  # else not even sent: a bad URL
-            raise self._error(request, None, reason_of(error), temporary=temporary) from None
-        if not 200 <= response.status_code < 300:
-            raise self._refusal(request, response, body)
-        try:
-            return parse(_json_object(response, body))
-        except UnexpectedAnswer as error:
-            raise self._error(request, response, str(error)) from None
+        except ValueError as error:
+            raise PortError(f"{self._place(request, {})}: {one_line(str(error))}") from None
 
-    def _refusal(self, request: _Request, response: requests.Response, body: bytes) -> PortError:
-        """What a status other than 2xx means."""
-        status = response.status_code
-        return self._error(
-            request,
-            response,
-            _message(response, body),
-            temporary=status in TEMPORARY_STATUSES or status >= 500,
+    def _place(self, request: _Request, proxies: Mapping[str, str]) -> str:
+        """Returns where a request goes, for the start of an error: without credentials."""
+        url = self._base_url + request.path
+        proxy = None if is_loopback(url) else select_proxy(url, dict(proxies))
+        place = one_line(f"{request.method} {url}")
+        return f"{place} through the proxy {_without_user(proxy)}" if proxy else place
+
+    def _failure(self, place: str, error: Exception) -> PortError:
+        """Returns the error for a request without a complete answer."""
+        unusable = isinstance(error, InvalidURL | InvalidSchema | MissingSchema)
+        return PortError(
+            f"{place}: {one_line(self._identity.mask(reason_of(error)))}",
+            temporary=not unusable,
+            lasting=unusable or _is_lasting(error),
         )
 
+    def _refusal(self, place: str, response: requests.Response, *, quoting: bool) -> PortError:
+        """Returns the error for a status other than 2xx.
+
+        Unless `quoting`, only JSON is quoted: other answers to a token call may repeat it.
+        """
+        status = response.status_code
+        temporary = status in TEMPORARY_STATUSES or status >= 500
+        message = self._identity.mask(_message(response, quoting=quoting))
+        return self._error(place, response, message, temporary=temporary)
+
     def _error(
-        self,
-        request: _Request,
-        response: requests.Response | None,
-        message: str,
-        *,
-        temporary: bool = True,
+        self, place: str, response: requests.Response, message: str, *, temporary: bool = True
     ) -> PortError:
-        place = f"{request.method} {self._base_url}{request.path}"
-        if response is None:
-            return PortError(self._account.hide_secrets(f"{place}: {message}"), temporary=temporary)
-        text = f"{place}: {response.status_code} {response.reason or ''}".rstrip()
+        status = response.status_code
+        text = f"{place}: {status} {responses.get(status, '')}".rstrip()
+        message = one_line(self._identity.mask(message))
         return PortError(
-            self._account.hide_secrets(f"{text}: {message}" if message else text),
-            status=response.status_code,
+            f"{text}: {message}" if message else text,
+            status=status,
             temporary=temporary,
             asked_wait=asked_wait(response.headers, self._clock.now()) if temporary else None,
         )
@@ -260,39 +257,29 @@ class Transport:
 
 @dataclass(frozen=True)
 class _Request:
-    """What is the same however often it is sent."""
+    """What is the same however often a request is sent."""
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
     data: bytes | None = field(default=None, repr=False)
     exporter: bool = False
+    max_bytes: int = MAX_ANSWER
 
 
 def segment(value: str) -> str:
-    """One segment of a path, percent-encoded: "/" and "?" too."""
-    return quote(value, safe="")
+    """Returns one segment of a path, percent-encoded, also "/" and "?"."""
+    return quote(value, safe="", errors="surrogatepass")
 
 
 def flag(value: bool) -> str:
-    """A boolean in a query, as Port spells it."""
+    """Returns a boolean of a query, as Port spells it."""
     return "true" if value else "false"
 
 
-def _read(response: requests.Response) -> bytes:
-    """The body, up to a limit."""
-    pieces: list[bytes] = []
-    size = 0
-    for piece in response.iter_content(64 * 1024):
-        pieces.append(piece)
-        size += len(piece)
-        if size > MAX_ANSWER:
-            raise OSError(f"the answer is longer than {MAX_ANSWER} bytes")
-    return b"".join(pieces)
-
-
-def _json_object(response: requests.Response, body: bytes) -> dict[str, Any]:
-    """The answer as a dict. Raises UnexpectedAnswer."""
+def _json_object(response: requests.Response) -> dict[str, Any]:
+    """Returns the answer as a dict. Raises UnexpectedAnswer."""
+    body = response.content
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -303,38 +290,60 @@ def _json_object(response: requests.Response, body: bytes) -> dict[str, Any]:
     return answer
 
 
-def _message(response: requests.Response, body: bytes) -> str:
-    """What Port says in an error, in one line: tolerant, for proxies answer errors too."""
-    if 300 <= response.status_code < 400:
-        place = response.headers.get("Location", "nowhere")
-        return f"redirects to {place}, expected an answer: check port.baseUrl"
+def _message(response: requests.Response, *, quoting: bool) -> str:
+    """Returns what an error says: of any length, for proxies answer errors too."""
+    status, body = response.status_code, response.content
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         answer = None
     if isinstance(answer, dict):
         said = [answer[key] for key in ("error", "message") if isinstance(answer.get(key), str)]
-        text = ": ".join(said)
-    elif "html" in response.headers.get("Content-Type", "") or body.lstrip()[:1] == b"<":
-        text = "an HTML page"
-    else:
-        text = body[: 4 * MAX_CHARACTERS].decode(errors="replace")
-    return one_line(text)
+        if said:
+            return ": ".join(said)
+    if 300 <= status < 400:
+        place = response.headers.get("Location", "nowhere") if quoting else "another address"
+        return f"redirects to {place}, expected an answer: check port.baseUrl"
+    if status == 407:
+        return "the proxy asks for credentials"
+    if isinstance(answer, dict):
+        return ""
+    if not quoting:
+        return f"{len(body)} bytes that are no JSON object"
+    if "html" in response.headers.get("Content-Type", "") or body.lstrip()[:1] == b"<":
+        return "an HTML page"
+    return body.decode(errors="replace")
 
 
 def reason_of(error: BaseException) -> str:
-    """What a failed call failed of, dug out of the layers of requests and urllib3."""
-    seen: list[BaseException] = []
-    while error not in seen:
-        seen.append(error)
-        inner = [getattr(error, "reason", None), error.__cause__, *error.args]
-        error = next((item for item in inner if isinstance(item, BaseException)), error)
-    for layer in seen:
+    """Returns why a call failed, found in the layers of requests and urllib3."""
+    layers = list(causes(error))
+    for layer in layers:
+        if isinstance(layer, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate is not trusted: {layer.verify_message} "
+                "(SSL_CERT_FILE names more authorities; see also ssl.port.x509.strict)"
+            )
         if isinstance(layer, requests.ConnectTimeout):
             return "timed out while connecting"
         if isinstance(layer, requests.Timeout):
             return "timed out while waiting for the answer"
-    innermost = seen[-1]
+    innermost = layers[-1]
     if isinstance(innermost, OSError) and innermost.strerror:
         return innermost.strerror
-    return one_line(str(innermost)) or type(innermost).__name__
+    return str(innermost) or type(innermost).__name__
+
+
+def _is_lasting(error: BaseException) -> bool:
+    """Returns whether a call will fail until somebody changes a certificate, a name, a file."""
+    return any(
+        isinstance(layer, ssl.SSLCertVerificationError | UnusableAuthorities)
+        or (isinstance(layer, socket.gaierror) and layer.errno in UNKNOWN_NAME)
+        for layer in causes(error)
+    )
+
+
+def _without_user(proxy: str) -> str:
+    """Returns the address of a proxy without user and password."""
+    parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    return one_line(f"{parts.scheme or 'http'}://{parts.netloc.rpartition('@')[2]}")

@@ -12,7 +12,8 @@ from ocean_actors.port import batches, models, reconcile
 from ocean_actors.port.batches import Item, body_of, failure_of, parse_upsert
 from ocean_actors.port.batches import batches as cut
 from ocean_actors.port.errors import UnexpectedAnswer
-from ocean_actors.retry import Retry, asked_wait
+from ocean_actors.port_time import parse_time
+from ocean_actors.retry import ONCE, Retry, asked_wait
 from ocean_actors.testing import ManualClock
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -61,12 +62,12 @@ def test_a_parser_makes_a_value_of_any_object_or_says_what_it_expected(answer):
 @FEW
 @given(value=JSON)
 def test_a_time_is_aware_and_in_utc_or_none(value):
-    moment = models.parse_moment(value)
+    moment = parse_time(value)
     assert moment is None or moment.utcoffset() == timedelta(0)
 
 
 def test_times_without_a_zone_are_utc():
-    moment = models.parse_moment("2026-10-01T08:00:00.123")
+    moment = parse_time("2026-10-01T08:00:00.123")
     assert moment.tzinfo is timezone.utc
     assert moment.microsecond == 123000
 
@@ -86,9 +87,21 @@ def test_the_backoff_keeps_to_its_bounds(failures, jitter):
     retry = Retry(attempts=100, seconds=1e9, longest=50)
     delay = retry.delay(failures, 0, None, jitter)
     assert 0 < delay <= retry.backoff.maximum
-    assert retry.delay(failures, 0, 40, jitter) >= 40
-    assert retry.delay(failures, 0, 1e6, jitter) == 50
+    assert 40 <= retry.delay(0, 0, 40, jitter, failures) <= 40 + retry.backoff.maximum
+    assert retry.delay(0, 0, 51, jitter, failures) is None
     assert retry.delay(100, 0, None, jitter) is None
+
+
+@FEW
+@given(refusals=st.integers(1, 99), asked=st.floats(0, 50), jitter=st.floats(0, 1))
+def test_a_server_that_says_when_to_come_back_costs_patience_and_no_attempts(
+    refusals, asked, jitter
+):
+    retry = Retry(attempts=3, seconds=60, patience=900)
+    assert retry.delay(2, 100, asked, jitter, refusals) >= asked
+    assert retry.delay(2, 900, asked, jitter, refusals) is None
+    assert retry.delay(3, 0, asked, jitter, refusals) is None, "attempts that failed still count"
+    assert ONCE.delay(0, 0, asked, jitter, refusals) is None
 
 
 ITEMS = st.lists(

@@ -1,0 +1,368 @@
+"""The connections of a `CancellableSession`: sockets that another thread can shut down.
+
+A session shuts them down when its token is cancelled or a call is overdue; whoever waits in
+one then gets an error or the end of the stream.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import ipaddress
+import os
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from http.client import RemoteDisconnected
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+from urllib3.util.wait import wait_for_write
+
+from ocean_actors import tls
+from ocean_actors.actors import CancelToken
+
+
+class AnswerTooLong(requests.RequestException):
+    """A body is longer than the call allows, in bytes after decompression."""
+
+
+class StaleConnection(ConnectionResetError):
+    """A connection that was used before ended before the first byte of an answer."""
+
+
+class Call:
+    """One attempt: the socket that it uses now, and how many bytes it may be answered."""
+
+    def __init__(self, max_bytes: int | None) -> None:
+        self.max_bytes = max_bytes
+        self.overdue = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()  # the clock's thread ends what this thread waits in
+
+    def use(self, sock: socket.socket | None) -> None:
+        """Say which socket the attempt waits in from now on; None after its end."""
+        with self._lock:
+            self._socket = sock
+            if sock is not None and self.overdue:
+                _shut_down(sock)
+
+    def end(self) -> None:
+        """End the attempt, as it took too long. From any thread."""
+        with self._lock:
+            self.overdue = True
+            if self._socket is not None:
+                _shut_down(self._socket)
+
+
+class LiveSockets:
+    """The sockets of a session, held weakly. Once shut down, later ones are shut down at once."""
+
+    def __init__(self) -> None:
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._shut = False
+        self._calls = threading.local()
+        self.generation = 0
+        """Connections of an earlier generation are not used again."""
+
+    @property
+    def call(self) -> Call | None:
+        """The attempt that this thread makes."""
+        return getattr(self._calls, "call", None)
+
+    @call.setter
+    def call(self, call: Call | None) -> None:
+        self._calls.call = call
+
+    def add(self, sock: socket.socket) -> None:
+        """Watch a socket, which this thread's attempt uses from now on."""
+        with self._lock:
+            self._sockets.add(sock)
+            shut = self._shut
+        if shut:
+            _shut_down(sock)
+        self.use(sock)
+
+    def use(self, sock: socket.socket) -> None:
+        """Say that this thread's attempt uses a socket that is watched already."""
+        if self.call is not None:
+            self.call.use(sock)
+
+    def shut_down(self) -> None:
+        """Wake whoever waits in one of them: reads end, and writes fail."""
+        with self._lock:
+            self._shut = True
+            sockets = list(self._sockets)
+        for sock in sockets:
+            _shut_down(sock)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """Shut both ways. Not `sock.shutdown`: that of a TLS socket goes on in plain text."""
+    with contextlib.suppress(OSError):  # not connected any more, or closed
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class _CancellableConnection(HTTPConnection):
+    """A connection whose socket the session can shut down from the start."""
+
+    def __init__(self, sockets: LiveSockets, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sockets = sockets
+        self._generation = sockets.generation
+        self._answered = False  # since it was connected
+        self._twin: socket.socket | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it can be used again; the pool connects it anew if not."""
+        return self._generation == self._sockets.generation and super().is_connected
+
+    def connect(self) -> None:
+        """Connect. During the TLS handshake the twin stands for the socket that TLS took over."""
+        self._generation = self._sockets.generation
+        self._answered = False
+        try:
+            super().connect()
+            self._sockets.add(self._plain_socket())
+        finally:
+            if self._twin is not None:
+                self._twin.close()
+                self._twin = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request."""
+        if self.sock is not None:
+            self._sockets.use(self._plain_socket())
+        with self._telling_stale():
+            super().request(*args, **kwargs)
+
+    def getresponse(self) -> Any:
+        """Read the head of the answer."""
+        with self._telling_stale():
+            response = super().getresponse()
+        self._answered = True
+        return response
+
+    @contextlib.contextmanager
+    def _telling_stale(self) -> Iterator[None]:
+        """Raise StaleConnection if the server closed the connection while it was idle."""
+        try:
+            yield
+        except BrokenPipeError:
+            raise  # urllib3 still reads the answer, which may have come before
+        except (RemoteDisconnected, ConnectionError, ssl.SSLEOFError) as error:
+            if self._answered:
+                raise StaleConnection(errno.ECONNRESET, "the idle connection ended") from error
+            raise
+
+    def _plain_socket(self) -> socket.socket:
+        sock: Any = self.sock
+        return sock.socket if hasattr(sock, "socket") else sock  # the former: TLS in TLS
+
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers, as urllib3 does, but watched."""
+        failure: OSError | None = None
+        try:
+            addresses = socket.getaddrinfo(
+                self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM
+            )
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, f"cannot resolve {self.host}: {error}") from error
+        for family, kind, protocol, _name, address in addresses:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self._dial(sock, address)
+                return sock
+            except OSError as error:
+                sock.close()
+                failure = error
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from failure
+        raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
+
+    def _dial(self, sock: socket.socket, address: Any) -> None:
+        """Connect. Watched only once under way: a shut-down does not last on an idle socket."""
+        for option in self.socket_options or ():
+            sock.setsockopt(*option)
+        if self.source_address is not None:
+            sock.bind(self.source_address)
+        seconds = self.timeout if isinstance(self.timeout, int | float) else None
+        sock.setblocking(False)
+        code = sock.connect_ex(address)
+        self._watch(sock)
+        if code == errno.EINPROGRESS:
+            if not wait_for_write(sock, seconds):
+                raise TimeoutError
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+        sock.settimeout(seconds)
+
+    def _watch(self, sock: socket.socket) -> None:
+        if self._twin is not None:
+            self._twin.close()
+        self._twin = sock.dup()
+        self._sockets.add(self._twin)
+
+
+class _CancellableTLSConnection(_CancellableConnection, HTTPSConnection):
+    """The same over TLS."""
+
+
+class CancellableAdapter(HTTPAdapter):
+    """Has its pools, those of proxies too, make cancellable connections.
+
+    A request over a connection that proves stale is sent once more, at once and over a fresh
+    one, if its method is one of `repeatable`. Loopback addresses are reached without a proxy.
+    """
+
+    def __init__(
+        self, token: CancelToken, sockets: LiveSockets, repeatable: frozenset[str], *, strict: bool
+    ) -> None:
+        super().__init__()
+        self._token = token
+        self._sockets = sockets
+        self._repeatable = repeatable
+        self._strict = strict
+        self._own_contexts: dict[tuple[bool | str, ...], ssl.SSLContext] = {}
+        self._connections: dict[str, Callable[..., HTTPConnection]] = {
+            "http": functools.partial(_CancellableConnection, sockets),
+            "https": functools.partial(_CancellableTLSConnection, sockets),
+        }
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        """Send, and once more if the connection was stale."""
+        if is_loopback(request.url or ""):
+            kwargs["proxies"] = {}
+        generation = self._sockets.generation
+        try:
+            return super().send(request, *args, **kwargs)
+        except requests.ConnectionError as error:
+            stale = any(isinstance(each, StaleConnection) for each in causes(error))
+            if not (stale and request.method in self._repeatable and has_plain_body(request)):
+                raise
+        self._token.check()
+        self._sockets.generation = generation + 1  # others have been idle for as long
+        return super().send(request, *args, **kwargs)
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """Have the pool use our TLS context; see `ocean_actors.tls`."""
+        host, options = super().build_connection_pool_key_attributes(request, verify, cert)
+        if host["scheme"] == "https" and verify:
+            options["ssl_context"] = self._context_for(verify, cert)
+        return host, options
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Prepare the pool; without authorities of its own, its context has them already."""
+        super().cert_verify(conn, url, verify, cert)
+        if verify is True:
+            conn.ca_certs = conn.ca_cert_dir = None
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Make the pools of a proxy; one that is reached over TLS is checked as servers are."""
+        if proxy.lower().startswith("https:"):
+            kwargs.setdefault("proxy_ssl_context", self._context_for(True, None))
+        return super().proxy_manager_for(proxy, **kwargs)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Find the pool for a request."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if pool.ConnectionCls in (HTTPConnection, HTTPSConnection):  # else SOCKS, or ours already
+            pool.ConnectionCls = self._connections[pool.scheme]
+        return pool
+
+    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
+        """Make the answer, its body still to be read."""
+        call = self._sockets.call
+        response = _CancellableResponse(self._token, None if call is None else call.max_bytes)
+        vars(response).update(vars(super().build_response(req, resp)))
+        return response
+
+    def _context_for(self, verify: bool | str, cert: Any) -> ssl.SSLContext:
+        """Returns the TLS context for these options of a request.
+
+        urllib3 loads what the options name into the context, so only the plain one is shared.
+        """
+        if verify is True and not cert:
+            return _shared_context(self._strict, tls.authorities(os.environ))
+        key = (verify, *((cert,) if isinstance(cert, str) else cert or ()))
+        context = self._own_contexts.get(key)
+        if context is None:
+            context = tls.client_context(strict=self._strict, trust=verify is True)
+            context = self._own_contexts.setdefault(key, context)
+        return context
+
+
+@functools.lru_cache(maxsize=8)
+def _shared_context(strict: bool, _authorities: tuple[tls.Authorities, ...]) -> ssl.SSLContext:
+    """Returns the context of all sessions: it takes 0.1 s to make."""
+    return tls.client_context(strict=strict)
+
+
+def is_loopback(url: str) -> bool:
+    """Returns whether a URL names this machine, which no proxy can reach for us."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def has_plain_body(request: requests.PreparedRequest) -> bool:
+    """Returns whether the body of a request can be sent again: it is not read from a stream."""
+    return isinstance(request.body, str | bytes | None)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yields an error and what it was raised for, through the layers of requests and urllib3."""
+    seen: list[BaseException] = []
+    waiting = [error]
+    while waiting:
+        error = waiting.pop(0)
+        if error in seen:
+            continue
+        seen.append(error)
+        yield error
+        inner = [getattr(error, "reason", None), error.__cause__, *error.args]
+        waiting += [item for item in inner if isinstance(item, BaseException)]
+
+
+class _CancellableResponse(requests.Response):
+    """An answer whose body ends with the token's error once the token is cancelled.
+
+    Raises AnswerTooLong for a body of more than `max_bytes`.
+    """
+
+    def __init__(self, token: CancelToken, max_bytes: int | None) -> None:
+        super().__init__()
+        self._token = token
+        self._max_bytes = max_bytes
+
+    def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Yields the body in pieces; see `requests.Response.iter_content`."""
+        self._token.check()
+        size = 0
+        try:
+            for piece in super().iter_content(*args, **kwargs):
+                self._token.check()
+                size += len(piece)
+                if self._max_bytes is not None and size > self._max_bytes:
+                    self.close()
+                    raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
+                yield piece
+        except Exception:
+            self._token.check()
+            raise
+        self._token.check()
