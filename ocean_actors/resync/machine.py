@@ -1,25 +1,31 @@
-"""Which resync runs when: the coordinator's decisions, as pure functions.
+"""Decides which resync runs when: the coordinator's decisions as pure functions.
 
-`step(state, input)` answers the next state and what is to be done about it. No thread, clock
-or I/O; the coordinator actor feeds it and carries the outputs out, in their order.
+`step(state, input)` returns the next state and the outputs: what is to be done, in order. It uses
+no thread, clock or I/O. The coordinator actor feeds the inputs and carries out the outputs.
 
-              ┌───────────────── debounce not over, or retry ◀────────────────┐
-              ▼                                                               │
-    IDLE ─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all done─▶ next: IDLE,
-     └─────────no debounce──────────▲                   │               WAITING or PREPARING
-                             new request, timeout,      │                     ▲
-                                stop or standby         ▼                     │
-                                                     ABORTING ─all done, or grace over
+              ┌──────────── a wait is not over (debounce, retry, quiet) ◀─────────┐
+              ▼                                                                   │
+    IDLE ─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all done──▶ next: IDLE,
+     └──────────no wait─────────────▲                   │                 WAITING or PREPARING
+                             new request, time limit,   │                         ▲
+                                stop or standby         ▼                         │
+                                                     ABORTING ─all done, or fenced off:
+                                                               grace over, or a `drop` request
 
-A request waits in `pending` until a run begins to prepare; then it is `covered` by that run and
-is settled when the run completes or fails for good. If the run is aborted, or is to be tried
-again, its requests go back to `pending`. So every accepted request is covered by a run that
-starts after it.
+A request stays in `pending` until a run is prepared. Then that run covers it, and the request is
+settled when the run completes or fails for good. If the run is aborted, or is to be retried, its
+requests become pending again. So every accepted request is covered by a run that starts after it.
 
-Requests come in bursts. So the run that is to replace one in flight, or whose config two questions
-could not bring up to date, is put off until none has come for `PAUSE` seconds; by `MOST_PAUSES` of
-those at the most, counted from run to run. Vain questions put a run off only once, as Port may take
-minutes for each.
+The policy of a request (its own, else `resync.onNewRequest`) decides what it does to a run in
+flight. A run that a newer request aborts makes way if all its handlers return. After
+`maxConsecutiveAborts` such runs in a row the next run is left to finish. A run whose handlers had
+to be fenced off does not count, so hung handlers never protect a hung run. Under `drop` handlers
+are fenced off at once, so a dropped run counts when the last of its handlers has returned late.
+
+Requests come in bursts. Two kinds of run are therefore postponed until no request has come for
+`QUIET_SECONDS`: a run that replaces one in flight, and a run that is still out of date after its
+config was asked for twice. `MOST_QUIET_WAITS` limits how often this happens between two runs. A
+run is postponed only once because its config was out of date, as Port may take minutes to answer.
 """
 
 from __future__ import annotations
@@ -33,44 +39,85 @@ from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 Requests = tuple[ResyncRequested, ...]
 
-PAUSE = 0.1  # seconds
-MOST_PAUSES = 50
+QUIET_SECONDS = 0.1
+MOST_QUIET_WAITS = 50
+MOST_RETRY_LATER = 10
+"""Runs in a row that `RetryLater` may bring about before the requests are settled as failed."""
+SHORTEST_RETRY_LATER = 0.1  # seconds
+LONGEST_RETRY_LATER = 3600.0  # seconds
 
 
 class Phase(Enum):
-    """What the coordinator is at."""
+    """What the coordinator is doing."""
 
     IDLE = "idle"
-    WAITING = "waiting"  # for the end of a burst or of the debounce, or to try a failed run again
-    PREPARING = "preparing"  # the config is asked for; nothing is reported yet
+    WAITING = "waiting"  # for `State.wait` to be over
+    PREPARING = "preparing"  # the config was asked for; nothing is reported yet
     RUNNING = "running"
-    ABORTING = "aborting"  # the handlers are asked to end
+    ABORTING = "aborting"  # the handlers were asked to return
     STOPPED = "stopped"
+
+
+class WaitKind(Enum):
+    """Why the next run is not prepared yet."""
+
+    DEBOUNCE = "debounce"  # other requests may join the first one
+    RETRY = "retry"  # the backoff of a failed run, which a new request ends
+    QUIET = "quiet"  # for the end of a burst
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The next run is prepared after `seconds`. As an output: feed `WaitOver(number)` then."""
+
+    number: int
+    kind: WaitKind
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run that is prepared or in flight, or the last one. The first is number 1."""
+
+    number: int = 0
+    covered: Requests = ()
+    working: frozenset[str] = frozenset()  # handlers that have not returned
+    failed: bool = False  # a handler failed, or the time limit was reached
+    retryable: bool = False  # one of these failures may be gone at the next try
+    retry_after: float | None = None  # seconds; the longest that a handler asked for
+    asked_again: bool = False  # the config was asked for twice, as requests came meanwhile
+    superseded: bool = False  # it is being aborted because of a newer request
+    protected: bool = False  # it is left to finish, and the log says so
+
+
+@dataclass(frozen=True)
+class Burst:
+    """How long a burst of requests has postponed the next run."""
+
+    waits: int = 0  # of kind QUIET, since a run was started
+    arrived: bool = False  # a request came during the present one
+    postponed: bool = False  # a run was postponed because its config was out of date
+
+
+Dropped = frozenset[tuple[int, str]]
+"""Handlers, by run number and name, that were fenced off at once and have not returned since."""
 
 
 @dataclass(frozen=True)
 class State:
-    """All that the decisions depend on. `run` is the number of the newest run."""
+    """Everything that the decisions depend on."""
 
     handlers: frozenset[str]
     settings: ResyncSettings = field(default_factory=ResyncSettings)
     phase: Phase = Phase.IDLE
-    run: int = 0
-    covered: Requests = ()  # answered by the present run
-    pending: Requests = ()  # wait for the next one
-    working: frozenset[str] = frozenset()  # handlers that have not returned
-    failed: bool = False  # a handler of the present run did, or its time was up
-    retry_after: float | None = None  # seconds; a handler of the present run asked for it
-    asked_again: bool = False  # for the config, as requests came while it was on its way
-    aborts: int = 0  # runs in a row that newer requests aborted
-    attempts: int = 0  # runs in a row that failed and were tried again
-    wait: int = 0  # the number of the newest wait
-    waiting: bool = False  # that wait has to be over before the next run is prepared
-    retrying: bool = False  # that wait is a retry's, which a new request ends
-    pausing: bool = False  # that wait is a pause, for the end of a burst
-    arrived: bool = False  # a request has, in this pause
-    pauses: int = 0  # since a run was started
-    put_off: bool = False  # for vain questions, since a run was started
+    present: Run = Run()
+    pending: Requests = ()  # not covered by the present run
+    wait: Wait | None = None
+    waits: int = 0  # the number of the newest wait
+    burst: Burst = Burst()
+    aborts: int = 0  # runs in a row that made way for newer requests
+    dropped: Dropped = frozenset()  # of runs that may still count as such
+    attempts: int = 0  # retries in a row
     standby: bool = False  # another instance runs the resyncs
     stopping: bool = False
 
@@ -80,32 +127,37 @@ class State:
 
 @dataclass(frozen=True)
 class Request:
-    """A listener wants a resync."""
+    """A listener requests a resync."""
 
     request: ResyncRequested
 
 
 @dataclass(frozen=True)
 class WaitOver:
-    """The time of wait `wait` is up."""
+    """The seconds of wait `number` have passed."""
 
-    wait: int
+    number: int
 
 
 @dataclass(frozen=True)
 class ConfigReady:
-    """The config that run `run` asked for is there."""
+    """The config for run `run` has arrived."""
 
     run: int
 
 
 @dataclass(frozen=True)
 class HandlerDone:
-    """A handler returned, or raised; perhaps asking to be run again after so many seconds."""
+    """A handler returned or raised. It may have been fenced off long ago.
+
+    `lasting`: it failed for a reason that a retry cannot mend. `retry_after`: it asked to be run
+    again after so many seconds.
+    """
 
     run: int
     handler: str
     failed: bool = False
+    lasting: bool = False
     retry_after: float | None = None
 
 
@@ -118,7 +170,7 @@ class TimeUp:
 
 @dataclass(frozen=True)
 class GraceOver:
-    """The time that an aborted run had for ending is up."""
+    """`resync.abortGrace` seconds have passed since run `run` was aborted."""
 
     run: int
 
@@ -132,12 +184,12 @@ class StandBy:
 
 @dataclass(frozen=True)
 class Resume:
-    """No other instance runs the resyncs any more: this one does."""
+    """This instance runs the resyncs from now on."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """End what runs and start nothing more."""
+    """End the run in flight and start no more."""
 
 
 Input = (
@@ -146,15 +198,7 @@ Input = (
 
 
 # -- outputs ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Wait:
-    """Feed `WaitOver` after `seconds`. `retry`: it puts off another try, not a first one."""
-
-    wait: int
-    seconds: float
-    retry: bool
+# `Wait`, above, is one too.
 
 
 @dataclass(frozen=True)
@@ -174,7 +218,7 @@ class StartRun:
 
 @dataclass(frozen=True)
 class AbortRun:
-    """Ask the handlers to end; feed `GraceOver` after the grace."""
+    """Ask the handlers to return; feed `GraceOver` after the grace."""
 
     run: int
     reason: str
@@ -182,10 +226,14 @@ class AbortRun:
 
 @dataclass(frozen=True)
 class FenceOff:
-    """Put fresh handler actors in the place of these, whose results no longer count."""
+    """Replace these handlers by fresh ones; their results no longer count.
+
+    `dropped`: a request asked for this at once. Otherwise the handlers exceeded the grace.
+    """
 
     run: int
     handlers: frozenset[str]
+    dropped: bool
 
 
 @dataclass(frozen=True)
@@ -198,22 +246,23 @@ class EndRun:
 
 @dataclass(frozen=True)
 class Settle:
-    """These requests need nothing more."""
+    """These requests need nothing more. `run` covered them; None if they were ignored."""
 
     requests: Requests
     outcome: Outcome
+    run: int | None
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """The coordinator is stopping and does not take this request."""
+    """The coordinator is stopping and does not accept this request."""
 
     request: ResyncRequested
 
 
 @dataclass(frozen=True)
 class LetFinish:
-    """So many runs were aborted in a row that this one is protected: warn, once for the run."""
+    """`aborts` runs in a row made way, so this one is left to finish. Emitted once per run."""
 
     run: int
     aborts: int
@@ -221,7 +270,7 @@ class LetFinish:
 
 @dataclass(frozen=True)
 class DropLate:
-    """A result of a run that is over, or of a handler that was fenced off: count it."""
+    """This result came after its run was over, or after its handler was fenced off: count it."""
 
     run: int
     handler: str
@@ -229,7 +278,7 @@ class DropLate:
 
 @dataclass(frozen=True)
 class Stopped:
-    """Nothing runs and nothing will."""
+    """Nothing is in flight, and nothing will be started."""
 
 
 Output = (
@@ -240,23 +289,24 @@ Step = tuple[State, tuple[Output, ...]]
 
 
 def step(state: State, event: Input) -> Step:
-    """The next state and what to do. Inputs that came too late change nothing."""
+    """Returns the next state and what to do. An input that comes too late changes nothing."""
     match event:
         case Request(request):
             return _on_request(state, request)
-        case WaitOver(wait) if state.waiting and wait == state.wait:
-            return _on_wait_over(state)
-        case ConfigReady(run) if state.phase is Phase.PREPARING and run == state.run:
+        case WaitOver(number) if state.wait is not None and number == state.wait.number:
+            return _on_wait_over(state, state.wait)
+        case ConfigReady(run) if state.phase is Phase.PREPARING and run == state.present.number:
             return _on_config(state)
         case HandlerDone():
             return _on_handler_done(state, event)
-        case TimeUp(run) if state.phase is Phase.RUNNING and run == state.run:
-            expired = replace(state, phase=Phase.ABORTING, failed=True)
-            return expired, (AbortRun(run, f"it took over {state.settings.timeout:g} s"),)
-        case GraceOver(run) if state.phase is Phase.ABORTING and run == state.run:
-            return _fence_off(state)
+        case TimeUp(run) if state.phase is Phase.RUNNING and run == state.present.number:
+            expired = replace(state.present, failed=True, retryable=True)
+            reason = f"it took over {state.settings.timeout:g} s"
+            return _abort(replace(state, present=expired), reason)
+        case GraceOver(run) if state.phase is Phase.ABORTING and run == state.present.number:
+            return _fence_off(state, dropped=False)
         case StandBy(source) if not state.standby:
-            standby = replace(_leave(state, source), standby=True)
+            standby = replace(_without(state, source), standby=True)
             return _withdraw(standby, "another instance took over")
         case Resume() if state.standby:
             resumed = replace(state, standby=False)
@@ -266,193 +316,252 @@ def step(state: State, event: Input) -> Step:
     return state, ()
 
 
+def policy_of(state: State, request: ResyncRequested) -> OnNewRequest:
+    """Returns what `request` does to a run in flight: its own policy, else the settings'."""
+    if request.policy is None:
+        return state.settings.on_new_request
+    return OnNewRequest(request.policy)
+
+
+# -- requests and waits ----------------------------------------------------------------------------
+
+
 def _on_request(state: State, request: ResyncRequested) -> Step:
     if state.stopping:
         return state, (Refuse(request),)
-    running = state.phase is Phase.RUNNING
-    if running and state.settings.on_new_request is OnNewRequest.IGNORE:
-        return state, (Settle((request,), "ignored"),)
-    first = not state.pending
-    taken = _gather(state) if first or state.retrying else (state, ())
+    policy = policy_of(state, request)
+    if state.phase is Phase.RUNNING and policy is OnNewRequest.IGNORE:
+        return state, (Settle((request,), "ignored", None),)
+    gathers = not state.pending or _waits_for(state, WaitKind.RETRY)
+    gathered, outputs = _debounce(state) if gathers else (state, ())
+    arrived = replace(gathered.burst, arrived=_waits_for(gathered, WaitKind.QUIET))
     pending = _merge(state.pending, (request,))
-    taken = (replace(taken[0], pending=pending, attempts=0, arrived=taken[0].pausing), taken[1])
+    accepted = (replace(gathered, pending=pending, attempts=0, burst=arrived), outputs)
     if state.phase in {Phase.IDLE, Phase.WAITING}:
-        return _then(taken, _next)
-    if running:
-        return _then(taken, lambda waiting: _supersede(waiting, first=first))
-    return taken
+        return _then(accepted, _next)
+    if state.phase is Phase.RUNNING:
+        return _then(accepted, lambda running: _supersede(running, request, policy))
+    if state.phase is Phase.ABORTING and policy is OnNewRequest.DROP and not state.standby:
+        return _then(accepted, lambda aborting: _fence_off(aborting, dropped=True))
+    return accepted
 
 
-def _gather(state: State) -> Step:
-    """The first request since the last run: others have the debounce's time to join it."""
+def _debounce(state: State) -> Step:
+    """The first request since the last run has come: others have time to join it."""
     if not state.settings.debounce:
-        return replace(state, waiting=False, retrying=False, pausing=False), ()
-    return _wait(state, state.settings.debounce, retry=False)
+        return replace(state, wait=None), ()
+    return _wait(state, WaitKind.DEBOUNCE, state.settings.debounce)
 
 
-def _pause(state: State) -> Step:
-    """More requests of the same burst are to join those that wait."""
-    if state.waiting:  # for the end of the debounce
+def _wait_for_quiet(state: State) -> Step:
+    """More requests of the same burst may join those that are pending."""
+    if state.wait is not None:
         return state, ()
-    waiting, wait = _wait(state, PAUSE, retry=False)
-    return replace(waiting, pausing=True, arrived=False, pauses=state.pauses + 1), wait
+    burst = replace(state.burst, waits=state.burst.waits + 1, arrived=False)
+    return _wait(replace(state, burst=burst), WaitKind.QUIET, QUIET_SECONDS)
 
 
-def _wait(state: State, seconds: float, *, retry: bool) -> Step:
-    number = state.wait + 1
-    waiting = replace(state, wait=number, waiting=True, retrying=retry, pausing=False)
-    return waiting, (Wait(number, seconds, retry),)
+def _wait(state: State, kind: WaitKind, seconds: float) -> Step:
+    wait = Wait(state.waits + 1, kind, seconds)
+    return replace(state, waits=wait.number, wait=wait), (wait,)
 
 
-def _on_wait_over(state: State) -> Step:
-    over = replace(state, waiting=False, retrying=False, pausing=False, arrived=False)
-    if state.arrived and _may_pause(state):
-        return _pause(over)
+def _waits_for(state: State, kind: WaitKind) -> bool:
+    return state.wait is not None and state.wait.kind is kind
+
+
+def _on_wait_over(state: State, wait: Wait) -> Step:
+    over = replace(state, wait=None, burst=replace(state.burst, arrived=False))
+    if wait.kind is WaitKind.QUIET and state.burst.arrived and _may_postpone(state):
+        return _wait_for_quiet(over)
     return _prepare(over) if state.phase is Phase.WAITING else (over, ())
 
 
-def _may_pause(state: State) -> bool:
-    return state.pauses < MOST_PAUSES and not (state.stopping or state.standby)
+def _may_postpone(state: State) -> bool:
+    return state.burst.waits < MOST_QUIET_WAITS and not (state.stopping or state.standby)
 
 
-def _supersede(state: State, *, first: bool) -> Step:
-    """A run is in flight and `pending` is newer; `first` if nothing was pending before."""
-    policy = state.settings.on_new_request
+# -- the run in flight -----------------------------------------------------------------------------
+
+
+def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest) -> Step:
+    """A run is in flight, and the pending `request` is newer."""
     if policy in {OnNewRequest.QUEUE, OnNewRequest.IGNORE}:
         return state, ()
     if state.aborts >= state.settings.max_consecutive_aborts:
-        return state, (LetFinish(state.run, state.aborts),) if first else ()
-    reason = f"superseded: {state.pending[-1].reason}"
-    aborting = replace(state, phase=Phase.ABORTING, failed=False, aborts=state.aborts + 1)
-    abort = AbortRun(state.run, reason)
+        if state.present.protected:
+            return state, ()
+        protected = replace(state.present, protected=True)
+        return replace(state, present=protected), (LetFinish(protected.number, state.aborts),)
+    superseded = replace(state.present, failed=False, retryable=False, superseded=True)
+    aborted = _abort(replace(state, present=superseded), f"superseded: {request.reason}")
     if policy is OnNewRequest.DROP:
-        return _then((aborting, (abort,)), _fence_off)
-    return _then((aborting, (abort,)), _pause)
+        return _then(aborted, lambda aborting: _fence_off(aborting, dropped=True))
+    return _then(aborted, _wait_for_quiet)
+
+
+def _abort(state: State, reason: str) -> Step:
+    return replace(state, phase=Phase.ABORTING), (AbortRun(state.present.number, reason),)
 
 
 def _on_config(state: State) -> Step:
-    if state.pending and not state.asked_again:
-        # What is here may be older than those requests: they join, and the config is asked for
-        # once more. Only once, or a steady stream of requests would put the run off for ever.
-        joined = replace(
-            state,
-            covered=_merge(state.covered, state.pending), pending=(),
-            waiting=False, asked_again=True,
-        )  # fmt: skip
-        return joined, (AskConfig(state.run),)
-    if state.pending and not state.put_off and _may_pause(state):
-        return _then(_pause(replace(_owe_again(state), put_off=True)), _next)
-    started = replace(
-        state,
-        phase=Phase.RUNNING, working=state.handlers, failed=False, retry_after=None,
-        pauses=0, put_off=False,
-    )  # fmt: skip
-    start = (started, (StartRun(state.run, state.covered),))
-    if not state.pending:
+    run = state.present
+    if state.pending and not run.asked_again:
+        # The config may be older than these requests, so they join the run and the config is
+        # asked for again. Only once: a steady stream of requests must not delay the run for ever.
+        joined = replace(run, covered=_merge(run.covered, state.pending), asked_again=True)
+        return replace(state, present=joined, pending=(), wait=None), (AskConfig(run.number),)
+    if state.pending and not state.burst.postponed and _may_postpone(state):
+        postponed = _owe_again(replace(state, burst=replace(state.burst, postponed=True)))
+        return _then(_wait_for_quiet(postponed), _next)
+    running = replace(
+        state, phase=Phase.RUNNING, present=replace(run, working=state.handlers), burst=Burst()
+    )
+    start = (running, (StartRun(run.number, run.covered),))
+    newer = [each for each in state.pending if _aborts(policy_of(state, each))]
+    if not newer:
         return start
-    return _then(start, lambda running: _supersede(running, first=True))
+    # Also for a `drop` request: the handlers have hardly begun, so they return at once.
+    return _then(start, lambda begun: _supersede(begun, newer[-1], OnNewRequest.ABORT))
+
+
+def _aborts(policy: OnNewRequest) -> bool:
+    return policy in {OnNewRequest.ABORT, OnNewRequest.DROP}
 
 
 def _on_handler_done(state: State, done: HandlerDone) -> Step:
-    if done.run != state.run or done.handler not in state.working:
-        return state, (DropLate(done.run, done.handler),)
-    asked = [seconds for seconds in (state.retry_after, done.retry_after) if seconds is not None]
-    # What a handler of an aborted run raises on its way out makes no failure of the run.
-    failed = state.failed or (done.failed and state.phase is Phase.RUNNING)
+    run = state.present
+    if done.run != run.number or done.handler not in run.working:
+        return _on_late(state, done)
+    asked = [seconds for seconds in (run.retry_after, done.retry_after) if seconds is not None]
+    # What a handler of an aborted run raises on its way out is not a failure of the run.
+    counts = done.failed and state.phase is Phase.RUNNING
     left = replace(
-        state,
-        working=state.working - {done.handler},
-        failed=failed,
+        run,
+        working=run.working - {done.handler},
+        failed=run.failed or counts,
+        retryable=run.retryable or (counts and not done.lasting),
         retry_after=max(asked, default=None),
     )
-    return (left, ()) if left.working else _end_run(left)
+    after = replace(state, present=left)
+    return (after, ()) if left.working else _end_run(after)
+
+
+def _on_late(state: State, done: HandlerDone) -> Step:
+    """A dropped run has made way when the last of its handlers has returned."""
+    late = DropLate(done.run, done.handler)
+    dropped = state.dropped - {(done.run, done.handler)}
+    if dropped == state.dropped:
+        return state, (late,)
+    made_way = all(run != done.run for run, _ in dropped)
+    return replace(state, dropped=dropped, aborts=state.aborts + made_way), (late,)
 
 
 def _withdraw(state: State, reason: str) -> Step:
-    """Let nothing run any more: stopping, or standing by."""
+    """Let nothing run any more: this instance stops, or stands by."""
     if state.phase is Phase.RUNNING:
-        aborting = replace(state, phase=Phase.ABORTING, failed=False)
-        return aborting, (AbortRun(state.run, reason),)
+        withdrawn = replace(state.present, failed=False, retryable=False)
+        return _abort(replace(state, present=withdrawn), reason)
     if state.phase in {Phase.ABORTING, Phase.STOPPED}:
         return state, ()
     return _next(_owe_again(state))
 
 
-def _fence_off(state: State) -> Step:
-    fenced = replace(state, working=frozenset())
-    return _then((fenced, (FenceOff(state.run, state.working),)), _end_run)
+def _fence_off(state: State, *, dropped: bool) -> Step:
+    run = state.present
+    fenced = replace(state, present=replace(run, working=frozenset(), superseded=False))
+    if dropped and run.superseded:
+        hung = frozenset((run.number, handler) for handler in run.working)
+        fenced = replace(fenced, dropped=state.dropped | hung)
+    return _then((fenced, (FenceOff(run.number, run.working, dropped),)), _end_run)
 
 
 def _end_run(state: State) -> Step:
     """No handler of the present run is at work any more."""
-    if state.failed:
+    run = state.present
+    if run.failed:
         return _end_failed(state)
     if state.phase is Phase.ABORTING:
-        return _then((_owe_again(state), (EndRun(state.run, "aborted"),)), _next)
-    completed = replace(state, covered=(), aborts=0, attempts=0)
-    ended = (EndRun(state.run, "completed"), Settle(state.covered, "completed"))
-    return _then((completed, ended), _next)
+        owed = replace(_owe_again(state), aborts=state.aborts + run.superseded)
+        return _then((owed, (EndRun(run.number, "aborted"),)), _next)
+    settled = _settle(state, "completed")
+    return _then((settled[0], (EndRun(run.number, "completed"), *settled[1])), _next)
 
 
 def _end_failed(state: State) -> Step:
-    ended = EndRun(state.run, "failed")
-    failed = replace(state, aborts=0)
+    ended = EndRun(state.present.number, "failed")
     delay = retry_delay(state)
     if delay is None:
-        settled = replace(failed, covered=(), attempts=0)
-        return _then((settled, (ended, Settle(state.covered, "failed"))), _next)
-    again = replace(_owe_again(failed), attempts=state.attempts + 1)
+        settled = _settle(state, "failed")
+        return _then((settled[0], (ended, *settled[1])), _next)
+    owed = replace(
+        _owe_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1
+    )
     if state.pending or state.stopping or state.standby:
-        return _then((again, (ended,)), _next)
-    return _then(_then((again, (ended,)), lambda owed: _wait(owed, delay, retry=True)), _next)
+        return _then((owed, (ended,)), _next)
+    waiting, wait = _wait(owed, WaitKind.RETRY, delay)
+    return _then((waiting, (ended, *wait)), _next)
 
 
 def retry_delay(state: State) -> float | None:
-    """In how many seconds the present run, which failed, is to be tried again; None: not at all.
+    """Returns after how many seconds the present run, which failed, is retried; None if never.
 
-    A handler that asked for it is heard whatever `resync.retry` says.
+    A handler that raised RetryLater is retried whatever `resync.retry` says, but not for ever.
     """
-    if state.retry_after is not None:
-        return state.retry_after
-    retry = state.settings.retry
-    if state.attempts >= retry.attempts:
+    run, retry = state.present, state.settings.retry
+    if run.retry_after is not None:
+        if state.attempts >= max(MOST_RETRY_LATER, retry.attempts):
+            return None
+        return min(max(run.retry_after, SHORTEST_RETRY_LATER), LONGEST_RETRY_LATER)
+    if not run.retryable or state.attempts >= retry.attempts:
         return None
     return retry.backoff * 2.0 ** min(state.attempts, 32)
 
 
+# -- requests, and what follows --------------------------------------------------------------------
+
+
+def _settle(state: State, outcome: Outcome) -> Step:
+    """The requests that the present run covered need nothing more."""
+    run = state.present
+    settled = replace(
+        state, present=replace(run, covered=()), aborts=0, dropped=frozenset(), attempts=0
+    )
+    return settled, (Settle(run.covered, outcome, run.number),)
+
+
 def _owe_again(state: State) -> State:
-    return replace(state, covered=(), pending=_merge(state.covered, state.pending))
+    pending = _merge(state.present.covered, state.pending)
+    return replace(state, present=replace(state.present, covered=()), pending=pending)
 
 
-def _leave(state: State, source: str | None) -> State:
-    """Drop the requests of that source: as they are not settled, it gives them to the instance
-    that is active now.
+def _without(state: State, source: str | None) -> State:
+    """Drop the requests of `source`: as they are not settled, it gives them to the instance that
+    is active now.
     """
 
-    def ours(requests: Requests) -> Requests:
+    def kept(requests: Requests) -> Requests:
         return tuple(request for request in requests if request.trigger != source)
 
-    return replace(state, covered=ours(state.covered), pending=ours(state.pending))
+    present = replace(state.present, covered=kept(state.present.covered))
+    return replace(state, present=present, pending=kept(state.pending))
 
 
 def _next(state: State) -> Step:
-    """Nothing runs: what is next."""
+    """No run is in flight: decide what follows."""
     if state.stopping:
         return replace(state, phase=Phase.STOPPED), (Stopped(),)
     if state.standby or not state.pending:
         return replace(state, phase=Phase.IDLE), ()
-    if state.waiting:
+    if state.wait is not None:
         return replace(state, phase=Phase.WAITING), ()
     return _prepare(state)
 
 
 def _prepare(state: State) -> Step:
-    number = state.run + 1
-    preparing = replace(
-        state, phase=Phase.PREPARING, run=number, covered=state.pending, pending=(),
-        asked_again=False,
-    )  # fmt: skip
-    return preparing, (AskConfig(number),)
+    run = Run(state.present.number + 1, state.pending)
+    preparing = replace(state, phase=Phase.PREPARING, present=run, pending=())
+    return preparing, (AskConfig(run.number),)
 
 
 def _merge(older: Requests, newer: Requests) -> Requests:

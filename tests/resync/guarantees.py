@@ -34,6 +34,7 @@ from ocean_actors.resync.machine import (
     Stopped,
     TimeUp,
     Wait,
+    WaitKind,
     WaitOver,
 )
 from ocean_actors.settings import OnNewRequest, ResyncSettings
@@ -65,14 +66,17 @@ class Onlooker:
     at_work: frozenset[str] = frozenset()  # handlers neither back nor fenced off
     aborting: str | None = None  # why the run in flight is to end
     failed: bool = False  # whether one of its handlers failed before it was to end
+    mendable: bool = False  # whether a retry may mend one of these failures
     retry_after: float | None = None  # the longest that one of its handlers asked for
     warned: bool = False  # that it is left to finish
-    aborts: int = 0  # runs in a row that newer requests aborted
+    fenced: bool = False  # its handlers did not end by themselves
+    aborts: int = 0  # runs in a row that newer requests aborted and whose handlers made way
+    dropped: frozenset[tuple[int, str]] = frozenset()  # handlers that may still make way
     tries: int = 0  # runs in a row that failed and were to be tried again
     wait: Wait | None = None  # what has to be over before the next run is prepared
-    arrived: bool = False  # a request has, in this pause
-    pauses: int = 0  # that were taken since a run was started
-    put_off: bool = False  # as two questions were in vain, since a run was started
+    arrived: bool = False  # a request has, in this wait for the end of a burst
+    pauses: int = 0  # such waits since a run was started
+    put_off: bool = False  # as the config was out of date twice, since a run was started
     to_settle: str | None = None  # the outcome that has to be told next
     to_wait: float | None = None  # the backoff that has to be asked for next
     standby: bool = False
@@ -91,7 +95,12 @@ class Onlooker:
     @property
     def pausing(self) -> bool:
         """What is waited for is the end of a burst."""
-        return self.wait is not None and self.wait.seconds == machine.PAUSE
+        return self.wait is not None and self.wait.kind is WaitKind.QUIET
+
+    def policy(self, request: ResyncRequested) -> OnNewRequest:
+        """What the request does to a run in flight: its own policy counts first."""
+        own = request.policy
+        return self.settings.on_new_request if own is None else OnNewRequest(own)
 
     @property
     def pending(self) -> Requests:
@@ -133,20 +142,24 @@ def _answers(before: Onlooker, event: Input, outputs: tuple[Output, ...]) -> Non
 
 
 def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, ...]) -> None:
-    """onNewRequest, and No starvation."""
-    policy = before.settings.on_new_request
+    """Policies, and No starvation."""
+    policy = before.policy(request)
     kinds = [type(output) for output in outputs]
-    first = not before.pending or (before.wait is not None and before.wait.retry)
-    gathers = first and before.settings.debounce > 0 and Settle not in kinds
+    retries = before.wait is not None and before.wait.kind is WaitKind.RETRY
+    first = not before.pending or retries
+    ignored = any(_ignores(output) for output in outputs)
+    gathers = first and before.settings.debounce > 0 and not ignored
     if gathers:
         assert kinds[0] is Wait, "debounce: others have time to join the first request"
     pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers
     assert kinds.count(Wait) == gathers + pauses, "debounce: counts from the first request"
     if before.run is None or before.aborting is not None:
         assert AbortRun not in kinds, "a run is aborted once"
-        assert Settle not in kinds, "Nothing lost: ignored only while a run is in flight"
+        assert not any(_ignores(output) for output in outputs), "ignored only while a run goes on"
+        ends = before.run is not None and policy is OnNewRequest.DROP and not before.standby
+        assert (FenceOff in kinds) is ends, "drop: whoever is still ending is not waited for"
     elif policy is OnNewRequest.IGNORE:
-        assert outputs == (Settle((request,), "ignored"),), "ignore: answered, visibly"
+        assert outputs == (Settle((request,), "ignored", None),), "ignore: answered, visibly"
     elif policy is OnNewRequest.QUEUE:
         assert set(kinds) <= {Wait}, "queue: the run in flight is let alone"
     elif before.aborts >= before.settings.max_consecutive_aborts:
@@ -158,6 +171,10 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
     else:
         at = kinds.index(AbortRun)
         assert kinds[at : at + 3] == [AbortRun, FenceOff, EndRun], "drop: nothing is waited for"
+
+
+def _ignores(output: Output) -> bool:
+    return isinstance(output, Settle) and output.outcome == "ignored"
 
 
 def _withdrawn(before: Onlooker, kinds: list[type[Output]], *, running: bool) -> None:
@@ -172,31 +189,37 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
     match event:
         case Request(request):
             in_flight = before.run is not None and before.aborting is None
-            ignored = in_flight and before.settings.on_new_request is OnNewRequest.IGNORE
+            ignored = in_flight and before.policy(request) is OnNewRequest.IGNORE
             if before.stopping or ignored:
                 return before
             waits = newest((*before.pending, request))
             wait = before.wait
-            if wait is not None and wait.retry:
+            if wait is not None and wait.kind is WaitKind.RETRY:
                 wait = None  # a newer request comes first
             return replace(
                 before,
                 owed=(*before.taken, *waits), tries=0, wait=wait, arrived=before.pausing,
             )  # fmt: skip
         case ConfigReady(number) if number == before.ready and before.joined and before.pending:
-            if not before.put_off and before.pauses < machine.MOST_PAUSES:  # even newer ones
+            if not before.put_off and before.pauses < machine.MOST_QUIET_WAITS:  # newer ones
                 return _owed_again(replace(before, ready=None, put_off=True))
-        case HandlerDone(run, handler, failed, later) if (
+        case HandlerDone(run, handler, failed, lasting, later) if (
             run == before.run and handler in before.at_work
         ):
             asked = [each for each in (before.retry_after, later) if each is not None]
+            counts = failed and before.aborting is None
             return replace(
                 before,
                 at_work=before.at_work - {handler},
-                failed=before.failed or (failed and before.aborting is None),
+                failed=before.failed or counts,
+                mendable=before.mendable or (counts and not lasting),
                 retry_after=max(asked, default=None),
             )
-        case WaitOver(number) if before.wait is not None and before.wait.wait == number:
+        case HandlerDone(run, handler) if (run, handler) in before.dropped:
+            dropped = before.dropped - {(run, handler)}
+            made_way = run not in {number for number, _ in dropped}
+            return replace(before, dropped=dropped, aborts=before.aborts + made_way)
+        case WaitOver(number) if before.wait is not None and before.wait.number == number:
             return replace(before, wait=None)
         case StandBy() if not before.standby:
             return _unprepared(replace(before, standby=True))
@@ -219,10 +242,10 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
     """One output after the other; each has to be legal where it stands."""
     assert seen.to_settle is None or isinstance(output, Settle), "At least once: settle at the end"
     match output:
-        case Wait(_, seconds, retry):
-            if retry:
+        case Wait(_, kind, seconds):
+            if kind is WaitKind.RETRY:
                 assert seconds == seen.to_wait, "Retry: after the backoff"
-            elif seconds == machine.PAUSE:
+            elif kind is WaitKind.QUIET:
                 return _pause(seen, event, output)
             else:
                 assert seconds == seen.settings.debounce > 0, "debounce: its time"
@@ -240,29 +263,36 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             return replace(
                 seen,
                 ready=None, run=number, at_work=seen.handlers,
-                aborting=None, failed=False, retry_after=None, warned=False, pauses=0,
-                put_off=False,
+                aborting=None, failed=False, mendable=False, retry_after=None, warned=False,
+                fenced=False, pauses=0, put_off=False,
             )  # fmt: skip
         case AbortRun(number):
             return _abort(seen, event, number)
-        case FenceOff(number, handlers):
+        case FenceOff(number, handlers, at_once):
             assert number == seen.run, "only a run in flight can be fenced off"
             assert seen.aborting is not None, "nobody is fenced off unasked"
             assert handlers == seen.at_work, "One at a time: all who do not end are fenced off"
-            return replace(seen, at_work=frozenset())
+            assert at_once is isinstance(event, Request), "at once for a request, else after grace"
+            if at_once and seen.aborting == "superseded":
+                hung = frozenset((number, handler) for handler in handlers)
+                seen = replace(seen, dropped=seen.dropped | hung)
+            return replace(seen, at_work=frozenset(), fenced=True)
         case EndRun(number, status):
             return _end(seen, number, status)
-        case Settle(requests, "ignored"):
+        case Settle(requests, "ignored", number):
             assert isinstance(event, Request), "ignored at once or never"
+            assert number is None, "no run covers what is ignored"
             assert requests == (event.request,), "ignored for itself alone"
             return seen
-        case Settle(requests, outcome):
+        case Settle(requests, outcome, number):
             assert outcome == seen.to_settle, "At least once: only when the run has ended for good"
+            assert number == seen.latest, "At least once: names the run that covered it"
             assert set(requests) == set(seen.taken), "At least once: what the run covered"
             return replace(seen, owed=seen.pending, taken=(), to_settle=None)
         case LetFinish(number, aborts):
             assert number == seen.run, "No starvation: of the run in flight"
-            assert aborts == seen.aborts, "No starvation: says how many were aborted"
+            assert not seen.warned, "No starvation: one warning a run"
+            assert aborts == seen.aborts, "No starvation: says how many made way"
             assert aborts >= seen.settings.max_consecutive_aborts, "No starvation: not before"
             return replace(seen, warned=True)
         case Stopped():
@@ -280,7 +310,7 @@ def _pause(seen: Onlooker, event: Input, wait: Wait) -> Onlooker:
     assert seen.wait is None, "one wait at a time"
     assert seen.pending, "a pause is for somebody"
     pauses = seen.pauses + 1
-    assert pauses <= machine.MOST_PAUSES, "No starvation: not for ever"
+    assert pauses <= machine.MOST_QUIET_WAITS, "No starvation: not for ever"
     if isinstance(event, WaitOver):
         assert seen.arrived, "another pause only for another request"
     return replace(seen, wait=wait, arrived=False, pauses=pauses)
@@ -314,14 +344,14 @@ def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
     assert seen.aborting is None, "Port's view: a run is aborted once"
     match event:
         case TimeUp():
-            return replace(seen, aborting="time", failed=True)
+            return replace(seen, aborting="time", failed=True, mendable=True)
         case Stop() | StandBy():
             return replace(seen, aborting="withdrawn", failed=False)
-    assert seen.settings.on_new_request in {OnNewRequest.ABORT, OnNewRequest.DROP}
-    assert seen.pending, "onNewRequest: a run gives way to a newer request only"
-    aborts = seen.aborts + 1
-    assert aborts <= seen.settings.max_consecutive_aborts, "No starvation: not one more in a row"
-    return replace(seen, aborting="superseded", failed=False, aborts=aborts)
+    policies = {seen.policy(request) for request in seen.pending}
+    assert policies & {OnNewRequest.ABORT, OnNewRequest.DROP}, "Policies: nobody else aborts a run"
+    limit = seen.settings.max_consecutive_aborts
+    assert seen.aborts < limit, "No starvation: not one more in a row"
+    return replace(seen, aborting="superseded", failed=False)
 
 
 def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
@@ -330,10 +360,11 @@ def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
     expected = "completed" if seen.aborting is None else "aborted"
     expected = "failed" if seen.failed else expected
     assert status == expected, f"Port's view: {expected}, not {status}"
+    made_way = seen.aborting == "superseded" and not seen.fenced
     ended = replace(seen, run=None, aborting=None)
-    if status == "aborted":
-        return _owed_again(ended)
-    ended = replace(ended, aborts=0)
+    if status == "aborted":  # one that was fenced off protects nobody
+        return _owed_again(replace(ended, aborts=seen.aborts + made_way))
+    ended = replace(ended, aborts=0, dropped=frozenset())
     if status == "completed":
         return replace(ended, to_settle=status, tries=0)
     delay = _backoff(seen)
@@ -345,10 +376,12 @@ def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
 
 def _backoff(seen: Onlooker) -> float | None:
     """Retry: after how many seconds the failed run has to be tried again, if at all."""
-    if seen.retry_after is not None:
-        return seen.retry_after
     retry = seen.settings.retry
-    return retry.backoff * 2**seen.tries if seen.tries < retry.attempts else None
+    if seen.retry_after is not None:
+        within = seen.tries < max(machine.MOST_RETRY_LATER, retry.attempts)
+        return min(max(seen.retry_after, 0.1), 3600.0) if within else None
+    tried_again = seen.mendable and seen.tries < retry.attempts
+    return retry.backoff * 2**seen.tries if tried_again else None
 
 
 def _complete(seen: Onlooker) -> None:

@@ -37,7 +37,9 @@ class Answered:
 
 @dataclass(frozen=True)
 class Acted:
-    """A handler of run `run`, perhaps fenced off long ago, does `what`: return, raise or later."""
+    """A handler of run `run`, perhaps fenced off long ago, does `what`: return, raise, refuse
+    (raise what no retry can mend) or later.
+    """
 
     run: int
     handler: str
@@ -98,7 +100,8 @@ class Simulation:
                 self.at_work.discard((run, handler))
                 self.fenced.discard((run, handler))
                 later = LATER if what == "later" else None
-                self._feed(machine.HandlerDone(run, handler, what != "return", later))
+                lasting = what == "refuse"
+                self._feed(machine.HandlerDone(run, handler, what != "return", lasting, later))
             case Passed(seconds):
                 self._pass(seconds)
             case RoleLost() if not self.state.standby:
@@ -129,11 +132,11 @@ class Simulation:
         self.state, outputs = machine.step(self.state, event)
         self.seen = self.seen.saw(event, outputs)
         for output in outputs:
-            self._carry_out(event, output)
+            self._carry_out(output)
 
-    def _carry_out(self, event: machine.Input, output: machine.Output) -> None:
+    def _carry_out(self, output: machine.Output) -> None:
         match output:
-            case machine.Wait(number, seconds, _):
+            case machine.Wait(number, _, seconds):
                 self._later(seconds, machine.WaitOver(number))
             case machine.AskConfig(number):
                 self.questions.append(number)
@@ -145,8 +148,7 @@ class Simulation:
             case machine.AbortRun(number):
                 self._later(self.settings.abort_grace, machine.GraceOver(number))
             case machine.FenceOff():
-                if not isinstance(event, machine.ConfigReady):  # else they may not even begin
-                    self.fenced |= self.at_work
+                self.fenced |= self.at_work
                 self.at_work = set()
             case machine.EndRun(number, status):
                 self.events.append(("ended", number, status))

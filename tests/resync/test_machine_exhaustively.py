@@ -10,14 +10,15 @@ over the eight settings tried here it is 16,000 states. A burst ends after two p
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timezone
+from typing import get_args
 
 import pytest
 from guarantees import Onlooker, Requests
 
-from ocean_actors.messages import ResyncRequested
+from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.resync import machine
 from ocean_actors.resync.machine import (
     ConfigReady,
@@ -26,6 +27,7 @@ from ocean_actors.resync.machine import (
     Input,
     Request,
     Resume,
+    Run,
     StandBy,
     State,
     Stop,
@@ -36,6 +38,7 @@ from ocean_actors.resync.machine import (
 from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 LENGTH = 8
+SHORTER = 6
 HANDLERS = frozenset({"one", "two"})
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 NOW, BEFORE = 1, 0  # numbers of runs and waits: the present one, one that is over
@@ -48,43 +51,61 @@ SETTINGS = {
 Known = tuple[State, Onlooker]
 
 
-def request(trigger: str, number: int) -> ResyncRequested:
-    return ResyncRequested(reason="", trigger=trigger, requested_at=NOON, id=f"{trigger}{number}")
+Requested = Mapping[str, ResyncRequested]
 
 
-REQUESTS = {
-    each.id: each for trigger in "ab" for number in range(9) for each in [request(trigger, number)]
-}
-LAST = {trigger: REQUESTS[f"{trigger}8"] for trigger in "ab"}
+def requests(policy: Policy | None) -> Requested:
+    """Requests by their ids; those of trigger b carry `policy`."""
+    return {
+        f"{trigger}{number}": ResyncRequested(
+            reason="", trigger=trigger, requested_at=NOON, id=f"{trigger}{number}",
+            policy=policy if trigger == "b" else None,
+        )
+        for trigger in "ab"
+        for number in range(9)
+    }  # fmt: skip
 
 
-def inputs() -> list[Input]:
+def inputs(known: Requested) -> list[Input]:
     """All that can be said, in time and too late."""
     said: list[Input] = [StandBy(), Resume(), Stop()]
-    said += [Request(LAST[trigger]) for trigger in "ab"]
+    said += [Request(known["a8"]), Request(known["b8"])]
     for number in (BEFORE, NOW):
         said += [WaitOver(number), ConfigReady(number), TimeUp(number), GraceOver(number)]
         said += [HandlerDone(number, "one"), HandlerDone(number, "two")]
     said += [HandlerDone(NOW, "one", failed=True), HandlerDone(NOW, "two", failed=True)]
+    said += [HandlerDone(NOW, "one", failed=True, lasting=True)]
     said += [HandlerDone(NOW, "one", failed=True, retry_after=60.0)]
     return said
 
 
-def renumbered(state: State, seen: Onlooker) -> Known:
-    """The same with the present run and wait called NOW, and requests counted anew."""
-    present = {each.id for each in (*state.covered, *state.pending, *seen.owed, *seen.taken)}
+def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
+    """The same with the present run and wait called NOW, runs that were dropped before it 0, -1
+    and so on, and requests counted anew.
+    """
+    run = state.present
+    present = {each.id for each in (*run.covered, *state.pending, *seen.owed, *seen.taken)}
     names: dict[str, ResyncRequested] = {}
     for trigger in "ab":
         mine = sorted(each for each in present if each[0] == trigger)
-        names.update((each, REQUESTS[f"{trigger}{rank}"]) for rank, each in enumerate(mine))
+        names.update((each, known[f"{trigger}{rank}"]) for rank, each in enumerate(mine))
+    before = sorted({number for number, _ in state.dropped if number != run.number}, reverse=True)
+    numbers = {run.number: NOW, **{number: BEFORE - rank for rank, number in enumerate(before)}}
 
     def rename(requests: Requests) -> Requests:
         return tuple(names[each.id] for each in requests)
 
+    def renumber(dropped: machine.Dropped) -> machine.Dropped:
+        return frozenset((numbers[number], handler) for number, handler in dropped)
+
     state = replace(
         state,
-        run=NOW, wait=NOW, covered=rename(state.covered), pending=rename(state.pending),
-    )  # fmt: skip
+        present=replace(run, number=NOW, covered=rename(run.covered)),
+        wait=None if state.wait is None else replace(state.wait, number=NOW),
+        waits=NOW,
+        pending=rename(state.pending),
+        dropped=renumber(state.dropped),
+    )
     seen = replace(
         seen,
         owed=rename(seen.owed),
@@ -92,7 +113,8 @@ def renumbered(state: State, seen: Onlooker) -> Known:
         latest=NOW,
         ready=None if seen.ready is None else NOW,
         run=None if seen.run is None else NOW,
-        wait=None if seen.wait is None else replace(seen.wait, wait=NOW),
+        wait=None if seen.wait is None else replace(seen.wait, number=NOW),
+        dropped=renumber(seen.dropped),
     )
     return state, seen
 
@@ -101,26 +123,34 @@ STATE_FIELDS = [each.name for each in fields(State) if each.name not in {"handle
 SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in {"handlers", "settings"}]
 
 
+RUN_FIELDS = [each.name for each in fields(Run)]
+
+
 def key(known: Known) -> tuple[object, ...]:
-    def jsonable(value: object) -> object:
+    def by_id(value: object) -> object:
         if isinstance(value, tuple):
             return tuple(each.id for each in value)
+        if isinstance(value, Run):
+            return tuple(by_id(getattr(value, name)) for name in RUN_FIELDS)
         return value
 
     state, seen = known
     return (
-        *(jsonable(getattr(state, name)) for name in STATE_FIELDS),
-        *(jsonable(getattr(seen, name)) for name in SEEN_FIELDS),
+        *(by_id(getattr(state, name)) for name in STATE_FIELDS),
+        *(by_id(getattr(seen, name)) for name in SEEN_FIELDS),
     )
 
 
-def walk(settings: ResyncSettings, length: int) -> Iterator[tuple[int, int]]:
+def walk(
+    settings: ResyncSettings, length: int, policy: Policy | None = None
+) -> Iterator[tuple[int, int]]:
     """For each length: how many states were reached so far, by how many sequences."""
-    start: Known = renumbered(State(HANDLERS, settings), Onlooker(HANDLERS, settings))
+    asked = requests(policy)
+    start: Known = renumbered(State(HANDLERS, settings), Onlooker(HANDLERS, settings), asked)
     known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
-    alphabet = inputs()
+    alphabet = inputs(asked)
     for _ in range(length):
         following: Counter[object] = Counter()
         for place, sequences in reached.items():
@@ -134,7 +164,7 @@ def walk(settings: ResyncSettings, length: int) -> Iterator[tuple[int, int]]:
                         known[place][place] += 1
                         continue
                     bounded(after)
-                    then = renumbered(after, seen_after)
+                    then = renumbered(after, seen_after, asked)
                     states.setdefault(key(then), then)
                     known[place][key(then)] += 1
             for then_key, ways in known[place].items():
@@ -144,19 +174,34 @@ def walk(settings: ResyncSettings, length: int) -> Iterator[tuple[int, int]]:
 
 
 def bounded(state: State) -> None:
-    for requests in (state.pending, state.covered):
-        triggers = [each.trigger for each in requests]
+    for kept in (state.pending, state.present.covered):
+        triggers = [each.trigger for each in kept]
         assert len(set(triggers)) == len(triggers), "Bounded: one request a trigger"
-    assert state.waiting or not state.retrying
+
+
+def check_all(default: OnNewRequest, own: Policy | None, length: int, **chosen: object) -> int:
+    """Check every sequence of `length` inputs; returns how many states they reach."""
+    settings = ResyncSettings(
+        on_new_request=default, timeout=100.0, max_consecutive_aborts=1, **chosen
+    )
+    *_, (states, sequences) = walk(settings, length, own)
+    assert sequences == len(inputs(requests(own))) ** length
+    assert states > 1_000
+    return states
+
+
+@pytest.fixture(autouse=True)
+def short_bursts(monkeypatch):
+    monkeypatch.setattr(machine, "MOST_QUIET_WAITS", 2)
 
 
 @pytest.mark.parametrize("chosen", SETTINGS)
-@pytest.mark.parametrize("policy", OnNewRequest, ids=lambda policy: policy.value)
-def test_every_sequence_of_inputs_keeps_the_guarantees(policy, chosen, monkeypatch):
-    monkeypatch.setattr(machine, "MOST_PAUSES", 2)
-    settings = ResyncSettings(
-        on_new_request=policy, timeout=100.0, max_consecutive_aborts=2, **SETTINGS[chosen]
-    )
-    *_, (states, sequences) = walk(settings, LENGTH)
-    assert sequences == len(inputs()) ** LENGTH
-    assert states > 1_000
+@pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
+def test_every_sequence_of_inputs_keeps_the_guarantees(default, chosen):
+    check_all(default, None, LENGTH, **SETTINGS[chosen])
+
+
+@pytest.mark.parametrize("own", get_args(Policy))
+@pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
+def test_requests_with_a_policy_of_their_own_keep_them_too(default, own):
+    check_all(default, own, SHORTER)

@@ -6,7 +6,7 @@ import pytest
 
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.machine import (
-    MOST_PAUSES,
+    MOST_QUIET_WAITS,
     AskConfig,
     ConfigReady,
     Request,
@@ -21,10 +21,10 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 REQUEST = Request(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
 
 
-@pytest.mark.parametrize("pauses_too", [False, True])
-def test_requests_that_come_during_every_answer_cost_four_questions_at_the_most(pauses_too):
+@pytest.mark.parametrize("waits_too", [False, True])
+def test_requests_that_come_during_every_answer_cost_four_questions_at_the_most(waits_too):
     state, outputs = step(State(frozenset({"one"})), REQUEST)
-    questions = pauses = 0
+    questions = waits = 0
     while not any(isinstance(output, StartRun) for output in outputs):
         (output,) = outputs
         if isinstance(output, AskConfig):
@@ -32,9 +32,9 @@ def test_requests_that_come_during_every_answer_cost_four_questions_at_the_most(
             state, _ = step(state, REQUEST)  # while Port is asked
             state, outputs = step(state, ConfigReady(output.run))
         elif isinstance(output, Wait):
-            pauses += 1
-            if pauses_too:
+            waits += 1
+            if waits_too:
                 state, _ = step(state, REQUEST)
-            state, outputs = step(state, WaitOver(output.wait))
+            state, outputs = step(state, WaitOver(output.number))
     assert questions == 4
-    assert pauses == (MOST_PAUSES if pauses_too else 1)
+    assert waits == (MOST_QUIET_WAITS if waits_too else 1)

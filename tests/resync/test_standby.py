@@ -75,4 +75,4 @@ def test_a_pause_for_requests_that_were_left_to_the_other_instance_is_over():
     )  # fmt: skip
     state, said = fed(state, Resume(), WaitOver(1), ConfigReady(2), HandlerDone(2, "one"))
     assert [type(each).__name__ for each in said] == ["AskConfig", "StartRun", "EndRun", "Settle"]
-    assert (state.waiting, state.pausing, state.arrived) == (False, False, False)
+    assert (state.wait, state.burst.arrived) == (None, False)
