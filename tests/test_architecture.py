@@ -14,6 +14,7 @@ PACKAGE = Path(ocean_actors.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "port_time": set(),
+    "tls": set(),
     "text": set(),
     "jsonable": set(),
     "frozen": set(),
