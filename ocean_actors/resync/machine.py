@@ -494,9 +494,7 @@ def _end_failed(state: State) -> Step:
     if delay is None:
         settled = _settle(state, "failed")
         return _then((settled[0], (ended, *settled[1])), _next)
-    owed = replace(
-        _owe_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1
-    )
+    owed = replace(_owe_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1)
     if state.pending or state.stopping or state.standby:
         return _then((owed, (ended,)), _next)
     waiting, wait = _wait(owed, WaitKind.RETRY, delay)
