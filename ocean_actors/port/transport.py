@@ -149,8 +149,10 @@ class Transport:
                 delay = retry.delay(failures, elapsed, error.asked_wait, self._jitter())
                 if not error.temporary or delay is None:
                     raise
-                if (held_back := self._throttle.passes()) is not None:
-                    more = f" ({held_back} more like it since the last line)" if held_back else ""
+                admission = self._throttle.admit()
+                if admission.admitted:
+                    suppressed = admission.suppressed
+                    more = f" ({suppressed} more like it since the last line)" if suppressed else ""
                     logger.warning("%s; again in %.1f s%s", error, delay, more)
             self._token.sleep(delay, self._clock)
 

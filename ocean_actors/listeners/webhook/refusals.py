@@ -29,8 +29,9 @@ class RefusalLog:
         if throttle is None:
             new = Throttle(self._clock, burst=BURST, seconds=SECONDS)
             throttle = self._throttles.setdefault(status, new)
-        held_back = throttle.passes()
-        if held_back is None:
+        admission = throttle.admit()
+        if not admission.admitted:
             return
-        more = f" ({held_back} more since the last such line)" if held_back else ""
+        suppressed = admission.suppressed
+        more = f" ({suppressed} more since the last such line)" if suppressed else ""
         logger.warning("answered %d to %s: %s%s", status, source, message, more)
