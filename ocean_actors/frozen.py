@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from ocean_actors.errors import OceanError
 
-def _refuse(self: object, *_args: Any, **_kwargs: Any) -> NoReturn:
+MAX_DEPTH = 100
+"""Levels of nesting. Far below Python's recursion limit, so that comparing, hashing, copying,
+pickling and printing frozen data never reach that limit."""
+
+
+class NestedTooDeeply(OceanError, ValueError):
+    """Raised for data that is nested more than `MAX_DEPTH` levels deep, or contains itself."""
+
+
+def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
     raise TypeError(f"{type(self).__name__} cannot be changed; copy.deepcopy gives a plain copy")
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict in everything but change: it compares, prints and serializes like one."""
+    """A dict that cannot be changed. It compares, prints and serializes like a dict."""
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -19,7 +29,7 @@ class FrozenDict(dict[str, Any]):
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(frozenset(self.items()))
 
-    def __deepcopy__(self, _memo: Any) -> dict[str, Any]:
+    def __deepcopy__(self, _memo: object) -> dict[str, Any]:
         return thaw(self)  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -27,7 +37,7 @@ class FrozenDict(dict[str, Any]):
 
 
 class FrozenList(list[Any]):
-    """A list in everything but change."""
+    """A list that cannot be changed."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = _refuse
@@ -36,7 +46,7 @@ class FrozenList(list[Any]):
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(tuple(self))
 
-    def __deepcopy__(self, _memo: Any) -> list[Any]:
+    def __deepcopy__(self, _memo: object) -> list[Any]:
         return thaw(self)  # type: ignore[no-any-return]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -44,18 +54,25 @@ class FrozenList(list[Any]):
 
 
 def freeze(value: Any) -> Any:
-    """A deeply immutable copy of JSON-like data: dicts and lists become frozen ones."""
-    if isinstance(value, FrozenDict | FrozenList):
+    """Returns a deeply immutable copy of JSON-like data: dicts and lists become frozen ones.
+
+    Raises NestedTooDeeply if collections are nested more than `MAX_DEPTH` levels deep.
+    """
+    return _freeze(value, MAX_DEPTH)
+
+
+def _freeze(value: Any, levels: int) -> Any:
+    if not isinstance(value, Mapping | list | tuple):
         return value
+    if not levels:
+        raise NestedTooDeeply(f"the data is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
-        return FrozenDict({key: freeze(item) for key, item in value.items()})
-    if isinstance(value, list | tuple):
-        return FrozenList([freeze(item) for item in value])
-    return value
+        return FrozenDict({key: _freeze(item, levels - 1) for key, item in value.items()})
+    return FrozenList([_freeze(item, levels - 1) for item in value])
 
 
 def thaw(value: Any) -> Any:
-    """A plain, changeable copy of what `freeze` made."""
+    """Returns a plain, changeable copy of what `freeze` made."""
     if isinstance(value, dict):
         return {key: thaw(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,25 +1,25 @@
-"""One line of printable text, whatever it is made from: for logs, errors, `status()`, reports."""
+"""Text from anywhere as one printable line: for logs, errors, `status()` and reports."""
 
 from __future__ import annotations
 
 MAX_CHARACTERS = 300
-"""Of one line; the log of a failure has the whole traceback."""
+"""Characters of one line. The log of a failure has the whole traceback."""
 
 
 def one_line(value: object, limit: int = MAX_CHARACTERS) -> str:
-    """Returns `value` as one line of at most `limit` printable characters.
+    """Returns `value` as one line of at most `limit` printable characters; never raises.
 
-    An exception is told by its type and message, even if its `__str__` raises. Control
-    characters, line breaks and escape sequences become spaces, so that text from outside cannot
-    forge a line of a log or steer a terminal.
+    An exception becomes its type and message, even if its `__str__` raises. Control characters,
+    line breaks and escape sequences become spaces, so that text from outside can neither forge
+    a line of a log nor steer a terminal.
     """
     try:
-        text = str(value)
-    except BaseException as error:  # noqa: BLE001  (the `__str__` of somebody else's class)
+        text = str.__str__(str(value))
+    except BaseException as error:  # noqa: BLE001  (`__str__` of somebody else's class)
         text = f"(its __str__ raised {type(error).__name__})"
     if isinstance(value, BaseException):
         name = type(value).__name__
         text = f"{name}: {text}" if text.strip() else name
-    cut = text[: 4 * limit]  # what comes after cannot be shown, and may be very long
+    cut = text[: 4 * limit]  # the rest cannot be shown, and may be very long
     line = " ".join("".join(char if char.isprintable() else " " for char in cut).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -1,16 +1,32 @@
-"""Saying the same thing only so often: a flood of events must not flood the log."""
+"""Limits how often one kind of event is logged, so that a flood of events cannot flood the log."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from ocean_actors.actors import Clock
 
 
-class Throttle:
-    """Lets `burst` events pass in each window of `seconds`, and counts those it holds back.
+@dataclass(frozen=True)
+class Admission:
+    """What a throttle decided about one event.
 
-    Safe to use from any thread. One throttle is for one kind of event.
+    `suppressed` counts the events that were refused since the last one that was admitted; it is
+    0 unless `admitted`.
+    """
+
+    admitted: bool
+    suppressed: int = 0
+
+
+REFUSED = Admission(admitted=False)
+
+
+class Throttle:
+    """Admits `burst` events in each window of `seconds`, and counts those it refuses.
+
+    Safe to use from any thread. Use one throttle for each kind of event.
     """
 
     def __init__(self, clock: Clock, *, burst: int = 5, seconds: float = 60.0) -> None:
@@ -18,20 +34,20 @@ class Throttle:
         self._burst = burst
         self._seconds = seconds
         self._window_ends = float("-inf")
-        self._passed = 0
-        self._held_back = 0
-        self._lock = threading.Lock()  # request threads share it, and a message each is the flood
+        self._admitted = 0
+        self._suppressed = 0
+        self._lock = threading.Lock()  # many threads ask, and none of them runs a mailbox
 
-    def passes(self) -> int | None:
-        """None if this event is to be held back; else how many were since the last that passed."""
+    def admit(self) -> Admission:
+        """Decide about an event that happens now."""
         now = self._clock.monotonic()
         with self._lock:
             if now >= self._window_ends:
                 self._window_ends = now + self._seconds
-                self._passed = 0
-            if self._passed == self._burst:
-                self._held_back += 1
-                return None
-            self._passed += 1
-            held_back, self._held_back = self._held_back, 0
-            return held_back
+                self._admitted = 0
+            if self._admitted == self._burst:
+                self._suppressed += 1
+                return REFUSED
+            self._admitted += 1
+            suppressed, self._suppressed = self._suppressed, 0
+            return Admission(admitted=True, suppressed=suppressed)

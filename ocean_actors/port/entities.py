@@ -250,8 +250,9 @@ class _Tally:
         self._failed += len(failures)
         self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])
         for failure in failures:
-            if (held_back := self._throttle.passes()) is not None:
-                more = f" (and {held_back} more)" if held_back else ""
+            admission = self._throttle.admit()
+            if admission.admitted:
+                more = f" (and {admission.suppressed} more)" if admission.suppressed else ""
                 logger.warning(
                     "entity %s of %s was not written: %s: %s%s",
                     failure.identifier, self._blueprint, failure.error, failure.message, more,

@@ -130,8 +130,10 @@ class Transport:
             self._token.sleep(pause, self._clock)
 
     def _warn(self, error: PortError, delay: float) -> None:
-        if (held_back := self._throttle.passes()) is not None:
-            more = f" ({held_back} more like it since the last line)" if held_back else ""
+        admission = self._throttle.admit()
+        if admission.admitted:
+            suppressed = admission.suppressed
+            more = f" ({suppressed} more like it since the last line)" if suppressed else ""
             logger.warning("%s; retrying in %.1f s%s", error, delay, more)
 
     def _authorised(self, request: _Request, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:

@@ -42,10 +42,14 @@ class WebLog:
         if throttle is None:
             new = Throttle(self._clock, burst=BURST, seconds=SECONDS)
             throttle = self._throttles.setdefault(kind, new)
-        left_out = throttle.passes()
-        if left_out is None:
+        admission = throttle.admit()
+        if not admission.admitted:
             return
-        more = f" ({left_out} more since the last such line)" if left_out else ""
+        more = (
+            f" ({admission.suppressed} more since the last such line)"
+            if admission.suppressed
+            else ""
+        )
         logger.log(level, "%s%s%s", one_line(message), more, stack and f"\n{stack}")
 
 

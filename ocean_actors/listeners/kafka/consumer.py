@@ -321,8 +321,7 @@ class TopicConsumer:
         if found is not None:
             self._tell(Heard(self._delivery_tag, found.reason, found))
         if scanner.unreadable.total() > unreadable:
-            held_back = self._unreadable.passes()
-            if held_back is not None:
+            if self._unreadable.admit().admitted:
                 logger.warning(
                     "skipped messages of %s that cannot be read, in all: %s",
                     place.topic, dict(scanner.unreadable),
@@ -494,7 +493,7 @@ class TopicConsumer:
         self._warn("Kafka: %s", f"{self._error}; {what_now}")
 
     def _warn(self, text: str, argument: str | None) -> None:
-        if self._troubles.passes() is not None:
+        if self._troubles.admit().admitted:
             logger.warning(text, *(() if argument is None else (argument,)))
 
 
