@@ -415,7 +415,7 @@ def test_the_sandbox_command_creates_blueprints(started):
     assert state.json()["blueprints"] == ["repository", "team"]
 
 
-@pytest.mark.parametrize("command", ["demo", "check config.yaml", "sandbox --port 0"])
+@pytest.mark.parametrize("command", ["demo", "check config.yaml"])
 def test_a_reader_that_goes_away_makes_no_noise(folder, command):
     program = f"{shlex.quote(sys.executable)} -m ocean_actors"
     done = subprocess.run(  # noqa: S602
