@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
@@ -54,7 +55,7 @@ class _Copy:
             return real if math.isfinite(real) else str(real)
         if isinstance(value, str):
             return _text(str.__str__(value))
-        if isinstance(value, Mapping | list | tuple | Set):
+        if isinstance(value, Mapping | list | tuple | AbstractSet):
             if depth >= MAX_DEPTH:
                 return f"({_type_name(value)} nested more than {MAX_DEPTH} levels deep)"
             return self._collection(value, depth)

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "log": {"text"},
     "jsonable": {"text"},
     "frozen": {"errors"},
-    "actors": {"jsonable", "log", "text"},
+    "actors": {"errors", "jsonable", "log", "text"},
     "throttle": {"actors"},
     "settings": {"errors", "text", "frozen", "plugins"},
     "retry": {"actors"},
@@ -41,6 +42,61 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""
+
+
+def modules() -> dict[str, Path]:
+    """The files of the package by the names of their modules."""
+    names = {}
+    for file in PACKAGE.rglob("*.py"):
+        parts = file.relative_to(PACKAGE.parent).with_suffix("").parts
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return names
+
+
+def modules_imported_by(file: Path, known: Container[str]) -> set[str]:
+    """The modules of the package that a file imports anywhere, also for type checking only."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names} & set(known)
+            found |= members or {node.module}  # `from package import module` is of the module
+    return {name for name in found if name in known}
+
+
+def circles(imported: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules each of which imports, perhaps through others, all of its group."""
+
+    def reached_from(start: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [start]
+        while waiting:
+            for name in imported[waiting.pop()] - seen:
+                seen.add(name)
+                waiting.append(name)
+        return seen
+
+    reached = {name: reached_from(name) for name in imported}
+    groups = {
+        frozenset({name} | {other for other in reached[name] if name in reached[other]})
+        for name in imported
+        if name in reached[name]
+    }
+    return sorted(sorted(group) for group in groups)
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_for_types():
+    known = modules()
+    imported = {name: modules_imported_by(file, known) for name, file in known.items()}
+    assert circles(imported) == []
+
+
+def test_a_circle_would_be_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}, "e": {"e"}}) == [
+        ["b", "c"],
+        ["e"],
+    ]
 
 
 def imports(file: Path) -> set[str]:

@@ -6,20 +6,20 @@ It holds a token instead, which others cancel and which wakes whatever it waits 
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from ocean_actors.actors.clock import Clock
+from ocean_actors.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Cancelled(BaseException):
-    """Raised in work whose token was cancelled; `reason` says by what.
+    """Raised in work whose token was cancelled; `reason` says why.
 
-    A `BaseException`, like `asyncio.CancelledError`, so that the `except Exception` of
-    somebody's retry loop does not eat it.
+    A `BaseException`, like `asyncio.CancelledError`, so that the `except Exception` of a retry
+    loop does not catch it.
     """
 
     def __init__(self, reason: str) -> None:
@@ -28,9 +28,9 @@ class Cancelled(BaseException):
 
 
 class CancelToken:
-    """A one-way switch, safe to use from any thread.
+    """A switch that is set once, safe to use from any thread.
 
-    `error` is what `check` raises: a subclass of `Cancelled` named for the work.
+    `error` is the class that `check` raises: a subclass of `Cancelled` named for the work.
     """
 
     def __init__(self, error: type[Cancelled] = Cancelled) -> None:
@@ -41,7 +41,7 @@ class CancelToken:
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody cancelled."""
+        """Whether `cancel` was called."""
         return self.reason is not None
 
     def cancel(self, reason: str) -> None:
@@ -64,10 +64,10 @@ class CancelToken:
             raise self.error(self.reason)
 
     def on_cancel(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call `callback` once cancelled, at once if that has happened.
+        """Call `callback` when the token is cancelled, at once if it is already.
 
-        Returns the way to forget it. The callback runs in the thread that cancels, so it must
-        be quick; one that raises is logged and costs the others nothing.
+        Returns a function that withdraws the callback. The callback runs in the thread that
+        cancels, so it must be quick. If it raises, that is logged and the others still run.
         """
         key = object()
         with self._lock:
@@ -78,7 +78,11 @@ class CancelToken:
         return lambda: None
 
     def sleep(self, seconds: float, clock: Clock) -> None:
-        """Wait `seconds` by `clock`; raise `error` at once when cancelled meanwhile."""
+        """Wait `seconds` by `clock`.
+
+        Raises `error` as soon as the token is cancelled, and when the clock is closed: a loop
+        that only sleeps would spin otherwise.
+        """
         wake = threading.Event()
         forget = self.on_cancel(wake.set)
         try:
@@ -86,6 +90,8 @@ class CancelToken:
         finally:
             forget()
         self.check()
+        if clock.closed:
+            raise self.error("the actor system to whose clock this sleep belongs has stopped")
 
     def _forget(self, key: object) -> None:
         with self._lock:

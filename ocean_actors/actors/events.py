@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
 
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.ref import Ref
 
 
 class EventStream:
-    """Tells every subscriber of a message's type, or of a class it inherits from.
+    """Delivers each event to the subscribers of its type or of one of its base classes.
 
-    Publishing never waits and never fails for a subscriber's sake: it puts the message into
-    mailboxes, and what a full one refuses is counted there. One publisher's events reach one
-    subscriber in their order. A subscriber that died is forgotten at the next event.
+    Publishing never waits, and no subscriber can make it fail: events are put into mailboxes,
+    and a full mailbox counts those that it refuses. Events of one publisher reach a subscriber
+    in their order. A subscriber that has stopped is removed at the next event.
     """
 
-    def __init__(self, check: Callable[[Any], None] | None = None) -> None:
-        """`check` raises for an event that must not be published."""
+    def __init__(self, check: Callable[[object], None] | None = None) -> None:
+        """`check` raises TypeError for an event that must not be published."""
         self._check = check
         self._subscribers: tuple[tuple[Ref, type[Message]], ...] = ()
-        self._lock = threading.Lock()  # of writers; a reader takes the tuple as it is
+        self._lock = threading.Lock()  # for writers; readers use the present tuple
 
     def subscribe(self, ref: Ref, event_type: type[Message]) -> None:
-        """From now on tell `ref` each `event_type`; once, however often it is said."""
+        """Tell `ref` each `event_type` from now on. Subscribing twice has no effect."""
         with self._lock:
             if (ref, event_type) not in self._subscribers:
                 self._subscribers = (*self._subscribers, (ref, event_type))
 
     def unsubscribe(self, ref: Ref, event_type: type[Message] | None = None) -> None:
-        """Tell `ref` no more of what it subscribed to as `event_type`, or nothing at all."""
+        """End the subscription of `ref` to `event_type`, or all of its subscriptions."""
         with self._lock:
             self._subscribers = tuple(
                 (other, kind)
@@ -40,16 +39,16 @@ class EventStream:
             )
 
     def publish(self, event: Message) -> None:
-        """Tell the subscribers, each once."""
+        """Tell each subscriber `event`, once."""
         if self._check is not None:
             self._check(event)
         told: set[Ref] = set()
         for ref, event_type in self._subscribers:
             if isinstance(event, event_type) and ref not in told:
                 told.add(ref)
-                if not ref.offer(event):
+                if not ref.deliver(event) and not ref.is_alive():
                     self.unsubscribe(ref)
 
     def __len__(self) -> int:
-        """How many subscriptions there are."""
+        """Returns the number of subscriptions."""
         return len(self._subscribers)

@@ -1,4 +1,4 @@
-"""Where an actor's letters wait, how many may, and what gives way when there are too many."""
+"""Mailboxes: where messages wait for their actor, and the rules that bound their number."""
 
 from __future__ import annotations
 
@@ -11,59 +11,76 @@ from typing import Any, Protocol
 
 from pykka.messages import _ActorStop
 
-from ocean_actors.actors.message import Message
+from ocean_actors.actors.message import Message, Signal
+from ocean_actors.errors import OceanError
+
+ALWAYS_TAKEN = (_ActorStop, Signal)
+"""Pykka's `ref.stop()`, and what the runtime itself sends: no limit refuses them."""
 
 
-class MailboxFull(Exception):
-    """An actor's mailbox is at its limit and did not take the message; the actor is alive."""
+class MailboxFull(OceanError):
+    """Raised if an actor's mailbox is at its limit and refuses a message; the actor is alive."""
 
 
 class AtLimit(Enum):
-    """What happens to a message of some kind when the mailbox it is sent to is full."""
+    """What happens to a message when the mailbox that it is sent to is full."""
 
-    REFUSE = "refuse"  # the sender's `tell` raises MailboxFull, so does an `ask`'s future
-    DROP_OLDEST = "drop oldest"  # the oldest that waits of its kind goes; if none does, it itself
-    COALESCE = "coalesce"  # refused too, but while an equal one waits it is never added at all
-    ADMIT = "admit"  # it enters nevertheless: for kinds that are bounded by their nature
+    REFUSE = "refuse"  # `tell` raises MailboxFull, and so does the future of an `ask`
+    DROP_OLDEST = (
+        "drop oldest"  # drops the oldest waiting message of its type, or itself if none waits
+    )
+    COALESCE = "coalesce"  # as REFUSE; also, it is not added while an equal message waits
+    ADMIT = "admit"  # is taken beyond the limit: for types that are bounded by their nature
 
 
 @dataclass(frozen=True)
 class MailboxPolicy:
-    """How many letters may wait, and by message type what happens to one too many.
+    """How many messages may wait, and what happens to further ones, by their type.
 
-    A class attribute of an actor. A type stands for its subclasses, the nearest counts; types
-    not named are refused. `COALESCE` also applies below the limit: a message equal to one that
-    waits is superfluous (they have to be hashable). Messages that are asked are never
-    coalesced: each wants its answer.
+    A class attribute of an actor. A type stands for its subclasses, and the nearest class
+    counts; types that are not named are refused. `COALESCE` also applies below the limit: a
+    message equal to one that waits is dropped (such messages have to be hashable). Messages
+    that are asked are never coalesced, as each needs its reply. Raises TypeError or ValueError
+    for values that cannot be used.
     """
 
     limit: int = 250_000
     at_limit: Mapping[type[Message], AtLimit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.limit, int) or isinstance(self.limit, bool):
+            raise TypeError(f"MailboxPolicy.limit: expected an integer, not {self.limit!r}")
         if self.limit < 1:
-            raise ValueError(f"a mailbox needs room for a letter: limit is {self.limit}")
+            raise ValueError(f"MailboxPolicy.limit: expected at least 1, not {self.limit}")
+        if not isinstance(self.at_limit, Mapping):
+            raise TypeError(f"MailboxPolicy.at_limit: expected a mapping, not {self.at_limit!r}")
+        for kind, rule in self.at_limit.items():
+            if not (isinstance(kind, type) and isinstance(rule, AtLimit)):
+                raise TypeError(
+                    f"MailboxPolicy.at_limit: expected message types and AtLimit values, "
+                    f"not {kind!r}: {rule!r}"
+                )
 
     def rule_for(self, kind: type) -> tuple[type, AtLimit]:
-        """The type that `kind` is counted as, and what happens to it."""
-        if issubclass(kind, _ActorStop):
-            return kind, AtLimit.ADMIT  # pykka's `ref.stop()`
+        """Returns the type as which `kind` is counted, and its rule."""
+        if issubclass(kind, ALWAYS_TAKEN):
+            return kind, AtLimit.ADMIT
         named = next((base for base in kind.__mro__ if base in self.at_limit), None)
         return (kind, AtLimit.REFUSE) if named is None else (named, self.at_limit[named])
 
 
 class Asker(Protocol):
-    """Who waits for the answer to a message: a pykka future, or a timer."""
+    """What waits for the reply to a message: a pykka future, or a timer."""
 
     def set(self, value: Any) -> None:
-        """It was handled."""
+        """The message was handled."""
 
     def set_exception(self, exc_info: Any = None) -> None:
-        """It failed or will not be handled; None stands for `sys.exc_info()`."""
+        """The message failed or will not be handled; None stands for `sys.exc_info()`."""
 
 
 class Envelope:
-    """A message and, if somebody asked, who."""
+    """A message and, if it was asked, what waits for the reply."""
 
     __slots__ = ("message", "reply_to")
 
@@ -73,11 +90,11 @@ class Envelope:
 
 
 class Mailbox:
-    """A FIFO with a limit, for any senders and one receiver, that can be closed.
+    """A FIFO with a limit, for any number of senders and one receiver, that can be closed.
 
-    Once closed nothing enters, and `get` answers None at once: closing overtakes the letters
-    that wait (pykka's stop queues behind them). Put and close exclude each other, so no letter
-    slips in after the last one was taken out and is lost.
+    Once it is closed, nothing is taken and `get` returns None at once: closing overtakes the
+    messages that wait (pykka's stop queues behind them). `put` and `close` exclude each other,
+    so no message is added, and lost, after `drain`.
     """
 
     def __init__(
@@ -86,26 +103,29 @@ class Mailbox:
         self.refused = 0
         self.dropped = 0
         self.coalesced = 0
-        self.idle = False  # the receiver waits and nothing else does
+        self.idle = False  # the receiver waits, and no message does
         self._owner = owner
         self._policy = policy
         self._limit = policy.limit
         self._on_idle = on_idle
         self._closed = False
         self._lock = threading.Lock()
-        self._wake = threading.Lock()  # held while the receiver has nothing to wake up for
+        self._wake = threading.Lock()  # held while there is nothing for the receiver to do
         self._wake.acquire()
-        letters: deque[Envelope] = deque()
-        self._letters: deque[Envelope] | OrderedDict[int, Envelope] = letters
-        self._append: Callable[[Envelope], None] = letters.append
-        self._take: Callable[[], Envelope] = letters.popleft
+        envelopes: deque[Envelope] = deque()
+        self._envelopes: deque[Envelope] | OrderedDict[int, Envelope] = envelopes
+        self._append: Callable[[Envelope], None] = envelopes.append
+        self._take: Callable[[], Envelope] = envelopes.popleft
 
     def put(self, envelope: Envelope) -> bool:
-        """Append a letter. False if the box is closed; raises MailboxFull if it is full."""
+        """Append an envelope.
+
+        Returns False if the mailbox is closed. Raises MailboxFull if it is full.
+        """
         with self._lock:
             if self._closed:
                 return False
-            if len(self._letters) >= self._limit:
+            if len(self._envelopes) >= self._limit:
                 self._refuse(envelope)
             self._append(envelope)
             if self.idle:
@@ -114,19 +134,19 @@ class Mailbox:
         return True
 
     def get(self) -> Envelope | None:
-        """Wait for the next letter; None once closed. Bounded by `close`, which the owner calls."""
+        """Wait for the next envelope; returns None once the mailbox is closed."""
         while True:
             with self._lock:
                 if self._closed:
                     return None
-                if self._letters:
+                if self._envelopes:
                     return self._take()
                 self.idle = True
             self._on_idle()
             self._wake.acquire()
 
     def close(self) -> None:
-        """Let nothing in from now on and wake whoever waits in `get`."""
+        """Take nothing from now on, and wake the receiver."""
         with self._lock:
             self._closed = True
             if self.idle:
@@ -134,30 +154,30 @@ class Mailbox:
                 self._wake.release()
 
     def drain(self) -> list[Envelope]:
-        """Take out everything that was left."""
+        """Take out everything that still waits."""
         with self._lock:
-            return [self._take() for _ in range(len(self._letters))]
+            return [self._take() for _ in range(len(self._envelopes))]
 
     def empty(self) -> bool:
-        """Whether nothing waits (part of pykka's inbox protocol)."""
-        return not self._letters
+        """Returns whether no message waits (part of pykka's inbox protocol)."""
+        return not self._envelopes
 
     def __len__(self) -> int:
-        return len(self._letters)
+        return len(self._envelopes)
 
     def _refuse(self, envelope: Envelope) -> None:
-        if isinstance(envelope.message, _ActorStop):
+        if isinstance(envelope.message, ALWAYS_TAKEN):
             return
         self.refused += 1
         kind = type(envelope.message).__name__
-        raise MailboxFull(f"{self._owner} refuses {kind}: {self._limit} letters wait already")
+        raise MailboxFull(f"{self._owner}: mailbox full ({self._limit}), {kind} refused")
 
 
 class RuledMailbox(Mailbox):
-    """A mailbox with rules for some kinds. Every operation takes constant time.
+    """A mailbox with rules for some message types. Every operation takes constant time.
 
-    Letters are numbered in their order; the numbers of those that may be dropped are kept by
-    kind as well. The first of all is also the first of its kind, so both are taken from the left.
+    Envelopes are numbered in their order; the numbers of those that may be dropped are also kept
+    by type. The first of all is also the first of its type, so both are taken from the left.
     """
 
     def __init__(
@@ -165,7 +185,7 @@ class RuledMailbox(Mailbox):
     ) -> None:
         super().__init__(owner, policy, on_idle)
         self._numbered: OrderedDict[int, Envelope] = OrderedDict()
-        self._letters = self._numbered
+        self._envelopes = self._numbered
         self._append = self._append_numbered
         self._take = self._take_first
         self._count = 0
@@ -173,10 +193,10 @@ class RuledMailbox(Mailbox):
         self._droppable: dict[type, deque[int]] = {
             kind: deque() for kind, rule in policy.at_limit.items() if rule is AtLimit.DROP_OLDEST
         }
-        self._waiting: set[Message] = set()  # those that an equal one need not join
+        self._waiting: set[Message] = set()  # messages that coalesce with an equal one
 
     def put(self, envelope: Envelope) -> bool:
-        """Append a letter, or do as the rule for its kind says."""
+        """Append an envelope, or do what the rule for its type says."""
         kind, rule = self._rule(envelope)
         dropped: Envelope | None = None
         with self._lock:
@@ -201,7 +221,9 @@ class RuledMailbox(Mailbox):
                     self.idle = False
                     self._wake.release()
         if dropped is not None and dropped.reply_to is not None:
-            error = MailboxFull(f"{self._owner} dropped {kind.__name__} for a newer one")
+            error = MailboxFull(
+                f"{self._owner}: mailbox full ({self._limit}), the oldest {kind.__name__} dropped"
+            )
             dropped.reply_to.set_exception((MailboxFull, error, None))
         return True
 
@@ -235,5 +257,5 @@ class RuledMailbox(Mailbox):
 def open_mailbox(
     owner: str, policy: MailboxPolicy, on_idle: Callable[[], object] = lambda: None
 ) -> Mailbox:
-    """The mailbox for an actor with that policy; `on_idle` is called when its receiver waits."""
+    """Returns the mailbox for a policy; `on_idle` is called when its receiver begins to wait."""
     return (RuledMailbox if policy.at_limit else Mailbox)(owner, policy, on_idle)

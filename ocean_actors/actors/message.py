@@ -1,10 +1,10 @@
-"""What passes between actors."""
+"""What actors send to each other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from pykka.messages import _ActorStop
 
@@ -18,9 +18,24 @@ class Message:
     """
 
 
+@dataclass(frozen=True)
+class Signal(Message):
+    """Base of the messages that the runtime itself sends. No mailbox limit refuses them."""
+
+
+ReplyT = TypeVar("ReplyT")
+ReplyT_co = TypeVar("ReplyT_co", covariant=True)
 MessageT = TypeVar("MessageT", bound=Message)
 ActorT = TypeVar("ActorT")
-ReplyT = TypeVar("ReplyT")
+
+
+@dataclass(frozen=True)
+class Query(Message, Generic[ReplyT_co]):
+    """Base of messages that are asked, with the type of the reply: `class GetMean(Query[float])`.
+
+    `ref.ask` returns that type for mypy; at run time it is a message like any other.
+    """
+
 
 _MARK = "_handled_message_type"
 
@@ -31,8 +46,8 @@ def handles(
     """Mark the method of an actor that receives messages of `message_type` and its subclasses.
 
     mypy checks that the method takes that type. Of several methods that fit, the one for the
-    nearest class of the message wins; what it returns is the answer to an `ask`. A method has
-    one type: raises TypeError for a second.
+    nearest class of the message is called; what it returns is the reply to an `ask`. Raises
+    TypeError for a method that is marked twice.
     """
 
     def mark(method: Callable[[ActorT, MessageT], ReplyT]) -> Callable[[ActorT, MessageT], ReplyT]:
@@ -46,7 +61,10 @@ def handles(
 
 
 def handled_by(cls: type) -> dict[type[Message], str]:
-    """The names of the marked methods of `cls`, by message type; a subclass may override them."""
+    """Returns the names of the marked methods of `cls`, by message type.
+
+    A subclass may override a marked method by its name.
+    """
     return {
         getattr(member, _MARK): name
         for base in reversed(cls.__mro__)
@@ -55,16 +73,17 @@ def handled_by(cls: type) -> dict[type[Message], str]:
     }
 
 
-def require_immutable(message: Any) -> None:
+def require_immutable(message: object) -> None:
     """Raise TypeError unless `message` is a `Message` of immutable parts.
 
-    The test is `hash`: a frozen dataclass has one only if every field has. Pykka's own stop,
-    which `ref.stop()` sends, may pass.
+    The test is `hash`: a frozen dataclass has one only if every field has. Pykka's own stop
+    message, which `ref.stop()` sends, is allowed.
     """
     if isinstance(message, _ActorStop):
         return
     if not isinstance(message, Message):
-        raise TypeError(f"{message!r} is no Message: subclass Message with @dataclass(frozen=True)")
+        kind = type(message).__name__
+        raise TypeError(f"{kind} is not a Message: subclass Message with @dataclass(frozen=True)")
     try:
         hash(message)
     except TypeError as error:

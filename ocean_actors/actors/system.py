@@ -1,4 +1,4 @@
-"""The actors of one program part, from spawn to stop."""
+"""The actors of one part of a program, from their start to their stop."""
 
 from __future__ import annotations
 
@@ -10,29 +10,51 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn, ParamSpec, overload
 
-from ocean_actors.actors.actor import Actor
+from ocean_actors.actors import fork
+from ocean_actors.actors.base import ActorBase, check_policies
 from ocean_actors.actors.cell import Cell
 from ocean_actors.actors.clock import Clock, SystemClock
 from ocean_actors.actors.context import Context
 from ocean_actors.actors.deadletters import DeadLetters
 from ocean_actors.actors.events import EventStream
+from ocean_actors.actors.lifecycle import Lifecycle
 from ocean_actors.actors.message import require_immutable
 from ocean_actors.actors.quiescence import Quiescence
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.services import Services
 from ocean_actors.actors.watchdog import Watchdog
+from ocean_actors.errors import OceanError
+from ocean_actors.log import get_logger
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
+
+P = ParamSpec("P")
+
+NAMED = 10  # actors that an error names at most
+FORKED = (
+    "this process was forked after the actor system was started, and its actors work only in the "
+    "parent: start the system in the process that uses it, after the fork"
+)
+
+
+class TooManyLeftBehind(OceanError, RuntimeError):
+    """Ends a system that waits no more for too many threads which have not ended."""
 
 
 class ActorSystem:
     """Actors that share a clock, an event stream and an end. Two systems share nothing.
 
-    `on_fatal(name, error)` is called, in the failing actor's thread, when a failure escalates;
-    without it every actor is asked to stop. `context` makes what actors find as `self.context`.
-    With `debug`, every message sent is checked to be immutable. `seed` fixes the jitter.
-    A `clock` that is given is closed by whoever made it.
+    `on_fatal(name, error)` is called, in the failing actor's thread, when a failure escalates.
+    Without it, or if it raises, every actor is asked to stop. `context` makes what actors find
+    as `self.context`. With `debug`, every message sent is checked to be immutable. `seed` makes
+    the jitter repeatable. A `clock` that is given is not closed at the stop. If more than
+    `max_left_behind` abandoned actors have not ended, the system fails: their threads, each of
+    which costs memory, can only be ended with the process.
+
+    In a process that is forked while the system exists, the copy does nothing: `forked` is True
+    there, sending, publishing and spawning raise RuntimeError, and `stop` returns at once.
     """
 
     def __init__(
@@ -43,80 +65,115 @@ class ActorSystem:
         context: Callable[[Cell], Context] = Context,
         debug: bool = False,
         seed: int | None = None,
+        max_left_behind: int = 100,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.check_message = require_immutable if debug else None
-        self.events = EventStream(self.check_message)
+        self.events = EventStream(require_immutable if debug else None)
         self.dead_letters = DeadLetters()
-        self.quiescence = Quiescence(self.clock)
-        self.make_context = context
-        self.random = random.Random(seed)  # noqa: S311  (jitter)
         self.cause: BaseException | None = None
         """The first failure that escalated."""
+        self.forked = False
+        """Whether this process is a forked child of the one in which the actors live."""
+        self._services = Services(
+            clock=self.clock,
+            random=random.Random(seed),  # noqa: S311  (jitter)
+            events=self.events,
+            dead_letters=self.dead_letters,
+            quiescence=Quiescence(self.clock),
+            check_message=require_immutable if debug else None,
+            fail=self.fail,
+        )
+        self._make_context = context
         self._on_fatal = on_fatal
         self._own_clock = clock is None
+        self._max_left_behind = max_left_behind
         self._watchdog = Watchdog(self.clock, self._present)
-        self._cells: dict[str, Cell] = {}
+        self._cells: dict[Ref, Cell] = {}
         self._reserved: set[str] = set()
         self._numbers: dict[str, itertools.count[int]] = {}
         self._stopped = False
-        self._lock = threading.Lock()  # of the names: spawning happens in many threads
+        self._refusal_logged = False
+        self._lock = threading.Lock()  # of the names: any thread may spawn
+        self.clock.on_failure.add(self._on_clock_failure)
+        fork.register(self)
 
+    @overload
     def spawn(
-        self, actor_class: type[Actor], *args: Any, name: str | None = None, **kwargs: Any
-    ) -> Ref:
-        """Start an actor of its own; `args` build its state, now and after each failure.
+        self, actor_class: Callable[P, ActorBase], *args: P.args, **kwargs: P.kwargs
+    ) -> Ref: ...
 
-        Its name is `name` or that of its class, with a number if that is taken. Raises
-        whatever its `__init__` raises, and RuntimeError once the system was stopped.
+    @overload
+    def spawn(
+        self, actor_class: type[ActorBase], *args: Any, name: str | None, **kwargs: Any
+    ) -> Ref: ...
+
+    def spawn(self, actor_class: Any, *args: Any, **kwargs: Any) -> Ref:
+        """Start an actor without a parent; `args` build its state, now and after each failure.
+
+        Its name is `name` or that of its class, with a number if that is taken. mypy checks the
+        arguments unless `name` is given. Raises what its `__init__` raises, TypeError for what is
+        not an actor class, and RuntimeError if the system was stopped or no thread can be
+        started any more.
         """
+        name = kwargs.pop("name", None)
         return self.spawn_child(None, actor_class, args, kwargs, name)
 
     def spawn_child(
         self,
         parent: Cell | None,
-        actor_class: type[Actor],
+        actor_class: type[ActorBase],
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         name: str | None,
     ) -> Ref:
-        """Start an actor that ends with `parent`, if one is given; else see `spawn`."""
+        """Start an actor that ends with `parent`, if one is given; see `spawn`."""
+        if self.forked:
+            self._refuse()
+        if not (isinstance(actor_class, type) and issubclass(actor_class, ActorBase)):
+            raise TypeError(f"spawn: expected a subclass of Actor, not {actor_class!r}")
         if parent is None and self._stopped:
             raise RuntimeError(f"{actor_class.__name__} cannot start: its actor system is stopped")
+        check_policies(actor_class)  # its attributes may have been assigned since
         build = functools.partial(actor_class, *args, **kwargs)
         free_name = self._reserve(name or actor_class.__name__)
         try:
-            cell = Cell(self, parent, free_name, actor_class, build)
+            cell = Cell(self._services, self, parent, free_name, actor_class)
+            lifecycle = Lifecycle(cell, build, self._make_context)
         except BaseException:
             self._release(free_name)
             raise
-        self._cells[free_name] = cell
+        self._cells[cell.ref] = cell
         for event_type in actor_class.subscribes_to:
             self.events.subscribe(cell.ref, event_type)
         if parent is not None:
             parent.children[cell.ref] = cell
         try:
+            self._watchdog.cover(actor_class.message_bound)
             cell.thread.start()
-        except Exception:  # no more threads are to be had
+        except Exception as error:
             cell.stop()
-            cell.end()
-            raise
+            lifecycle.end()
+            failure = RuntimeError(f"{free_name} cannot start: {error}")
+            if parent is not None:  # its parent might restart for ever without ever succeeding
+                self.fail(free_name, failure)
+            raise failure from error
         except BaseException:  # a signal's, while the thread begins: it ends by itself
             cell.stop()
             raise
-        self._watchdog.cover(actor_class.message_bound)
-        if self._stopped:  # meanwhile, and perhaps without having seen this one
+        if self._stopped:  # meanwhile; `stop` may not have seen this cell
             cell.stop()
         return cell.ref
 
     def stop(self, timeout: float = 5.0, wake: Callable[[], object] = lambda: None) -> list[str]:
         """Stop all actors, the newest first.
 
-        `wake` is called once all are asked to, to end what they wait in.
-        Returns the names of those that did not end within `timeout` seconds: they are stuck
-        in one message, and their threads are daemons. An actor that calls this itself ends
-        once it returns.
+        `wake` is called once all are asked to stop, to end what they wait for. Returns the names
+        of those that did not end within `timeout` seconds: each is stuck in one message, and its
+        thread is a daemon. An actor that calls this itself ends once it returns. Logs nothing,
+        so that a log which nobody reads cannot delay the stop.
         """
+        if self.forked:
+            return []
         self._stopped = True
         self.dead_letters.silence()
         self._watchdog.stop()
@@ -130,33 +187,46 @@ class ActorSystem:
             for cell in cells
             if not cell.join(0 if cell.abandoned else deadline - time.monotonic())
         ]
+        self.clock.on_failure.discard(self._on_clock_failure)
         if self._own_clock:
             self.clock.close()
         return stuck
 
     def stop_actor(self, ref: Ref, timeout: float = 5.0) -> bool:
-        """Stop one actor and wait for its thread; whether it ended in time."""
-        cell = self._cells.get(ref.name)
-        if cell is None or cell.ref is not ref:
+        """Stop one actor and wait `timeout` seconds for its thread; returns whether it ended."""
+        cell = self._cells.get(ref)
+        if cell is None:
             return True
         cell.stop()
         return cell.join(timeout)
 
     def fail(self, name: str, error: BaseException) -> None:
-        """An actor's failure is the system's: tell the owner, who stops it."""
+        """End the system because of a failure of the actor `name`: tell the owner, who stops it.
+
+        Never raises. Logs only what `on_fatal` raises.
+        """
+        if self.forked:
+            return
         if self.cause is None:
             self.cause = error
-        if self._on_fatal is None:
-            for cell in self._present():
-                cell.stop()
+        if self._on_fatal is not None:
+            try:
+                self._on_fatal(name, error)
+            except BaseException as failure:
+                self._stop_all()
+                logger.critical(
+                    "on_fatal failed when told of the failure of %s; all actors are stopped",
+                    name, exc_info=failure,
+                )  # fmt: skip
             return
-        try:
-            self._on_fatal(name, error)
-        except BaseException:
-            logger.exception("on_fatal failed when told of %s", name)
+        self._stop_all()
+
+    def left_behind(self) -> list[str]:
+        """Returns the names of abandoned actors whose threads have not ended, oldest first."""
+        return [cell.name for cell in self._present() if cell.abandoned]
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """Every actor as plain data, the oldest first."""
+        """Returns every actor as plain data, the oldest first."""
         return [cell.snapshot() for cell in self._present()]
 
     def log_state(self, level: int = logging.INFO) -> None:
@@ -164,13 +234,12 @@ class ActorSystem:
         for actor in self.snapshot():
             logger.log(level, "%s", describe(actor))
 
-    def wait_still(self, timeout: float = 5.0, *, parked: str | None = None) -> list[str]:
-        """Wait until no actor has a letter or is in a message, except one that waits by a clock
-        that stands still.
+    def wait_idle(self, timeout: float = 5.0, *, parked: str | None = None) -> list[str]:
+        """Wait until no actor has a message waiting or is handling one. For tests.
 
-        Those whose name matches the pattern `parked` (see `fnmatch`) are left out, as are
-        abandoned ones. Returns the names of those that still move after `timeout` seconds of
-        real time. For tests.
+        Actors that sleep by a clock which stands still are idle. Those whose name matches the
+        pattern `parked` (see `fnmatch`) are left out, as are abandoned ones. Returns the names
+        of those that still work after `timeout` seconds of real time.
         """
 
         def watched() -> list[Cell]:
@@ -181,20 +250,57 @@ class ActorSystem:
                 and (parked is None or not fnmatch.fnmatchcase(cell.name, parked))
             ]
 
-        return [cell.name for cell in self.quiescence.wait(watched, timeout)]
+        return [cell.name for cell in self._services.quiescence.wait(watched, timeout)]
+
+    # -- for its cells -----------------------------------------------------------------------
+
+    def release_name(self, cell: Cell) -> None:
+        """See `Host.release_name`."""
+        self._release(cell.name)
 
     def forget(self, cell: Cell) -> None:
-        """Let an ended actor's name be used again."""
-        del self._cells[cell.name]
-        self._release(cell.name)
-        self.quiescence.notify()
+        """See `Host.forget`."""
+        self._cells.pop(cell.ref, None)
+        self._services.quiescence.notify()
+
+    def count_left_behind(self, cell: Cell) -> None:
+        """Fail if more threads than allowed were left behind and have not ended."""
+        names = self.left_behind()
+        if len(names) > self._max_left_behind and not self._stopped:
+            shown = ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+            self.fail(
+                cell.name,
+                TooManyLeftBehind(
+                    f"{len(names)} abandoned actors have not ended and occupy a thread each "
+                    f"(at most {self._max_left_behind} may): {shown}"
+                ),
+            )
+
+    def after_fork(self) -> None:
+        """See `Forkable.after_fork`. Takes no lock: a thread of the parent may have held it."""
+        self.forked = True
+        for cell in self._cells.values():
+            cell.ref.redirect(self._refuse)
+
+    def _refuse(self, _envelope: object = None) -> NoReturn:
+        if not self._refusal_logged:
+            self._refusal_logged = True
+            logger.error("%s", FORKED)
+        raise RuntimeError(FORKED)
+
+    def _on_clock_failure(self, error: BaseException) -> None:
+        self.fail("timers", error)
+
+    def _stop_all(self) -> None:
+        for cell in self._present():
+            cell.stop()
+
+    def _present(self) -> list[Cell]:
+        return list(self._cells.values())
 
     def _release(self, name: str) -> None:
         with self._lock:
             self._reserved.discard(name)
-
-    def _present(self) -> list[Cell]:
-        return list(self._cells.values())
 
     def _reserve(self, name: str) -> str:
         with self._lock:
@@ -208,7 +314,7 @@ class ActorSystem:
 
 
 def describe(actor: dict[str, Any]) -> str:
-    """One line about an actor, from its snapshot."""
+    """Returns one line about an actor, from its snapshot."""
     parts = [
         f"{actor['name']} ({actor['type']}) is {actor['state']}",
         f"{actor['mailbox']} waiting",

@@ -1,23 +1,22 @@
-"""The messages that an actor has told to itself later, or again and again."""
+"""Messages that an actor has scheduled for itself, once or repeatedly."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ocean_actors.actors.clock import Clock, Timer
 from ocean_actors.actors.mailbox import Envelope
 from ocean_actors.actors.message import Message
 
 Deliver = Callable[[Envelope], bool]
-"""Puts a letter into the actor's mailbox: whether it is in."""
+"""Puts an envelope into the actor's mailbox; returns whether it was taken."""
 
-Pending = set[Any]
-"""The timers of one life. Written by the actor's thread and by the clock's, one item at a time."""
+Pending = set["Once | Repeat"]
+"""The timers of one life. The actor's thread and the clock's add and discard single items."""
 
 
 class Once(Timer):
-    """One message told later. `cancel` drops it; one that waits already is still handled."""
+    """A message told once. After `cancel`, a message already in the mailbox is still handled."""
 
     __slots__ = ("_deliver", "_message", "_pending")
 
@@ -30,7 +29,7 @@ class Once(Timer):
         self._pending = pending
 
     def cancel(self) -> None:
-        """Drop it; cancelling late or twice does nothing."""
+        """Drop the message; cancelling late or twice has no effect."""
         super().cancel()
         self._pending.discard(self)
 
@@ -40,12 +39,12 @@ class Once(Timer):
 
 
 class Repeat:
-    """A message told again and again, until `cancel`.
+    """A message told repeatedly, until `cancel`.
 
-    It asks rather than tells, to hear when a beat was handled: at most one waits in the
-    mailbox, however busy the actor is. At a fixed rate beats fall due at `first` plus whole
-    multiples of `seconds`, and one that falls due while another waits is left out; with a
-    fixed delay the next falls due `seconds` after the last was handled.
+    The message is asked, not told, so that this object learns when it was handled: at most one
+    waits in the mailbox, however busy the actor is. At a fixed rate, messages fall due at
+    `first` plus whole multiples of `seconds`, and one that falls due while another waits is
+    skipped. With a fixed delay, the next falls due `seconds` after the last was handled.
     """
 
     def __init__(
@@ -66,30 +65,30 @@ class Repeat:
         self._first = first
         self._seconds = seconds
         self._fixed_delay = fixed_delay
-        self._beat = 0
+        self._periods = 0
         self._waiting = False
         self._cancelled = False
         self._timer: Timer | None = None
 
     def start(self) -> None:
-        """Wait for the first beat."""
+        """Schedule the first message."""
         self._call_at(self._first)
 
     def cancel(self) -> None:
-        """Tell it no more; a beat that waits already is still handled. Twice does nothing."""
+        """Tell it no more. A message already in the mailbox is still handled."""
         self._cancelled = True
         self._pending.discard(self)
         if self._timer is not None:
             self._timer.cancel()
 
-    def set(self, _value: Any) -> None:
-        """The beat was handled (the answer goes nowhere)."""
+    def set(self, _value: object) -> None:
+        """The message was handled; its reply is ignored."""
         self._waiting = False
         if self._fixed_delay:
             self._call_at(self._clock.monotonic() + self._seconds)
 
-    def set_exception(self, _exc_info: Any = None) -> None:
-        """The beat failed or was dropped."""
+    def set_exception(self, _exc_info: object = None) -> None:
+        """The message failed or was dropped."""
         self.set(None)
 
     def _call_at(self, due: float) -> None:
@@ -101,11 +100,11 @@ class Repeat:
 
     def _fire(self) -> None:
         if not self._fixed_delay:
-            # Counted from the first, so that no rounding adds up; a clock that was held up
-            # for several beats goes on with the next one that is due.
+            # Counted from the first, so that rounding errors do not add up. If the clock was
+            # held up for several periods, the next message that falls due is the next one told.
             late = self._clock.monotonic() - self._first
-            self._beat = max(self._beat + 1, int(late // self._seconds))
-            self._call_at(self._first + self._beat * self._seconds)
+            self._periods = max(self._periods + 1, int(late // self._seconds))
+            self._call_at(self._first + self._periods * self._seconds)
             if self._waiting:
                 return
         self._waiting = True
@@ -122,16 +121,16 @@ class ActorTimers:
         self._pending: Pending = set()
 
     def once(self, due: float, message: Message) -> Once:
-        """Tell `message` when the clock shows `due`."""
+        """Tell `message` at the clock's time `due`."""
         timer = Once(self._clock, due, message, self._deliver, self._pending)
         self._pending.add(timer)
         self._clock.add(timer)
         return timer
 
     def every(self, first: float, seconds: float, message: Message, *, fixed_delay: bool) -> Repeat:
-        """Tell `message` when the clock shows `first` and from then on every `seconds`."""
-        if not seconds > 0:  # NaN is not either
-            raise ValueError(f"a message can be repeated every few seconds, not every {seconds}")
+        """Tell `message` at the clock's time `first` and then every `seconds`."""
+        if not seconds > 0:  # NaN is not positive either
+            raise ValueError(f"seconds: expected a positive number, not {seconds}")
         repeat = Repeat(
             self._clock,
             self._deliver,
@@ -146,6 +145,6 @@ class ActorTimers:
         return repeat
 
     def drop(self) -> None:
-        """Cancel them all: the life is over."""
+        """Cancel them all: the life has ended."""
         for timer in list(self._pending):
             timer.cancel()

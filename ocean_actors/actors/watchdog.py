@@ -1,56 +1,72 @@
-"""Notices actors that do not come out of a message."""
+"""Notices actors that are stuck in one message."""
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
 from traceback import walk_stack
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ocean_actors.actors.clock import Clock, Timer
+from ocean_actors.actors.work import Work
+from ocean_actors.log import get_logger
 
-if TYPE_CHECKING:
-    from ocean_actors.actors.cell import Cell
-
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FRAMES = 6
-CELL = f"{__package__}.cell"  # where every actor's calls begin
+LIFECYCLE = f"{__package__}.lifecycle"  # where every actor's calls begin
+
+
+class Watched(Protocol):
+    """What is looked at: a cell."""
+
+    name: str
+    thread: threading.Thread
+    abandoned: bool
+
+    @property
+    def message_bound(self) -> float | None:
+        """See `ActorBase.message_bound`."""
+
+    def work(self) -> Work | None:
+        """Returns what the actor is doing, None if nothing."""
+
+    def overdue(self, since: float, now: float) -> bool:
+        """Returns whether work that began at `since` has taken longer than the bound."""
 
 
 class Watchdog:
     """One timer that looks at every actor of a system, in the clock's thread.
 
-    It is set for the first moment at which an actor could be over its bound, so it notices at
-    that very moment. Each incident is logged once: nobody can come out of one message and be
-    over the bound in another between two looks.
+    It is set for the first moment at which any actor could exceed its bound, so an actor is
+    noticed at that moment. Each incident is logged once: between two looks, no actor can leave
+    one message and exceed the bound in another.
     """
 
-    def __init__(self, clock: Clock, cells: Callable[[], Iterable[Cell]]) -> None:
+    def __init__(self, clock: Clock, cells: Callable[[], Iterable[Watched]]) -> None:
         self._clock = clock
         self._cells = cells
         self._timer: Timer | None = None
-        self._hung: set[Cell] = set()  # at the last look
+        self._hung: set[Watched] = set()  # at the last look
         self._stopped = False
         self._lock = threading.Lock()
 
     def cover(self, bound: float | None) -> None:
-        """An actor with that bound is there from now on."""
+        """Look in time for an actor with that bound, spawned now."""
         if bound is not None:
             self._look_at(self._clock.monotonic() + bound)
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the looks."""
         with self._lock:
             self._stopped = True
             if self._timer is not None:
                 self._timer.cancel()
 
     def _look_at(self, due: float) -> None:
-        """Make sure of a look at `due` or before."""
+        """Schedule a look for `due`, unless an earlier one is pending."""
         with self._lock:
             if self._stopped or (self._timer is not None and self._timer.due <= due):
                 return
@@ -62,10 +78,10 @@ class Watchdog:
         with self._lock:
             self._timer = None
         now = self._clock.monotonic()
-        hung: set[Cell] = set()
+        hung: set[Watched] = set()
         next_look: float | None = None
         for cell in self._cells():
-            bound = cell.actor_class.message_bound
+            bound = cell.message_bound
             if bound is None or cell.abandoned:
                 continue
             work = cell.work()
@@ -74,24 +90,27 @@ class Watchdog:
                 hung.add(cell)
                 if cell not in self._hung:
                     logger.warning(
-                        "%s has been in %s for %.1f s, its bound is %g s; its thread stands at %s",
+                        "%s has been in %s for %.1f s (bound %g s) and handles nothing else until "
+                        "that ends; its thread is at %s",
                         cell.name, work.name, now - work.since, bound, position(cell.thread),
                     )  # fmt: skip
             elif work is not None:
                 due = work.since + bound
             next_look = due if next_look is None else min(next_look, due)
         for cell in self._hung - hung:
-            logger.info("%s came out of the message that it hung in", cell.name)
+            logger.info("%s has finished the message in which it hung", cell.name)
         self._hung = hung
         if next_look is not None:
             self._look_at(next_look)
 
 
 def position(thread: threading.Thread) -> str:
-    """Where `thread` stands, in one line: its innermost calls, the last first, up to our own."""
+    """Returns the innermost calls of `thread` as one line, the last first, up to the runtime's."""
     frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001  (its documented name)
     if frame is None:
         return "its end"
-    calls = takewhile(lambda call: call[0].f_globals.get("__name__") != CELL, walk_stack(frame))
+    calls = takewhile(
+        lambda call: call[0].f_globals.get("__name__") != LIFECYCLE, walk_stack(frame)
+    )
     lines = (f"{f.f_code.co_filename}:{line} {f.f_code.co_name}" for f, line in calls)
     return " < ".join(islice(lines, FRAMES))

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ocean_actors.sandbox.errors import invalid
 
-if TYPE_CHECKING:
-    from ocean_actors.sandbox.catalog import Entity
 
-Test = Callable[["Entity"], bool]
+class Searched(Protocol):
+    """What a query is applied to: an entity."""
+
+    def value(self, name: str) -> Any:
+        """Returns the value of the property that a search rule names."""
+
+
+Test = Callable[[Searched], bool]
 Compare = Callable[[Any, Any], bool]
 
 
@@ -78,7 +83,9 @@ def compile_query(query: Any) -> Test:
     return lambda entity: _combined(combine, tests, entity)
 
 
-def _combined(combine: Callable[[Iterable[bool]], bool], tests: list[Test], entity: Entity) -> bool:
+def _combined(
+    combine: Callable[[Iterable[bool]], bool], tests: list[Test], entity: Searched
+) -> bool:
     return combine(test(entity) for test in tests)
 
 

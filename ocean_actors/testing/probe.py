@@ -20,7 +20,7 @@ def wait_idle(system: ActorSystem, timeout: float = 5.0, *, parked: str | None =
     holds up in a message. Raises AssertionError with the names of those that still move after
     `timeout` seconds of real time.
     """
-    moving = system.wait_still(timeout, parked=parked)
+    moving = system.wait_idle(timeout, parked=parked)
     if moving:
         raise AssertionError(f"still at work after {timeout:g} s: {', '.join(moving)}")
 

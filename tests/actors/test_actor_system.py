@@ -297,7 +297,7 @@ def test_pykkas_registry_does_not_know_our_actors(system: ActorSystem) -> None:
 
 
 def test_pykkas_way_to_start_is_refused() -> None:
-    with pytest.raises(TypeError, match=r"start Doer with spawn\(\)"):
+    with pytest.raises(TypeError, match=r"use spawn\(\)"):
         Doer.start()
 
 

@@ -47,7 +47,7 @@ def test_a_type_that_nobody_handles_is_counted_and_logged_once(
     wait_idle(system)
     assert system.dead_letters.counts == {"Unknown": 4}
     assert [each.getMessage() for each in caplog.records if each.levelno == logging.WARNING] == [
-        "Unknown reached nobody: Receiver does not handle it; more are only counted"
+        "Unknown was not handled: Receiver does not handle it; further ones are only counted"
     ]
     assert first.ask(Known()) == "known"
 
@@ -62,7 +62,7 @@ def test_telling_a_stopped_actor_is_a_dead_letter_and_asking_it_an_error(
     with pytest.raises(pykka.ActorDeadError, match="Receiver is stopped"):
         ref.ask(Known())
     assert system.dead_letters.counts == {"Known": 2, "Unknown": 1}
-    assert "Known reached nobody: Receiver has stopped" in caplog.text
+    assert "Known was not handled: Receiver has stopped" in caplog.text
 
 
 def test_letters_that_a_stop_leaves_unread_are_accounted_for(clock: ManualClock) -> None:

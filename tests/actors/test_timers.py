@@ -96,7 +96,7 @@ def test_once_can_be_cancelled_and_leaves_nothing_behind(timing: Timing) -> None
         timing.do(lambda _actor, timer=timer: timer.cancel())
         timing.do(lambda _actor, timer=timer: timer.cancel())
     assert timing.pending() == 0
-    assert len(timing.do(lambda actor: actor.context._cell._timers._pending)) == 0
+    assert len(timing.do(lambda actor: actor.context._cell.timers._pending)) == 0
     timing.advance(10)
     assert timing.ticks == []
 
@@ -169,7 +169,7 @@ def test_a_repetition_can_be_cancelled_even_by_its_own_beat(
 def test_an_interval_is_positive(timing: Timing, seconds: float) -> None:
     system = ActorSystem(clock=timing.clock)
     ref = system.spawn(Timed, [], 0.0)
-    with pytest.raises(ValueError, match="every few seconds"):
+    with pytest.raises(ValueError, match="seconds: expected a positive number"):
         ref.ask(Run(lambda actor: actor.context.schedule_every(seconds, Tick())))
     assert system.stop() == []
 
@@ -185,7 +185,7 @@ def test_a_time_that_is_no_number_is_refused_and_holds_up_nobody(timing: Timing,
         else:
             actor.context.schedule_every(1, Tick(), first=math.nan)
 
-    with pytest.raises(ValueError, match="nan is none"):
+    with pytest.raises(ValueError, match="not at nan"):
         ref.ask(Run(schedule))
     called: list[str] = []
     timing.clock.call_later(1, lambda: called.append("in time"))
@@ -302,7 +302,7 @@ def test_a_callback_that_raises_costs_the_others_nothing(
     clock.call_later(1, lambda: ran.append(1))
     clock.advance(1)
     assert ran == [1]
-    assert "A timer's callback failed" in caplog.text
+    assert "the callback of a timer failed" in caplog.text
 
 
 def test_closing_a_clock_wakes_whoever_waits_by_it() -> None:

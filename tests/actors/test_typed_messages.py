@@ -110,7 +110,8 @@ def test_without_debug_the_check_costs_nothing(clock: ManualClock) -> None:
 
 SNIPPET = """
 from dataclasses import dataclass
-from ocean_actors.actors import Actor, ActorSystem, Message, handles
+import pykka
+from ocean_actors.actors import Actor, ActorSystem, Message, Query, handles
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,34 @@ def send(system: ActorSystem) -> None:
     ref = system.spawn(Receiver)
     ref.tell(Good(1))
     ref.tell({"number": 1})  # error: arg-type
-    ref.ask([1])  # error: arg-type
+    ref.ask([1])  # error: call-overload
     Good(1).number = 2  # error: misc
+
+
+@dataclass(frozen=True)
+class GetMean(Query[float]):
+    pass
+
+
+class Sized(Actor):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+
+    @handles(GetMean)
+    def on_get_mean(self, _query: GetMean) -> float:
+        return 1.0
+
+
+def spawn(system: ActorSystem) -> None:
+    ref = system.spawn(Sized, 1)
+    system.spawn(Sized, "1")  # error: call-overload
+    system.spawn(Sized)  # error: call-overload
+    system.spawn(Sized, 1, name="one")
+    system.spawn(int)  # error: call-overload
+    mean: float = ref.ask(GetMean(), timeout=1)
+    wrong: str = ref.ask(GetMean())  # error: assignment
+    future: pykka.Future[float] = ref.ask(GetMean(), block=False)
+    untyped: str = ref.ask(Good(1))
 """
 
 
