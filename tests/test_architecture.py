@@ -32,8 +32,8 @@ MAY_IMPORT = {
     },
     "web": {"text", "actors", "throttle"},
     "listeners": {
-        "actors", "context", "frozen", "messages", "port", "retry", "settings", "text", "throttle",
-        "web",
+        "actors", "context", "errors", "frozen", "messages", "port", "port_time", "retry",
+        "settings", "text", "throttle", "tls", "web",
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""

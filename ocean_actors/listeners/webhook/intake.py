@@ -18,7 +18,7 @@ import pykka
 from pydantic import SecretStr
 
 from ocean_actors.actors import Clock, MailboxFull
-from ocean_actors.listeners.changelog import ConfigUpdate, Ignored, Unreadable, judge, read
+from ocean_actors.listeners.changelog import ConfigUpdate, Irrelevant, Unreadable, interpret, read
 from ocean_actors.listeners.webhook.addresses import is_within, source_of
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 from ocean_actors.settings import WebhookSettings
@@ -176,8 +176,8 @@ class WebhookIntake:
 
     def _event(self, body: bytes, listening: Listening) -> Answer:
         """Port says so. An empty body is a resync request."""
-        verdict = judge(_parse(body), self._identifier, "WEBHOOK") if body else None
-        if isinstance(verdict, Ignored):
+        verdict = interpret(_parse(body), self._identifier, "WEBHOOK") if body else None
+        if isinstance(verdict, Irrelevant):
             return Answer(200, {"ok": True, "status": "ignored", "reason": verdict.reason})
         if isinstance(verdict, ConfigUpdate):
             return self._offered(
