@@ -5,7 +5,7 @@ import threading
 import pytest
 from kafka.structs import TopicPartition
 
-from ocean_actors.listeners.kafka import consumer
+from ocean_actors.listeners.kafka import kafka_python
 from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
 from ocean_actors.messages import RunEnded, RunStarted
 
@@ -96,7 +96,7 @@ def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(organizatio
         assert rig.expect(RunEnded).run.reason == "resync requested"
         sandbox.wait_for(lambda: len(sandbox.statuses("under-test")) == 2)
         organization.eventually(
-            lambda: organization.shown(rig)["ignored"].get("own report") == 2
+            lambda: organization.shown(rig)["irrelevant"].get("own report") == 2
         )  # running, completed
         assert organization.shown(rig)["requests"] == 1
         assert organization.shown(rig)["updates"] == 0
@@ -320,11 +320,11 @@ def test_a_stop_before_there_is_a_broker_is_prompt(organization, quick):
 def test_the_name_of_the_broker_is_in_the_message_that_it_cannot_be_reached(
     organization, quick, caplog, monkeypatch
 ):
-    monkeypatch.setitem(consumer.OPTIONS, "bootstrap_timeout_ms", 300)
+    monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 300)
     with organization.system(quick, listener={"brokers": "127.0.0.1:1"}) as rig:
         organization.expect_state(rig, "failing")
         assert "127.0.0.1:1" in organization.shown(rig)["error"]
-    assert any("127.0.0.1:1" in each and "again in" in each for each in caplog.messages)
+    assert any("127.0.0.1:1" in each and "retrying in" in each for each in caplog.messages)
 
 
 def test_no_thread_is_left_behind(organization, quick):
