@@ -422,7 +422,7 @@ parts = st.one_of(
     st.binary(max_size=60),
     st.sampled_from(
         [
-            b"GET /health/live HTTP/1.1\r\n", b"POST /resync HTTP/1.1\r\n", 
+            b"GET /health/live HTTP/1.1\r\n", b"POST /resync HTTP/1.1\r\n",
             b"POST /\x1b[31m%0a X\r\n",
             b"GET / HTTP/2.0\r\n", b"GET http://[ HTTP/1.1\r\n", b"Host: here\r\n", b"\r\n",
             b"\r\n\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n",
