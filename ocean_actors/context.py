@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, ResyncRequested
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, Policy, ResyncRequested
 from ocean_actors.resync.client import ResyncClient
 
 if TYPE_CHECKING:
@@ -30,18 +30,24 @@ class IntegrationContext(actors.Context):
         self._resync = resync
         self._integration = integration
 
-    def request_resync(self, reason: str, *, notify: bool = False) -> str:
+    def request_resync(
+        self, reason: str, *, notify: bool = False, policy: Policy | None = None
+    ) -> str:
         """Request a resync; returns the request's id at once.
 
         With `notify`, this actor is told `RequestSettled` when the request needs nothing more;
         only then should a listener acknowledge it to its source. A later request of this actor
         stands for its earlier ones that wait: only its own settlement is told.
+
+        `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
+        Raises ValueError for an unknown policy.
         """
         request = ResyncRequested(
             reason=reason,
             trigger=self.name,
             requested_at=self.clock.now(),
             reply_to=self.ref if notify else None,
+            policy=policy,
         )
         self._resync.submit(request)
         return request.id

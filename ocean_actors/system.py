@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 import threading
 import uuid
@@ -31,7 +30,7 @@ from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
-from ocean_actors.resync.handlers import HandlerFactory
+from ocean_actors.resync.handlers import HandlerFactory, named_handlers
 from ocean_actors.settings import (
     KafkaSettings,
     OnceSettings,
@@ -79,12 +78,10 @@ class OceanSystem:
         debug: bool = False,
         seed: int | None = None,
     ) -> None:
-        if not handlers:
-            raise ValueError("handlers: expected at least one ResyncHandler class")
         self.settings = settings
         self.exit_code = 0
         self.cause: str | None = None
-        self._handlers = _named(handlers)
+        self._handlers = named_handlers(handlers)
         self._custom = [_parts(spec) for spec in actors]
         self._own_clock = clock is None
         self._resync = ResyncClient()
@@ -248,7 +245,8 @@ class OceanSystem:
         )
         coordinator = spawn(
             ResyncCoordinator,
-            self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
+            self._handlers, settings.resync, integration, self._reporter, self._open_writer,
+            uuid.uuid4().hex[:8],
             active=not isinstance(settings.event_listener, KafkaSettings),
             name="coordinator",
         )  # fmt: skip
@@ -294,7 +292,9 @@ class OceanSystem:
                 )  # fmt: skip
         if settings.scheduled_resync_interval is not None:
             anchor = self._actors.clock.monotonic()
-            add(ScheduleListener, "schedule", settings.scheduled_resync_interval, anchor)
+            minutes = settings.scheduled_resync_interval
+            policy = settings.resync.on_scheduled_resync
+            add(ScheduleListener, "schedule", minutes, anchor, policy.value)
         return spawns
 
     def _make_webhook(self, *, serve_http: bool) -> Webhook | None:
@@ -418,14 +418,3 @@ def _parts(spec: ActorSpec) -> tuple[type[AnyActor], tuple[Any, ...], dict[str, 
             f"actors: expected Actor classes, or functools.partials of them, not {spec}"
         )
     return actor_class, args, keywords
-
-
-def _named(factories: Sequence[HandlerFactory]) -> dict[str, HandlerFactory]:
-    """Handlers by the name of their class; of several with one name the later are numbered."""
-    named: dict[str, HandlerFactory] = {}
-    for factory in factories:
-        name = getattr(factory, "__name__", type(factory).__name__)
-        numbered = (f"{name}-{number}" for number in itertools.count(2))
-        free = next(name for name in itertools.chain((name,), numbered) if name not in named)
-        named[free] = factory
-    return named

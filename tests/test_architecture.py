@@ -22,12 +22,14 @@ MAY_IMPORT = {
     "settings": {"text", "frozen"},
     "retry": {"actors"},
     "session": {"actors", "retry"},
-    "messages": {"actors", "frozen"},
+    "messages": {"actors", "frozen", "text"},
     "context": {"actors", "messages", "resync"},
-    "resync": {"text", "actors", "frozen", "messages", "session", "settings"},
+    "resync": {
+        "actors", "errors", "frozen", "messages", "session", "settings", "text", "throttle",
+    },
     "port": {
-        "text", "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
-        "settings", "throttle",
+        "text", "_version", "actors", "context", "errors", "frozen", "messages", "resync", "retry",
+        "session", "settings", "throttle",
     },
     "web": {"text", "actors", "throttle"},
     "listeners": {

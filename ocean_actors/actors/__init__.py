@@ -7,6 +7,7 @@ from ocean_actors.actors.context import Context
 from ocean_actors.actors.mailbox import AtLimit, MailboxFull, MailboxPolicy
 from ocean_actors.actors.message import Message, handles
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.signals import Terminated
 from ocean_actors.actors.supervision import Backoff, OnFailure, Supervision
 from ocean_actors.actors.system import ActorSystem
 from ocean_actors.actors.timers import Repeat
@@ -28,6 +29,7 @@ __all__ = [
     "Repeat",
     "Supervision",
     "SystemClock",
+    "Terminated",
     "Timer",
     "handles",
 ]

@@ -19,6 +19,7 @@ from ocean_actors.actors.mailbox import Asker, Envelope, MailboxFull, open_mailb
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.quiescence import Rest
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.signals import Terminated
 from ocean_actors.actors.supervision import OnFailure, judge
 from ocean_actors.actors.timers import ActorTimers, Repeat
 from ocean_actors.text import one_line
@@ -69,7 +70,11 @@ class Cell:
             self.refused,
             system.check_message,
         )
+        self.ref.add_watcher = self.watch
         self.children: dict[Ref, Cell] = {}
+        self._watchers: set[Ref] = set()
+        self._terminated: Terminated | None = None
+        self._watching = threading.Lock()  # watchers come from other threads
         self.abandoned = False
         self.details: Mapping[str, Any] = {}  # what the actor shows of itself
         self.state = "starting"
@@ -104,6 +109,15 @@ class Cell:
         if self.thread.ident is not None:  # else it is about to start, and to end at once
             self.thread.join(max(0.0, timeout))
         return not self.thread.is_alive()
+
+    def watch(self, watcher: Ref) -> None:
+        """Tell `watcher` `Terminated` once this actor has ended, at once if it already has."""
+        with self._watching:
+            terminated = self._terminated
+            if terminated is None:
+                self._watchers.add(watcher)
+                return
+        watcher.actor_inbox.put(Envelope(terminated))  # type: ignore[arg-type]
 
     def dead_letter(self, message: Any) -> None:
         """Account for a message that came too late."""
@@ -359,6 +373,11 @@ class Cell:
         if self.parent is not None:
             self.parent.children.pop(self.ref, None)
         self.system.forget(self)
+        with self._watching:
+            self._terminated = Terminated(self.ref, self.failure)
+            watchers = list(self._watchers)
+        for watcher in watchers:
+            watcher.actor_inbox.put(Envelope(self._terminated))  # type: ignore[arg-type]
 
     def _return(self, envelope: Envelope) -> None:
         """Give a letter back that will not be handled."""

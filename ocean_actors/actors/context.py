@@ -66,6 +66,13 @@ class Context:
         """Stop a child without ever waiting for it: it may be stuck in one message."""
         self._cell.abandon(ref)
 
+    def watch(self, ref: Ref) -> None:
+        """Have this actor told `Terminated(ref, failure)` once the actor `ref` has ended.
+
+        It is told at once if `ref` has ended already.
+        """
+        ref.add_watcher(self.ref)
+
     def schedule(self, seconds: float, message: Message) -> Timer:
         """Tell this actor `message` once, after `seconds`. Dropped when it stops or restarts.
 

@@ -43,6 +43,7 @@ class Ref(pykka.ActorRef[Any]):
         self.actor_stopped = stopped
         self._put = mailbox.put
         self._dead_letter = dead_letter
+        self.add_watcher: Callable[[Ref], None] = lambda _watcher: None
         self._refused = refused
         self._check = check
 

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ocean_actors.actors import Backoff
-from ocean_actors.messages import RunInfo, Written
+from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
 from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
     KEPT_FAILURES,
     LARGEST_UPSERT,
-    FailedEntity,
     Item,
     UpsertAnswer,
-    UpsertResult,
     batches,
     body_of,
     encode,

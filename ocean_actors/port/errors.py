@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from ocean_actors.errors import OceanError
 
-class PortError(Exception):
+
+class PortError(OceanError):
     """A call to Port failed. `str` is one line: method, path, status, and what Port said.
 
     `status` is the answer's, None if there was none. `temporary`: the same call may well
@@ -24,9 +26,11 @@ class PortError(Exception):
         self.asked_wait = asked_wait
 
 
-class ReconcileRefused(Exception):
+class ReconcileRefused(OceanError):
     """Nothing was deleted, because what this run did not send may well still exist."""
 
+    lasting = True
 
-class UnexpectedAnswer(Exception):
+
+class UnexpectedAnswer(OceanError):
     """A parser cannot use an answer; says what it expected. Callers see a PortError."""

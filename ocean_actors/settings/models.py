@@ -279,12 +279,19 @@ class ResyncSettings(Section):
         description="What a request does to a run in flight: `abort` it and start anew once it has "
         "ended, `drop` it and start anew at once, `queue` behind it, or be `ignore`d.",
     )
+    on_scheduled_resync: OnNewRequest = Field(
+        default=OnNewRequest.QUEUE,
+        description="What a scheduled resync (`scheduledResyncInterval`) does to a run in flight; "
+        "the values are those of `onNewRequest`.",
+    )
     abort_grace: SecondsOrZero = Field(
-        default=30.0,
+        default=20.0,
         description="Seconds that an aborted run may take to end; then it is fenced off.",
     )
     max_consecutive_aborts: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
-        default=3, description="After so many runs aborted in a row the next is left to finish."
+        default=3,
+        description="After so many runs in a row that newer requests aborted, the next is left to "
+        "finish. Runs that had to be fenced off do not count.",
     )
     timeout: Seconds | None = Field(
         default=None,
