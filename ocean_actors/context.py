@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, ResyncRequested
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, Policy, ResyncRequested
 from ocean_actors.resync.client import ResyncClient
 
 if TYPE_CHECKING:
@@ -33,7 +33,12 @@ class IntegrationContext(actors.Context):
         self._integration = integration
 
     def request_resync(
-        self, reason: str, *, notify: bool = False, correlation: str | int | None = None
+        self,
+        reason: str,
+        *,
+        notify: bool = False,
+        policy: Policy | None = None,
+        correlation: str | int | None = None,
     ) -> str:
         """Request a resync; returns the request's id at once.
 
@@ -41,12 +46,16 @@ class IntegrationContext(actors.Context):
         only then should a listener acknowledge it to its source. A later request of this actor
         stands for its earlier ones that wait: only its own settlement is told. `correlation`
         comes back with `RequestSettled.request`.
+
+        `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
+        Raises ValueError for an unknown policy.
         """
         request = ResyncRequested(
             reason=reason,
             trigger=self.name,
             requested_at=self.clock.now(),
             reply_to=self.ref if notify else None,
+            policy=policy,
             correlation=correlation,
         )
         self._resync.submit(request)

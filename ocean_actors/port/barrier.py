@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterable
 
 from ocean_actors.actors import CancelToken
+from ocean_actors.text import one_line
 
 
 class _Round:
@@ -57,9 +59,10 @@ class RunBarrier:
             current.begun = True
         if leads:
             self._work(current, work)
-        if isinstance(current.outcome, BaseException):
-            raise current.outcome
-        return current.outcome or 0
+        outcome = current.outcome
+        if isinstance(outcome, BaseException):
+            raise outcome if leads else _copy_of(outcome)
+        return outcome or 0
 
     def _work(self, current: _Round, work: Callable[[float], int]) -> None:
         try:
@@ -80,3 +83,12 @@ class RunBarrier:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    """Returns a fresh exception for one thread: tracebacks pile up on one that many raise."""
+    try:
+        fresh = copy.copy(error)
+    except Exception:  # noqa: BLE001  (a user's class need not be copyable)
+        return RuntimeError(one_line(error))
+    return fresh if isinstance(fresh, BaseException) else RuntimeError(one_line(error))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ocean_actors.port.errors import UnexpectedAnswer
+from ocean_actors.upsert_result import FailedEntity
 
 LARGEST_UPSERT = 20  # entities in one call
 LARGEST_BODY = 1024 * 1024  # bytes; Port answers 413 above
@@ -21,29 +22,6 @@ class Item:
 
     identifier: str
     data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class FailedEntity:
-    """An entity that was not taken. `status` is None where it was not even sent."""
-
-    identifier: str
-    status: int | None
-    error: str
-    message: str
-
-
-@dataclass(frozen=True)
-class UpsertResult:
-    """What became of the entities of one `upsert`.
-
-    `failures` holds the first `KEPT_FAILURES` of the `failed`, so that a million cost no memory.
-    """
-
-    upserted: int = 0
-    created: int = 0
-    failed: int = 0
-    failures: tuple[FailedEntity, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,8 @@ from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
     KEPT_FAILURES,
     LARGEST_UPSERT,
-    FailedEntity,
     Item,
     UpsertAnswer,
-    UpsertResult,
     batches,
     body_of,
     encode,
@@ -29,6 +27,7 @@ from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.port.transport import flag, segment
 from ocean_actors.retry import Retry
 from ocean_actors.throttle import Throttle
+from ocean_actors.upsert_result import FailedEntity, UpsertResult
 
 __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
 

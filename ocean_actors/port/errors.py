@@ -42,6 +42,8 @@ class AnswerTooLarge(PortError):
 class ReconcileRefused(OceanError):
     """Nothing was deleted, because what this run did not send may still exist."""
 
+    lasting = True
+
 
 class UnexpectedAnswer(OceanError):
     """A parser cannot use an answer; says what it expected. Callers see a PortError."""

@@ -33,6 +33,9 @@ class FlushReports(Message):
 class Reporter(Actor):
     """Reports each run to Port: running, then completed, failed or aborted; in this order.
 
+    It is told the events of runs by the coordinator and does not subscribe to them: a custom
+    actor that publishes such an event must not reach Port.
+
     Reports wait here, a bounded number of them. A report sender takes them to Port one at a time,
     so this actor never waits for Port and its mailbox stays short. Each report is sent until Port
     takes it. A run whose report Port refuses for good is logged and left out.
@@ -40,8 +43,6 @@ class Reporter(Actor):
     Before the first run, the report sender looks whether Port's record says `running`. Such a run
     belongs to a process that died during it, and is reported as aborted.
     """
-
-    subscribes_to = (RunStarted, RunEnded, RoleChanged)
 
     def __init__(self, client: PortClient, schedule: Schedule | None, backoff: Backoff) -> None:
         super().__init__()
