@@ -94,13 +94,15 @@ class FetchConfig(Message):
 class ConfigFetched(Message):
     """The newest config that is to be had for run `number`.
 
-    `answers` is the time, by Port's clock, of the newest resync request that Port has, where a
+    `fresh` says that Port was asked for this run; else it is the last known config, because Port
+    did not answer. `answers` is the time, by Port's clock, of the newest resync request that Port has, where a
     listener needs it: the run starts later, so it answers that request.
     """
 
     number: int
     snapshot: ConfigSnapshot
     answers: datetime | None = None
+    fresh: bool = True
 
 
 # -- coordinator and handlers --------------------------------------------------------------------
@@ -230,6 +232,11 @@ class IntegrationRegistered(Message):
     """Port knows the integration and answers: the listeners may start."""
 
     snapshot: ConfigSnapshot
+
+
+@dataclass(frozen=True)
+class IntegrationMissing(Message):
+    """Published by a listener: Port does not know the integration any more (404)."""
 
 
 @dataclass(frozen=True)

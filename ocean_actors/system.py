@@ -103,7 +103,12 @@ class OceanSystem:
         self._stopped = threading.Event()
         self._cancel = CancelToken()  # of all clients of Port
         self._clients: list[PortClient] = []
-        self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
+        self._port = PortClient(
+            settings.port,
+            settings.integration,
+            clock=self._actors.clock,
+            strict=settings.ssl.port.x509.strict,
+        )
         self._webhook = self._make_webhook(serve_http=serve_http)
         self._reporter: Ref | None = None
         self._left_behind: list[str] = []
@@ -250,6 +255,7 @@ class OceanSystem:
             ResyncCoordinator,
             self._handlers, settings.resync, integration, self._open_writer, uuid.uuid4().hex[:8],
             active=not isinstance(settings.event_listener, KafkaSettings),
+            strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
         )  # fmt: skip
         self._resync.connect(coordinator)

@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "context": {"actors", "messages", "resync"},
     "resync": {"text", "actors", "frozen", "messages", "session", "settings"},
     "port": {
-        "text", "connections", "errors", "port_time", "tls", "upsert_result", "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
+        "text", "connections", "errors", "port_time", "tls", "upsert_result", "_version", "actors",
+        "context", "frozen", "messages", "resync", "retry", "session",
         "settings", "throttle",
     },
     "web": {"text", "actors", "throttle"},

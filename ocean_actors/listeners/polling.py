@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.watermark import Observed, Watermark, next_look, observe
-from ocean_actors.messages import RunStarted
+from ocean_actors.messages import IntegrationMissing, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.settings import PollingSettings
@@ -56,6 +56,8 @@ class PollingListener(Actor):
         try:
             observed = observe(self._client)
         except PortError as error:
+            if error.status == 404:
+                self.context.publish(IntegrationMissing())
             self._failures += 1
             backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
             delay = next_look(error, backoff)

@@ -101,10 +101,12 @@ class ResyncCoordinator(Actor):
         run_prefix: str,
         *,
         active: bool = True,
+        strict_tls: bool = True,
     ) -> None:
         """Take the handlers by name, who answers `FetchConfig`, and what makes `run.port`.
 
-        Unless `active`, it stands by until it is told `SetRole`.
+        Unless `active`, it stands by until it is told `SetRole`. `strict_tls`: see
+        `ssl.thirdParty.x509.strict`.
         """
         super().__init__()
         self._factories = handlers
@@ -112,9 +114,11 @@ class ResyncCoordinator(Actor):
         self._integration = integration
         self._open_writer = open_writer
         self._run_prefix = run_prefix
+        self._strict_tls = strict_tls
         self._state = machine.State(frozenset(handlers), settings, standby=not active)
         self._load = LoadStats()
         self._config: ConfigSnapshot | None = None
+        self._pushed: ConfigSnapshot | None = None  # since the config was last asked for
         self._answers: datetime | None = None
         self._flight: Flight | None = None
         self._refs: dict[str, Ref] = {}
@@ -144,6 +148,7 @@ class ResyncCoordinator(Actor):
         self._load = self._load.requested(self.context.clock.monotonic())
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
+            self._pushed = request.snapshot.newer(self._pushed)
         outputs = self._feed(machine.Request(request))
         if any(isinstance(output, machine.Refuse) for output in outputs):
             return "refused"
@@ -153,7 +158,8 @@ class ResyncCoordinator(Actor):
     @handles(ConfigFetched)
     def on_config(self, message: ConfigFetched) -> None:
         """Go on with the run that waits for its config."""
-        self._config = message.snapshot.newer(self._config)
+        # What Port was asked for wins over older snapshots, even if Port's clock was set back.
+        self._config = message.snapshot.newer(self._pushed if message.fresh else self._config)
         self._answers = message.answers
         self._feed(machine.ConfigReady(message.number))
 
@@ -236,6 +242,7 @@ class ResyncCoordinator(Actor):
                     logger.info("the failed run is tried again in %g s", seconds)
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
+                self._pushed = None
                 self._integration.tell(FetchConfig(number, self.context.ref))
             case machine.StartRun(number, requests):
                 self._start_run(number, requests)
@@ -290,7 +297,9 @@ class ResyncCoordinator(Actor):
 
         for name, ref in self._refs.items():
             port = writer.for_handler(name)
-            run = ResyncRun(info, name, token, self.context.clock, port, report)
+            run = ResyncRun(
+                info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
+            )
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:

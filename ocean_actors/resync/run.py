@@ -68,6 +68,8 @@ class ResyncRun:
         clock: Clock,
         port: RunPort,
         report: Callable[[Progress], None],
+        *,
+        strict_tls: bool = True,
     ) -> None:
         self.info = info
         self.port = port
@@ -75,6 +77,7 @@ class ResyncRun:
         self._handler = handler
         self._clock = clock
         self._report = report
+        self._strict_tls = strict_tls
         self._latest: Progress | None = None  # not sent on yet
         self._pause: Timer | None = None  # until the next may be sent on
         self._progress_lock = threading.Lock()  # the clock's thread sends on what was held back
@@ -123,7 +126,9 @@ class ResyncRun:
         aborted, also while they wait for an answer.
         """
         if self._session is None:
-            self._session = CancellableSession(self.token, clock=self._clock)
+            self._session = CancellableSession(
+                self.token, clock=self._clock, strict=self._strict_tls
+            )
         return self._session
 
     def check(self) -> None:

@@ -28,6 +28,7 @@ from ocean_actors.settings.models import (
     PortSettings,
     ResyncSettings,
     Section,
+    SslSettings,
     not_bool,
 )
 from ocean_actors.settings.sources import Leaf, Names, Reader
@@ -69,6 +70,7 @@ class Settings(Section):
     )
     resync: ResyncSettings = ResyncSettings()
     http: HttpSettings = HttpSettings()
+    ssl: SslSettings = SslSettings()
     ignored: tuple[str, ...] = Field(
         default=(), repr=False, description="What was given but is not used here, as written."
     )

@@ -10,6 +10,7 @@ from ocean_actors import RunEnded, RunStarted
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ReportsFlushed, RoleChanged, RunInfo, Written
+from ocean_actors.port import integration
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
@@ -217,7 +218,8 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
     assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
 
 
-def test_port_goes_away_for_a_run_and_hears_of_it_later(quick):
+def test_port_goes_away_for_a_run_and_hears_of_it_later(quick, monkeypatch):
+    monkeypatch.setattr(integration, "CONFIG_PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (
