@@ -139,6 +139,30 @@ class HandlerFinished(Message):
     retry_after: float | None = None
 
 
+@dataclass(frozen=True)
+class FailedEntity:
+    """An entity that was not written. `status` is Port's HTTP status, None if it was not sent."""
+
+    identifier: str
+    status: int | None
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class UpsertResult:
+    """Counts of the entities of one `run.port.upsert`.
+
+    `upserted` were written, and `created` of them are new in Port. `failures` describes the first
+    thousand of the `failed`, so that a million cost no memory.
+    """
+
+    upserted: int = 0
+    created: int = 0
+    failed: int = 0
+    failures: tuple[FailedEntity, ...] = ()
+
+
 # -- the event stream ------------------------------------------------------------------------------
 
 

@@ -14,7 +14,6 @@ PACKAGE = Path(ocean_actors.__file__).parent
 MAY_IMPORT = {
     "errors": set(),
     "port_time": set(),
-    "upsert_result": set(),
     "tls": {"errors"},
     "connections": {"actors", "tls"},
     "text": set(),
@@ -29,7 +28,7 @@ MAY_IMPORT = {
     "context": {"actors", "messages", "resync"},
     "resync": {"text", "actors", "frozen", "messages", "session", "settings"},
     "port": {
-        "text", "connections", "errors", "port_time", "tls", "upsert_result", "_version", "actors",
+        "text", "connections", "errors", "port_time", "tls", "_version", "actors",
         "context", "frozen", "messages", "resync", "retry", "session",
         "settings", "throttle",
     },
