@@ -20,13 +20,13 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         RunInfo,
         RunProgressed,
         RunStarted,
+        UpsertResult,
     )
     from ocean_actors.port.errors import PortError, ReconcileRefused
     from ocean_actors.resync.handlers import ResyncHandler, RetryLater
     from ocean_actors.resync.run import ResyncAborted, ResyncRun
     from ocean_actors.settings import Settings, SettingsError
     from ocean_actors.system import OceanSystem
-    from ocean_actors.upsert_result import UpsertResult
 
 _MODULES = {
     "Actor": "ocean_actors.context",
@@ -50,7 +50,7 @@ _MODULES = {
     "Settings": "ocean_actors.settings",
     "SettingsError": "ocean_actors.settings",
     "Supervision": "ocean_actors.actors",
-    "UpsertResult": "ocean_actors.upsert_result",
+    "UpsertResult": "ocean_actors.messages",
     "handles": "ocean_actors.actors",
 }
 

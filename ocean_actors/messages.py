@@ -119,13 +119,15 @@ class FetchConfig(Message):
 class ConfigFetched(Message):
     """The newest config that is to be had for run `number`.
 
-    `answers` is the newest resync request that Port has, where a listener needs it: the run starts
-    later, so it answers that request.
+    `fresh` says that Port was asked for this run; otherwise this is the last known config, as Port
+    did not answer. `answers` is the newest resync request that Port has, where a listener needs
+    it: the run starts later, so it answers that request.
     """
 
     number: int
     snapshot: ConfigSnapshot
     answers: PortRequest | None = None
+    fresh: bool = True
 
 
 # -- handlers --------------------------------------------------------------------------------------
@@ -139,6 +141,33 @@ class Progress:
     done: float
     total: float | None = None
     message: str | None = None
+
+
+@dataclass(frozen=True)
+class FailedEntity:
+    """An entity that was not written. `status` is Port's HTTP status, None if it was not sent.
+
+    `error` and `message` are one line each.
+    """
+
+    identifier: str
+    status: int | None
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class UpsertResult:
+    """Counts of the entities of one `run.port.upsert`.
+
+    `upserted` were written, and `created` of them are new in Port. `failures` describes the first
+    thousand of the `failed`, so that memory stays bounded.
+    """
+
+    upserted: int = 0
+    created: int = 0
+    failed: int = 0
+    failures: tuple[FailedEntity, ...] = ()
 
 
 # -- the event stream ------------------------------------------------------------------------------
@@ -234,6 +263,11 @@ class IntegrationRegistered(Message):
     """Port knows the integration and answers: the listeners may start."""
 
     snapshot: ConfigSnapshot
+
+
+@dataclass(frozen=True)
+class IntegrationMissing(Message):
+    """Published by a listener: Port does not know the integration any more (404)."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,12 @@ class OceanSystem:
         self._stopper = threading.Thread(target=self._stop_when_asked, name="stopper", daemon=True)
         self._cancel = CancelToken()  # of all clients of Port
         self._clients: list[PortClient] = []
-        self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
+        self._port = PortClient(
+            settings.port,
+            settings.integration,
+            clock=self._actors.clock,
+            strict=settings.ssl.port.x509.strict,
+        )
         self._spec = listener_spec(settings.event_listener.type)
         self._listener: Listener = self._spec.build(
             settings.event_listener, self._services(serve_http=serve_http)
@@ -253,6 +258,7 @@ class OceanSystem:
             uuid.uuid4().hex[:8],
             active=not self._spec.standby,
             generation=self._generation,
+            strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
         )
         self._resync.connect(coordinator)

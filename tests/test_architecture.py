@@ -16,7 +16,6 @@ SMALL = {
     "errors": set(),
     "port_time": set(),
     "text": set(),
-    "upsert_result": set(),
     "_version": set(),
     "log": {"text"},
     "plugins": {"errors"},

@@ -15,7 +15,7 @@ from ocean_actors.messages import PortRequest
 from ocean_actors.port.errors import UnexpectedAnswer
 from ocean_actors.port_time import parse_time
 
-DEEPEST_CONFIG = 100  # levels; mappings have about ten, and much of Python recurses
+DEEPEST_CONFIG = 64  # levels; mappings have about ten, and much of Python recurses
 UNKNOWN_LIFETIME = 60.0  # seconds; of an access token
 LONGEST_LIFETIME = 10 * 366 * 86_400  # seconds
 

@@ -121,6 +121,7 @@ class ResyncCoordinator(Actor):
         *,
         active: bool = True,
         generation: ConfigGeneration | None = None,
+        strict_tls: bool = True,
     ) -> None:
         """Prepare; the handlers start with the actor.
 
@@ -128,6 +129,7 @@ class ResyncCoordinator(Actor):
         `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
         until it is told `SetRole`. `generation` is advanced whenever a run's config is asked for.
+        `strict_tls`: see `ssl.thirdParty.x509.strict`.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
@@ -137,9 +139,11 @@ class ResyncCoordinator(Actor):
         self._reporter = reporter
         self._open_writer = open_writer
         self._run_prefix = run_prefix
+        self._strict_tls = strict_tls
         self._state = machine.State(frozenset(handlers), settings, standby=not active)
         self._history = History()
         self._config: ConfigSnapshot | None = None
+        self._pushed: ConfigSnapshot | None = None  # since the config was last asked for
         self._answers: PortRequest | None = None
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
@@ -170,6 +174,7 @@ class ResyncCoordinator(Actor):
         self._history = self._history.with_request(self.context.clock.monotonic())
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
+            self._pushed = request.snapshot.newer(self._pushed)
         outputs = self._feed(machine.Request(request))
         if machine.Refuse(request) in outputs:
             return "refused"
@@ -179,7 +184,8 @@ class ResyncCoordinator(Actor):
     @handles(ConfigFetched)
     def on_config_fetched(self, event: ConfigFetched) -> None:
         """Go on with the run that waits for its config."""
-        self._config = event.snapshot.newer(self._config)
+        # What Port was asked for wins over older snapshots, even if Port's clock was set back.
+        self._config = event.snapshot.newer(self._pushed if event.fresh else self._config)
         self._answers = event.answers
         self._feed(machine.ConfigReady(event.number))
 
@@ -300,6 +306,7 @@ class ResyncCoordinator(Actor):
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
                 self._generation.advance()  # before: later requests may need another run
+                self._pushed = None
                 self._integration.tell(FetchConfig(number, self.context.ref))
             case machine.StartRun(number, requests):
                 self._start_run(number, requests)
@@ -364,7 +371,9 @@ class ResyncCoordinator(Actor):
 
         for name, ref in self._refs.items():
             port = writer.for_handler(name)
-            run = ResyncRun(info, name, token, self.context.clock, port, report)
+            run = ResyncRun(
+                info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
+            )
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:

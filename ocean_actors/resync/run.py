@@ -10,10 +10,9 @@ from typing import Any, Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import Progress, RunInfo, Written
+from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
-from ocean_actors.upsert_result import UpsertResult
 
 Item = TypeVar("Item")
 
@@ -72,6 +71,8 @@ class ResyncRun:
         clock: Clock,
         port: RunPort,
         report: Callable[[Progress], None],
+        *,
+        strict_tls: bool = True,
     ) -> None:
         self.info = info
         self.port = port

@@ -12,6 +12,7 @@ from ocean_actors.settings.models import (
     PortSettings,
     ResyncSettings,
     RetrySettings,
+    SslSettings,
     WebhookSettings,
 )
 from ocean_actors.settings.settings import Settings
@@ -29,5 +30,6 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "SettingsError",
+    "SslSettings",
     "WebhookSettings",
 ]

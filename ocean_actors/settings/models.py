@@ -328,6 +328,29 @@ class ResyncSettings(Section):
     retry: RetrySettings = RetrySettings()
 
 
+class X509Settings(Section):
+    """How certificates are checked."""
+
+    strict: bool = Field(
+        default=True,
+        description="False: accept certificates that Python 3.13 refuses because they do not "
+        "follow RFC 5280 to the letter, as proxies that inspect TLS issue them.",
+    )
+
+
+class PeerSettings(Section):
+    """How the certificates of one kind of servers are checked."""
+
+    x509: X509Settings = X509Settings()
+
+
+class SslSettings(Section):
+    """TLS, separately for Port (its API and its Kafka) and for what handlers call."""
+
+    port: PeerSettings = PeerSettings()
+    third_party: PeerSettings = PeerSettings()
+
+
 class HttpSettings(Section):
     """The web server: webhook, health, metrics."""
 

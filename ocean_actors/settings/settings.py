@@ -33,6 +33,7 @@ from ocean_actors.settings.models import (
     ResyncSettings,
     Seconds,
     Section,
+    SslSettings,
     WebhookSettings,
     not_bool,
 )
@@ -86,6 +87,7 @@ class Settings(Section):
     )
     resync: ResyncSettings = ResyncSettings()
     http: HttpSettings = HttpSettings()
+    ssl: SslSettings = SslSettings()
     ignored: tuple[str, ...] = Field(
         default=(), repr=False, description="The given settings that are not used, as written."
     )

@@ -218,7 +218,8 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
     assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
 
 
-def test_port_goes_away_for_a_run_and_hears_of_it_later(quick):
+def test_port_goes_away_for_a_run_and_hears_of_it_later(quick, monkeypatch):
+    monkeypatch.setattr(integration, "CONFIG_PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (

@@ -11,7 +11,7 @@ from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.port_watcher import Observed, PortWatcher
 from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
-from ocean_actors.messages import IntegrationRegistered, RunStarted
+from ocean_actors.messages import IntegrationMissing, IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
 
 logger = logging.getLogger(__name__)
@@ -136,6 +136,8 @@ class WebhookListener(Actor):
         look = self._watcher.look(self.context.jitter())
         if look.observed is not None:
             self.context.ref.tell(look.observed)
+        if look.missing:
+            self.context.publish(IntegrationMissing())
         self._look_in(look.next_in)
 
     @handles(Observed)
