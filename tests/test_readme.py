@@ -102,7 +102,7 @@ def test_the_path_without_an_account_ends_in_a_completed_run(
             )  # fmt: skip
             assert done.returncode == 0, done.stdout + done.stderr
             assert "completed" in done.stderr
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/sandbox/entities") as answer:  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/sandbox/entities") as answer:
                 listed = json.load(answer)["entities"]
         finally:
             sandbox.terminate()
