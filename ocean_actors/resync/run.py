@@ -80,6 +80,7 @@ class ResyncRun:
         self._handler = handler
         self._clock = clock
         self._report = report
+        self._strict_tls = strict_tls
         self._latest: Progress | None = None  # was not reported yet
         self._pause: Timer | None = None  # the next report may follow when it is over
         self._progress_lock = threading.Lock()  # the clock's thread reports too
@@ -131,7 +132,9 @@ class ResyncRun:
         """
         with self._session_lock:
             if self._session is None:
-                self._session = CancellableSession(self.token, clock=self._clock)
+                self._session = CancellableSession(
+                    self.token, clock=self._clock, strict=self._strict_tls
+                )
             return self._session
 
     def check(self) -> None:

@@ -315,8 +315,8 @@ class ResyncSettings(Section):
     )
     max_consecutive_aborts: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
         default=3,
-        description="After this many aborted runs in a row the next one may finish. Runs that had to "
-        "be fenced off do not count.",
+        description="After this many aborted runs in a row the next one may finish. Runs that had "
+        "to be fenced off do not count.",
     )
     timeout: Seconds | None = Field(
         default=None,
