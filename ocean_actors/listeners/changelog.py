@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal, NoReturn
 
-from ocean_actors.frozen import freeze
+from ocean_actors.frozen import NestedTooDeeply, freeze
 from ocean_actors.messages import ConfigSnapshot
 
 Destination = Literal["KAFKA", "WEBHOOK"]
@@ -169,7 +169,7 @@ def _snapshot(config: object, updated_at: object) -> ConfigSnapshot | None:
         return None
     try:
         return ConfigSnapshot(freeze(config), moment(updated_at))
-    except RecursionError:
+    except NestedTooDeeply:
         return None
 
 
