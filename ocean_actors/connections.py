@@ -167,7 +167,8 @@ class _CancellableConnection(HTTPConnection):
 
     def _plain_socket(self) -> socket.socket:
         sock: Any = self.sock
-        return sock.socket if hasattr(sock, "socket") else sock  # the former: TLS in TLS
+        plain: socket.socket = getattr(sock, "socket", sock)  # the former: TLS in TLS
+        return plain
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers, as urllib3 does, but watched."""
@@ -266,7 +267,7 @@ class CancellableAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Prepare the pool; without authorities of its own, its context has them already."""
-        super().cert_verify(conn, url, verify, cert)
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # in its stubs
         if verify is True:
             conn.ca_certs = conn.ca_cert_dir = None
 

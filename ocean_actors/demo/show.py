@@ -108,7 +108,8 @@ def show(listener: str) -> int:
         settings = Settings.from_dict(environment.settings, env={})
         narrator = functools.partial(Narrator, screen.heard)
         screen.say(
-            f"Port's sandbox is at {environment.sandbox.url}; the integration hears it by {listener}"
+            f"Port's sandbox is at {environment.sandbox.url}; "
+            f"the integration hears it by {listener}"
         )
         prepare(environment)
         with OceanSystem(settings, [PythonPackages], actors=[narrator]) as system:
