@@ -240,7 +240,7 @@ class Transport:
         """
         status = response.status_code
         temporary = status in TEMPORARY_STATUSES or status >= 500
-        message = self._identity.mask(_message(response, quoting=quoting))
+        message = _message(response, quoting=quoting)
         return self._error(place, response, message, temporary=temporary)
 
     def _error(
