@@ -1,8 +1,11 @@
 """`ocean-actors demo`, as a user sees it."""
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -10,7 +13,7 @@ COMMAND = [sys.executable, "-c", "import sys; from ocean_actors.cli import main;
 
 
 @pytest.mark.parametrize("listener", ["polling", "webhook"])
-def test_the_demo_shows_an_abort_and_ends_by_itself(listener):
+def test_the_demo_shows_an_abort_and_ends_by_itself(listener: str) -> None:
     done = subprocess.run(  # noqa: S603
         [*COMMAND, "demo", "--listener", listener],
         capture_output=True, text=True, timeout=60, check=False,
@@ -25,11 +28,12 @@ def test_the_demo_shows_an_abort_and_ends_by_itself(listener):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_ends_in_a_line(number):
+def test_an_interrupted_demo_ends_in_a_line(number: Any) -> None:
     demo = subprocess.Popen(  # noqa: S603
         [*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with demo:
+        assert demo.stdout is not None
         demo.stdout.readline()
         demo.send_signal(number)
         _, errors = demo.communicate(timeout=30)

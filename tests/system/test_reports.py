@@ -1,15 +1,20 @@
 """What Port is told of runs while it is down, slow, hanging or talking garbage."""
 
+from __future__ import annotations
+
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from scripted import Script
 
-from ocean_actors import RunEnded, RunStarted
+from ocean_actors import ResyncHandler, RunEnded, RunStarted
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import ReportsFlushed, RoleChanged, RunInfo, Written
+from ocean_actors.messages import ReportsFlushed, RoleChanged, RunInfo, Status, Written
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
@@ -28,7 +33,7 @@ WITHIN = 30.0
 class Desk:
     """A reporter, with a sandbox to report to and a clock that is turned by hand."""
 
-    def __init__(self, sandbox):
+    def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.clock = ManualClock()
         self.system = ActorSystem(clock=self.clock, debug=True, seed=1)
@@ -40,47 +45,47 @@ class Desk:
         backoff = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
         self.reporter = self.system.spawn(Reporter, self.client, None, backoff, name="reporter")
 
-    def close(self):
+    def close(self) -> None:
         self.sandbox.clear_faults()
         assert self.system.stop(WITHIN, wake=lambda: self.client.cancel("over")) == []
         self.client.close()
 
-    def run(self, number, status="completed"):
+    def run(self, number: int, status: Status = "completed") -> None:
         """What the coordinator publishes of a whole run."""
         self.begin(number)
         info = self.info
         self.system.events.publish(RunEnded(info, status, self.clock.now(), (), Written()))
 
-    def begin(self, number):
+    def begin(self, number: int) -> None:
         now = self.clock.now()
         self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
         self.system.events.publish(RunStarted(self.info))
 
-    def settle(self, *, parked=None):
+    def settle(self, *, parked: Any = None) -> None:
         wait_idle(self.system, WITHIN, parked=parked)
 
-    def pass_backoff(self):
+    def pass_backoff(self) -> None:
         self.settle()
         self.clock.advance(10.0)
         self.settle()
 
-    def runs(self):
+    def runs(self) -> Any:
         return runs_of(self.sandbox.reports(NAME))
 
-    def waiting(self):
+    def waiting(self) -> Any:
         found = {actor["name"]: actor["mailbox"] for actor in self.system.snapshot()}
         return found["reporter"], found["report-sender"]
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.create_integration(NAME)
         yield sandbox
 
 
 @pytest.fixture
-def desk(sandbox):
+def desk(sandbox: Sandbox) -> Iterator[Any]:
     desk = Desk(sandbox)
     yield desk
     desk.close()
@@ -88,7 +93,9 @@ def desk(sandbox):
 
 @pytest.mark.parametrize("fault", ["status", "html", "garbage", "list", "truncate", "drop"])
 @pytest.mark.parametrize("applied", [True, False], ids=["taken", "not taken"])
-def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(desk, sandbox, fault, applied):
+def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(
+    desk: Any, sandbox: Sandbox, fault: str, applied: bool
+) -> None:
     sandbox.fail(fault, times=2, path=STATE, applied=applied, status=502)
     desk.run(1)
     desk.run(2, "failed")
@@ -97,7 +104,9 @@ def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(desk, sandbo
     assert desk.runs() == ["completed", "failed"]
 
 
-def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(desk, sandbox):
+def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("hang", path=STATE, applied=True, seconds=5)
     desk.run(1, "failed")
     sandbox.wait_for(lambda: len(sandbox.reports(NAME)) == 1, WITHIN)
@@ -114,7 +123,9 @@ def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(desk, sandbox):
     assert len(runs) <= KEPT_RUNS + 1
 
 
-def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(desk, sandbox, caplog):
+def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(
+    desk: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
     desk.settle()
@@ -125,7 +136,9 @@ def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(desk, sand
     assert "Port refused the report 'running'" in caplog.text
 
 
-def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(desk, sandbox):
+def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
     first = desk.info
@@ -135,7 +148,9 @@ def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(desk, sandbox):
     assert sandbox.reports(NAME) == []
 
 
-def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(desk, sandbox):
+def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(
+    desk: Any, sandbox: Sandbox
+) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -146,7 +161,9 @@ def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_a
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(desk, sandbox):
+def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(
+    desk: Any, sandbox: Sandbox
+) -> None:
     began = desk.clock.now() + timedelta(hours=1)
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": began.isoformat(), "lastResyncEnd": None}
@@ -156,13 +173,13 @@ def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(desk
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk):
+def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk: Any) -> None:
     desk.run(1)
     desk.settle()
     assert desk.runs() == ["completed"]
 
 
-def test_an_own_run_is_never_mistaken_for_a_dead_one(desk, sandbox):
+def test_an_own_run_is_never_mistaken_for_a_dead_one(desk: Any, sandbox: Sandbox) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("drop", path=STATE, applied=False)
@@ -172,7 +189,9 @@ def test_an_own_run_is_never_mistaken_for_a_dead_one(desk, sandbox):
     assert desk.runs() == ["completed", "completed"]
 
 
-def test_another_instance_says_what_became_of_a_run_that_it_took_over(desk, sandbox):
+def test_another_instance_says_what_became_of_a_run_that_it_took_over(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", status=503, path=STATE)
     desk.begin(1)
     desk.settle()
@@ -182,7 +201,9 @@ def test_another_instance_says_what_became_of_a_run_that_it_took_over(desk, sand
     assert sandbox.reports(NAME) == []
 
 
-def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(desk, sandbox):
+def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", status=503, path=STATE)
     sandbox.fail("hang", path=STATE, applied=True, seconds=5)
     desk.begin(1)
@@ -199,7 +220,7 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(des
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
+def test_a_flush_does_not_wait_for_the_backoff(desk: Any, sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, path=STATE)
     desk.run(1)
     desk.settle()
@@ -208,8 +229,8 @@ def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
     assert desk.runs() == ["completed"]
 
 
-def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
-    queue = ()
+def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived() -> None:
+    queue: tuple[Report, ...] = ()
     for number in range(1, 10):
         for kind in ("start", "end"):
             queue = enqueue(queue, Report(number, kind, FrozenDict()), kept=3)
@@ -217,7 +238,7 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
     assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
 
 
-def test_port_goes_away_for_a_run_and_hears_of_it_later(quick):
+def test_port_goes_away_for_a_run_and_hears_of_it_later(quick: type[ResyncHandler]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (
@@ -234,7 +255,9 @@ def test_port_goes_away_for_a_run_and_hears_of_it_later(quick):
         assert runs_of(sandbox.reports(rig.identifier)) == ["completed"] * 2
 
 
-def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(script, scripted):
+def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([scripted], eventListener=CALM) as rig:
         script.wait_until_at_work()
         rig.sandbox.wait_for(lambda: rig.statuses() == ["running"], WITHIN)
@@ -243,7 +266,9 @@ def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(scrip
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted"]
 
 
-def test_a_port_that_hangs_does_not_hold_up_the_end(script, scripted, caplog):
+def test_a_port_that_hangs_does_not_hold_up_the_end(
+    script: Script, scripted: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     with SandboxedSystem([scripted], eventListener=CALM) as rig:
         before = threading.active_count()
         rig.sandbox.fail("hang", None, path=STATE, applied=True)
