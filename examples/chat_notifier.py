@@ -33,7 +33,7 @@ class ChatNotifier(Actor):
             # Not the text of the error: it contains the address, which is a secret.
             answer = error.response
             why = type(error).__name__ if answer is None else f"status {answer.status_code}"
-            logger.warning("run %s was not posted to the chat: %s", event.run.id, why)
+            logger.warning("run %s was not posted: %s", event.run.id, why)
 
 
 def summary(event: RunEnded) -> str:
