@@ -381,6 +381,22 @@ def test_without_a_file_the_environment_is_named(folder: Path) -> None:
     assert "OCEAN__PORT__CLIENT_ID" in line_of(done)
 
 
+def test_a_log_line_cannot_be_forged_and_steers_no_terminal(folder: Path, sandbox: Sandbox) -> None:
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    (folder / "forging.py").write_text(
+        HANDLERS + "class Forging(ResyncHandler):\n"
+        "    def resync(self, run):\n"
+        "        import logging\n"
+        "        logging.getLogger('other').warning('\\x1b[2J\\r\\nforged %s', '\\u202eline')\n"
+        "        logging.getLogger('other').error('x', exc_info=ValueError('\\x1b[31mred'))\n"
+    )
+    done = finished(folder, "run", "config.yaml", "--handler", "forging.py:Forging")
+    assert done.returncode == 0, done.stderr
+    assert r"WARNING other: \x1b[2J\r\nforged \u202eline" in done.stderr
+    assert r"ValueError: \x1b[31mred" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 @pytest.mark.parametrize("level", ["loud", "17", "notset", ""])
 def test_a_wrong_log_level_is_told_with_the_right_ones(folder: Path, level: str) -> None:
     done = finished(
