@@ -116,7 +116,7 @@ class WebhookPublisher:
         try:
             self._waiting.put_nowait((url, message))
         except queue.Full:
-            self._record(Delivery(url, message, None, "too many webhooks are waiting"))
+            self._record(Delivery(url, message, None, "too many webhooks wait"))
 
     def _send_all(self) -> None:
         with requests.Session() as session:
