@@ -44,7 +44,9 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_SSL://localhost:{sasl}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required{plain_users};
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PKCS12
@@ -87,7 +89,7 @@ class Broker:
     """One Kafka in a process of its own: KRaft, its data in a temporary folder.
 
     `bootstrap` is its PLAINTEXT address; `sasl_bootstrap` the one for SASL_SSL with
-    SCRAM-SHA-512, for `users` (name: password) and clients that trust `ca_file`. The ports and
+    SCRAM-SHA-512 or PLAIN, for `users` (name: password) and clients that trust `ca_file`. The ports and
     the data stay the same until `stop`, also through `restart` and `kill`.
 
     The process ends with ours, whichever way ours ends.
@@ -169,7 +171,7 @@ class Broker:
     # -- users -------------------------------------------------------------------------------
 
     def set_password(self, user: str, password: str) -> None:
-        """Create `user`, or replace its password; connections that exist are not ended."""
+        """Create `user`, or replace its password for SCRAM; existing connections are not ended."""
         from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 
         self._users[user] = password
@@ -196,7 +198,14 @@ class Broker:
             _write_certificate(folder, keystore_password)
             properties = folder / "server.properties"
             properties.write_text(
-                PROPERTIES.format(**self._ports, folder=folder, keystore_password=keystore_password)
+                PROPERTIES.format(
+                    **self._ports,
+                    folder=folder,
+                    keystore_password=keystore_password,
+                    plain_users="".join(
+                        f' user_{name}="{self._users[name]}"' for name in self._users
+                    ),
+                )
             )
             class_path = os.pathsep.join(map(str, jars))
             quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]

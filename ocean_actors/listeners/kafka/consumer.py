@@ -18,8 +18,9 @@ from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
+from ocean_actors.errors import OceanError
 from ocean_actors.listeners.kafka.health import UNSETTLED, Health, Observation, State, state_of
-from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer
+from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer, text_of
 from ocean_actors.listeners.kafka.lease import Lease
 from ocean_actors.listeners.kafka.messages import ConsumerFailed, LeaseChanged, ResyncOwed
 from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
@@ -27,7 +28,6 @@ from ocean_actors.listeners.kafka.scanner import Finding, Scanner
 from ocean_actors.listeners.kafka.subscription import Place
 from ocean_actors.port.errors import PortError
 from ocean_actors.retry import ONCE
-from ocean_actors.text import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,14 @@ COMMIT_SECONDS = 0.3  # for the last commit
 LEAVE_SECONDS = 0.5  # for leaving the group
 LOOKUP_MS = 5_000  # for the question for an offset
 MISSED = "messages were missed"
+
+
+class Reconnect(OceanError):
+    """The connection is given up in order to begin anew; the message says why."""
+
+
+CURABLE = (Reconnect, PortError, kafka_errors.KafkaError, OSError, ValueError)
+"""What a new connection may cure; anything else is a bug of ours."""
 
 
 class TopicConsumer:
@@ -125,7 +133,7 @@ class TopicConsumer:
                     if not self._health.failures:
                         self._show("connecting")
                     self._session(self._find())
-                except (PortError, kafka_errors.KafkaError, OSError, ValueError) as error:
+                except CURABLE as error:
                     if not self._stopping.is_set():
                         self._pause(error)
         except Cancelled:
@@ -165,9 +173,8 @@ class TopicConsumer:
 
     def _poll(self, group: GroupConsumer, place: Place, scanner: Scanner) -> None:
         longest = OWING_SECONDS if self._offsets.owed else IDLE_SECONDS
-        wait = round(min(self._poll_seconds, longest) * 1000)
         try:
-            batches = group.consumer.poll(timeout_ms=wait, max_records=BATCH)
+            batches = group.poll(min(self._poll_seconds, longest), BATCH)
             known = self._lease is not None or batches or self._is_at_end(group)
         except kafka_errors.NoOffsetForPartitionError as error:
             self._begin(group, error.args[0])
@@ -231,7 +238,7 @@ class TopicConsumer:
         if self._lease is not None and not self._lease.valid():
             self._end_lease()
             group.forget_membership()  # leaving would let the other one start while our run ends
-            raise kafka_errors.KafkaConnectionError(
+            raise Reconnect(
                 "no heartbeat was answered for two thirds of sessionTimeout "
                 f"({self._session_seconds:g} s); the role is given up"
             )
@@ -352,11 +359,11 @@ class TopicConsumer:
             if offsets and group.is_member():
                 group.consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
-            logger.warning("what settled last was not committed: %s", one_line(error))
+            logger.warning("what settled last was not committed: %s", text_of(error))
         try:
             group.consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
-            logger.warning("the consumer did not close properly: %s", one_line(error))
+            logger.warning("the consumer did not close properly: %s", text_of(error))
         if self._offsets.partitions:  # the group did not say so
             self._on_revoked(self._offsets.partitions)
 
@@ -384,7 +391,7 @@ class TopicConsumer:
         )
         self._show(state_of(seen, self._health.state))
         if now - self._reached_at > UNREACHABLE_SECONDS:
-            raise kafka_errors.KafkaConnectionError("no broker can be reached any more")
+            raise Reconnect("no broker can be reached any more")
         if now - asked_at > interval and now >= self._ask_from:
             self._recheck(place, reachable=reachable)
 
@@ -403,7 +410,7 @@ class TopicConsumer:
         if (found.topic, found.group) != (place.topic, place.group) or (
             found != place and not reachable
         ):
-            raise kafka_errors.KafkaConnectionError("Port names another topic or another login")
+            raise Reconnect("Port names another topic or another login")
 
     def _show(self, state: State) -> None:
         self._health.show(state, self._place, self._scanner, self._offsets)

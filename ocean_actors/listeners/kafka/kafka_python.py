@@ -54,6 +54,14 @@ for _name in WIRE_LOGGERS:
 class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
     """None of the brokers accepted a connection; the message says why."""
 
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def text_of(error: Exception) -> str:
+    """Returns an error as one line; those of kafka-python begin with their type already."""
+    return one_line(str(error) if isinstance(error, kafka_errors.KafkaError) else error)
+
 
 class GroupConsumer:
     """A `KafkaConsumer` that reports when the broker has confirmed its membership of the group.
@@ -125,6 +133,20 @@ class GroupConsumer:
         """
         self.consumer.subscribe([topic], listener=RebalanceListener(assigned, revoked))
 
+    def poll(self, seconds: float, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Return the next records, by partition, after waiting for them up to `seconds`.
+
+        Raises a KafkaError; DamagedBatch if the next batch cannot be read.
+        """
+        coordinator = self.consumer._coordinator  # noqa: SLF001
+        if coordinator._join_task is not None:  # noqa: SLF001
+            # kafka-python 3.0.12 forgets a join that outlasts a poll if new partitions caused it
+            coordinator.request_rejoin()
+        records: dict[TopicPartition, list[Any]] = self.consumer.poll(
+            timeout_ms=round(seconds * 1000), max_records=max_records
+        )
+        return records
+
     def forget_membership(self) -> None:
         """Have `close` not leave the group: the broker then waits for the session timeout."""
         self.consumer._coordinator.reset_generation()  # noqa: SLF001
@@ -173,7 +195,7 @@ class GroupConsumer:
         if connections.refusal is not None:
             return connections.refusal
         brokers = ", ".join(self._options["bootstrap_servers"])
-        cause = "no answer" if connections.failure is None else one_line(connections.failure)
+        cause = "no answer" if connections.failure is None else text_of(connections.failure)
         return BrokersUnreachable(f"cannot connect to any of {brokers}: {cause}")
 
     def _connections(self) -> Connections:
@@ -347,7 +369,7 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         except Exception as error:  # a wrong CRC, an unknown codec, what decompressors raise
             offset = self.next_fetch_offset
             end = end_of_batch(records._buffer, offset)  # noqa: SLF001
-            raise DamagedBatch(tp, offset, end, one_line(error)) from error
+            raise DamagedBatch(tp, offset, end, text_of(error)) from error
 
 
 def end_of_batch(buffer: bytes, offset: int) -> int:
