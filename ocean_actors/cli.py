@@ -100,9 +100,10 @@ def _run(options: argparse.Namespace) -> int:
     except HandlerError as error:
         raise UsageError(f"--handler {error}") from None
     logging.basicConfig(format=LOG_FORMAT, level=options.log_level)
-    if options.log_level != "DEBUG":
-        # kafka-python has ten lines for every attempt to connect; what counts we say ourselves
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # kafka-python logs ten lines for every attempt to connect; we log what matters ourselves. At
+    # DEBUG it would log whole requests, and so passwords.
+    debug = options.log_level == "DEBUG"
+    logging.getLogger("kafka").setLevel(logging.INFO if debug else logging.CRITICAL)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     system = OceanSystem(settings, handlers)

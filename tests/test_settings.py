@@ -299,7 +299,12 @@ def test_a_secret_with_braces_in_the_environment_is_left_as_it_is():
 
 # --- every leaf -----------------------------------------------------------------------------------
 
-LISTENERS = {"POLLING": {}, "KAFKA": {}, "ONCE": {}, "WEBHOOK": {"app_host": "http://h"}}
+LISTENERS = {
+    "POLLING": {},
+    "KAFKA": {"brokers": "a:1"},
+    "ONCE": {},
+    "WEBHOOK": {"app_host": "http://h"},
+}
 SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "port.client_id": ("file", "env"),
     "port.client_secret": ("file", "env"),
@@ -459,6 +464,14 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
 def test_a_broker_is_a_host_and_a_port(broker):
     text = problem(eventListener={"type": "KAFKA", "brokers": ["ok:1", broker]})
     assert text.startswith("eventListener.brokers[1]: expected host:port")
+
+
+def test_an_open_broker_has_to_be_named():
+    """Port's production brokers would be dialled in plain text otherwise."""
+    text = problem(eventListener={"type": "KAFKA", "kafkaSecurityEnabled": False})
+    assert "eventListener.kafkaSecurityEnabled: expected true, or brokers to be set" in text
+    named = {"type": "KAFKA", "kafkaSecurityEnabled": False, "brokers": "a:1"}
+    assert settings(eventListener=named).event_listener.brokers == ("a:1",)
 
 
 def test_an_empty_list_of_brokers_is_refused():

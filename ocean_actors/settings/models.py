@@ -21,6 +21,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -215,6 +216,15 @@ class KafkaSettings(Section):
         default=10.0,
         description="Seconds after which another instance takes over from one that died.",
     )
+
+    @field_validator("kafka_security_enabled")
+    @classmethod
+    def _open_brokers_are_named(cls, enabled: bool, info: ValidationInfo) -> bool:
+        if not enabled and info.data.get("brokers") is None:
+            raise UnusableError(
+                "expected true, or brokers to be set as well (Port's take no plain connections)"
+            )
+        return enabled
 
 
 class WebhookSettings(Section):
