@@ -23,7 +23,7 @@ from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import Broker, broker
 from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
 
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 def eventually(condition, within=WITHIN):
