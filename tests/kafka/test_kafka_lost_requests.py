@@ -1,4 +1,4 @@
-"""Requests that are not in the messages that the consumer can read: Port is asked, or a run made."""
+"""Requests that no readable message holds: Port is asked, or a resync stands in for them."""
 
 import struct
 

@@ -20,12 +20,13 @@ def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
 ):
     listener = {"sessionTimeout": 6}
     with contextlib.ExitStack() as stack:
-        with monkeypatch.context() as patch:
-            patch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)
-            first = stack.enter_context(organization.system(scripted, listener=listener))
-            organization.expect_state(first, "active")
+        monkeypatch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)
+        first = stack.enter_context(organization.system(scripted, listener=listener))
+        organization.expect_state(first, "active")
+        monkeypatch.delitem(kafka_python.OPTIONS, "proxy_url")
         second = stack.enter_context(organization.system(scripted, listener=listener))
         organization.expect_state(second, "standby")
+        monkeypatch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)  # if first reconnects
         organization.publish(organization.request())
         run = script.expect_at_work()
         organization.sandbox.wait_for(

@@ -39,6 +39,8 @@ OPTIONS: dict[str, Any] = {
     "max_partition_fetch_bytes": 4 * 1024 * 1024,  # fewer turns with kafka-python's own thread
 }
 
+LOOKUP_MS = 5_000  # for a question for offsets
+
 WIRE_LOGGERS = ("kafka.net.connection", "kafka.net.transport", "kafka.protocol.parser")
 """The loggers that print whole requests, and so passwords, at level DEBUG."""
 
@@ -146,6 +148,22 @@ class GroupConsumer:
             timeout_ms=round(seconds * 1000), max_records=max_records
         )
         return records
+
+    def offsets_at(
+        self, milliseconds: int, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return each partition's first offset since a time (epoch milliseconds), or its end."""
+        found = self.consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds), LOOKUP_MS)
+        ends = self.consumer.end_offsets(partitions, LOOKUP_MS)
+        return {
+            each: ends[each] if found.get(each) is None else found[each].offset
+            for each in partitions
+        }
+
+    def is_at_end(self, partitions: list[TopicPartition]) -> bool:
+        """Return whether all that is in the partitions has been read."""
+        ends = self.consumer.end_offsets(partitions, 1_000)
+        return all((self.consumer.position(each, 1_000) or 0) >= end for each, end in ends.items())
 
     def forget_membership(self) -> None:
         """Have `close` not leave the group: the broker then waits for the session timeout."""
