@@ -317,7 +317,12 @@ def test_a_secret_with_braces_in_the_environment_is_left_as_it_is() -> None:
 
 # --- every leaf -----------------------------------------------------------------------------------
 
-LISTENERS = {"POLLING": {}, "KAFKA": {}, "ONCE": {}, "WEBHOOK": {"app_host": "http://h"}}
+LISTENERS = {
+    "POLLING": {},
+    "KAFKA": {"brokers": "a:1"},
+    "ONCE": {},
+    "WEBHOOK": {"app_host": "http://h"},
+}
 SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "port.client_id": ("file", "env"),
     "port.client_secret": ("file", "env"),
