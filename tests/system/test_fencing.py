@@ -113,7 +113,9 @@ def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(hostile,
         assert actors(rig)["handler-Stubborn-2"] == "running"
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4, WITHIN)
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted", "completed"]
-    assert "handler Stubborn does not end run 1: it is fenced off" in caplog.text
+    run_id = first.run.id
+    assert "handler Stubborn did not stop within abortGrace (0.05 s); " in caplog.text
+    assert f"run {run_id} goes on without it" in caplog.text
     assert "left behind, as they do not end: handler-Stubborn" in caplog.text
 
 
@@ -142,9 +144,9 @@ def test_what_a_fenced_handler_does_late_is_dropped_and_counted(hostile, at_last
     with rig:
         assert hostile.entered.wait(WITHIN)
         left = next(thread for thread in threading.enumerate() if thread.name == "handler-Stubborn")
-        rig.system.set_role(active=False)  # aborts the run
+        rig.system._resync.set_role(active=False)  # aborts the run
         rig.expect(RunEnded)
-        rig.system.set_role(active=True)
+        rig.system._resync.set_role(active=True)
         assert ended(rig, 2).status == "completed"
         hostile.free()
         left.join(WITHIN)

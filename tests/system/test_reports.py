@@ -49,12 +49,12 @@ class Desk:
         """What the coordinator publishes of a whole run."""
         self.begin(number)
         info = self.info
-        self.system.events.publish(RunEnded(info, status, self.clock.now(), (), Written()))
+        self.reporter.tell(RunEnded(info, status, self.clock.now(), (), Written()))
 
     def begin(self, number):
         now = self.clock.now()
         self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
-        self.system.events.publish(RunStarted(self.info))
+        self.reporter.tell(RunStarted(self.info))
 
     def settle(self, *, parked=None):
         wait_idle(self.system, WITHIN, parked=parked)
@@ -130,7 +130,7 @@ def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(desk, sandbox):
     desk.begin(1)
     first = desk.info
     desk.settle()
-    desk.system.events.publish(RunEnded(first, "completed", desk.clock.now(), (), Written()))
+    desk.reporter.tell(RunEnded(first, "completed", desk.clock.now(), (), Written()))
     desk.settle()
     assert sandbox.reports(NAME) == []
 
@@ -166,7 +166,7 @@ def test_an_own_run_is_never_mistaken_for_a_dead_one(desk, sandbox):
     desk.begin(1)
     desk.settle()
     sandbox.fail("drop", path=STATE, applied=False)
-    desk.system.events.publish(RunEnded(desk.info, "completed", desk.clock.now(), (), Written()))
+    desk.reporter.tell(RunEnded(desk.info, "completed", desk.clock.now(), (), Written()))
     desk.run(2)
     desk.pass_backoff()
     assert desk.runs() == ["completed", "completed"]
@@ -176,8 +176,8 @@ def test_another_instance_says_what_became_of_a_run_that_it_took_over(desk, sand
     sandbox.fail("status", status=503, path=STATE)
     desk.begin(1)
     desk.settle()
-    desk.system.events.publish(RoleChanged(active=False))
-    desk.system.events.publish(RunEnded(desk.info, "aborted", desk.clock.now(), (), Written()))
+    desk.reporter.tell(RoleChanged(active=False))
+    desk.reporter.tell(RunEnded(desk.info, "aborted", desk.clock.now(), (), Written()))
     desk.pass_backoff()
     assert sandbox.reports(NAME) == []
 
@@ -189,11 +189,11 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(des
     desk.settle()
     desk.clock.advance(10.0)
     sandbox.wait_for(lambda: sandbox.statuses(NAME) == ["running"], WITHIN)
-    desk.system.events.publish(RoleChanged(active=False))
+    desk.reporter.tell(RoleChanged(active=False))
     desk.settle(parked="report-sender")
     sandbox.release()
     desk.settle()
-    desk.system.events.publish(RoleChanged(active=True))
+    desk.reporter.tell(RoleChanged(active=True))
     desk.run(2)
     desk.settle()
     assert desk.runs() == ["aborted", "completed"]
