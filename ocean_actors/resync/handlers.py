@@ -130,12 +130,15 @@ def _unwrapped(factory: object) -> object:
 
 
 def _require_no_arguments(name: str, factory: Any) -> None:
+    made: Any = _unwrapped(factory)
+    partial = isinstance(factory, functools.partial)
+    args, keywords = (factory.args, factory.keywords) if partial else ((), {})
     try:
-        signature = inspect.signature(factory)
+        signature = inspect.signature(made)
     except (TypeError, ValueError):  # of a builtin, which says nothing about its arguments
         return
     try:
-        signature.bind()
+        signature.bind(*args, **keywords)
     except TypeError as error:
         raise TypeError(
             f"handlers: {name} is built without arguments, but: {error}; "
