@@ -151,7 +151,7 @@ def _kinds_of(name: str, made: object) -> tuple[str, ...]:
     try:
         declared: Any = getattr(made, "kinds", ())
         kinds = (declared,) if isinstance(declared, str) else tuple(declared)
-    except Exception:
+    except Exception:  # noqa: BLE001  (a property or metaclass of the user's may raise anything)
         logger.warning(
             "handler %s: kinds cannot be read from its class: expected a tuple of texts; "
             "status() shows none", name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ocean_actors.messages import RunEnded, RunInfo
@@ -19,7 +19,7 @@ class History:
     requests: int = 0  # that arrived
     ignored: int = 0  # requests, under the policy `ignore`
     late: int = 0  # results and progress that came after their run was over
-    load: LoadStats = LoadStats()
+    load: LoadStats = field(default_factory=LoadStats)
 
     def with_request(self, moment: float) -> History:
         """With one more request, which arrived at `moment` (monotonic seconds)."""

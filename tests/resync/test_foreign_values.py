@@ -6,23 +6,27 @@ import json
 import logging
 import pickle
 import threading
+from dataclasses import replace
 
 import pytest
 from simulation import asked
 from stage import Stage
 
-import ocean_actors
 from ocean_actors import (
+    Message,
     OceanSystem,
     PortError,
     ReconcileRefused,
+    RequestSettled,
     ResyncAborted,
     ResyncHandler,
     RetryLater,
     RunEnded,
     RunProgressed,
     Settings,
+    handles,
 )
+from ocean_actors.actors import Actor, MailboxPolicy
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.handlers import named_handlers
 from ocean_actors.settings import ResyncSettings
@@ -100,7 +104,7 @@ async def coroutine():
 )
 def test_what_cannot_be_built_is_refused_when_the_system_is_made(given, said):
     settings = Settings.from_dict({"port": {"clientId": "i", "clientSecret": "s"}}, {})
-    with pytest.raises(TypeError, match="^handlers: ") as caught:
+    with pytest.raises(TypeError, match=r"^handlers: ") as caught:
         OceanSystem(settings, [given])
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -181,7 +185,7 @@ def test_a_resync_that_returns_what_it_should_have_sent_has_failed(stages, retur
     assert f"resync returned a {type(returned).__name__}, which is not used" in ended.failures[0]
 
 
-@pytest.mark.parametrize("returned", [None, 0, "done", ocean_actors.Message()])
+@pytest.mark.parametrize("returned", [None, 0, "done", Message()])
 def test_a_resync_may_return_what_is_no_collection(stages, returned):
     assert outcome(stages(handler(lambda _run: returned))).status == "completed"
 
@@ -413,6 +417,30 @@ def test_a_handlers_actor_that_dies_between_runs_is_replaced(stages):
     actor_of(stage, "Plain").stop(timeout=WITHIN)
     stage.settle()
     assert outcome(stage).status == "completed"
+
+
+def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(stages):
+    held, entered = threading.Event(), threading.Event()
+
+    class Full(Actor):
+        mailbox = MailboxPolicy(limit=1)
+
+        @handles(Message)
+        def on_message(self, _message):
+            entered.set()
+            held.wait(WITHIN)
+
+    stage = stages(Plain)
+    listener = stage.system.spawn(Full)
+    listener.tell(Message())
+    assert entered.wait(WITHIN)
+    listener.tell(Message())
+    request = replace(asked("test", 1).request, reply_to=listener)
+    stage.coordinator.ask(request)
+    stage.answer()
+    assert stage.stream.expect(RequestSettled, WITHIN).outcome == "completed"
+    held.set()
+    assert outcome(stage, 2).status == "completed"
 
 
 def test_threads_of_a_handler_share_one_session(stages):
