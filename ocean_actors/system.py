@@ -18,7 +18,7 @@ from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
-from ocean_actors.messages import ResyncRequested, RunInfo
+from ocean_actors.messages import Policy, ResyncRequested, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -45,7 +45,8 @@ STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.ab
 class OceanSystem:
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
-    `handlers` are `ResyncHandler` classes (or callables that make one). `actors` are classes of
+    `handlers` are `ResyncHandler` classes, `functools.partial`s of them, or callables without
+    arguments that make one; TypeError says what is wrong with others. `actors` are classes of
     custom actors, or `functools.partial`s of them. With `serve_http=False` the web application
     is not served here: mount `wsgi_app` yourself. `clock` and `seed` are for tests; `debug`
     checks every message to be immutable.
@@ -170,15 +171,20 @@ class OceanSystem:
 
     # -- use ---------------------------------------------------------------------------------
 
-    def request_resync(self, reason: str = "manual") -> str:
+    def request_resync(self, reason: str = "manual", *, policy: Policy | None = None) -> str:
         """Request a resync, with `manual` as its trigger; returns the request's id at once.
 
-        Raises RuntimeError unless the system is running, MailboxFull if it is flooded.
+        `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
+        Raises ValueError for an unknown policy, RuntimeError unless the system is running,
+        MailboxFull if it is flooded.
         """
         if self._stop_requested.is_set():
             raise RuntimeError("the OceanSystem is stopped, or about to be")
         request = ResyncRequested(
-            reason=reason, trigger="manual", requested_at=self._actors.clock.now()
+            reason=reason,
+            trigger="manual",
+            requested_at=self._actors.clock.now(),
+            policy=policy,
         )
         self._resync.submit(request)
         return request.id

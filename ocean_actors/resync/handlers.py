@@ -130,12 +130,15 @@ def _unwrapped(factory: object) -> object:
 
 
 def _require_no_arguments(name: str, factory: Any) -> None:
+    made: Any = _unwrapped(factory)
+    partial = isinstance(factory, functools.partial)
+    args, keywords = (factory.args, factory.keywords) if partial else ((), {})
     try:
-        signature = inspect.signature(factory)
+        signature = inspect.signature(made)
     except (TypeError, ValueError):  # of a builtin, which says nothing about its arguments
         return
     try:
-        signature.bind()
+        signature.bind(*args, **keywords)
     except TypeError as error:
         raise TypeError(
             f"handlers: {name} is built without arguments, but: {error}; "
@@ -148,7 +151,7 @@ def _kinds_of(name: str, made: object) -> tuple[str, ...]:
     try:
         declared: Any = getattr(made, "kinds", ())
         kinds = (declared,) if isinstance(declared, str) else tuple(declared)
-    except Exception:  # noqa: BLE001  (a property of the user's class may raise anything)
+    except Exception:  # noqa: BLE001  (a property or metaclass of the user's may raise anything)
         logger.warning(
             "handler %s: kinds cannot be read from its class: expected a tuple of texts; "
             "status() shows none", name,

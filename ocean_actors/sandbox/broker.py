@@ -89,7 +89,8 @@ class Broker:
     """A Kafka broker (KRaft) in its own process, with its data in a temporary folder.
 
     `bootstrap` is its PLAINTEXT address. `sasl_bootstrap` is its address for SASL_SSL with
-    SCRAM-SHA-512 or PLAIN, for `users` (name: password) and clients that trust `ca_file`. Ports and data
+    SCRAM-SHA-512 or PLAIN, for `users` (name: password) and clients that trust `ca_file`. Ports and
+    data
     stay the same until `stop`, also through `restart` and `kill`.
 
     The broker ends when our process ends, however that happens.

@@ -58,4 +58,4 @@ def test_a_resync_that_returns_a_generator_has_failed_as_nothing_was_done(way: s
     with SandboxedSystem([Pages], eventListener=CALM) as rig:
         ended = rig.expect(RunEnded)
         assert ended.status == "failed"
-        assert "returned a generator" in ended.failures[0]
+        assert "which is not used: hand entities to run.port.upsert" in ended.failures[0]

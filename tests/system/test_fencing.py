@@ -120,7 +120,9 @@ def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(
         assert actors(rig)["handler-Stubborn-2"] == "running"
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4, WITHIN)
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted", "completed"]
-    assert "handler Stubborn does not end run 1: it is fenced off" in caplog.text
+    run_id = first.run.id
+    assert "handler Stubborn did not stop within abortGrace (0.05 s); " in caplog.text
+    assert f"run {run_id} goes on without it" in caplog.text
     assert "threads left behind, as they did not end: handler-Stubborn" in caplog.text
 
 

@@ -207,7 +207,7 @@ def test_polling_and_the_schedule_together_cannot_starve_a_run(
         parked=None,
         eventListener={"type": "POLLING", "interval": 30},
         scheduledResyncInterval=1,
-        resync={"maxConsecutiveAborts": limit},
+        resync={"maxConsecutiveAborts": limit, "onScheduledResync": "abort"},
     ) as rig:
         rig.expect(RunStarted)
         for _ in range(8):

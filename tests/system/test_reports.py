@@ -10,11 +10,12 @@ from typing import Any
 
 import pykka
 import pytest
+from scripted import Script
 
 from ocean_actors import ResyncHandler, RunEnded, RunStarted
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import RoleChanged, RunInfo, Written
+from ocean_actors.messages import RoleChanged, RunInfo, Status, Written
 from ocean_actors.port import integration
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
