@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message
 from ocean_actors.listeners.recovery import owed
 from ocean_actors.listeners.watermark import Watermark
+from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigSnapshot, PortRequest, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.integration import snapshot_of
 from ocean_actors.retry import ONCE
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
 import socket
 import ssl
@@ -20,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import AnswerTooLong, causes, is_loopback
+from ocean_actors.log import get_logger
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
@@ -31,7 +31,7 @@ from ocean_actors.tls import UnusableAuthorities
 
 __all__ = ["Retry", "Transport"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Parsed = TypeVar("Parsed")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,12 +19,13 @@ from ocean_actors.listeners.kafka.messages import (
 )
 from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of, uses_tls
 from ocean_actors.listeners.recovery import owed
+from ocean_actors.log import get_logger
 from ocean_actors.messages import RequestSettled
 from ocean_actors.port.client import PortClient
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import IntegrationSettings, KafkaSettings
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 STOP_SECONDS = 0.9  # for the thread: the system gives its actors a second
 
