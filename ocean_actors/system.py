@@ -251,6 +251,7 @@ class OceanSystem:
             self._spec.destination(settings.event_listener),
             PORT_BACKOFF,
             requests=self._spec.answers_requests,
+            start_timeout=settings.start_timeout if self._spec.job else None,
             name="integration",
         )
         self._reporter = spawn(

@@ -190,6 +190,7 @@ class Transport:
             raise AnswerTooLarge(f"{place}: {error}") from None
         except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
             raise self._failure(place, error) from None
+        self._identity.note_clock(response.headers.get("Date"), self._clock.now())
         if not 200 <= response.status_code < 300:
             raise self._refusal(place, response, quoting=access is not None)
         try:

@@ -154,7 +154,7 @@ class KafkaListener(Actor):
         """Ask Port what an earlier process owes, in the consumer's thread. Raises PortError."""
         integration = self._client.get_integration(retry=ONCE)
         request = self._client.get_resync_request(retry=ONCE)
-        return owed(integration, request, self._client.clock.now())
+        return owed(integration, request, self._client.clock.now(), self._client.clock_skew)
 
     def _options(self, place: Place) -> dict[str, Any]:
         """Return kafka-python's options. Raises OSError if certificates cannot be read."""
