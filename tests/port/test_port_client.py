@@ -344,7 +344,7 @@ def test_a_closed_client_leaves_nothing_behind(sandbox, connect):
 def test_the_skew_of_port_s_clock_is_known_from_its_answers(
     sandbox: Sandbox, connect: Any, clock: ManualClock
 ) -> None:
-    client = connect()
+    client = connect(sandbox.url)
     assert client.clock_skew is None
     for seconds in (-20, 3600):
         port_says = formatdate(clock.now().timestamp() + seconds, usegmt=True)

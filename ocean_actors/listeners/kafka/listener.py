@@ -50,7 +50,6 @@ class KafkaListener(Actor):
         settings: KafkaSettings,
         integration: IntegrationSettings,
         started_at: datetime,
-        *,
         strict_tls: bool = True,
     ) -> None:
         """`started_at`: a group without offsets reads what was published since then.
