@@ -93,6 +93,7 @@ class Flight:
     failures: list[str] = field(default_factory=list)
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
+    parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
 
 
 class ResyncCoordinator(Actor):
@@ -150,7 +151,7 @@ class ResyncCoordinator(Actor):
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
-        self._fenced: dict[Ref, tuple[int, str]] = {}  # whose threads have not ended
+        self._fenced: dict[Ref, ResyncRun] = {}  # whose threads have not ended, and their part
 
     def on_start(self) -> None:
         """Start the handlers' actors."""
@@ -222,7 +223,8 @@ class ResyncCoordinator(Actor):
         """A handler's actor has ended: expected of one that was fenced off, else an incident."""
         fenced = self._fenced.pop(event.ref, None)
         if fenced is not None:
-            self._feed(machine.HandlerGone(*fenced))
+            gone = machine.HandlerGone(fenced.info.number, fenced.handler, fenced.begun)
+            self._feed(gone)
             return
         name = next((name for name, ref in self._refs.items() if ref == event.ref), None)
         if name is None or self.context.stopping.is_set():
@@ -314,8 +316,8 @@ class ResyncCoordinator(Actor):
                 self._start_run(number, requests)
             case machine.AbortRun(number, reason):
                 self._abort_run(number, reason)
-            case machine.FenceOff(number, names, dropped):
-                self._fence_off(number, names, dropped=dropped)
+            case machine.FenceOff(_, names, dropped):
+                self._fence_off(names, dropped=dropped)
             case machine.EndRun(_, status):
                 self._end_run(status)
             case machine.Settle(requests, outcome, number):
@@ -376,6 +378,7 @@ class ResyncCoordinator(Actor):
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
             )
+            flight.parts[name] = run
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:
@@ -388,7 +391,7 @@ class ResyncCoordinator(Actor):
         flight.failures.append(reason)
         flight.token.cancel(reason)
 
-    def _fence_off(self, number: int, names: frozenset[str], *, dropped: bool) -> None:
+    def _fence_off(self, names: frozenset[str], *, dropped: bool) -> None:
         flight = self._require_flight()
         for name in sorted(names):
             if dropped:
@@ -400,7 +403,7 @@ class ResyncCoordinator(Actor):
                 )  # fmt: skip
             flight.failures.append(f"{name}: was still at work when it was fenced off")
             fenced = self._refs[name]
-            self._fenced[fenced] = (number, name)
+            self._fenced[fenced] = flight.parts[name]
             self.context.abandon(fenced)
             self.context.watch(fenced)
             self._spawn_handler(name)

@@ -75,6 +75,7 @@ def inputs(known: Requested, handlers: frozenset[str]) -> list[Input]:
         for handler in sorted(handlers):
             said += [HandlerDone(number, handler), HandlerGone(number, handler)]
     said += [HandlerDone(NOW, handler, failed=True) for handler in sorted(handlers)]
+    said += [HandlerGone(BEFORE, "one", began=False)]
     said += [HandlerDone(NOW, "one", failed=True, lasting=True)]
     said += [HandlerDone(NOW, "one", failed=True, retry_after=60.0)]
     return said
