@@ -1,5 +1,7 @@
 """The folder list is the architecture: who may import whom, and what is imported when."""
 
+from __future__ import annotations
+
 import ast
 import subprocess
 import sys
@@ -91,13 +93,13 @@ def circles(imported: Mapping[str, set[str]]) -> list[list[str]]:
     return sorted(sorted(group) for group in groups)
 
 
-def test_no_modules_import_each_other_in_a_circle_not_even_for_types():
+def test_no_modules_import_each_other_in_a_circle_not_even_for_types() -> None:
     known = modules()
     imported = {name: modules_imported_by(file, known) for name, file in known.items()}
     assert circles(imported) == []
 
 
-def test_a_circle_would_be_found():
+def test_a_circle_would_be_found() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}, "e": {"e"}}) == [
         ["b", "c"],
         ["e"],

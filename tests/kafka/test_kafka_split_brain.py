@@ -1,13 +1,21 @@
 """Several instances: at most one runs and reports, also when networks and partitions change."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING
 
 import pytest
 from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
+from scripted import Script
 
+from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
 from ocean_actors.messages import RunEnded
+
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization, Proxy
 
 pytestmark = pytest.mark.xdist_group("kafka")
 
@@ -16,8 +24,13 @@ LEGAL = ["running", "aborted", "running", "completed"]
 
 @pytest.mark.parametrize("heartbeats_only", [False, True])
 def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
-    organization, script, scripted, proxy, monkeypatch, heartbeats_only
-):
+    organization: Organization,
+    script: Script,
+    scripted: type[ResyncHandler],
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    heartbeats_only: bool,
+) -> None:
     listener = {"sessionTimeout": 6}
     with contextlib.ExitStack() as stack:
         monkeypatch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)
@@ -47,8 +60,11 @@ def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
 
 
 def test_more_partitions_make_no_second_instance_active(
-    organization, script, scripted, monkeypatch
-):
+    organization: Organization,
+    script: Script,
+    scripted: type[ResyncHandler],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(kafka_python.OPTIONS, "metadata_max_age_ms", 500)
     with organization.system(scripted) as first:
         organization.expect_state(first, "active")

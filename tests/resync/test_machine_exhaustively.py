@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timezone
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from guarantees import Onlooker, Requests
@@ -198,18 +198,18 @@ def check_all(
 
 
 @pytest.fixture(autouse=True)
-def short_bursts(monkeypatch):
+def short_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "MOST_QUIET_WAITS", 2)
 
 
 @pytest.mark.parametrize("chosen", SETTINGS)
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_every_sequence_of_inputs_keeps_the_guarantees(default, chosen):
+def test_every_sequence_of_inputs_keeps_the_guarantees(default: Any, chosen: Any) -> None:
     length, more = SETTINGS[chosen]
     check_all(TWO, default, None, length, **more)
 
 
 @pytest.mark.parametrize("own", get_args(Policy))
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_requests_with_a_policy_of_their_own_keep_them_too(default, own):
+def test_requests_with_a_policy_of_their_own_keep_them_too(default: Any, own: Any) -> None:
     check_all(ONE, default, own, 7)

@@ -61,11 +61,11 @@ class Desk:
         self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
         self.reporter.tell(RunStarted(self.info))
 
-    def end(self, status="completed"):
+    def end(self, status: str = "completed") -> None:
         ended = RunEnded(self.info, status, self.clock.now(), (), Written())
         self.reporter.tell(ended)
 
-    def settle(self, *, parked=None):
+    def settle(self, *, parked: Any = None) -> None:
         wait_idle(self.system, WITHIN, parked=parked)
 
     def pass_backoff(self) -> None:
@@ -226,8 +226,8 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(
 
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_after_an_end_that_port_refuses_the_record_is_put_right_before_the_next_run(
-    desk, sandbox, status, caplog
-):
+    desk: Any, sandbox: Sandbox, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("status", status=status, path=STATE)
@@ -240,7 +240,9 @@ def test_after_an_end_that_port_refuses_the_record_is_put_right_before_the_next_
     assert caplog.text.count("Port refused the report 'completed'") == 1
 
 
-def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_reported(desk, sandbox):
+def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_reported(
+    desk: Any, sandbox: Sandbox
+) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("status", times=2, status=422, path=STATE)
@@ -254,7 +256,9 @@ def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_report
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(desk, sandbox, status):
+def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(
+    desk: Any, sandbox: Sandbox, status: int
+) -> None:
     sandbox.fail("status", None, status=status, path="/integration/")
     desk.run(1)
     desk.settle()
@@ -267,7 +271,7 @@ def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(desk, sand
     assert desk.runs() == ["completed"]
 
 
-def test_reports_come_back_when_port_asks_them_to(desk, sandbox):
+def test_reports_come_back_when_port_asks_them_to(desk: Any, sandbox: Sandbox) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("status", status=429, path=STATE, headers={"Retry-After": "120"})
@@ -281,7 +285,9 @@ def test_reports_come_back_when_port_asks_them_to(desk, sandbox):
     assert desk.runs() == ["completed"]
 
 
-def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(desk, sandbox):
+def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(
+    desk: Any, sandbox: Sandbox
+) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -293,7 +299,7 @@ def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(desk,
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_it_tries_until_port_can_be_asked(desk, sandbox):
+def test_it_tries_until_port_can_be_asked(desk: Any, sandbox: Sandbox) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -304,7 +310,7 @@ def test_it_tries_until_port_can_be_asked(desk, sandbox):
     assert desk.runs() == ["aborted"]
 
 
-def test_one_that_stands_by_leaves_the_record_alone(desk, sandbox):
+def test_one_that_stands_by_leaves_the_record_alone(desk: Any, sandbox: Sandbox) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -318,11 +324,13 @@ class Lease:
 
     held = True
 
-    def valid(self):
+    def valid(self) -> Any:
         return self.held
 
 
-def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox):
+def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(
+    desk: Any, sandbox: Sandbox
+) -> None:
     lease = Lease()
     desk.reporter.tell(RoleChanged(active=True, lease=lease))
     desk.run(1)
@@ -338,7 +346,7 @@ def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox)
     assert desk.runs() == ["completed", "completed"]
 
 
-def test_a_call_that_hangs_ends_with_its_tenure(desk, sandbox):
+def test_a_call_that_hangs_ends_with_its_tenure(desk: Any, sandbox: Sandbox) -> None:
     sandbox.fail("hang", None, path=STATE, seconds=WITHIN)
     desk.begin(1)
     sandbox.wait_for(lambda: any(STATE[1:-1] in call.path for call in sandbox.calls), WITHIN)
@@ -348,7 +356,7 @@ def test_a_call_that_hangs_ends_with_its_tenure(desk, sandbox):
     assert sum(name.startswith("report-sender") for name in names) == 1
 
 
-def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
+def test_a_flush_does_not_wait_for_the_backoff(desk: Any, sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, path=STATE)
     desk.run(1)
     desk.settle()
@@ -367,7 +375,9 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived() -> None:
     assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
 
 
-def test_port_goes_away_for_a_run_and_hears_of_it_later(quick, monkeypatch):
+def test_port_goes_away_for_a_run_and_hears_of_it_later(
+    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(integration, "CONFIG_PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -6,6 +6,7 @@ import resource
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ except OSError:
 class Child:
     """A server in a process of its own, with few file descriptors."""
 
-    def __init__(self, *, before="hoard = []", after=""):
+    def __init__(self, *, before: str = "hoard = []", after: str = "") -> None:
         code = SERVE.format(before=before, after=after)
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", code],
@@ -62,21 +63,21 @@ class Child:
         self.lines = []
         self.port = int(self.read("PORT"))
 
-    def read(self, word):
+    def read(self, word: Any) -> Any:
         for line in self.process.stdout:
             if line.startswith(word + " ") or line.strip() == word:
                 return line.strip().partition(" ")[2]
             self.lines.append(line.strip())
         raise AssertionError(f"the child ended: {self.lines}")
 
-    def tell(self, command, word):
+    def tell(self, command: list[str], word: Any) -> Any:
         self.process.stdin.write(command + "\n")
         return self.read(word)
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_exc_info):
+    def __exit__(self, *_exc_info: object) -> None:
         try:
             output, _ = self.process.communicate(timeout=20)
             self.lines += output.splitlines()
@@ -84,16 +85,16 @@ class Child:
             self.process.kill()
 
 
-def connect(port):
+def connect(port: Any) -> Any:
     return socket.create_connection(("127.0.0.1", port), timeout=15)
 
 
-def ask(sock):
+def ask(sock: socket.socket) -> Any:
     sock.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
     return sock.recv(4096)
 
 
-def test_with_few_descriptors_idle_connections_make_room_for_calls():
+def test_with_few_descriptors_idle_connections_make_room_for_calls() -> None:
     idle = []
     with Child(before=LIMIT) as child:
         for _ in range(120):
@@ -108,7 +109,7 @@ def test_with_few_descriptors_idle_connections_make_room_for_calls():
     assert "keeps 32 connections open at most" in said[0]
 
 
-def test_without_a_descriptor_accepting_pauses_says_so_once_and_recovers():
+def test_without_a_descriptor_accepting_pauses_says_so_once_and_recovers() -> None:
     waiting = []
     with Child(after=HOARD) as child:
         for _ in range(20):
@@ -131,7 +132,9 @@ def test_without_a_descriptor_accepting_pauses_says_so_once_and_recovers():
     assert not any("Traceback" in line for line in child.lines)
 
 
-def test_half_of_the_descriptors_are_left_to_everything_else(monkeypatch):
+def test_half_of_the_descriptors_are_left_to_everything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for allowed, connections in ((64, 32), (1024, 256), (resource.RLIM_INFINITY, 256), (1, 1)):
         monkeypatch.setattr(resource, "getrlimit", lambda _kind, n=allowed: (n, n))
         assert affordable(256) == connections
