@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def modules() -> dict[str, Path]:
     return names
 
 
-def modules_imported_by(file: Path, known: Container[str]) -> set[str]:
+def modules_imported_by(file: Path, known: Collection[str]) -> set[str]:
     """The modules of the package that a file imports anywhere, also for type checking only."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text())):

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import queue
 import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class JumpingClock(ManualClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits = []
+        self.waits: list[float] = []
 
     def wait(self, seconds: float, wake: threading.Event) -> None:
         self.waits.append(round(seconds, 6))
@@ -66,8 +67,8 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self.script = queue.Queue()
-        self.heads = queue.Queue()
+        self.script: queue.Queue[bytes] = queue.Queue()
+        self.heads: queue.Queue[bytes] = queue.Queue()
         self.connections = 0
         self.released = threading.Event()
         self.context = context
@@ -81,11 +82,13 @@ class Server(socketserver.ThreadingTCPServer):
     def url(self) -> str:
         return f"{'https' if self.context else 'http'}://{self.address}/"
 
-    def handle_error(self, request: pytest.FixtureRequest, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a client that hangs up is what these tests are about
 
 
 class Connection(socketserver.BaseRequestHandler):
+    server: Server
+
     def handle(self) -> None:
         connection = self.request
         self.server.connections += 1
@@ -104,7 +107,7 @@ class Connection(socketserver.BaseRequestHandler):
                     return
 
 
-def serve(server: Server) -> Iterator[Any]:
+def serve(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -150,13 +153,13 @@ def session(token: CancelToken, clock: JumpingClock) -> Iterator[CancellableSess
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Server]:
+def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
     """Run a call in another thread."""
     with ThreadPoolExecutor(4) as pool:
         yield pool.submit
 
 
-def answer(status: int, body: bytes = b"", **headers: Any) -> Any:
+def answer(status: int, body: bytes = b"", **headers: Any) -> bytes:
     lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
@@ -171,7 +174,10 @@ def assert_stopped(call: Any) -> None:
 
 
 def test_a_call_that_waits_for_the_first_byte_ends_when_the_token_is_cancelled(
-    server: Server, session: CancellableSession, token: CancelToken, elsewhere: Server
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
 ) -> None:
     call = elsewhere(session.get, server.url)
     server.heads.get(timeout=SOON)
@@ -180,7 +186,10 @@ def test_a_call_that_waits_for_the_first_byte_ends_when_the_token_is_cancelled(
 
 
 def test_all_calls_of_a_session_end(
-    server: Server, session: CancellableSession, token: CancelToken, elsewhere: Server
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
 ) -> None:
     calls = [elsewhere(session.post, server.url, data=b"x") for _ in range(3)]
     for _ in calls:
@@ -191,7 +200,10 @@ def test_all_calls_of_a_session_end(
 
 
 def test_a_call_over_a_connection_that_was_used_before_ends_as_well(
-    server: Server, session: CancellableSession, token: CancelToken, elsewhere: Server
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
 ) -> None:
     server.script.put(answer(200))
     session.get(server.url)
@@ -207,7 +219,7 @@ def test_a_call_over_tls_ends(
     authority: trustme.CA,
     session: CancellableSession,
     token: CancelToken,
-    elsewhere: Server,
+    elsewhere: Callable[..., Future[Any]],
     tmp_path: Path,
 ) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -218,7 +230,7 @@ def test_a_call_over_tls_ends(
 
 
 def test_a_tls_handshake_that_hangs_ends(
-    session: CancellableSession, token: CancelToken, elsewhere: Server
+    session: CancellableSession, token: CancelToken, elsewhere: Callable[..., Future[Any]]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         call = elsewhere(session.get, f"https://127.0.0.1:{listener.getsockname()[1]}/")
@@ -231,7 +243,7 @@ def test_a_tls_handshake_that_hangs_ends(
 def test_a_call_that_cannot_connect_ends(
     session: CancellableSession,
     token: CancelToken,
-    elsewhere: Server,
+    elsewhere: Callable[..., Future[Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     resolved = threading.Event()
@@ -257,7 +269,10 @@ def test_a_call_that_cannot_connect_ends(
 
 
 def test_a_body_that_stops_flowing_ends(
-    server: Server, session: CancellableSession, token: CancelToken, elsewhere: Server
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
 ) -> None:
     server.script.put(answer(200, b"0123456789").replace(b": 10", b": 20"))
     response = session.get(server.url, stream=True)
@@ -269,7 +284,10 @@ def test_a_body_that_stops_flowing_ends(
 
 
 def test_a_body_without_a_length_is_not_taken_for_whole_when_it_is_cut(
-    server: Server, session: CancellableSession, token: CancelToken, elsewhere: Server
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
 ) -> None:
     server.script.put(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
     response = session.get(server.url, stream=True)
@@ -279,7 +297,7 @@ def test_a_body_without_a_length_is_not_taken_for_whole_when_it_is_cut(
 
 
 def test_the_wait_before_a_retry_ends(
-    server: Server, token: CancelToken, elsewhere: Server
+    server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]]
 ) -> None:
     clock = TellingClock()
     server.script.put(answer(503))
@@ -314,7 +332,7 @@ def test_a_proxy_of_the_environment_is_used_and_calls_through_it_end_too(
     server: Server,
     session: CancellableSession,
     token: CancelToken,
-    elsewhere: Server,
+    elsewhere: Callable[..., Future[Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://{server.address}")
@@ -440,17 +458,19 @@ def test_callers_that_a_server_sends_away_together_come_back_spread(
         server.script.put(answer(429, Retry_After=1))
         server.script.put(answer(200))
     for jitter in (0.0, 0.9):
-        with CancellableSession(token, clock=clock, jitter=lambda j=jitter: j) as session:
+        with CancellableSession(
+            token, clock=clock, jitter=functools.partial(float, jitter)
+        ) as session:
             session.get(server.url)
     assert clock.waits[0] == 1
     assert clock.waits[1] > 1.3
 
 
 def test_all_calls_of_a_session_wait_when_a_server_asks_one_to(
-    server: Server, token: CancelToken, elsewhere: Server
+    server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]]
 ) -> None:
     clock = ManualClock()
-    sleeping = queue.Queue()
+    sleeping: queue.Queue[None] = queue.Queue()
     clock.on_sleep.add(lambda: sleeping.put(None))
     server.script.put(answer(429, Retry_After=5))
     with CancellableSession(token, clock=clock, jitter=lambda: 0.0) as session:
@@ -584,7 +604,7 @@ def test_a_fresh_connection_that_is_dropped_is_not_a_stale_one(
     ids=["head", "body", "body without a length"],
 )
 def test_an_answer_that_trickles_in_ends_at_the_deadline(
-    server: Server, token: CancelToken, elsewhere: Server, said: bytes
+    server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]], said: bytes
 ) -> None:
     clock = ManualClock()
     with CancellableSession(token, clock=clock, deadline=30, retry=Retry(attempts=1)) as session:
@@ -646,7 +666,7 @@ def test_an_adapter_whose_close_raises_holds_nothing_up(
 
 
 def test_threads_that_share_a_session_all_get_their_answers(
-    server: Server, session: CancellableSession, elsewhere: Server
+    server: Server, session: CancellableSession, elsewhere: Callable[..., Future[Any]]
 ) -> None:
     for _ in range(40):
         server.script.put(answer(200, b"there"))

@@ -30,7 +30,7 @@ def test_an_exception_is_told_by_type_and_message() -> None:
 
 def test_an_exception_that_cannot_be_printed_is_told_all_the_same() -> None:
     class Mute(Exception):
-        def __str__(self) -> None:
+        def __str__(self) -> str:
             raise RuntimeError
 
     assert one_line(Mute()) == "Mute: (its __str__ raised RuntimeError)"

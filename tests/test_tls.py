@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
 from ocean_actors.actors import CancelToken
 from ocean_actors.port.client import PortClient
@@ -77,7 +78,7 @@ def serve() -> Iterator[Callable[[ssl.SSLContext], str]]:
     """Serve with a context, until the end of the test."""
     made = []
 
-    def make(context: ssl.SSLContext) -> Any:
+    def make(context: ssl.SSLContext) -> str:
         made.append(Front(context))
         return made[-1].url
 
@@ -93,13 +94,13 @@ def url(authority: trustme.CA, serve: Callable[[ssl.SSLContext], str]) -> str:
     return serve(context)
 
 
-def get(url: str, **options: Any) -> Any:
+def get(url: str, **options: Any) -> str:
     with CancellableSession(CancelToken(), clock=ManualClock(), retry=ONCE, **options) as session:
         return session.get(url).text
 
 
 def ask_port(url: str, **options: Any) -> None:
-    settings = PortSettings(client_id="id", client_secret="secret", base_url=url)
+    settings = PortSettings(client_id="id", client_secret=SecretStr("secret"), base_url=url)
     integration = IntegrationSettings(identifier="demo")
     with PortClient(settings, integration, clock=ManualClock(), **options) as client:
         client.get_organization(retry=ONCE)
@@ -107,7 +108,7 @@ def ask_port(url: str, **options: Any) -> None:
 
 @pytest.mark.parametrize("variable", VARIABLES[:3])
 def test_a_file_of_authorities_that_the_environment_names_is_trusted(
-    url: str, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: Any
+    url: str, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     with pytest.raises(requests.exceptions.SSLError, match=r"self.signed|local issuer"):
         get(url)
@@ -137,7 +138,7 @@ def subject_hash(authority: trustme.CA) -> str:
     name = x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject
     sets = b""
     for attribute in name:
-        value = " ".join(attribute.value.lower().split()).encode()
+        value = " ".join(str(attribute.value).lower().split()).encode()
         oid = x509.Name([attribute]).public_bytes()
         start = oid.index(b"\x06")
         identifier = oid[start : start + 2 + oid[start + 1]]

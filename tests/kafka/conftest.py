@@ -13,7 +13,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -24,9 +24,6 @@ from kafka.structs import TopicPartition
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import Broker, broker
 from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
-
-if TYPE_CHECKING:
-    from tests.sandbox.conftest import Client
 
 WITHIN = 60.0
 
@@ -52,7 +49,8 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
     """Where most tests go: the broker that KAFKA_BOOTSTRAP_SERVERS names, else the own one."""
     named = broker()
     if isinstance(named, Broker):
-        return request.getfixturevalue("own_broker").bootstrap
+        own: Broker = request.getfixturevalue("own_broker")
+        return own.bootstrap
     return named.bootstrap
 
 
@@ -80,13 +78,13 @@ class Organization:
             self._admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         return self._admin
 
-    def make_topic(self, topic: Any = None, partitions: int = 1) -> Any:
+    def make_topic(self, topic: str | None = None, partitions: int = 1) -> Organization:
         self.admin.create_topics([NewTopic(topic or self.topic, partitions, 1)])
         return self
 
     def publish(
-        self, *messages: Any, topic: Any = None, partition: Any = None, **options: Any
-    ) -> Any:
+        self, *messages: Any, topic: str | None = None, partition: int | None = None, **options: Any
+    ) -> int:
         """Publish in order; returns the offset of the last one."""
         with contextlib.closing(
             KafkaProducer(
@@ -98,16 +96,17 @@ class Organization:
                 producer.send(topic or self.topic, self.encoded(each), b"key", partition=partition)
                 for each in messages
             ]
-            return [each.get(WITHIN) for each in sent][-1].offset
+            offset: int = [each.get(WITHIN) for each in sent][-1].offset
+            return offset
 
     @staticmethod
-    def encoded(message: Any) -> Any:
+    def encoded(message: Any) -> bytes | None:
         return message if isinstance(message, bytes | None) else json.dumps(message).encode()
 
     def request(self, **more: Any) -> dict[str, Any]:
         return {"action": "RESYNC", "context": {"integrationId": IDENTIFIER}, **more}
 
-    def committed(self, partition: Any = None) -> Any:
+    def committed(self, partition: TopicPartition | None = None) -> int | None:
         """What the group committed; None if nothing, or if the broker does not say now."""
         try:
             found = self.admin.list_group_offsets([self.group])[self.group]
@@ -116,7 +115,7 @@ class Organization:
             return None
         return None if found is None or found.offset < 0 else found.offset
 
-    def expect_committed(self, offset: Any, within: Any = WITHIN) -> None:
+    def expect_committed(self, offset: int, within: float = WITHIN) -> None:
         eventually(lambda: self.committed() == offset, within)
 
     def throw_members_out(self) -> None:
@@ -127,18 +126,20 @@ class Organization:
     eventually = staticmethod(eventually)
 
     @staticmethod
-    def shown(rig: SandboxedSystem) -> Any:
+    def shown(rig: SandboxedSystem) -> dict[str, Any]:
         """What the Kafka listener shows of itself."""
         actors = rig.system.status()["actors"]
         return next((each["details"] for each in actors if each["name"] == "kafka"), {})
 
-    def expect_state(self, rig: SandboxedSystem, state: Any, within: Any = WITHIN) -> None:
+    def expect_state(self, rig: SandboxedSystem, state: str, within: float = WITHIN) -> None:
         eventually(lambda: self.shown(rig).get("state") == state, within)
 
     def listener(self, **settings: Any) -> dict[str, Any]:
         return {"type": "KAFKA", "securityProtocol": "PLAINTEXT", **settings}
 
-    def system(self, *handlers: Any, listener: Any = None, **settings: Any) -> Any:
+    def system(
+        self, *handlers: Any, listener: dict[str, Any] | None = None, **settings: Any
+    ) -> SandboxedSystem:
         return SandboxedSystem(
             list(handlers),
             sandbox=self.sandbox,
@@ -151,7 +152,7 @@ class Organization:
 def make_organization(bootstrap: str) -> Iterator[Callable[..., Organization]]:
     with contextlib.ExitStack() as stack:
 
-        def make(address: Any = bootstrap, **options: Any) -> Any:
+        def make(address: str = bootstrap, **options: Any) -> Organization:
             organization = Organization(address, **options)
             stack.callback(organization.close)
             return organization
@@ -164,7 +165,7 @@ def organization(make_organization: Callable[..., Organization]) -> Organization
     return make_organization().make_topic()
 
 
-def pytest_collection_modifyitems(items: Any) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning"))
@@ -206,8 +207,8 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets = [self._listener]
-        self._heartbeats = set()  # connections that carry some
-        self._passes = lambda _connection: True
+        self._heartbeats: set[socket.socket] = set()  # connections that carry some
+        self._passes: Callable[[socket.socket], bool] = lambda _connection: True
         self._changed = threading.Condition()
         self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
@@ -236,7 +237,7 @@ class Proxy:
                 self._sockets.append(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client: Client) -> None:
+    def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             head = b""
             while b"\r\n\r\n" not in head:
@@ -248,7 +249,7 @@ class Proxy:
             threading.Thread(target=self._pass, args=(client, client, broker), daemon=True).start()
             self._pass(client, broker, client)
 
-    def _pass(self, connection: Any, source: Any, sink: Any) -> None:
+    def _pass(self, connection: socket.socket, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if source is connection and data[4:6] == HEARTBEAT:

@@ -134,7 +134,9 @@ def test_the_sandbox_of_the_command_line_publishes_between_noise(
     until = threading.Event()
     lines = serve("127.0.0.1", 0, kafka=True, noise=7, until=until)
     said = [next(lines) for _ in range(5)]
-    url = re.search(r"http://[\d.:]+", said[0])[0]
+    found = re.search(r"http://[\d.:]+", said[0])
+    assert found is not None
+    url = found[0]
     topic = TopicPartition("org_sandbox.change.log", 0)
     consumer = KafkaConsumer(bootstrap_servers=own_broker.bootstrap)
     try:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("kafka")  # one worker, one broker
 
 
-def changed(config: Any, minute: Any, **more: Any) -> dict[str, Any]:
+def changed(config: Any, minute: int, **more: Any) -> dict[str, Any]:
     """A change of the integration in Port."""
     after = {
         "identifier": "under-test",
@@ -37,7 +37,7 @@ def changed(config: Any, minute: Any, **more: Any) -> dict[str, Any]:
     }
 
 
-def noise(count: Any) -> Any:
+def noise(count: int) -> Any:
     return [{"action": "RESYNC", "context": {"integrationId": f"other-{n}"}} for n in range(count)]
 
 
@@ -361,7 +361,10 @@ def test_the_wait_that_port_asks_for_is_kept(
         organization.expect_state(rig, "failing")
         organization.expect_state(rig, "active")
         first, second = [call for call in sandbox.calls if call.path.endswith(path[:-1])][:2]
-        assert (parse_time(second.at) - parse_time(first.at)).total_seconds() >= 4.0
+        began, again = parse_time(first.at), parse_time(second.at)
+        assert began is not None
+        assert again is not None
+        assert (again - began).total_seconds() >= 4.0
 
 
 def test_a_stop_before_there_is_a_broker_is_prompt(

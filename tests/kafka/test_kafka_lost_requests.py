@@ -33,11 +33,11 @@ def test_without_a_committed_offset_port_is_asked_what_is_owed(
     sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
     sandbox.request_resync("under-test")
     with organization.system(scripted):
-        script.expect_at_work()
+        script.wait_until_at_work()
         # Nothing is committed yet: a crash now must not make the next start forget the request.
         assert organization.committed() is None
     with organization.system(scripted) as rig:
-        script.expect_at_work()
+        script.wait_until_at_work()
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(0)
@@ -120,7 +120,7 @@ def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
     organization.publish(noise[3])
     TopicFile(own_broker, organization.topic).edit(damaged, damage)
     with organization.system(scripted) as rig:
-        assert script.expect_at_work().reason == "messages were missed"
+        assert script.wait_until_at_work().reason == "messages were missed"
         organization.eventually(lambda: organization.shown(rig)["damaged"] == 1)
         organization.eventually(lambda: organization.shown(rig)["messages"] == 3)
         assert (organization.committed() or 0) <= damaged
@@ -128,12 +128,12 @@ def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(4)
         organization.publish(organization.request())
-        assert script.expect_at_work().reason == "resync requested"
+        assert script.wait_until_at_work().reason == "resync requested"
         script.let_finish()
         organization.expect_committed(5)
 
 
-def batch(base: Any, count: Any, length: int = 100) -> Any:
+def batch(base: int, count: int, length: int = 100) -> bytes:
     header = BATCH_HEADER.pack(base, length - 12, 0, 2, 0, 0, count - 1)
     return header + bytes(length - len(header))
 

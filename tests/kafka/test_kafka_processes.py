@@ -60,7 +60,7 @@ class Processes:
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
 
-    def start(self) -> Any:
+    def start(self) -> subprocess.Popen[bytes]:
         handler = f"{self.folder / 'handler.py'}:Kept"
         output = self._stack.enter_context((self.folder / "output").open("ab"))
         process = subprocess.Popen(  # noqa: S603
@@ -72,10 +72,10 @@ class Processes:
         self._stack.callback(process.kill)
         return process
 
-    def output(self) -> Any:
+    def output(self) -> str:
         return (self.folder / "output").read_text()
 
-    def log(self) -> Any:
+    def log(self) -> list[str]:
         file = self.folder / "log"
         return file.read_text().splitlines() if file.exists() else []
 

@@ -41,12 +41,12 @@ def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
         organization.expect_state(second, "standby")
         monkeypatch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)  # if first reconnects
         organization.publish(organization.request())
-        run = script.expect_at_work()
+        run = script.wait_until_at_work()
         organization.sandbox.wait_for(
             lambda: organization.sandbox.statuses("under-test") == ["running"]
         )
         proxy.cut(heartbeats_only=heartbeats_only)
-        again = script.expect_at_work()
+        again = script.wait_until_at_work()
         assert again.id != run.id
         assert run.aborted  # before the other one started
         assert first.system.status()["resync"]["state"] == "standby"
@@ -71,7 +71,7 @@ def test_more_partitions_make_no_second_instance_active(
         with organization.system(scripted) as second:
             organization.expect_state(second, "standby")
             organization.publish(organization.request())
-            run = script.expect_at_work()
+            run = script.wait_until_at_work()
             organization.admin.create_partitions({organization.topic: NewPartitions(3)})
             organization.eventually(lambda: len(organization.shown(first)["positions"]) == 3)
             organization.expect_state(second, "standby")
@@ -79,7 +79,7 @@ def test_more_partitions_make_no_second_instance_active(
             script.let_finish()
             assert first.expect(RunEnded).status == "completed"
             organization.publish(organization.request(), partition=2)
-            script.expect_at_work()
+            script.wait_until_at_work()
             script.let_finish()
             assert first.expect(RunEnded).status == "completed"
             last = TopicPartition(organization.topic, 2)
@@ -87,7 +87,7 @@ def test_more_partitions_make_no_second_instance_active(
             first.system.stop()  # the other one gets all of them
             organization.expect_state(second, "active")
             organization.publish(organization.request(), partition=1)
-            script.expect_at_work()
+            script.wait_until_at_work()
             script.let_finish()
             assert second.expect(RunEnded).status == "completed"
     assert organization.sandbox.statuses("under-test") == ["running", "completed"] * 3

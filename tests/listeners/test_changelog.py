@@ -61,6 +61,7 @@ def test_on_the_topic_of_requests_the_action_is_not_read() -> None:
 def test_an_update_carries_the_config_and_ports_time() -> None:
     verdict = interpret(update(), "demo")
     assert isinstance(verdict, ConfigUpdate)
+    assert verdict.snapshot is not None
     assert verdict.snapshot.config == {"resources": [{"kind": "repository"}]}
     assert verdict.snapshot.updated_at == datetime(2026, 10, 1, 8, 5, tzinfo=timezone.utc)
 
@@ -83,7 +84,7 @@ def test_an_update_without_a_config_has_no_snapshot(config: Any) -> None:
 
 
 def test_a_config_too_deep_to_be_kept_is_left_to_the_api() -> None:
-    config = {}
+    config: dict[str, Any] = {}
     for _ in range(5_000):
         config = {"inner": config}
     assert interpret(update(config=config), "demo") == ConfigUpdate(None)
@@ -196,7 +197,7 @@ identifiers = st.one_of(
 
 
 @given(identifiers, st.integers(), st.text(max_size=30))
-def test_the_shortcut_never_loses_a_message(identifier: Any, seed: Any, noise: Any) -> None:
+def test_the_shortcut_never_loses_a_message(identifier: str, seed: Any, noise: Any) -> None:
     name = escaped(identifier, seed)
     context = f'{{"noise": {json.dumps(noise)}, "integrationId": {name}}}'
     value = f'{{"action": "RESYNC", "context": {context}}}'
@@ -206,7 +207,7 @@ def test_the_shortcut_never_loses_a_message(identifier: Any, seed: Any, noise: A
 
 @given(identifiers, json_like, st.booleans())
 def test_what_the_shortcut_skips_would_be_irrelevant(
-    identifier: Any, message: Any, ascii_only: Any
+    identifier: str, message: Any, ascii_only: Any
 ) -> None:
     value = json.dumps(message, ensure_ascii=ascii_only).encode()
     if not may_concern(value, Needle.of(identifier)):

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, overload
 
 import pytest
 
 from ocean_actors.listeners.recovery import owed
-from ocean_actors.port.models import Integration, PortRequest, ResyncState
+from ocean_actors.messages import PortRequest
+from ocean_actors.port.models import Integration, ResyncState
 
 START = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 END = 10  # minutes
 
 
-def at(minutes: Any) -> Any:
+@overload
+def at(minutes: int) -> datetime: ...
+@overload
+def at(minutes: int | None) -> datetime | None: ...
+def at(minutes: int | None) -> datetime | None:
     return None if minutes is None else START + timedelta(minutes=minutes)
 
 
-def integration(status: int, *, changed: Any = END, ahead: int = 0, next_resync: Any = None) -> Any:
+def integration(
+    status: str, *, changed: int = END, ahead: int = 0, next_resync: int | None = None
+) -> Integration:
     """Its last run; `ahead`: by how much our clock was ahead of Port's."""
     running = status == "running"
     state = ResyncState(
@@ -31,7 +38,7 @@ def integration(status: int, *, changed: Any = END, ahead: int = 0, next_resync:
     return Integration(identifier="x", config={}, updated_at=at(changed), resync_state=state)
 
 
-def why(known: Integration, request: pytest.FixtureRequest | None = None, now: int = 60) -> Any:
+def why(known: Integration, request: int | None = None, now: int = 60) -> str | None:
     asked = None if request is None else PortRequest("r", at(request))
     return owed(known, asked, at(now))
 

@@ -34,7 +34,7 @@ def test_the_change_log_is_read_unless_the_organization_has_a_topic_of_requests(
 
 def test_the_group_is_upstreams() -> None:
     assert place().group == "org_1.github.my-github"
-    open_settings = KafkaSettings(kafka_security_enabled=False, brokers="a:1")
+    open_settings = KafkaSettings(kafka_security_enabled=False, brokers=("a:1",))
     assert place(open_settings, credentials=None).group == "no-security"
 
 
@@ -42,7 +42,7 @@ def test_brokers_are_those_set_else_those_of_the_credentials_else_upstreams() ->
     given = KafkaCredentials("user", "secret", ("us-1:9196", "us-2:9196"))
     assert place().brokers == EU_BROKERS
     assert place(credentials=given).brokers == ("us-1:9196", "us-2:9196")
-    settings = KafkaSettings(brokers="a:1,b:2")
+    settings = KafkaSettings.model_validate({"brokers": "a:1,b:2"})
     assert place(settings, credentials=given).brokers == ("a:1", "b:2")
 
 
@@ -56,7 +56,7 @@ def test_the_login_is_by_scram_over_tls_unless_set_otherwise() -> None:
     assert options["sasl_plain_password"] == "secret"
     tls = KafkaSettings(security_protocol="SSL")
     assert "sasl_mechanism" not in consumer_options(tls, place(tls), context)
-    plain = KafkaSettings(kafka_security_enabled=False, brokers="a:1")
+    plain = KafkaSettings(kafka_security_enabled=False, brokers=("a:1",))
     assert "security_protocol" not in consumer_options(plain, place(plain, credentials=None), None)
 
 

@@ -31,6 +31,7 @@ WITHIN = 30.0
 DEMO = "demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": DEMO}}).encode()
 JSON = {"Content-Type": "application/json"}
+NOTHING: Any = None  # where something else is expected
 
 
 class Quick(ResyncHandler):
@@ -45,10 +46,11 @@ class Webhook:
 
     def __init__(
         self, sandbox: Sandbox, handlers: Any = (Quick,), *,
-        clock: ManualClock | None = None, own_server: bool = False, port: int = 0, http_port: int = 0, resync: Any = None, **listener: Any,
+        clock: ManualClock | None = None, own_server: bool = False, port: int = 0,
+        http_port: int = 0, resync: Any = None, **listener: Any,
     ) -> None:  # fmt: skip
         self.sandbox = sandbox
-        self.events = queue.Queue()
+        self.events: queue.Queue[Any] = queue.Queue()
         self.front = HttpServer(self._forward, "127.0.0.1", port)
         self.front.start()
         settings = {
@@ -86,28 +88,28 @@ class Webhook:
             if isinstance(event, event_type):
                 return event
 
-    def post(self, body: bytes = b"", headers: Any = JSON) -> Any:
+    def post(self, body: bytes = b"", headers: Any = JSON) -> requests.Response:
         return requests.post(self.url + "/resync", data=body, headers=headers, timeout=WITHIN)
 
-    def post_signed(self, body: bytes = REQUEST, timestamp: Any = None) -> Any:
+    def post_signed(self, body: bytes = REQUEST, timestamp: int | None = None) -> requests.Response:
         moment = int(time.time()) if timestamp is None else timestamp
         signature = sign(self.sandbox.client_secret.encode(), moment, body)
         signed = {**JSON, "x-port-timestamp": str(moment), "x-port-signature": signature}
         return self.post(body, signed)
 
-    def ready(self) -> Any:
+    def ready(self) -> requests.Response:
         return requests.get(self.url + "/health/ready", timeout=WITHIN)
 
     def settle(self) -> None:
         wait_idle(self.system._actors)
 
-    def statuses(self) -> Any:
+    def statuses(self) -> list[str | None]:
         return self.sandbox.statuses(DEMO)
 
-    def looks(self) -> Any:
+    def looks(self) -> int:
         return sum(call.path.endswith("/resync-request") for call in self.sandbox.calls)
 
-    def wait_for_looks(self, count: Any) -> None:
+    def wait_for_looks(self, count: int) -> None:
         self.sandbox.wait_for(lambda: self.looks() >= count, WITHIN)
 
     def wait_for_statuses(self, *expected: Any) -> None:
@@ -126,9 +128,10 @@ def unsigned() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def free_port() -> Any:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 # -- registration and events -----------------------------------------------------------------
@@ -137,15 +140,18 @@ def free_port() -> Any:
 def test_port_is_told_where_to_call(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
-        destination = sandbox.integration(DEMO)["changelogDestination"]
-        assert destination == {"type": "WEBHOOK", "url": webhook.url + "/resync"}
+        known = sandbox.integration(DEMO)
+        assert known is not None
+        assert known["changelogDestination"] == {"type": "WEBHOOK", "url": webhook.url + "/resync"}
 
 
 def test_a_destination_that_differs_is_changed(sandbox: Sandbox) -> None:
     sandbox.create_integration(DEMO, changelogDestination={"type": "KAFKA"})
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
-        assert sandbox.integration(DEMO)["changelogDestination"]["type"] == "WEBHOOK"
+        known = sandbox.integration(DEMO)
+        assert known is not None
+        assert known["changelogDestination"]["type"] == "WEBHOOK"
 
 
 def test_a_resync_request_is_one_run_and_reports_that_come_back_are_none(sandbox: Sandbox) -> None:
@@ -390,7 +396,7 @@ def test_when_nothing_was_missed_nothing_runs(sandbox: Sandbox) -> None:
         assert again.statuses() == ["running", "completed"]
 
 
-def _report(sandbox: Sandbox, status: int) -> None:
+def _report(sandbox: Sandbox, status: str) -> None:
     """A report that some process made."""
     token = requests.post(
         sandbox.url + "/v1/auth/access_token",
@@ -421,7 +427,7 @@ class Quick(ResyncHandler):
 """
 
 
-def command(tmp_path: Path, sandbox: Sandbox, port: Any, handler: Any) -> Any:
+def command(tmp_path: Path, sandbox: Sandbox, port: int, handler: str) -> list[str]:
     (tmp_path / "handlers.py").write_text(HANDLER)
     config = tmp_path / "config.yaml"
     settings = {
@@ -445,6 +451,7 @@ def test_after_a_kill_between_202_and_the_end_of_the_run_it_is_run_at_the_next_s
     first = subprocess.Popen(  # noqa: S603
         command(tmp_path, sandbox, port, "Stuck"), stdout=subprocess.PIPE, text=True
     )
+    assert first.stdout is not None
     try:
         sandbox.wait_for(lambda: _looked(sandbox), WITHIN)
         sandbox.request_resync(DEMO)
@@ -512,7 +519,7 @@ def test_after_a_crash_the_listener_serves_again(
         webhook.wait_for_looks(1)
         webhook.settle()
         cells = webhook.system._actors._cells
-        cells["webhook"].ref.tell(Observed(None, None, None))  # nothing it can work with
+        cells["webhook"].ref.tell(Observed(NOTHING, None, None))
         assert webhook.expect(WebhookServed).url == webhook.url
         webhook.wait_for_looks(2)
         assert webhook.post_signed().status_code == 202

@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from ocean_actors.actors import CancelToken
 from ocean_actors.frozen import freeze
@@ -25,7 +26,7 @@ class JumpingClock(ManualClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits = []
+        self.waits: list[float] = []
 
     def wait(self, seconds: float, wake: threading.Event) -> None:
         self.waits.append(round(seconds, 6))
@@ -37,14 +38,14 @@ class Runs:
 
     def __init__(self, client: PortClient) -> None:
         self._client = client
-        self._writers = []
+        self._writers: list[Any] = []
 
     def start(self, handlers: Any = ("all",), **config: Any) -> Any:
         number = len(self._writers) + 1
         now = datetime.now(timezone.utc)
         info = RunInfo(f"run-{number}", number, "test", "test", now, now, freeze(config))
         token = CancelToken(ResyncAborted)
-        writer = EntityWriter(self._client.clone(token), info, handlers)
+        writer: Any = EntityWriter(self._client.clone(token), info, handlers)
         writer.abort = token.cancel
         self._writers.append(writer)
         return writer
@@ -72,7 +73,7 @@ def connect(clock: JumpingClock) -> Iterator[Callable[..., PortClient]]:
     made = []
 
     def make(url: str, identifier: str = "demo", **options: Any) -> Any:
-        port = PortSettings(client_id="sandbox", client_secret=SECRET, base_url=url)
+        port = PortSettings(client_id="sandbox", client_secret=SecretStr(SECRET), base_url=url)
         integration = IntegrationSettings(identifier=identifier, type="Custom")
         options = {"clock": clock, "jitter": lambda: 0.0, **options}
         client = PortClient(port, integration, **options)

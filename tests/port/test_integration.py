@@ -21,6 +21,7 @@ from ocean_actors.messages import (
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.integration import CONFIG_PATIENCE, IntegrationActor, Register
 from ocean_actors.resync.client import ResyncClient
+from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, wait_idle
 
@@ -32,9 +33,12 @@ class Owner:
     """Whose shutdown an actor may ask for."""
 
     def __init__(self) -> None:
-        self.shutdowns = []
+        self.shutdowns: list[tuple[int, str | None]] = []
 
-    def shutdown(self, exit_code: int = 0, cause: Any = None) -> None:
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
         self.shutdowns.append((exit_code, cause))
 
 
@@ -47,7 +51,7 @@ class Office:
         self.sandbox = sandbox
         self.clock = clock
         self.owner = Owner()
-        resync = ResyncClient()
+        resync = ResyncClient(ConfigGeneration())
         self.system = ActorSystem(
             clock=clock,
             debug=True,
@@ -69,13 +73,13 @@ class Office:
         self.actor.tell(FetchConfig(number, self.coordinator.ref))
         self.settle()
 
-    def answers(self) -> Any:
+    def answers(self) -> list[ConfigFetched]:
         return [each for each in self.coordinator.received() if isinstance(each, ConfigFetched)]
 
-    def requests(self) -> Any:
+    def requests(self) -> list[ConfigUpdated]:
         return [each for each in self.coordinator.received() if isinstance(each, ConfigUpdated)]
 
-    def registrations(self) -> Any:
+    def registrations(self) -> int:
         return sum(isinstance(each, IntegrationRegistered) for each in self.coordinator.received())
 
     def pass_seconds(self, seconds: float) -> None:
@@ -85,7 +89,7 @@ class Office:
     def settle(self) -> None:
         wait_idle(self.system, WITHIN)
 
-    def calls(self) -> Any:
+    def calls(self) -> int:
         return sum(call.path.endswith("/integration/demo") for call in self.sandbox.calls)
 
 
@@ -100,7 +104,7 @@ def open_office(
 ) -> Iterator[Callable[..., Office]]:
     made = []
 
-    def make(url: str = sandbox.url, **options: Any) -> Any:
+    def make(url: str = sandbox.url, **options: Any) -> Office:
         made.append(Office(sandbox, connect(url), clock, **options))
         return made[-1]
 
@@ -161,6 +165,7 @@ def test_with_a_limit_it_fails_when_the_time_is_over(
     office.pass_seconds(2)
     ((code, cause),) = office.owner.shutdowns
     assert code == 1
+    assert cause is not None
     assert "503" in cause
 
 
@@ -169,6 +174,7 @@ def test_with_a_limit_a_lasting_cause_ends_it_at_once(open_office: Callable[...,
     office.register()
     ((code, cause),) = office.owner.shutdowns
     assert code == 1
+    assert cause is not None
     assert "no-such-port.invalid" in cause
 
 
@@ -184,7 +190,9 @@ def test_an_integration_that_was_deleted_in_port_is_registered_again(
     sandbox.delete_integration("demo")
     office.system.events.publish(IntegrationMissing())
     office.settle()
-    assert sandbox.integration("demo")["changelogDestination"] == {"type": "KAFKA"}
+    known = sandbox.integration("demo")
+    assert known is not None
+    assert known["changelogDestination"] == {"type": "KAFKA"}
 
 
 def test_so_it_is_while_it_polls() -> None:
@@ -239,6 +247,7 @@ def test_after_a_while_it_starts_with_the_last_config_and_catches_up(
     sandbox.clear_faults()
     office.pass_seconds(2)
     (request,) = office.requests()
+    assert request.snapshot is not None
     assert request.snapshot.config == {"a": 2}
     office.pass_seconds(100)
     assert len(office.requests()) == 1
@@ -285,7 +294,7 @@ def test_a_run_that_is_asked_for_before_port_was_reached_is_answered_then(
 
 
 def test_a_config_of_absurd_depth_costs_no_answer(office: Office, sandbox: Sandbox) -> None:
-    deep = {"a": 1}
+    deep: dict[str, Any] = {"a": 1}
     for _ in range(200):
         deep = {"a": deep}
     sandbox.set_config("demo", deep)
@@ -295,13 +304,15 @@ def test_a_config_of_absurd_depth_costs_no_answer(office: Office, sandbox: Sandb
     assert (answer.snapshot.config, answer.fresh) == ({"a": 1}, False)
     sandbox.set_config("demo", {"repaired": True})
     office.pass_seconds(2)
-    assert office.requests()[0].snapshot.config == {"repaired": True}
+    repaired = office.requests()[0].snapshot
+    assert repaired is not None
+    assert repaired.config == {"repaired": True}
 
 
 def test_at_start_it_is_registered_as_soon_as_the_config_is_repaired(
     open_office: Callable[..., Office], sandbox: Sandbox
 ) -> None:
-    deep = {"a": 1}
+    deep: dict[str, Any] = {"a": 1}
     for _ in range(200):
         deep = {"a": deep}
     sandbox.create_integration("demo", config=deep)

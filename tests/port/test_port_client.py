@@ -48,6 +48,7 @@ def test_an_unknown_integration_is_404_and_can_be_registered(
     assert created.config == {}
     assert created.changelog_destination == {"type": "KAFKA"}
     assert created.resync_state is None
+    assert created.updated_at is not None
     assert created.updated_at.tzinfo is timezone.utc
 
 
@@ -74,6 +75,7 @@ def test_the_newest_resync_request_is_seen(sandbox: Sandbox, client: PortClient)
     sandbox.request_resync("demo")
     after = client.get_resync_request()
     assert after is not None
+    assert after.updated_at is not None
     assert after.updated_at.tzinfo is timezone.utc
     assert before is None or before.id != after.id
 
@@ -82,7 +84,9 @@ def test_a_report_reaches_port(sandbox: Sandbox, client: PortClient) -> None:
     sandbox.create_integration("demo")
     client.report_resync_state({"status": "running", "lastResyncStart": "2026-10-01T08:00:00Z"})
     state = client.get_integration().resync_state
+    assert state is not None
     assert state.status == "running"
+    assert state.last_resync_start is not None
     assert state.last_resync_start.isoformat() == "2026-10-01T08:00:00+00:00"
     assert state.last_resync_end is None
     assert state.updated_at is not None
@@ -359,7 +363,7 @@ def test_a_hanging_call_ends_from_another_thread(
     token = CancelToken()
     client = connect(sandbox.url, token=token)
     sandbox.fail("hang", None, path="/integration", seconds=SOON * 3)
-    ends = {
+    ends: dict[str, Callable[[], object]] = {
         "cancel": lambda: client.cancel("enough"),
         "close": client.close,
         "token": lambda: token.cancel("enough"),

@@ -27,7 +27,7 @@ SOON = 10  # seconds
 BULK = "POST /v1/blueprints/package/entities/bulk"
 
 
-def packages(*names: Any) -> Any:
+def packages(*names: Any) -> Iterator[dict[str, Any]]:
     return ({"identifier": str(name)} for name in names)
 
 
@@ -35,7 +35,7 @@ def bulk_calls(sandbox: Sandbox) -> Any:
     return [call for call in sandbox.calls if f"{call.method} {call.path}" == BULK]
 
 
-def names(sandbox: Sandbox) -> Any:
+def names(sandbox: Sandbox) -> list[str]:
     return sorted(entity["identifier"] for entity in sandbox.entities("package"))
 
 
@@ -206,7 +206,7 @@ class AnyPort(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def any_port() -> Iterator[Sandbox]:
+def any_port() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), AnyPort)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -218,11 +218,11 @@ def any_port() -> Iterator[Sandbox]:
 
 
 def test_many_entities_cost_no_memory(
-    any_port: Sandbox, connect: Callable[..., PortClient], make_runs: Callable[[PortClient], Runs]
+    any_port: str, connect: Callable[..., PortClient], make_runs: Callable[[PortClient], Runs]
 ) -> None:
     port = make_runs(connect(any_port)).start().for_handler("all")
 
-    def peak(count: Any) -> Any:
+    def peak(count: int) -> Any:
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         entities = ({"identifier": str(n), "title": "x" * 200} for n in range(count))
@@ -397,7 +397,7 @@ def test_who_waits_for_others_is_woken_by_an_abort(runs: Runs) -> None:
 
 
 def test_a_forked_child_writes_nothing_that_its_parent_would_not_know_of(
-    sandbox: Sandbox, runs: Any
+    sandbox: Sandbox, runs: Runs
 ) -> None:
     port = runs.start().for_handler("all")
     child = multiprocessing.get_context("fork").Process(target=_write_in_child, args=(port,))

@@ -18,6 +18,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import AnswerTooLarge, PortError
@@ -39,7 +40,7 @@ class RawPort(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.script = queue.Queue()
+        self.script: queue.Queue[bytes] = queue.Queue()
         super().__init__(("127.0.0.1", 0), RawConnection)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -51,11 +52,13 @@ class RawPort(socketserver.ThreadingTCPServer):
             head += f"{name.replace('_', '-')}: {value}\r\n"
         self.script.put(head.encode("latin1") + b"\r\n" + data)
 
-    def handle_error(self, request: pytest.FixtureRequest, client_address: Any) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         pass
 
 
 class RawConnection(socketserver.BaseRequestHandler):
+    server: RawPort
+
     def handle(self) -> None:
         with self.request.makefile("rb") as lines:
             head = b"".join(iter(lines.readline, b"\r\n")).lower()
@@ -75,10 +78,10 @@ def port() -> Iterator[RawPort]:
 
 
 @pytest.fixture
-def failure(port: RawPort, connect: Callable[..., PortClient]) -> Callable[..., str]:
+def failure(port: RawPort, connect: Callable[..., PortClient]) -> Callable[..., PortError]:
     """Answer a call after its token, and return the error as a test wants it: one clean line."""
 
-    def fail(body: Any, status: str = "500 Oops", **headers: Any) -> Any:
+    def fail(body: Any, status: str = "500 Oops", **headers: Any) -> PortError:
         port.say(TOKEN)
         port.say(body, status, **headers)
         with pytest.raises(PortError) as caught:
@@ -108,13 +111,13 @@ def assert_clean(text: str) -> None:
     ids=["reason", "malformed location", "location", "content type"],
 )
 def test_what_a_head_says_is_one_clean_line(
-    failure: Callable[..., str], headers: dict[str, Any]
+    failure: Callable[..., PortError], headers: dict[str, Any]
 ) -> None:
     error = failure(b"\x1b[31mnot JSON\r\nforged: line" + b"\xff" * 70_000, **headers)
     assert error.temporary
 
 
-def test_a_message_is_one_clean_line(failure: Callable[..., str]) -> None:
+def test_a_message_is_one_clean_line(failure: Callable[..., PortError]) -> None:
     error = failure({"error": "\x1b[2J\r\n2026 INFO forged", "message": "m" * 60_000})
     assert "forged" in str(error)
 
@@ -125,19 +128,21 @@ def test_a_message_is_one_clean_line(failure: Callable[..., str]) -> None:
 @pytest.mark.parametrize("secret", [SECRET, "sandbox", TOKEN["accessToken"]])
 @pytest.mark.parametrize("before", ["", "x" * 294], ids=["at the start", "where the text is cut"])
 def test_what_a_server_repeats_of_our_credentials_is_hidden(
-    failure: Callable[..., str], secret: Any, before: str
+    failure: Callable[..., PortError], secret: Any, before: str
 ) -> None:
     error = failure(f"{before}{secret}".encode(), Content_Type="text/plain")
     shown = str(error).partition("/demo: ")[2]
     assert secret[:4] not in shown
 
 
-def test_in_json_they_are_hidden_too(failure: Callable[..., str]) -> None:
+def test_in_json_they_are_hidden_too(failure: Callable[..., PortError]) -> None:
     assert SECRET not in str(failure({"message": f"no such secret: {SECRET}"}))
 
 
-def identity(secret: str, client_id: str = "client") -> Any:
-    port = PortSettings(client_id=client_id, client_secret=secret, base_url="http://port")
+def identity(secret: str, client_id: str = "client") -> Identity:
+    port = PortSettings(
+        client_id=client_id, client_secret=SecretStr(secret), base_url="http://port"
+    )
     return Identity(port, IntegrationSettings(identifier="demo"))
 
 
@@ -236,7 +241,7 @@ def test_a_mapping_as_deep_as_people_write_them_is_not(
     port: RawPort, connect: Callable[..., PortClient]
 ) -> None:
     port.say(TOKEN)
-    config = {"a": [{"b": {}}]}
+    config: dict[str, Any] = {"a": [{"b": {}}]}
     for _ in range(50):
         config = {"a": config}
     port.say({"ok": True, "integration": {"identifier": "demo", "config": config}})

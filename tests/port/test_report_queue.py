@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ KEPT = 3
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def report(run: int, kind: str) -> Any:
+def report(run: int, kind: Literal["left", "start", "end"]) -> Report:
     return Report(run, kind, FrozenDict())
 
 
@@ -25,10 +25,10 @@ def report(run: int, kind: str) -> Any:
 def test_whenever_port_takes_reports_what_it_sees_is_legal(left: Any, pauses: Any) -> None:
     """Reports of runs come one by one; between them Port takes some of those that wait."""
     coming = [
-        report(1 + number // 2, ("start", "end")[number % 2]) for number in range(len(pauses))
+        report(1 + number // 2, "end" if number % 2 else "start") for number in range(len(pauses))
     ]
-    queue = (report(0, "left"),) if left else ()
-    seen = []
+    queue: tuple[Report, ...] = (report(0, "left"),) if left else ()
+    seen: list[Report] = []
     for each, taken in zip(coming, pauses, strict=True):
         before, queue = queue, enqueue(queue, each, KEPT)
         assert not before or queue[0] is before[0], "it may be on its way"
@@ -50,7 +50,7 @@ def test_whenever_port_takes_reports_what_it_sees_is_legal(left: Any, pauses: An
 
 
 def test_while_there_is_room_no_report_is_left_out() -> None:
-    queue = ()
+    queue: tuple[Report, ...] = ()
     for run in range(1, KEPT + 1):
         for kind in ("start", "end"):
             queue = enqueue(queue, report(run, kind), KEPT)

@@ -9,7 +9,7 @@ from typing import Any
 
 from simulation import LATER, Acted, Action, Answered, Asked, Event, Passed, RoleGained, RoleLost
 
-from ocean_actors import ReconcileRefused, ResyncHandler
+from ocean_actors import ReconcileRefused, ResyncHandler, ResyncRun
 from ocean_actors.actors import ActorSystem, Message
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
@@ -17,6 +17,7 @@ from ocean_actors.messages import (
     ConfigSnapshot,
     CoordinatorStopped,
     FetchConfig,
+    GetStatus,
     RequestSettled,
     RoleChanged,
     RunEnded,
@@ -25,7 +26,7 @@ from ocean_actors.messages import (
     StopResyncs,
     Written,
 )
-from ocean_actors.resync.coordinator import GetStatus, ResyncCoordinator
+from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerSpec, RetryLater
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
@@ -51,7 +52,7 @@ class Puppet(ResyncHandler):
         self.turns = turns
         self.clock = clock
 
-    def resync(self, run: int) -> None:
+    def resync(self, run: ResyncRun) -> Any:
         turn = self.turns[run.info.number, self.name] = Turn(run)
         self.clock.wait(FOR_EVER, turn.told)
         if turn.what == "raise":
@@ -65,20 +66,20 @@ class Puppet(ResyncHandler):
 class AsyncPuppet(Puppet):
     """The same as a coroutine; blocking in it, which an abort cannot end."""
 
-    async def resync(self, run: int) -> None:
+    async def resync(self, run: ResyncRun) -> None:
         super().resync(run)
 
 
 class NoWriter:
     """The entities of a run without any."""
 
-    def for_handler(self, name: str) -> Any:
+    def for_handler(self, name: str) -> None:
         return None
 
     def handler_finished(self, name: str, *, ok: Any) -> None:
         pass
 
-    def written(self) -> Any:
+    def written(self) -> Written:
         return Written()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from ocean_actors.testing import Probe
 def stages() -> Iterator[Callable[..., Stage]]:
     open_stages = []
 
-    def build(*handlers: Any, **settings: Any) -> Any:
+    def build(*handlers: Any, **settings: Any) -> Stage:
         named = {handler.__name__: handler for handler in handlers}
         open_stages.append(Stage(ResyncSettings(**settings), named))
         return open_stages[-1]
@@ -42,7 +42,7 @@ def begin(stage: Stage, **config: Any) -> None:
     stage.answer(**config)
 
 
-def handler(work: Callable[..., Any]) -> Any:
+def handler(work: Callable[..., Any]) -> type[ResyncHandler]:
     """A handler that does `work(run)`."""
     return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
@@ -82,7 +82,7 @@ def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(
 def test_one_object_serves_run_after_run_until_it_is_fenced_off(
     stages: Callable[..., Stage],
 ) -> None:
-    served = queue.Queue()
+    served: queue.Queue[Any] = queue.Queue()
     hold = threading.Event()
 
     class Counting(ResyncHandler):
@@ -124,7 +124,8 @@ def guards(run: ResyncRun) -> None:
 def test_an_abort_reaches_the_handler_with_its_reason(
     stages: Callable[..., Stage], way: Any
 ) -> None:
-    entered, heard = queue.Queue(), queue.Queue()
+    entered: queue.Queue[ResyncRun] = queue.Queue()
+    heard: queue.Queue[str] = queue.Queue()
 
     def work(run: ResyncRun) -> None:
         entered.put(run)
@@ -190,13 +191,15 @@ def test_progress_is_reported_ten_times_a_second_and_at_the_end(
     begin(stage)
     stage.settle()
     stage.clock.advance(0.1, settle=stage.settle)
-    reports = [message.progress for message in heard.received()]
+    reports = [
+        message.progress for message in heard.received() if isinstance(message, RunProgressed)
+    ]
     assert [report.done for report in reports] == [1, 500, 1000]
     assert (reports[-1].message, reports[-1].total) == ("done", 1000)
 
 
 def test_the_config_of_a_run_cannot_be_changed(stages: Callable[..., Stage]) -> None:
-    refused = queue.Queue()
+    refused: queue.Queue[Any] = queue.Queue()
 
     def work(run: ResyncRun) -> None:
         with pytest.raises(TypeError) as first:

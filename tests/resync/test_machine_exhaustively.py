@@ -148,12 +148,14 @@ def walk(
     """For each length: how many states were reached so far, by how many sequences."""
     asked = requests(policy)
     start: Known = renumbered(State(handlers, settings), Onlooker(handlers, settings), asked)
-    known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
+    known: dict[
+        tuple[object, ...], Counter[tuple[object, ...]]
+    ] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
     alphabet = inputs(asked, handlers)
     for _ in range(length):
-        following: Counter[object] = Counter()
+        following: Counter[tuple[object, ...]] = Counter()
         for place, sequences in reached.items():
             if place not in known:
                 known[place] = Counter()
@@ -185,7 +187,7 @@ def check_all(
     default: OnNewRequest,
     own: Policy | None,
     length: int,
-    **chosen: object,
+    **chosen: Any,
 ) -> int:
     """Check every sequence of `length` inputs; returns how many states they reach."""
     settings = ResyncSettings(
@@ -204,12 +206,14 @@ def short_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("chosen", SETTINGS)
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_every_sequence_of_inputs_keeps_the_guarantees(default: Any, chosen: Any) -> None:
+def test_every_sequence_of_inputs_keeps_the_guarantees(default: OnNewRequest, chosen: str) -> None:
     length, more = SETTINGS[chosen]
     check_all(TWO, default, None, length, **more)
 
 
 @pytest.mark.parametrize("own", get_args(Policy))
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_requests_with_a_policy_of_their_own_keep_them_too(default: Any, own: Any) -> None:
+def test_requests_with_a_policy_of_their_own_keep_them_too(
+    default: OnNewRequest, own: Policy
+) -> None:
     check_all(ONE, default, own, 7)

@@ -19,6 +19,7 @@ from ocean_actors.resync.machine import (
     GraceOver,
     HandlerDone,
     HandlerGone,
+    Input,
     LetFinish,
     Output,
     Request,
@@ -29,25 +30,25 @@ from ocean_actors.resync.machine import (
     WaitOver,
     step,
 )
-from ocean_actors.settings import ResyncSettings
+from ocean_actors.settings import OnNewRequest, ResyncSettings, RetrySettings
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 ONE = frozenset({"one"})
 
 
-def request(number: int, policy: Policy | None = None, trigger: str = "manual") -> Any:
+def request(number: int, policy: Policy | None = None, trigger: str = "manual") -> Request:
     return Request(asked(trigger, number, policy).request)
 
 
-def fed(state: State, *events: Any) -> Any:
-    said = []
+def fed(state: State, *events: Input) -> tuple[State, tuple[Output, ...]]:
+    said: list[Output] = []
     for event in events:
         state, outputs = step(state, event)
         said += outputs
-    return state, said
+    return state, tuple(said)
 
 
-def running(**settings: Any) -> Any:
+def running(**settings: Any) -> State:
     """A state in which run 1 is in flight."""
     begin = State(ONE, ResyncSettings(**settings))
     state, _ = fed(begin, request(1), ConfigReady(1))
@@ -55,7 +56,7 @@ def running(**settings: Any) -> Any:
     return state
 
 
-def next_run(state: State) -> Any:
+def next_run(state: State) -> State:
     """Go on until the pending requests are served by a run in flight."""
     if state.wait is not None:
         state, _ = step(state, WaitOver(state.wait.number))
@@ -64,7 +65,7 @@ def next_run(state: State) -> Any:
     return state
 
 
-def kinds(outputs: Sequence[Output]) -> Any:
+def kinds(outputs: Sequence[Output]) -> list[type]:
     return [type(output) for output in outputs]
 
 
@@ -99,7 +100,7 @@ def test_a_dropped_run_counts_once_the_threads_of_its_handlers_have_ended() -> N
     state, _ = step(next_run(state), HandlerDone(1, "one"))
     assert state.aborts == 0
     state, outputs = fed(state, HandlerGone(1, "one"), request(3))
-    assert outputs == [LetFinish(2, 1)]
+    assert outputs == (LetFinish(2, 1),)
 
 
 def test_a_dropped_run_does_not_count_any_more_after_one_that_finished() -> None:
@@ -118,7 +119,7 @@ def test_a_dropped_run_does_not_count_any_more_after_one_that_finished() -> None
     [("abort", [AbortRun, Wait]), ("queue", []), ("ignore", [Settle])],
 )
 def test_the_policy_of_a_request_comes_before_the_settings(
-    default: str, own: str, expected: Any
+    default: OnNewRequest, own: Policy, expected: list[type]
 ) -> None:
     _, outputs = step(running(on_new_request=default), request(2, own))
     assert kinds(outputs) == expected
@@ -144,13 +145,14 @@ def test_the_protected_run_is_announced_though_a_scheduled_request_waits_already
     state, _ = fed(running(max_consecutive_aborts=1), request(2), HandlerDone(1, "one"))
     state = next_run(state)
     state, outputs = fed(state, request(3, "queue", "schedule"), request(4))
-    assert outputs == [LetFinish(2, 1)]
+    assert outputs == (LetFinish(2, 1),)
 
 
 def test_a_request_that_queued_while_a_run_was_prepared_does_not_abort_it() -> None:
     state, _ = fed(
         State(ONE), request(1), request(2), ConfigReady(1), request(3, "queue"), ConfigReady(1)
     )
+    assert state.wait is not None
     state, _ = fed(state, WaitOver(state.wait.number), request(4), ConfigReady(2))
     state, outputs = fed(state, request(5, "queue"), ConfigReady(2))
     assert kinds(outputs) == [StartRun]
@@ -206,7 +208,7 @@ def test_a_lasting_failure_is_not_retried() -> None:
 
 
 def test_a_lasting_failure_beside_another_one_is_retried() -> None:
-    settings = ResyncSettings(retry={"attempts": 3})
+    settings = ResyncSettings(retry=RetrySettings(attempts=3))
     state, _ = fed(State(frozenset({"one", "two"}), settings), request(1), ConfigReady(1))
     state, _ = step(state, HandlerDone(1, "two", failed=True))
     _, outputs = failed(state, lasting=True)

@@ -24,7 +24,7 @@ from ocean_actors.settings import ResyncSettings
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def snapshot(name: str, minutes: Any) -> Any:
+def snapshot(name: str, minutes: int) -> ConfigSnapshot:
     return ConfigSnapshot(FrozenDict(name=name), NOON + timedelta(minutes=minutes))
 
 
@@ -60,7 +60,7 @@ def answer(stage: Stage, fetched: Any, *, fresh: bool = True) -> None:
     stage.settle()
 
 
-def config_of_next_run(stage: Stage) -> Any:
+def config_of_next_run(stage: Stage) -> object:
     return stage.stream.expect(RunStarted).run.config["name"]
 
 

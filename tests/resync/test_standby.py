@@ -11,6 +11,7 @@ from ocean_actors.resync.machine import (
     AskConfig,
     ConfigReady,
     HandlerDone,
+    Input,
     Request,
     Resume,
     StandBy,
@@ -24,15 +25,15 @@ from ocean_actors.testing import ManualClock
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def fed(state: State, *events: Any) -> Any:
-    said = []
+def fed(state: State, *events: Input) -> tuple[State, list[Any]]:
+    said: list[Any] = []
     for event in events:
         state, outputs = step(state, event)
         said += outputs
     return state, said
 
 
-def requests() -> Any:
+def requests() -> tuple[ResyncRequested, ...]:
     """One that its source would give to the other instance, and one of our own; the actors that
     requested them want to hear of their end.
     """

@@ -104,5 +104,6 @@ class Walk(RuleBasedStateMachine):
             elif simulation.at_work:
                 self.do(Acted(*min(simulation.at_work), "return"))
             else:
+                assert simulation.next_timer is not None
                 self.do(Passed(simulation.next_timer))
         assert simulation.seen.stopped or not simulation.seen.owed

@@ -97,7 +97,7 @@ def test_port_hears_only_of_what_the_coordinator_says(quick: type[ResyncHandler]
 
 def test_one_refusal_is_one_line_for_each_handler(caplog: pytest.LogCaptureFixture) -> None:
     def make(number: int) -> Any:
-        def resync(self, run: ResyncRun) -> None:
+        def resync(_self: object, run: ResyncRun) -> None:
             if run.reason == "again":
                 run.port.reconcile()
             else:

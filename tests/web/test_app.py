@@ -46,7 +46,7 @@ def broken(environ: dict[str, Any]) -> None:
 @pytest.fixture
 def url() -> Iterator[str]:
     log = WebLog(ManualClock())
-    routes = {
+    routes: dict[str, dict[str, Any]] = {
         "/": {"GET": page},
         "/echo": {"POST": echo},
         "/quiet": {"GET": quiet},
@@ -141,7 +141,7 @@ def test_a_loop_that_fails_goes_on(
 ) -> None:
     troubles = [MemoryError("no more")]
 
-    def readable(self) -> Any:
+    def readable(self: Channel) -> bool:
         if troubles:
             raise troubles.pop()
         return real(self)
@@ -166,9 +166,9 @@ def test_a_server_whose_threads_cannot_be_started_leaves_nothing_behind(
 
     before = set(threading.enumerate())
     start = threading.Thread.start
-    started = []
+    started: list[threading.Thread] = []
 
-    def failing(self) -> None:
+    def failing(self: threading.Thread) -> None:
         if len(started) == 2:
             raise RuntimeError("can't start new thread")
         started.append(self)

@@ -6,9 +6,9 @@ import resource
 import socket
 import subprocess
 import sys
-from typing import Any
 
 import pytest
+from typing_extensions import Self
 
 from ocean_actors.web.server import affordable
 
@@ -60,21 +60,23 @@ class Child:
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
-        self.lines = []
+        self.lines: list[str] = []
         self.port = int(self.read("PORT"))
 
-    def read(self, word: Any) -> Any:
+    def read(self, word: str) -> str:
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith(word + " ") or line.strip() == word:
                 return line.strip().partition(" ")[2]
             self.lines.append(line.strip())
         raise AssertionError(f"the child ended: {self.lines}")
 
-    def tell(self, command: list[str], word: Any) -> Any:
+    def tell(self, command: str, word: str) -> str:
+        assert self.process.stdin is not None
         self.process.stdin.write(command + "\n")
         return self.read(word)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
@@ -85,11 +87,11 @@ class Child:
             self.process.kill()
 
 
-def connect(port: Any) -> Any:
+def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=15)
 
 
-def ask(sock: socket.socket) -> Any:
+def ask(sock: socket.socket) -> bytes:
     sock.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
     return sock.recv(4096)
 

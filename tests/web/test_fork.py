@@ -47,16 +47,23 @@ def call(app: Any, method: str, path: str, body: bytes = b"", **headers: Any) ->
     return [statuses[0][:3], json.loads(answer)]
 
 
+class Keeping(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self.said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
 def test_the_copy_in_a_forked_child_answers_503_and_says_so_once(door: Door) -> None:
     body = b'{"action": "RESYNC", "context": {"integrationId": "demo"}}'
     signed = door.signed(body)
     del signed["Content-Type"]
 
     def work() -> Any:
-        said = []
-        handler = logging.Handler()
-        handler.emit = lambda record: said.append(record.getMessage())
-        logging.getLogger("ocean_actors").addHandler(handler)
+        said: list[str] = []
+        logging.getLogger("ocean_actors").addHandler(Keeping(said))
         answers = [
             call(door.app, "POST", "/resync", body, **signed),
             call(door.app, "POST", "/resync", b"{}"),

@@ -80,7 +80,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
             process.kill()
 
 
-def talk(port: Any, data: Any) -> Any:
+def talk(port: int, data: Any) -> Any:
     """The status of the answer to raw bytes, and its body."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
         sock.sendall(data)

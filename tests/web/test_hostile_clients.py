@@ -33,11 +33,11 @@ LIVE = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
 LINES_A_KIND = 5  # in a minute
 
 
-def connect(door: Door) -> Any:
+def connect(door: Door) -> socket.socket:
     return socket.create_connection(door.address, timeout=10)
 
 
-def read_all(sock: socket.socket) -> Any:
+def read_all(sock: socket.socket) -> bytes:
     """What comes until the other side closes."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
@@ -120,7 +120,7 @@ def test_resets_during_an_answer_leave_no_line_of_the_callers(
             assert called.acquire(timeout=20)
             reset(sock)
         gone.set()
-        wait_until(lambda: not server._serving._channels())
+        wait_until(lambda: not channels_of(server))
     finally:
         gone.set()
         server.stop()
@@ -246,7 +246,7 @@ def test_what_frames_the_chunks_is_bounded(open_door: Callable[..., Door], frami
     held = []
 
     def watch() -> None:
-        for channel in list(door.server._serving._channels()):
+        for channel in channels_of(door.server):
             receiver = getattr(channel.request, "body_rcv", None)
             if receiver is not None:
                 held.append(len(receiver._line) + receiver._framing)
@@ -357,8 +357,9 @@ def test_signed_calls_are_served_while_hundreds_pipeline_without_end(door: Door)
     command = [sys.executable, "-c", PIPELINERS, str(door.server.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as attackers:  # noqa: S603
         try:
+            assert attackers.stdout is not None
             assert attackers.stdout.readline() == b"ready\n"
-            wait_until(lambda: len(door.server._serving._channels()) > CONNECTIONS // 2)
+            wait_until(lambda: len(channels_of(door.server)) > CONNECTIONS // 2)
             answers = [door.post_signed(timestamp=door.now() - number) for number in range(28)]
         finally:
             attackers.kill()
@@ -380,8 +381,8 @@ def test_a_client_that_never_reads_is_closed() -> None:
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
             sock.sendall(LIVE * 20)
-            wait_until(lambda: server._serving._channels())
-            wait_until(lambda: not server._serving._channels())
+            wait_until(lambda: channels_of(server))
+            wait_until(lambda: not channels_of(server))
             assert len(read_all(sock)) < len(body)
     finally:
         server.stop()
@@ -396,7 +397,12 @@ def test_an_idle_connection_outlives_the_minute_of_a_load_balancer(
     assert given["request_seconds"] == 30
 
 
-def wait_until(condition: Any) -> None:
+def channels_of(server: HttpServer) -> list[Any]:
+    assert server._serving is not None
+    return list(server._serving._channels())
+
+
+def wait_until(condition: Callable[[], object]) -> None:
     until = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < until, "waited in vain"
@@ -416,14 +422,12 @@ def test_large_bodies_are_refused_while_too_many_arrive(
         for _ in range(2):
             sock = stack.enter_context(connect(door))
             sock.sendall(head + b" " * 149_000)
-        wait_until(
-            lambda: sum(item.body_bytes for item in door.server._serving._channels()) >= 290_000
-        )
+        wait_until(lambda: sum(item.body_bytes for item in channels_of(door.server)) >= 290_000)
         answer = door.post(b"[" + b" " * 149_000 + b"]")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
         assert door.post(b"[" + b" " * 50_000 + b"]").status_code == 202
-    wait_until(lambda: not door.server._serving._channels())
+    wait_until(lambda: not channels_of(door.server))
     assert door.post(b"[" + b" " * 149_000 + b"]").status_code == 202
 
 

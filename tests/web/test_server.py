@@ -40,7 +40,7 @@ class Stuck:
 def serve() -> Iterator[Callable[..., HttpServer]]:
     servers = []
 
-    def start(app: Any = hello, port: int = 0, **options: Any) -> Any:
+    def start(app: Any = hello, port: int = 0, **options: Any) -> HttpServer:
         server = HttpServer(app, "127.0.0.1", port, **options)
         server.start()
         servers.append(server)
@@ -51,7 +51,7 @@ def serve() -> Iterator[Callable[..., HttpServer]]:
         server.stop()
 
 
-def connect(server: HttpServer, first_words: bytes = b"") -> Any:
+def connect(server: HttpServer, first_words: bytes = b"") -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     connection.sendall(first_words)
     return connection

@@ -29,11 +29,11 @@ EXAMPLES = settings(
 )
 
 
-def connect(door: Door) -> Any:
+def connect(door: Door) -> socket.socket:
     return socket.create_connection(door.address, timeout=10)
 
 
-def read_all(sock: socket.socket) -> Any:
+def read_all(sock: socket.socket) -> bytes:
     """What comes until the other side closes."""
     parts = []
     with contextlib.suppress(ConnectionResetError):

@@ -67,7 +67,9 @@ def test_an_authentic_update_brings_its_config_along(door: Door) -> None:
     assert door.post_signed(update()).status_code == 202
     (offered,) = door.offered
     assert isinstance(offered, ConfigUpdated)
+    assert offered.snapshot is not None
     assert offered.snapshot.config == FrozenDict({"resources": [1]})
+    assert offered.snapshot.updated_at is not None
     assert offered.snapshot.updated_at.isoformat() == "2026-01-01T00:05:00+00:00"
 
 
