@@ -80,6 +80,9 @@ class NoWriter:
     def written(self):
         return Written()
 
+    def written_by(self, handler):
+        return ()
+
     def close(self):
         pass
 
