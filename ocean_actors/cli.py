@@ -130,6 +130,7 @@ def _log_level(name: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.loading import HandlerError, load_handler
+    from ocean_actors.log import QueuedHandler
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
@@ -138,7 +139,7 @@ def _run(options: argparse.Namespace) -> int:
         handlers = [load_handler(place) for place in options.handler]
     except HandlerError as error:
         raise UsageError(f"--handler {error}") from None
-    handler = logging.StreamHandler()
+    handler = QueuedHandler(sys.stderr.fileno())
     handler.setFormatter(LineFormatter(LOG_FORMAT))
     logging.basicConfig(level=options.log_level, handlers=[handler])
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import threading
 import time
 import uuid
@@ -28,6 +27,7 @@ from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
+from ocean_actors.log import get_logger
 from ocean_actors.messages import Policy, ResyncRequested, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
@@ -49,7 +49,7 @@ from ocean_actors.text import one_line
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 FLUSH_SECONDS = 1.0  # for what is still to be sent to Port, at the end
@@ -166,6 +166,8 @@ class OceanSystem:
         A run in flight is aborted and reported as aborted. Threads that do not end (a handler
         that ignores the abort) are named in the log and left behind; they are daemons.
         """
+        if self._actors.forked:
+            return True  # nothing of it runs in this process
         self.shutdown()
         grace = self.settings.resync.abort_grace
         return self.wait(grace + FLUSH_SECONDS + 3 * STOP_SECONDS) and not self._left_behind
@@ -220,7 +222,7 @@ class OceanSystem:
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
             "cause": self.cause,
-            "resync": self._resync.status(),
+            "resync": None if self._actors.forked else self._resync.status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -264,6 +266,7 @@ class OceanSystem:
             self._spec.destination(settings.event_listener),
             PORT_BACKOFF,
             requests=self._spec.answers_requests,
+            start_timeout=settings.start_timeout if self._spec.job else None,
             name="integration",
         )
         reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")

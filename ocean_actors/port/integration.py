@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from ocean_actors.actors import Backoff, MailboxFull, Message, OnFailure, Supervision, handles
 from ocean_actors.context import Actor
 from ocean_actors.frozen import freeze
+from ocean_actors.log import get_logger
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
@@ -25,7 +25,7 @@ from ocean_actors.port.ingest import ingest_addresses
 from ocean_actors.port.models import Integration
 from ocean_actors.retry import ONCE
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CONFIG_PATIENCE = 60.0
 """Seconds that a run waits for the current config; then it starts with the last known one."""

@@ -24,6 +24,7 @@ from ocean_actors.actors import (
     Timer,
     handles,
 )
+from ocean_actors.log import get_logger
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
@@ -63,7 +64,7 @@ from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PROGRESS_LOG_SECONDS = 30.0
 LONGEST_LINE = 1000  # characters of a log line that lists handlers or failures

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
 from ocean_actors.errors import OceanError
+from ocean_actors.log import get_logger
 from ocean_actors.messages import Progress
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.text import one_line
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LONGEST_DURATION = 1e300  # seconds; more cannot be told as a float
 

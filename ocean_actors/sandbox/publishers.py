@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -13,9 +12,10 @@ from typing import Any, Protocol
 import requests
 
 from ocean_actors.actors.clock import Clock
+from ocean_actors.log import get_logger
 from ocean_actors.web.signature import sign
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Json = dict[str, Any]
 

@@ -8,7 +8,6 @@ at between two polls.
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -26,10 +25,11 @@ from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
 from ocean_actors.listeners.kafka.role import Role
 from ocean_actors.listeners.kafka.scanner import Finding, Scanner
 from ocean_actors.listeners.kafka.subscription import Place
+from ocean_actors.log import get_logger
 from ocean_actors.port.errors import PortError
 from ocean_actors.retry import ONCE
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BACKOFF = Backoff(initial=0.5, maximum=10.0)
 IDLE_SECONDS = 0.2  # of one poll: how late a stop is noticed

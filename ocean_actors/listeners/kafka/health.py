@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -14,9 +13,10 @@ from ocean_actors.listeners.kafka.messages import HealthChanged
 from ocean_actors.listeners.kafka.offsets import OffsetTracker
 from ocean_actors.listeners.kafka.scanner import Scanner
 from ocean_actors.listeners.kafka.subscription import Place
+from ocean_actors.log import get_logger
 from ocean_actors.throttle import Throttle
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 State = Literal[
     "connecting",
