@@ -15,14 +15,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ocean_actors.actors import Actor, AtLimit, Backoff, MailboxPolicy, Message, handles
-from ocean_actors.log import owner
+from ocean_actors.log import get_logger, owner
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import IngestAddresses
 from ocean_actors.port.sync_metrics import BEST_EFFORT, Flush
 from ocean_actors.throttle import Throttle
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 SHIP_SECONDS = 5.0
 BACKOFF = Backoff(initial=5.0, maximum=300.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -20,6 +19,7 @@ from ocean_actors.actors import (
     Supervision,
     handles,
 )
+from ocean_actors.log import get_logger
 from ocean_actors.messages import HandlerEnded, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -35,7 +35,7 @@ from ocean_actors.port.kind_metrics import (
 from ocean_actors.port.transport import segment
 from ocean_actors.throttle import Throttle
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
 """Port aborts a run on its page if the heartbeats stop."""
