@@ -109,8 +109,9 @@ class RunMetrics:
         """Returns the rows once a handler has ended."""
         rows = self.rows.get(event.handler, ())
         seconds = (event.ended_at - event.run.started_at).total_seconds()
+        kinds = frozenset(row.kind for row in rows)
         ended = (replace(row, state=event.status, seconds=seconds) for row in rows)
-        counted = tuple(_counted(row, event.written, alone=len(rows) == 1) for row in ended)
+        counted = tuple(_counted(row, event.written, kinds) for row in ended)
         return replace(self, rows={**self.rows, event.handler: counted})
 
     def all(self) -> tuple[KindMetrics, ...]:
@@ -135,14 +136,18 @@ def run_ends(event: RunEnded) -> Iterator[KindMetrics]:
 
 
 def _counted(
-    row: KindMetrics, written: tuple[tuple[str, Written], ...], *, alone: bool
+    row: KindMetrics, written: tuple[tuple[str, Written], ...], kinds: frozenset[str]
 ) -> KindMetrics:
-    """Returns a row with the counts that are its own.
+    """Returns the row of one of a handler's `kinds` with the counts that are its own.
 
     The only kind of a handler has all of the handler's counts. Of several kinds, each has those
-    of the blueprint with its name: whose the others are cannot be told.
+    of the blueprint with its name. A kind without such a blueprint has written nothing, unless
+    the handler wrote blueprints that are named after none of its kinds: then it is unknown.
     """
+    alone = len(kinds) == 1
     own = [(name, counts) for name, counts in written if alone or name == row.kind]
+    if not own and any(name not in kinds for name, _ in written):
+        return replace(row, loaded=None, failed=None)
     return replace(
         row,
         blueprint=own[0][0] if len(own) == 1 else "",

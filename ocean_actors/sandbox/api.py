@@ -65,10 +65,7 @@ def list_provisioned(_request: Request, _state: State) -> Reply:
 
 def get_integration(request: Request, state: State, identifier: str) -> Reply:
     """GET /integration/{id}."""
-    integration = state.integrations.get(identifier)
-    if state.behaviour.ingest_addresses:
-        integration = _with_ingest_addresses(request, integration)
-    return ok(integration=integration)
+    return ok(integration=_shown(request, state, state.integrations.get(identifier)))
 
 
 def create_integration(request: Request, state: State) -> Reply:
@@ -79,7 +76,7 @@ def create_integration(request: Request, state: State) -> Reply:
     if by_port and not fields.get("config"):
         fields["config"] = {"resources": []}
     created = state.integrations.create(body.installation_id, fields)
-    return ok(202 if by_port else 201, integration=created)
+    return ok(202 if by_port else 201, integration=_shown(request, state, created))
 
 
 def patch_integration(request: Request, state: State, identifier: str) -> Reply:
@@ -88,7 +85,8 @@ def patch_integration(request: Request, state: State, identifier: str) -> Reply:
     if request.json and not fields:
         raise invalid(f"none of these can be changed: {', '.join(map(str, request.json))}")
     skip = _skips_resync(request)
-    return ok(integration=state.integrations.patch(identifier, fields, skip_resync=skip))
+    changed = state.integrations.patch(identifier, fields, skip_resync=skip)
+    return ok(integration=_shown(request, state, changed))
 
 
 def patch_config(request: Request, state: State, identifier: str) -> Reply:
@@ -96,7 +94,7 @@ def patch_config(request: Request, state: State, identifier: str) -> Reply:
     config = request.body(schemas.ConfigChange).config
     skip = _skips_resync(request)
     changed = state.integrations.patch(identifier, {"config": config}, skip_resync=skip)
-    return ok(integration=changed)
+    return ok(integration=_shown(request, state, changed))
 
 
 def delete_integration(_request: Request, state: State, identifier: str) -> Reply:
@@ -118,11 +116,13 @@ def get_resync_request(_request: Request, state: State, identifier: str) -> Repl
 def report_state(request: Request, state: State, identifier: str) -> Reply:
     """PATCH /integration/{id}/resync-state."""
     report = request.body(schemas.StateReport).given()
-    return ok(integration=state.integrations.report(identifier, report))
+    return ok(integration=_shown(request, state, state.integrations.report(identifier, report)))
 
 
-def _with_ingest_addresses(request: Request, integration: Json) -> Json:
-    """Returns the integration with the addresses that take its logs and metrics."""
+def _shown(request: Request, state: State, integration: Json) -> Json:
+    """Returns the integration, with the addresses that take its logs and metrics."""
+    if not state.behaviour.ingest_addresses:
+        return integration
     host, name = request.headers.get("host", "localhost"), quote(integration["identifier"], safe="")
     ingest = f"http://{host}/v1/ingest/{name}"
     return {
