@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ocean_actors.port.ingest import below, ingest_addresses
@@ -11,7 +13,7 @@ PORT = "https://api.getport.io"
 LOCAL = "http://127.0.0.1:8099"
 
 
-def usable(address, base_url=PORT):
+def usable(address: str, base_url: str = PORT) -> bool:
     found = ingest_addresses(Integration(metrics_url=address, logs_url=address), base_url)
     assert found.metrics == found.logs
     return found.logs == address
@@ -25,7 +27,7 @@ def usable(address, base_url=PORT):
         "https://ingest.example.org",
     ],
 )
-def test_an_address_under_tls_is_used(address):
+def test_an_address_under_tls_is_used(address: str) -> None:
     assert usable(address)
     assert usable(address, LOCAL)
 
@@ -54,7 +56,7 @@ def test_an_address_under_tls_is_used(address):
         "",
     ],
 )
-def test_an_address_that_might_leak_the_token_is_not_used(address):
+def test_an_address_that_might_leak_the_token_is_not_used(address: str) -> None:
     assert not usable(address)
 
 
@@ -69,7 +71,9 @@ def test_an_address_that_might_leak_the_token_is_not_used(address):
         ("HTTP://127.0.0.1:8099/logs", LOCAL, True),
     ],
 )
-def test_plain_http_is_for_a_port_that_is_itself_reached_by_it(address, base_url, used):
+def test_plain_http_is_for_a_port_that_is_itself_reached_by_it(
+    address: str, base_url: str, used: bool
+) -> None:
     assert usable(address, base_url) == used
 
 
@@ -85,7 +89,9 @@ def test_plain_http_is_for_a_port_that_is_itself_reached_by_it(address, base_url
         ("https://ingest.test", None),
     ],
 )
-def test_the_address_is_read_from_ports_answer_whatever_that_holds(attributes, expected):
+def test_the_address_is_read_from_ports_answer_whatever_that_holds(
+    attributes: Any, expected: str | None
+) -> None:
     fields = {"metricAttributes": attributes, "logAttributes": attributes}
     found = parse_integration({"integration": {"identifier": "demo", "config": {}, **fields}})
     assert (found.metrics_url, found.logs_url) == (expected, expected)
@@ -102,5 +108,5 @@ def test_the_address_is_read_from_ports_answer_whatever_that_holds(attributes, e
         ("https://a.test/x?k=1", "https://a.test/x/heartbeat?k=1"),
     ],
 )
-def test_paths_are_joined_below_the_address(address, expected):
+def test_paths_are_joined_below_the_address(address: str, expected: str) -> None:
     assert below(address, "/heartbeat") == expected

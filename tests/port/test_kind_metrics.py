@@ -99,7 +99,7 @@ def assert_part_of(ours: Any, upstreams: Any) -> None:
         assert ours == upstreams
 
 
-def test_a_kind_is_described_as_upstream_describes_it():
+def test_a_kind_is_described_as_upstream_describes_it() -> None:
     run = RunMetrics.pending(RUN.id, KINDS)
     run = run.with_handler_ended(ended("Widgets", ("bw", Written(upserted=3))))
     body = run.rows["Widgets"][0].body(SOURCE, RUN.id)
@@ -109,7 +109,7 @@ def test_a_kind_is_described_as_upstream_describes_it():
     assert body["metrics"]["phase"].keys() == {"resync", "load"}  # of the others we know nothing
 
 
-def test_the_phases_of_the_whole_run_are_described_as_upstream_describes_them():
+def test_the_phases_of_the_whole_run_are_described_as_upstream_describes_them() -> None:
     rows = [runtime_begins(), *run_ends(run_ended("completed", Written(4, reconciled=True)))]
     assert [(row.identifier, row.state) for row in rows] == [
         (name, state) for name, state, _ in UPSTREAM_PSEUDO_KINDS
@@ -121,7 +121,7 @@ def test_the_phases_of_the_whole_run_are_described_as_upstream_describes_them():
         assert_part_of(body["metrics"]["phase"], phases)
 
 
-def test_kinds_go_from_pending_to_their_end_one_by_one():
+def test_kinds_go_from_pending_to_their_end_one_by_one() -> None:
     run = RunMetrics.pending(RUN.id, KINDS)
     assert states(run) == [("widget-0", "pending"), ("gadget-1", "pending")]
     run = run.syncing()
@@ -132,13 +132,13 @@ def test_kinds_go_from_pending_to_their_end_one_by_one():
     assert states(run) == [("widget-0", "aborted"), ("gadget-1", "failed")]
 
 
-def test_a_handler_without_kinds_has_a_row_of_its_own():
+def test_a_handler_without_kinds_has_a_row_of_its_own() -> None:
     run = RunMetrics.pending(RUN.id, {"Sync": (), "Other": ("a", "b")})
     assert [row.identifier for row in run.all()] == ["Sync-0", "a-1", "b-2"]
     assert [row.kind for row in run.all()] == ["Sync", "a", "b"]
 
 
-def test_two_handlers_of_one_kind_are_told_apart():
+def test_two_handlers_of_one_kind_are_told_apart() -> None:
     run = RunMetrics.pending(RUN.id, {"One": ("thing",), "Two": ("thing",)})
     assert [row.identifier for row in run.all()] == ["thing-0", "thing-1"]
 
@@ -154,13 +154,15 @@ def test_two_handlers_of_one_kind_are_told_apart():
     ],
     ids=["none", "one kind has all", "by name", "nothing written", "cannot be told"],
 )
-def test_counts_are_those_of_the_kind_as_far_as_that_can_be_told(kinds, written, expected):
+def test_counts_are_those_of_the_kind_as_far_as_that_can_be_told(
+    kinds: tuple[str, ...], written: dict[str, tuple[int, int]], expected: list[Any]
+) -> None:
     parts = [(name, Written(upserted, failed)) for name, (upserted, failed) in written.items()]
     run = RunMetrics.pending(RUN.id, {"One": kinds}).with_handler_ended(ended("One", *parts))
     assert [(row.blueprint, row.loaded, row.failed) for row in run.all()] == expected
 
 
-def test_unknown_counts_are_left_out():
+def test_unknown_counts_are_left_out() -> None:
     row = KindMetrics("a-0", "a", state="completed", seconds=1.0)
     assert row.body(SOURCE, RUN.id)["metrics"] == {
         "phase": {"resync": {"success": 1, "duration_seconds": 1.0}}
@@ -177,6 +179,8 @@ def test_unknown_counts_are_left_out():
         ("failed", True, [("__reconciliation__", "completed"), ("__runtime__", "failed")]),
     ],
 )
-def test_the_delete_phase_is_shown_if_there_was_one(status, reconciled, expected):
+def test_the_delete_phase_is_shown_if_there_was_one(
+    status: Status, reconciled: bool | None, expected: list[tuple[str, str]]
+) -> None:
     rows = run_ends(run_ended(status, Written(reconciled=reconciled)))
     assert [(row.identifier, row.state) for row in rows] == expected

@@ -153,8 +153,8 @@ def test_a_handler_that_is_fenced_off_is_shown_as_aborted(sandbox: Sandbox, scri
             script.entered.put(run)
             script.go_on.acquire(timeout=WITHIN)
 
-    settings = {"resync": {"abortGrace": 0}, "eventListener": CALM}
-    with SandboxedSystem([Deaf], sandbox=sandbox, **settings) as rig:
+    hasty = {"abortGrace": 0}
+    with SandboxedSystem([Deaf], sandbox=sandbox, resync=hasty, eventListener=CALM) as rig:
         script.wait_until_at_work()
         rig.system.request_resync("again")
         assert rig.expect(HandlerEnded).status == "aborted"
