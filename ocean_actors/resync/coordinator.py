@@ -32,6 +32,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    HandlerEnded,
     Outcome,
     PortRequest,
     Progress,
@@ -123,6 +124,7 @@ class ResyncCoordinator(Actor):
         run_prefix: str,
         *,
         active: bool = True,
+        sync_metrics: Ref | None = None,
         generation: ConfigGeneration | None = None,
         strict_tls: bool = True,
     ) -> None:
@@ -131,7 +133,8 @@ class ResyncCoordinator(Actor):
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
         `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
-        until it is told `SetRole`. `generation` is advanced whenever a run's config is asked for.
+        until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
+        `RunEnded`. `generation` is advanced whenever a run's config is asked for.
         `strict_tls`: see `ssl.thirdParty.x509.strict`.
         """
         super().__init__()
@@ -140,6 +143,7 @@ class ResyncCoordinator(Actor):
         self._settings = settings
         self._integration = integration
         self._reporter = reporter
+        self._sync_metrics = sync_metrics
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._strict_tls = strict_tls
@@ -212,6 +216,9 @@ class ResyncCoordinator(Actor):
             flight.writer.handler_finished(event.handler, ok=not failed)
             if event.failure is not None:
                 flight.failures.append(event.failure)
+            status: Status = "failed" if failed else "completed"
+            aborted = flight.token.cancelled
+            self._announce_handler_ended(flight, event.handler, "aborted" if aborted else status)
         self._feed(
             machine.HandlerDone(
                 event.number, event.handler, failed, event.lasting, event.retry_after
@@ -402,6 +409,7 @@ class ResyncCoordinator(Actor):
                     name, self._settings.abort_grace, flight.info.id,
                 )  # fmt: skip
             flight.failures.append(f"{name}: was still at work when it was fenced off")
+            self._announce_handler_ended(flight, name, "aborted")
             fenced = self._refs[name]
             self._fenced[fenced] = flight.parts[name]
             self.context.abandon(fenced)
@@ -450,8 +458,18 @@ class ResyncCoordinator(Actor):
             )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Tell the reporter, which believes nobody else, and publish the event."""
+        """Tell those who report to Port, which believe nobody else, and publish the event."""
         self._reporter.tell(event)
+        if self._sync_metrics is not None and not isinstance(event, RoleChanged):
+            self._sync_metrics.tell(event)
+        self.context.publish(event)
+
+    def _announce_handler_ended(self, flight: Flight, name: str, status: Status) -> None:
+        ended_at = max(self.context.clock.now(), flight.info.started_at)
+        written = flight.writer.written_by(name)
+        event = HandlerEnded(flight.info, name, status, ended_at, written)
+        if self._sync_metrics is not None:
+            self._sync_metrics.tell(event)
         self.context.publish(event)
 
     def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:

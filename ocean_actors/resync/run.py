@@ -53,6 +53,9 @@ class RunWriter(Protocol):
     def written(self) -> Written:
         """Returns the counts so far."""
 
+    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:
+        """Returns one handler's counts so far, by blueprint."""
+
     def close(self) -> None:
         """Close the connections."""
 

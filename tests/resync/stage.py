@@ -82,6 +82,9 @@ class NoWriter:
     def written(self) -> Written:
         return Written()
 
+    def written_by(self, handler: str) -> tuple[()]:
+        return ()
+
     def close(self) -> None:
         pass
 
