@@ -17,7 +17,6 @@ import requests
 
 from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
 from ocean_actors.listeners.port_watcher import Observed
-from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, wait_idle
 from ocean_actors.testing.sandboxed import EventRecorder, port_of
@@ -60,7 +59,7 @@ class Webhook:
             handlers,
             [functools.partial(EventRecorder, self.events)],
             clock=clock,
-            serve_http=own_server,
+            serve_http=None if own_server else False,
             debug=True,
         )
         self.url = self.front.url
@@ -482,7 +481,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox, tmp_path):
 def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox):
     before = set(threading.enumerate())
     with Webhook(sandbox, own_server=True) as webhook:
-        webhook.url = webhook.expect(WebhookServed).url
+        webhook.url = webhook.system.http_url
         webhook.wait_for_looks(1)
         assert webhook.ready().status_code == 200
         assert webhook.post_signed().status_code == 202
@@ -500,13 +499,13 @@ def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox):
 
 
 def test_after_a_crash_the_listener_serves_again(sandbox, caplog):
-    with Webhook(sandbox, own_server=True, http_port=free_port()) as webhook:
-        webhook.url = webhook.expect(WebhookServed).url
+    with Webhook(sandbox, own_server=True) as webhook:
+        webhook.url = webhook.system.http_url
         webhook.wait_for_looks(1)
         webhook.settle()
-        cells = webhook.system._actors._cells
-        cells["webhook"].ref.tell(Observed(None, None, None))  # nothing it can work with
-        assert webhook.expect(WebhookServed).url == webhook.url
+        cells = webhook.system._actors._cells.values()
+        listener = next(cell.ref for cell in cells if cell.name == "webhook")
+        listener.tell(Observed(None, None, None))  # nothing it can work with
         webhook.wait_for_looks(2)
         assert webhook.post_signed().status_code == 202
         webhook.expect(RunEnded)
