@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings", "throttle",
     },
     "web": {*SMALL, "actors", "throttle"},
+    "endpoint": {*SMALL, "settings", "web"},
     "listeners": {
         *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
         "web",
