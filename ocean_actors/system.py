@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pykka
 
+from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock
 from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
@@ -19,6 +20,7 @@ from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_sp
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Policy, ResyncRequested, RunInfo
+from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -33,6 +35,8 @@ from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from ocean_actors.metrics.collector import SystemCollector
 
 logger = get_logger(__name__)
 
@@ -212,6 +216,39 @@ class OceanSystem:
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
         }
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Returns all metrics in Prometheus' text format, and its content type.
+
+        Waits for the coordinator a second at most; what it did not say is missing then.
+        docs/observability.md explains each metric.
+        """
+        return self.collector.exposition()
+
+    @property
+    def collector(self) -> SystemCollector:
+        """The metrics as a prometheus-client collector, for a registry of your own.
+
+        Give the collector of several systems, `SystemCollector(first, second)`, to one registry.
+        """
+        from ocean_actors.metrics.collector import SystemCollector
+
+        return SystemCollector(self)
+
+    def measure(self) -> SystemMetrics:
+        """Returns the values of all metrics now; see `metrics`."""
+        return SystemMetrics(
+            identifier=self.settings.integration.identifier,
+            type=self.settings.integration.type,
+            listener=self._spec.name,
+            version=__version__,
+            resync=None if self._actors.forked else self._resync.metrics(),
+            calls=self._port.calls,
+            restarts=self._actors.restarts.counts,
+            dead_letters=sum(self._actors.dead_letters.counts.values()),
+            left_behind=len(self._left_behind or self._actors.left_behind()),
+            **actor_metrics(self._actors.snapshot(), listener=self._spec.name.lower()),
+        )
 
     def log_state(self) -> None:
         """Log a line for every actor: what it is at, what waits, how often it failed."""
