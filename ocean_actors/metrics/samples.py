@@ -70,7 +70,9 @@ def _runs(totals: Totals) -> dict[Labels, int]:
     A counter that begins with its first failure would hide that one from Prometheus' `increase`.
     """
     triggers = [trigger for (trigger,) in totals.arrived.values]
-    none = {(outcome, trigger): 0 for trigger in triggers for outcome in get_args(Status)}
+    none: dict[Labels, int] = {
+        (outcome, trigger): 0 for trigger in triggers for outcome in get_args(Status)
+    }
     runs = totals.runs.values.items()
     return {**none, **{(outcome, trigger): count for (trigger, outcome), count in runs}}
 
