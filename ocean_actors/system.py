@@ -8,12 +8,14 @@ import itertools
 import logging
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
+from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock
 from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
@@ -35,11 +37,15 @@ from ocean_actors.text import one_line
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ocean_actors.control.adapter import Steerable
+    from ocean_actors.control.setup import Control
+
 logger = logging.getLogger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 FLUSH_SECONDS = 1.0  # for the last report, at the end
 SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
+CONTROL_SECONDS = 0.5  # for calls to the control server that are in flight at the end
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
 
@@ -48,7 +54,9 @@ class OceanSystem:
 
     `handlers` are `ResyncHandler` classes (or callables that make one). `actors` are classes of
     custom actors, or `functools.partial`s of them. With `serve_http=False` the web application
-    is not served here: mount `wsgi_app` yourself. `clock` and `seed` are for tests; `debug`
+    is not served here: mount `wsgi_app` yourself. `serve_control` says whether the control server
+    is started (unless `control.enabled` is false); None: if the settings name a key of `control`.
+    `clock` and `seed` are for tests; `debug`
     checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
@@ -61,6 +69,7 @@ class OceanSystem:
         actors: Sequence[ActorSpec] = (),
         *,
         serve_http: bool = True,
+        serve_control: bool | None = None,
         clock: Clock | None = None,
         debug: bool = False,
         seed: int | None = None,
@@ -83,6 +92,7 @@ class OceanSystem:
             seed=seed,
         )
         self._started = False
+        self._started_at: datetime | None = None
         self._registered = threading.Event()
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
@@ -95,6 +105,7 @@ class OceanSystem:
         self._listener: Listener = self._spec.build(
             settings.event_listener, self._services(serve_http=serve_http)
         )
+        self._control = self._make_control(serve_control)
         self._reporter: Ref | None = None
         self._left_behind: list[str] = []
 
@@ -108,8 +119,11 @@ class OceanSystem:
         if self._started:
             raise RuntimeError("an OceanSystem starts once: make a new one")
         self._started = True
+        self._started_at = self._actors.clock.now()
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
+            if self._control is not None:
+                self._control.server.start()  # before the rest, as its port may be taken
             self._spawn_all()
         except BaseException as error:  # Ctrl-C among them
             if isinstance(error, RuntimeError) and self._stop_requested.is_set():
@@ -150,7 +164,8 @@ class OceanSystem:
         """
         self.shutdown()
         grace = self.settings.resync.abort_grace
-        return self.wait(grace + FLUSH_SECONDS + 3 * STOP_SECONDS) and not self._left_behind
+        bound = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + CONTROL_SECONDS
+        return self.wait(bound) and not self._left_behind
 
     def __enter__(self) -> Self:
         """Start."""
@@ -190,9 +205,14 @@ class OceanSystem:
         """
         actors = self._actors.snapshot()
         fenced = [actor["name"] for actor in actors if actor["state"] == "abandoned"]
+        started_at = self._started_at
         return {
             "integration": self.settings.integration.identifier,
+            "version": __version__,
+            "startedAt": None if started_at is None else started_at.isoformat(),
+            "now": self._actors.clock.now().isoformat(),
             "listener": self.settings.event_listener.type,
+            "listening": _listening(actors, self._spec.name.lower()),
             "registered": self._registered.is_set(),
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
@@ -258,6 +278,8 @@ class OceanSystem:
             name="coordinator",
         )
         self._resync.connect(coordinator)
+        if self._control is not None:
+            spawn(self._control.actor, *self._control.args, name="event-recorder")
         for actor_class, args, keywords in self._custom:
             self._actors.spawn_child(None, actor_class, args, keywords, None)
         for name, listener in early.items():
@@ -273,6 +295,24 @@ class OceanSystem:
             started_at=self._actors.clock.now(),
             registered=self._registered.is_set,
             serve_http=serve_http,
+        )
+
+    def _make_control(self, wanted: bool | None) -> Control | None:
+        settings = self.settings
+        named = "control" in settings.model_fields_set
+        if not settings.control.enabled or not (named if wanted is None else wanted):
+            return None
+        from ocean_actors.control.setup import control  # imports the web server
+
+        kinds = dict.fromkeys(
+            kind for handler in self._handlers.values() for kind in getattr(handler, "kinds", ())
+        )
+        return control(
+            settings,
+            cast("Steerable", self),
+            tuple(kinds),
+            lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
+            self._actors.clock,
         )
 
     def _schedule_listener(self) -> dict[str, Listener]:
@@ -318,6 +358,8 @@ class OceanSystem:
             if self._own_clock:
                 self._actors.clock.close()
             self._log_end()
+            if self._control is not None:  # the last, so that the dashboard shows the end
+                self._control.server.stop(CONTROL_SECONDS)
         finally:
             self._stopped.set()
 
@@ -340,6 +382,14 @@ class OceanSystem:
             logger.info("integration %s stopped", identifier)
         else:
             logger.error("integration %s stopped: %s", identifier, self.cause)
+
+
+def _listening(actors: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Returns the state of the listener's actor and what it shows; the state is None without it."""
+    listener = next((actor for actor in actors if actor["name"] == name), None)
+    if listener is None:
+        return {"state": None}
+    return {**listener["details"], "state": listener["state"]}
 
 
 def _named(factories: Sequence[HandlerFactory]) -> dict[str, HandlerFactory]:
