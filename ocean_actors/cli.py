@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
+from ocean_actors.control.command import add_commands
 from ocean_actors.errors import UsageError
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
     check.set_defaults(command=_check)
+
+    add_commands(commands)
 
     sandbox = commands.add_parser("sandbox", help="run a local stand-in of Port's API")
     sandbox.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")

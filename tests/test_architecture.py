@@ -36,6 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings", "throttle",
     },
     "web": {"errors", "text", "actors", "throttle"},
+    "control": {
+        "actors", "errors", "log", "messages", "settings", "text", "web",
+    },
     "listeners": {
         "actors", "context", "errors", "frozen", "messages", "plugins", "port", "resync", "retry",
         "settings", "text", "throttle", "web",

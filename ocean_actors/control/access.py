@@ -16,12 +16,12 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from ocean_actors.control import HEADER
 from ocean_actors.settings.models import is_loopback
 from ocean_actors.web.answers import Refusal
 
 Environ = Mapping[str, Any]
 
-HEADER = "X-Ocean-Actors"
 READING = frozenset({"GET", "HEAD"})
 OUR_PAGES = frozenset({"same-origin", "none"})
 """`Sec-Fetch-Site` of calls that our own page or the user made; other clients send none."""
