@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         RunInfo,
         RunProgressed,
         RunStarted,
+        UpsertResult,
     )
-    from ocean_actors.port.batches import UpsertResult
     from ocean_actors.port.errors import PortError, ReconcileRefused
     from ocean_actors.resync.handlers import ResyncHandler, RetryLater
     from ocean_actors.resync.run import ResyncAborted, ResyncRun
@@ -50,7 +50,7 @@ _MODULES = {
     "Settings": "ocean_actors.settings",
     "SettingsError": "ocean_actors.settings",
     "Supervision": "ocean_actors.actors",
-    "UpsertResult": "ocean_actors.port.batches",
+    "UpsertResult": "ocean_actors.messages",
     "handles": "ocean_actors.actors",
 }
 

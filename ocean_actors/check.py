@@ -32,7 +32,7 @@ def check(settings: Settings, source: str) -> Iterator[Line]:
     if settings.ignored:
         yield Line(True, "not used", ", ".join(settings.ignored))
     yield Line(True, "listener", _listener(settings))
-    client = PortClient(settings.port, own)
+    client = PortClient(settings.port, own, strict=settings.ssl.port.x509.strict)
     try:
         yield from _port(client, settings)
     finally:

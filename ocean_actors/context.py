@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, ResyncRequested
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, Policy, ResyncRequested
 from ocean_actors.resync.client import ResyncClient
 
 if TYPE_CHECKING:
@@ -32,24 +32,42 @@ class IntegrationContext(actors.Context):
         self._resync = resync
         self._integration = integration
 
-    def request_resync(self, reason: str, *, notify: bool = False) -> str:
+    def request_resync(
+        self,
+        reason: str,
+        *,
+        notify: bool = False,
+        policy: Policy | None = None,
+        correlation: str | int | None = None,
+    ) -> str:
         """Request a resync; returns the request's id at once.
 
         With `notify`, this actor is told `RequestSettled` when the request needs nothing more;
         only then should a listener acknowledge it to its source. A later request of this actor
-        stands for its earlier ones that wait: only its own settlement is told.
+        stands for its earlier ones that wait: only its own settlement is told. `correlation`
+        comes back with `RequestSettled.request`.
+
+        `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
+        Raises ValueError for an unknown policy.
         """
         request = ResyncRequested(
             reason=reason,
             trigger=self.name,
             requested_at=self.clock.now(),
             reply_to=self.ref if notify else None,
+            policy=policy,
+            correlation=correlation,
         )
         self._resync.submit(request)
         return request.id
 
     def config_updated(
-        self, reason: str, snapshot: ConfigSnapshot | None, *, notify: bool = False
+        self,
+        reason: str,
+        snapshot: ConfigSnapshot | None,
+        *,
+        notify: bool = False,
+        correlation: str | int | None = None,
     ) -> str:
         """Request a resync because the config changed.
 
@@ -61,6 +79,7 @@ class IntegrationContext(actors.Context):
             requested_at=self.clock.now(),
             reply_to=self.ref if notify else None,
             snapshot=snapshot,
+            correlation=correlation,
         )
         self._resync.submit(request)
         return request.id

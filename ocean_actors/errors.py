@@ -8,6 +8,9 @@ class OceanError(Exception):
     `except Exception` lets it pass.
     """
 
+    lasting: bool = False
+    """Whether trying the same again cannot help, so that `resync.retry` does not apply."""
+
 
 class UsageError(OceanError):
     """Arguments or settings that cannot be used; `str()` is one readable line."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import pykka
 
 from ocean_actors.actors import Message, Ref
 from ocean_actors.frozen import FrozenDict
+from ocean_actors.text import one_line
 
 Status = Literal["completed", "failed", "aborted"]
 """How a run ended; the spelling of Port's resync state."""
@@ -57,6 +58,8 @@ class ResyncRequested(Message):
     `trigger` names the listener. A later request of one trigger stands for its earlier ones:
     when a run has settled it, so are they. `policy` replaces `resync.onNewRequest` for this
     request. `correlation` is the listener's own: it comes back with `RequestSettled`.
+
+    `reason` and `trigger` become one line of text. Raises ValueError for an unknown policy.
     """
 
     reason: str
@@ -66,6 +69,15 @@ class ResyncRequested(Message):
     policy: Policy | None = None
     correlation: str | int | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def __post_init__(self) -> None:
+        """Check foreign values here, in the thread of whoever makes the request."""
+        if self.policy is not None and self.policy not in get_args(Policy):
+            known = ", ".join(get_args(Policy))
+            given = one_line(self.policy, 40)
+            raise ValueError(f"policy: expected one of {known}, or None, got {given!r}")
+        object.__setattr__(self, "reason", one_line(self.reason))
+        object.__setattr__(self, "trigger", one_line(self.trigger))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,47 +119,55 @@ class FetchConfig(Message):
 class ConfigFetched(Message):
     """The newest config that is to be had for run `number`.
 
-    `answers` is the newest resync request that Port has, where a listener needs it: the run starts
-    later, so it answers that request.
+    `fresh` says that Port was asked for this run; otherwise this is the last known config, as Port
+    did not answer. `answers` is the newest resync request that Port has, where a listener needs
+    it: the run starts later, so it answers that request.
     """
 
     number: int
     snapshot: ConfigSnapshot
     answers: PortRequest | None = None
+    fresh: bool = True
 
 
-# -- coordinator and handlers --------------------------------------------------------------------
+# -- handlers --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a handler has come, in units of its own."""
+    """How far a handler has come, in units of its own: finite numbers, and one line of text."""
 
     handler: str
-    done: int
-    total: int | None = None
+    done: float
+    total: float | None = None
     message: str | None = None
 
 
 @dataclass(frozen=True)
-class HandlerProgressed(Message):
-    """From a handler at work; at most ten a second of each handler."""
+class FailedEntity:
+    """An entity that was not written. `status` is Port's HTTP status, None if it was not sent.
 
-    number: int
-    progress: Progress
+    `error` and `message` are one line each.
+    """
+
+    identifier: str
+    status: int | None
+    error: str
+    message: str
 
 
 @dataclass(frozen=True)
-class HandlerFinished(Message):
-    """From a handler: it returned (`failure` is None) or raised (one line).
+class UpsertResult:
+    """Counts of the entities of one `run.port.upsert`.
 
-    `retry_after`: it asked to be run again after so many seconds.
+    `upserted` were written, and `created` of them are new in Port. `failures` describes the first
+    thousand of the `failed`, so that memory stays bounded.
     """
 
-    number: int
-    handler: str
-    failure: str | None
-    retry_after: float | None = None
+    upserted: int = 0
+    created: int = 0
+    failed: int = 0
+    failures: tuple[FailedEntity, ...] = ()
 
 
 # -- the event stream ------------------------------------------------------------------------------
@@ -243,6 +263,11 @@ class IntegrationRegistered(Message):
     """Port knows the integration and answers: the listeners may start."""
 
     snapshot: ConfigSnapshot
+
+
+@dataclass(frozen=True)
+class IntegrationMissing(Message):
+    """Published by a listener: Port does not know the integration any more (404)."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
 import logging
 import threading
 import uuid
@@ -30,7 +29,7 @@ from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.generation import ConfigGeneration
-from ocean_actors.resync.handlers import HandlerFactory
+from ocean_actors.resync.handlers import HandlerFactory, named_handlers
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 
@@ -74,12 +73,10 @@ class OceanSystem:
         debug: bool = False,
         seed: int | None = None,
     ) -> None:
-        if not handlers:
-            raise ValueError("handlers: expected at least one ResyncHandler class")
         self.settings = settings
         self.exit_code = 0
         self.cause: str | None = None
-        self._handlers = _named(handlers)
+        self._handlers = named_handlers(handlers)
         self._custom = [actor_parts(spec) for spec in actors]
         self._own_clock = clock is None
         self._generation = ConfigGeneration()
@@ -100,7 +97,12 @@ class OceanSystem:
         self._stopper = threading.Thread(target=self._stop_when_asked, name="stopper", daemon=True)
         self._cancel = CancelToken()  # of all clients of Port
         self._clients: list[PortClient] = []
-        self._port = PortClient(settings.port, settings.integration, clock=self._actors.clock)
+        self._port = PortClient(
+            settings.port,
+            settings.integration,
+            clock=self._actors.clock,
+            strict=settings.ssl.port.x509.strict,
+        )
         self._spec = listener_spec(settings.event_listener.type)
         self._listener: Listener = self._spec.build(
             settings.event_listener, self._services(serve_http=serve_http)
@@ -271,10 +273,12 @@ class OceanSystem:
             self._handlers,
             settings.resync,
             integration,
+            self._reporter,
             self._open_writer,
             uuid.uuid4().hex[:8],
             active=not self._spec.standby,
             generation=self._generation,
+            strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
         )
         self._resync.connect(coordinator)
@@ -321,7 +325,8 @@ class OceanSystem:
         if minutes is None:
             return {}
         anchor = self._actors.clock.monotonic()
-        return {"schedule": Listener(ScheduleListener, (minutes, anchor))}
+        policy = self.settings.resync.on_scheduled_resync
+        return {"schedule": Listener(ScheduleListener, (minutes, anchor, policy.value))}
 
     def _client(self) -> PortClient:
         client = self._port.clone(token=self._cancel)
@@ -390,14 +395,3 @@ def _listening(actors: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]
     if listener is None:
         return {"state": None}
     return {**listener["details"], "state": listener["state"]}
-
-
-def _named(factories: Sequence[HandlerFactory]) -> dict[str, HandlerFactory]:
-    """Handlers by the name of their class; of several with one name the later are numbered."""
-    named: dict[str, HandlerFactory] = {}
-    for factory in factories:
-        name = getattr(factory, "__name__", type(factory).__name__)
-        numbered = (f"{name}-{number}" for number in itertools.count(2))
-        free = next(name for name in itertools.chain((name,), numbered) if name not in named)
-        named[free] = factory
-    return named

@@ -12,36 +12,39 @@ import ocean_actors
 
 PACKAGE = Path(ocean_actors.__file__).parent
 
-MAY_IMPORT: dict[str, set[str]] = {
+SMALL = {
     "errors": set(),
-    "plugins": {"errors"},
     "port_time": set(),
-    "upsert_result": set(),
-    "tls": {"errors"},
-    "connections": {"actors", "tls"},
     "text": set(),
+    "_version": set(),
     "log": {"text"},
+    "plugins": {"errors"},
+    "tls": {"errors"},
     "jsonable": {"text"},
     "frozen": {"errors"},
-    "actors": {"errors", "jsonable", "log", "text"},
-    "throttle": {"actors"},
-    "settings": {"errors", "text", "frozen", "plugins"},
-    "retry": {"actors"},
-    "session": {"actors", "connections", "retry"},
-    "messages": {"actors", "frozen"},
-    "context": {"actors", "messages", "resync"},
-    "resync": {"text", "actors", "frozen", "messages", "session", "settings"},
+}
+"""Small parts that every part may import, and what they import themselves."""
+
+MAY_IMPORT: dict[str, set[str]] = {
+    **SMALL,
+    "actors": {*SMALL},
+    "throttle": {*SMALL, "actors"},
+    "settings": {*SMALL},
+    "retry": {*SMALL, "actors"},
+    "connections": {*SMALL, "actors"},
+    "session": {*SMALL, "actors", "connections", "retry"},
+    "messages": {*SMALL, "actors"},
+    "context": {*SMALL, "actors", "messages", "resync"},
+    "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle"},
     "port": {
-        "text", "connections", "errors", "port_time", "tls", "upsert_result", "_version", "actors", "context", "frozen", "messages", "resync", "retry", "session",
+        *SMALL, "actors", "connections", "context", "messages", "resync", "retry", "session",
         "settings", "throttle",
     },
-    "web": {"errors", "text", "actors", "throttle"},
-    "control": {
-        "actors", "errors", "log", "messages", "settings", "text", "web",
-    },
+    "web": {*SMALL, "actors", "throttle"},
+    "control": {*SMALL, "actors", "messages", "settings", "web"},
     "listeners": {
-        "actors", "context", "errors", "frozen", "messages", "plugins", "port", "resync", "retry",
-        "settings", "text", "throttle", "web",
+        *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
+        "web",
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""

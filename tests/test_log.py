@@ -1,14 +1,18 @@
-"""A logging handler that raises costs its record, not its caller."""
+"""Logging neither fails nor blocks whoever logs."""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from ocean_actors import log
-from ocean_actors.log import get_logger
+from ocean_actors.log import QueuedHandler, get_logger
 
 NAME = "ocean_actors.test_log"
 
@@ -53,3 +57,83 @@ def test_it_is_the_ordinary_logger_and_its_records_keep_their_place(
     assert get_logger(NAME) is logging.getLogger(NAME) is logger
     logger.error("an error")
     assert caplog.records[0].filename == "test_log.py"
+
+
+def test_lines_are_written_in_their_order_and_complete(logger: logging.Logger) -> None:
+    reader, writer = os.pipe()
+    handler = QueuedHandler(writer)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    for number in range(100):
+        logger.warning("line %d", number)
+    logger.removeHandler(handler)
+    handler.close()
+    os.close(writer)
+    with open(reader) as log_file:
+        assert log_file.read().splitlines() == [f"WARNING line {number}" for number in range(100)]
+
+
+def test_a_log_that_is_not_read_loses_lines_and_says_how_many(
+    logger: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(logger, "propagate", False)
+    reader, writer = os.pipe()
+    handler = QueuedHandler(writer, limit=10)
+    logger.addHandler(handler)
+    for _ in range(1_000):
+        logger.warning("x" * 1_000)  # many times what a pipe holds
+    handler.flush()  # returns although nobody reads
+    assert handler._lines.unfinished_tasks
+    text = b""
+    dropped = written = 0
+    while dropped + written < 1_000:
+        text += os.read(reader, 1 << 20)
+        lines = text.splitlines()
+        written = lines.count(b"x" * 1_000)
+        dropped = sum(int(line.split()[0]) for line in lines if line.endswith(b"in time"))
+    assert 0 < written < 1_000
+    logger.removeHandler(handler)
+    handler.close()
+    handler._writer.join(5)
+    assert not handler._writer.is_alive()
+    os.close(reader)
+    os.close(writer)
+
+
+PROGRAM = """
+import logging, signal, sys, threading
+from ocean_actors.actors import Actor, ActorSystem, Message
+from ocean_actors.log import QueuedHandler
+
+logging.basicConfig(handlers=[QueuedHandler(2)])
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+
+
+class Chatty(Actor):
+    def on_start(self):
+        for _ in range(2_000):
+            logging.getLogger("chatty").warning("x" * 1_000)
+        print("filled", flush=True)
+
+
+system = ActorSystem()
+system.spawn(Chatty)
+stop.wait(60)
+sys.exit(len(system.stop()))
+"""
+
+
+def test_a_process_whose_log_is_full_and_unread_ends_when_told() -> None:
+    process = subprocess.Popen(  # noqa: S603  (our own program)
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "filled\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()

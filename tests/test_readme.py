@@ -1,9 +1,12 @@
 """What the README shows runs as it stands there."""
 
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -12,14 +15,14 @@ from ocean_actors.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-COMMAND = [sys.executable, "-c", "import sys; from ocean_actors.cli import main; sys.exit(main())"]
+COMMAND = [sys.executable, "-m", "ocean_actors"]
 
 
-def blocks(language):
+def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
-def commands():
+def commands() -> list[str]:
     return re.findall(r"^    (.+)$", README, re.MULTILINE)
 
 
@@ -62,6 +65,54 @@ def test_the_handler_runs_under_the_command_line(run, sandbox):
         assert done.returncode == 0, done.stdout + done.stderr
     names = {entity["identifier"] for entity in sandbox.entities("repository")}
     assert names == {"shop", "billing", "search"}
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> dict[str, str]:
+    """The environment of a terminal that finds `ocean-actors`, and nothing of the settings."""
+    program = tmp_path / "bin" / "ocean-actors"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ocean_actors "$@"\n')
+    program.chmod(0o755)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
+    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def test_the_path_without_an_account_ends_in_a_completed_run(
+    tmp_path: Path, terminal: dict[str, str]
+) -> None:
+    """The commands letter by letter, but for the port, which may be taken here."""
+    (tmp_path / "config.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "repositories.py").write_text(blocks("python")[0])
+    first, second = blocks("sh")
+    port = free_port()
+    first = f"exec {first.strip()} --port {port}"
+    second = "set -e\n" + second.replace("8099", str(port))
+    with subprocess.Popen(  # noqa: S602
+        first, shell=True, cwd=tmp_path, env=terminal, stdout=subprocess.PIPE, text=True
+    ) as sandbox:
+        try:
+            assert sandbox.stdout is not None
+            assert f"http://127.0.0.1:{port};" in sandbox.stdout.readline()
+            once = {**terminal, "OCEAN__EVENT_LISTENER__TYPE": "ONCE"}  # POLLING has no end
+            done = subprocess.run(  # noqa: S602
+                second, shell=True,
+                cwd=tmp_path, env=once, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "completed" in done.stderr
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/sandbox/entities") as answer:
+                listed = json.load(answer)["entities"]
+        finally:
+            sandbox.terminate()
+    assert {entity["identifier"] for entity in listed} == {"shop", "billing", "search"}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def test_it_is_embedded_as_shown(run, sandbox):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import queue
 import socket
 import socketserver
@@ -11,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 import trustme
+from requests.adapters import HTTPAdapter
 
 from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.connections import AnswerTooLong
 from ocean_actors.retry import Retry
 from ocean_actors.session import CancellableSession
 from ocean_actors.testing import ManualClock
@@ -62,6 +65,7 @@ class Server(socketserver.ThreadingTCPServer):
     def __init__(self, context=None):
         self.script = queue.Queue()
         self.heads = queue.Queue()
+        self.connections = 0
         self.released = threading.Event()
         self.context = context
         super().__init__(("127.0.0.1", 0), Connection)
@@ -81,6 +85,7 @@ class Server(socketserver.ThreadingTCPServer):
 class Connection(socketserver.BaseRequestHandler):
     def handle(self):
         connection = self.request
+        self.server.connections += 1
         if self.server.context is not None:
             connection = self.server.context.wrap_socket(connection, server_side=True)
         with connection, connection.makefile("rb") as lines:
@@ -352,3 +357,209 @@ def test_a_refused_connection_is_an_error_of_requests_in_the_end(session, clock)
     with pytest.raises(requests.ConnectionError, match="refused"):
         session.get(f"http://127.0.0.1:{port}/")
     assert len(clock.waits) == 4
+
+
+def test_a_refusal_that_says_when_to_come_back_costs_no_attempt(server, session, clock):
+    for _ in range(20):
+        server.script.put(answer(429, Retry_After=2))
+    server.script.put(answer(200, b"there"))
+    assert session.get(server.url).content == b"there"
+    assert sum(clock.waits) == 40
+
+
+def test_the_patience_with_refusals_ends(server, session, clock):
+    for _ in range(100):
+        server.script.put(answer(429, Retry_After=100))
+    assert session.get(server.url).status_code == 429
+    assert 700 < sum(clock.waits) <= 900
+
+
+def test_a_server_that_asks_for_hours_is_not_waited_for(server, session, clock):
+    server.script.put(answer(429, Retry_After=7200))
+    assert session.get(server.url).status_code == 429
+    assert not clock.waits
+
+
+def test_callers_that_a_server_sends_away_together_come_back_spread(server, token, clock):
+    for _ in range(2):
+        server.script.put(answer(429, Retry_After=1))
+        server.script.put(answer(200))
+    for jitter in (0.0, 0.9):
+        with CancellableSession(token, clock=clock, jitter=lambda j=jitter: j) as session:
+            session.get(server.url)
+    assert clock.waits[0] == 1
+    assert clock.waits[1] > 1.3
+
+
+def test_all_calls_of_a_session_wait_when_a_server_asks_one_to(server, token, elsewhere):
+    clock = ManualClock()
+    sleeping = queue.Queue()
+    clock.on_sleep.add(lambda: sleeping.put(None))
+    server.script.put(answer(429, Retry_After=5))
+    with CancellableSession(token, clock=clock, jitter=lambda: 0.0) as session:
+        first = elsewhere(session.get, server.url)
+        sleeping.get(timeout=SOON)
+        others = [elsewhere(session.get, server.url) for _ in range(2)]
+        for _ in others:
+            sleeping.get(timeout=SOON)
+        assert server.heads.qsize() == 1, "nobody else has asked"
+        for _ in range(3):
+            server.script.put(answer(200))
+        clock.advance(5)
+        assert all(call.result(SOON).ok for call in (first, *others))
+
+
+# -- redirects ---------------------------------------------------------------------------------
+
+
+def test_a_redirect_does_not_multiply_the_attempts(server, session):
+    for _ in range(5):
+        server.script.put(answer(302, Location="/b"))
+        server.script.put(answer(503))
+    assert session.get(server.url).status_code == 503
+    heads = [server.heads.get_nowait() for _ in range(server.heads.qsize())]
+    assert [head.split()[1] for head in heads] == [b"/", b"/b"] * 5
+
+
+def test_a_malformed_redirect_that_is_not_followed_is_an_answer(server, session):
+    server.script.put(answer(302, Location="http://[::bad"))
+    assert session.get(server.url, allow_redirects=False).status_code == 302
+
+
+@pytest.mark.parametrize("redirected", [False, True])
+def test_a_netrc_replaces_no_authorization(server, session, monkeypatch, tmp_path, redirected):
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    if redirected:
+        server.script.put(answer(302, Location="/b"))
+    server.script.put(answer(200))
+    session.get(server.url, headers={"Authorization": "Bearer ours"})
+    while not server.heads.empty():
+        assert b"Authorization: Bearer ours" in server.heads.get_nowait()
+
+
+def test_credentials_in_a_url_are_sent(server, session):
+    server.script.put(answer(200))
+    session.get(server.url.replace("http://", "http://user:word@"))
+    assert b"Authorization: Basic dXNlcjp3b3Jk" in server.heads.get_nowait()
+
+
+# -- connections that were dropped -------------------------------------------------------------
+
+
+def idle_then_closed(server, session):
+    """Use a connection, which the server then closes as soon as it is used again."""
+    server.script.put(answer(200))
+    session.get(server.url)
+    server.script.put(HANG_UP)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_call_over_a_connection_that_was_dropped_while_idle_is_sent_again_at_once(
+    server, session, clock, method, caplog
+):
+    idle_then_closed(server, session)
+    server.script.put(answer(200, b"there"))
+    assert session.request(method, server.url, data=b"x").content == b"there"
+    assert not clock.waits
+    assert not caplog.records
+
+
+def test_it_is_sent_again_over_a_fresh_connection_though_others_are_idle(server, session, clock):
+    for _ in range(3):
+        server.script.put(answer(200, b"there"))
+    responses = [session.get(server.url, stream=True) for _ in range(3)]
+    for response in responses:  # each over a connection of its own, idle from now on
+        assert response.content == b"there"
+    assert server.connections == 3
+    server.script.put(HANG_UP)
+    server.script.put(answer(200, b"there"))
+    assert session.get(server.url).content == b"there"
+    assert server.connections == 4
+    assert not clock.waits
+
+
+def test_a_post_is_not_sent_again_over_a_fresh_connection(server, session):
+    idle_then_closed(server, session)
+    with pytest.raises(requests.ConnectionError):
+        session.post(server.url, data=b"x")
+
+
+def test_a_fresh_connection_that_is_dropped_is_not_a_stale_one(server, session, clock):
+    idle_then_closed(server, session)
+    server.script.put(HANG_UP)
+    server.script.put(answer(200))
+    assert session.get(server.url).ok
+    assert len(clock.waits) == 1
+
+
+# -- the deadline, and the length of an answer -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 200 OK\r\nX-Trickle: ",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1",
+        b"HTTP/1.1 200 OK\r\n\r\nno length",
+    ],
+    ids=["head", "body", "body without a length"],
+)
+def test_an_answer_that_trickles_in_ends_at_the_deadline(server, token, elsewhere, said):
+    clock = ManualClock()
+    with CancellableSession(token, clock=clock, deadline=30, retry=Retry(attempts=1)) as session:
+        server.script.put(said)
+        call = elsewhere(session.get, server.url)
+        server.heads.get(timeout=SOON)
+        assert not call.done()
+        clock.advance(30)
+        with pytest.raises(requests.ReadTimeout, match="no complete answer within 30 s"):
+            call.result(SOON)
+        assert clock.pending() == 0
+        server.script.put(answer(200, b"there"))
+        assert session.get(server.url).content == b"there"
+
+
+def test_a_stream_may_take_longer_than_the_deadline(server, session, clock):
+    server.script.put(answer(200, b"0123456789"))
+    response = session.get(server.url, stream=True)
+    clock.advance(10_000)
+    assert response.content == b"0123456789"
+
+
+def test_an_answer_may_be_limited_in_bytes_after_decompression(server, session):
+    squeezed = gzip.compress(b"0" * 1_000_000)
+    server.script.put(answer(200, squeezed, Content_Encoding="gzip"))
+    request = session.prepare_request(requests.Request("GET", server.url))
+    with pytest.raises(AnswerTooLong, match="longer than 100000 bytes"):
+        session.send(request, max_bytes=100_000)
+
+
+# -- proxies, and the end ----------------------------------------------------------------------
+
+
+def test_this_machine_is_reached_without_a_proxy(server, session, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    server.script.put(answer(200))
+    assert session.get(server.url).ok
+
+
+def test_an_adapter_whose_close_raises_holds_nothing_up(token, clock, caplog):
+    class Adapter(HTTPAdapter):
+        def close(self):
+            raise SystemExit("no")
+
+    session = CancellableSession(token, clock=clock)
+    session.mount("http://one", Adapter())
+    session.close()
+    assert "http://one" in caplog.text
+    assert not token._callbacks
+
+
+def test_threads_that_share_a_session_all_get_their_answers(server, session, elsewhere):
+    for _ in range(40):
+        server.script.put(answer(200, b"there"))
+    calls = [elsewhere(session.get, server.url) for _ in range(40)]
+    assert {call.result(SOON).content for call in calls} == {b"there"}

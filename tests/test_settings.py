@@ -29,6 +29,7 @@ from ocean_actors.settings import (
     SettingsError,
     WebhookSettings,
 )
+from ocean_actors.settings.models import X509Settings
 
 SECRET = "s3cr3t-hidden"
 PORT = {"clientId": "id-1", "clientSecret": SECRET}
@@ -972,6 +973,8 @@ def rows() -> list[str]:
         (["resync"], ResyncSettings),
         (["resync", "retry"], RetrySettings),
         (["http"], HttpSettings),
+        (["ssl", "port", "x509"], X509Settings),
+        (["ssl", "third_party", "x509"], X509Settings),
     ]
     return [
         f"| `{'.'.join(camel(part) for part in (*path, name))}` "

@@ -1,6 +1,6 @@
-"""Which messages of Port's change log concern an integration: the same for Kafka and webhooks.
+"""Decides which messages of Port's change log concern an integration, for Kafka and webhooks.
 
-The shapes are those of docs/port-wire.md, section 7. Pure, and safe against whatever a body may hold.
+The shapes are those of docs/port-wire.md, section 7. Pure: any bytes may be passed to it.
 """
 
 from __future__ import annotations
@@ -8,46 +8,47 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Literal, NoReturn
 
+from ocean_actors.errors import OceanError
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import ConfigSnapshot
+from ocean_actors.port_time import parse_time
 
 Destination = Literal["KAFKA", "WEBHOOK"]
 """Where Port was told to send an integration's changes; the `type` of a changelogDestination."""
 
-MAX_BYTES = 8 * 1024 * 1024  # what is longer is not parsed; Port's own API takes 1 MiB
+MAX_BYTES = 8 * 1024 * 1024  # longer values are not parsed; Port's own API accepts 1 MiB
 
 
 @dataclass(frozen=True)
-class Request:
+class ResyncAsked:
     """Somebody asked Port to have the integration resynced."""
 
 
 @dataclass(frozen=True)
 class ConfigUpdate:
-    """The integration was changed. `snapshot` is its config, if the message has it."""
+    """The integration was changed. `snapshot` is its config, or None if the message has none."""
 
     snapshot: ConfigSnapshot | None
 
 
 @dataclass(frozen=True)
-class Ignored:
-    """Nothing of ours; `reason` is one of few, fit for counting."""
+class Irrelevant:
+    """The message asks nothing of the integration. `reason` is one of a few fixed texts."""
 
     reason: str
 
 
-Verdict = Request | ConfigUpdate | Ignored
+Meaning = ResyncAsked | ConfigUpdate | Irrelevant
 
 
-class Unreadable(ValueError):
-    """A value that is no JSON text; the reason is one of few, fit for counting."""
+class Unreadable(OceanError, ValueError):
+    """A value is not JSON text. The message is one of a few fixed texts, so it can be counted."""
 
 
 def read(value: bytes | None) -> object:
-    """The JSON value in `value` (RFC 8259: UTF-8). Raises Unreadable, and nothing else."""
+    """Returns the JSON value in `value` (UTF-8, RFC 8259). Raises Unreadable, and nothing else."""
     if value is None:
         raise Unreadable("tombstone")
     if len(value) > MAX_BYTES:
@@ -62,61 +63,51 @@ def read(value: bytes | None) -> object:
         raise Unreadable("not JSON") from None
 
 
-def judge(
+def interpret(
     message: object,
     identifier: str,
     destination: Destination = "KAFKA",
     *,
     requests_only: bool = False,
-) -> Verdict:
-    """What `message` (parsed JSON) means to the integration `identifier`.
+) -> Meaning:
+    """Returns what `message` (parsed JSON) means to the integration `identifier`.
 
-    `requests_only` is for the topic of resync requests, where the action is not read.
+    Set `requests_only` for messages of the topic of resync requests: every message there is a
+    request, and its action is not read.
     """
     if not isinstance(message, dict):
-        return Ignored("not an object")
+        return Irrelevant("not an object")
     requested = requests_only or message.get("action") == "RESYNC"
     if requested and _object(message, "context").get("integrationId") == identifier:
-        return Request()
+        return ResyncAsked()
     if requests_only:
-        return Ignored("another integration")
+        return Irrelevant("another integration")
     after = _object(message, "diff").get("after")
     if not isinstance(after, dict):
-        return Ignored("nothing that is there afterwards")  # a deletion above all
+        return Irrelevant("no integration after the change")  # it was deleted
     if identifier not in (after.get("identifier"), after.get("installationId")):
-        return Ignored("another integration")
+        return Irrelevant("another integration")
     if message.get("resourceType") == "entity":
-        return Ignored("an entity")  # which happens to have our identifier
+        return Irrelevant("an entity")  # that has the same identifier as the integration
     if _object(message, "changelogDestination").get("type") != destination:
-        return Ignored("another destination")
+        return Irrelevant("another destination")
     updated_at = after.get("updatedAt")
     if updated_at is None or _same(updated_at, _object(after, "resyncState").get("updatedAt")):
-        return Ignored("own report")  # a resync for it would be reported, and so on for ever
+        return Irrelevant("own report")  # a resync would be reported too, and so cause the next
     return ConfigUpdate(_snapshot(after.get("config"), updated_at))
-
-
-def moment(text: object) -> datetime | None:
-    """A time as Port writes it (ISO 8601, `Z`); None for anything else. Without zone it is UTC."""
-    if not isinstance(text, str):
-        return None
-    try:
-        parsed = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
 class Needle:
-    """An identifier, made ready to be looked for in raw bytes."""
+    """An identifier, prepared for a search in raw bytes."""
 
     raw: bytes
-    hint: bytes  # in every message that holds the identifier with an escape in it
-    escapes: re.Pattern[bytes]  # the escapes of its characters
+    hint: bytes  # occurs in every message that holds the identifier with an escape in it
+    escapes: re.Pattern[bytes]  # the escapes of the identifier's characters
 
     @classmethod
     def of(cls, identifier: str) -> Needle:
-        """Prepare `identifier`."""
+        """Returns `identifier` as a needle."""
         characters = set(identifier)
         escapes = {_SHORT[each] for each in characters if each in _SHORT}
         hint = rb"\u00" if all(each < "\u0100" for each in characters) else rb"\u"
@@ -129,10 +120,10 @@ class Needle:
 
 
 def may_concern(value: bytes, needle: Needle) -> bool:
-    """Whether `value` may hold the identifier; False is certain, True is worth parsing.
+    """Returns whether `value` may hold the identifier. False is certain; True needs parsing.
 
-    A JSON string holds a character as it is or as an escape (RFC 8259, section 7), so a message
-    without the identifier's bytes holds it only if it escapes one of its characters.
+    A JSON string holds a character as itself or as an escape (RFC 8259, section 7). A message
+    without the identifier's bytes therefore holds it only if it escapes one of its characters.
     """
     return needle.raw in value or (
         needle.hint in value and needle.escapes.search(value) is not None
@@ -146,35 +137,35 @@ _SHORT = {
 
 
 def _first_unit(character: str) -> bytes:
-    """The four hex digits of the first UTF-16 unit of `character`."""
+    """Returns the four hex digits of the first UTF-16 unit of `character`."""
     return character.encode("utf-16-be", "surrogatepass")[:2].hex().encode()
 
 
 def _object(parent: dict[str, Any], key: str) -> dict[str, Any]:
-    """The object at `key`; an empty one if there is none."""
+    """Returns the object at `key`, or an empty one if there is none."""
     child = parent.get(key)
     return child if isinstance(child, dict) else {}
 
 
 def _same(one: object, other: object) -> bool:
-    """Whether two of Port's times are the same moment."""
+    """Returns whether two of Port's times are the same moment."""
     if one == other:
         return True
-    parsed = moment(one)
-    return parsed is not None and parsed == moment(other)
+    parsed = parse_time(one)
+    return parsed is not None and parsed == parse_time(other)
 
 
 def _snapshot(config: object, updated_at: object) -> ConfigSnapshot | None:
     if not isinstance(config, dict):
         return None
     try:
-        return ConfigSnapshot(freeze(config), moment(updated_at))
+        return ConfigSnapshot(freeze(config), parse_time(updated_at))
     except RecursionError:
         return None
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one each time
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one per call

@@ -8,7 +8,7 @@ from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.port_watcher import Observed, PortWatcher
 from ocean_actors.listeners.spec import Listener, ListenerSpec, Services
-from ocean_actors.messages import RunStarted
+from ocean_actors.messages import IntegrationMissing, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.settings import PollingSettings
 
@@ -47,6 +47,8 @@ class PollingListener(Actor):
         look = self._watcher.look(self.context.jitter())
         if look.observed is not None:
             self.context.ref.tell(look.observed)
+        if look.missing:
+            self.context.publish(IntegrationMissing())
         self._next = self.context.schedule(look.next_in, Poll())
 
     @handles(Observed)

@@ -31,10 +31,14 @@ class Observed(Message):
 
 @dataclass(frozen=True)
 class Look:
-    """One question to Port: the answer, if there was one, and the seconds until the next."""
+    """One question to Port: the answer, if there was one, and the seconds until the next.
+
+    `missing`: Port does not know the integration any more.
+    """
 
     observed: Observed | None
     next_in: float
+    missing: bool = False
 
 
 class PortWatcher:
@@ -65,10 +69,10 @@ class PortWatcher:
             observed = self._observe()
         except PortError as error:
             backoff = self._backoff.delay(self._failures, jitter)
-            delay = max(backoff, min(error.asked_wait or 0.0, ONCE.longest))
+            delay = error.delay(backoff)
             self._failures += 1
             logger.warning("Port cannot be asked what is new; retrying in %.1f s: %s", delay, error)
-            return Look(None, delay)
+            return Look(None, delay, missing=error.status == 404)
         if self._failures:
             logger.info("Port answers again")
         self._failures = 0

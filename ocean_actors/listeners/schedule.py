@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ocean_actors.actors import Message, handles
 from ocean_actors.context import Actor
+from ocean_actors.messages import Policy
 
 
 @dataclass(frozen=True)
@@ -16,10 +17,13 @@ class Beat(Message):
 class ScheduleListener(Actor):
     """Requests a resync every `minutes` from `anchor` (monotonic seconds) on, first after one
     interval. The phase survives a restart of this actor.
+
+    `policy` (`resync.onScheduledResync`) says what its requests do to a run in flight.
     """
 
-    def __init__(self, minutes: int, anchor: float) -> None:
+    def __init__(self, minutes: int, anchor: float, policy: Policy) -> None:
         super().__init__()
+        self._policy = policy
         self._seconds = minutes * 60.0
         self._anchor = anchor
 
@@ -33,4 +37,4 @@ class ScheduleListener(Actor):
     @handles(Beat)
     def on_beat(self, _message: Beat) -> None:
         """Request a resync like anybody else."""
-        self.context.request_resync("scheduled")
+        self.context.request_resync("scheduled", policy=self._policy)

@@ -1,15 +1,17 @@
-"""The handlers of a run meet, and one of them works for all."""
+"""Where the handlers of a run wait for each other, so that one can work for all."""
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Iterable
 
 from ocean_actors.actors import CancelToken
+from ocean_actors.text import one_line
 
 
 class _Round:
-    """One barrier: who came, with which bounds, and what came of it."""
+    """One use of the barrier: who joined, with which bounds, and the outcome."""
 
     def __init__(self) -> None:
         self.arrived: set[str] = set()
@@ -19,10 +21,11 @@ class _Round:
 
 
 class RunBarrier:
-    """Where the handlers of a run wait for each other.
+    """Where the handlers of a run wait for each other, as at a `threading.Barrier`.
 
-    Once each has come or is done with the run, one of those who came does the work; all get its
-    result, or its exception. Then they may meet again. A cancelled token ends the waiting.
+    Once each handler has joined or was deregistered, one of those that joined does the work. All
+    get its result, or an exception like its. Then the barrier can be used again. A cancelled
+    token ends the waiting.
     """
 
     def __init__(self, handlers: Iterable[str], token: CancelToken) -> None:
@@ -32,15 +35,16 @@ class RunBarrier:
         self._changed = threading.Condition()
 
     def deregister(self, handler: str) -> None:
-        """That handler is done with the run: nobody waits for it. From any thread."""
+        """Stop waiting for a handler, which is done with the run. From any thread."""
         with self._changed:
             self._expected.discard(handler)
             self._changed.notify_all()
 
     def join(self, handler: str, bound: float, work: Callable[[float], int]) -> int:
-        """Wait for the others, and have `work` done by one of all, within the lowest bound.
+        """Wait for the other handlers; one then calls `work` with the lowest bound of all.
 
-        Raises the token's error when that is cancelled.
+        Returns what `work` returned, or raises what it raised. Raises the token's error when
+        that is cancelled.
         """
         with self._changed:
             current = self._round
@@ -48,7 +52,7 @@ class RunBarrier:
             current.bounds.append(bound)
             self._changed.notify_all()
             forget = self._token.on_cancel(self._wake)
-            try:  # ended by the last handler to come or leave, by the worker, or by the token
+            try:  # ended by the last handler to join or finish, by the worker, or by the token
                 self._changed.wait_for(lambda: self._token.cancelled or self._is_over(current))
             finally:
                 forget()
@@ -57,14 +61,15 @@ class RunBarrier:
             current.begun = True
         if leads:
             self._work(current, work)
-        if isinstance(current.outcome, BaseException):
-            raise current.outcome
-        return current.outcome or 0
+        outcome = current.outcome
+        if isinstance(outcome, BaseException):
+            raise outcome if leads else _copy_of(outcome)
+        return outcome or 0
 
     def _work(self, current: _Round, work: Callable[[float], int]) -> None:
         try:
             outcome: int | BaseException = work(min(current.bounds))
-        except BaseException as error:  # noqa: BLE001  (raised in each who came)
+        except BaseException as error:  # noqa: BLE001  (raised in each handler that joined)
             outcome = error
         with self._changed:
             current.outcome = outcome
@@ -72,7 +77,7 @@ class RunBarrier:
             self._changed.notify_all()
 
     def _is_over(self, current: _Round) -> bool:
-        """Whether this one need not wait: there is an outcome, or all came and nobody works."""
+        """Returns whether to stop waiting: there is an outcome, or all joined and none works."""
         if current.outcome is not None:
             return True
         return not current.begun and self._expected <= current.arrived
@@ -80,3 +85,12 @@ class RunBarrier:
     def _wake(self) -> None:
         with self._changed:
             self._changed.notify_all()
+
+
+def _copy_of(error: BaseException) -> BaseException:
+    """Returns a fresh exception for one thread: tracebacks pile up on one that many raise."""
+    try:
+        fresh = copy.copy(error)
+    except Exception:  # noqa: BLE001  (a user's class need not be copyable)
+        return RuntimeError(one_line(error))
+    return fresh if isinstance(fresh, BaseException) else RuntimeError(one_line(error))

@@ -1,4 +1,4 @@
-"""Entities cut into what Port takes in one call, and what it says about each (docs/port-wire.md, section 2)."""
+"""Batches of entities, and Port's answers about them (docs/port-wire.md, section 2)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ocean_actors.messages import FailedEntity
 from ocean_actors.port.errors import UnexpectedAnswer
+from ocean_actors.text import one_line
 
 LARGEST_UPSERT = 20  # entities in one call
 LARGEST_BODY = 1024 * 1024  # bytes; Port answers 413 above
@@ -17,38 +19,19 @@ KEPT_FAILURES = 1000
 
 @dataclass(frozen=True)
 class Item:
-    """An entity ready to be sent: its name, for people, and its JSON."""
+    """An entity ready to be sent: its identifier, to show to people, and its JSON."""
 
     identifier: str
     data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
-class FailedEntity:
-    """An entity that was not taken. `status` is None where it was not even sent."""
-
-    identifier: str
-    status: int | None
-    error: str
-    message: str
-
-
-@dataclass(frozen=True)
-class UpsertResult:
-    """What became of the entities of one `upsert`.
-
-    `failures` holds the first `KEPT_FAILURES` of the `failed`, so that a million cost no memory.
-    """
-
-    upserted: int = 0
-    created: int = 0
-    failed: int = 0
-    failures: tuple[FailedEntity, ...] = ()
-
-
-@dataclass(frozen=True)
 class UpsertAnswer:
-    """What Port did with a batch, by the entity's index. `created`: its name, and if it is new."""
+    """What Port did with a batch, by the index of each entity.
+
+    `written` holds its identifier and whether it is new. `largest` is how many entities Port
+    accepts in one call, if it says so.
+    """
 
     written: Mapping[int, tuple[str | None, bool]]
     errors: Mapping[int, FailedEntity]
@@ -56,27 +39,27 @@ class UpsertAnswer:
 
 
 def encode(entity: object) -> Item | FailedEntity:
-    """Make an entity ready, or say why it cannot be sent."""
+    """Returns an entity ready to be sent, or why it cannot be sent."""
     if not isinstance(entity, Mapping):
         kind = type(entity).__name__
         return FailedEntity("unknown", None, "invalid", f"expected a mapping, got {kind}")
     identifier = entity.get("identifier")
-    name = identifier if isinstance(identifier, str) else "unknown"
+    name = one_line(identifier) if isinstance(identifier, str) else "unknown"
     if not identifier or not isinstance(identifier, str | Mapping):
         message = "expected an 'identifier': a string that is not empty, or a search query"
         return FailedEntity(name, None, "invalid", message)
     try:
         text = json.dumps(entity, default=_plain, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
-        return FailedEntity(name, None, "invalid", f"cannot be written as JSON: {error}")
+        return FailedEntity(name, None, "invalid", one_line(f"cannot be written as JSON: {error}"))
     return Item(name, text.encode())
 
 
 def batches(items: Iterable[Item], largest: Callable[[], int]) -> Iterator[list[Item]]:
-    """Cut into batches of at most `largest()` items and `LARGEST_BODY` bytes of JSON.
+    """Yields batches of at most `largest()` items and `LARGEST_BODY` bytes of JSON.
 
-    One item may be larger than that: it goes alone, and Port decides. Takes no more of `items`
-    than the next batch needs.
+    An item that is larger makes a batch of its own, for Port to decide about. No more of `items`
+    is consumed than the next batch needs.
     """
     batch: list[Item] = []
     size = 0
@@ -93,12 +76,12 @@ def batches(items: Iterable[Item], largest: Callable[[], int]) -> Iterator[list[
 
 
 def body_of(batch: Sequence[Item]) -> bytes:
-    """The body of the call."""
+    """Returns the body of the call for a batch."""
     return b",".join(item.data for item in batch).join(ENVELOPE)
 
 
 def parse_upsert(answer: Mapping[str, Any]) -> UpsertAnswer:
-    """The answer to a bulk upsert. Raises UnexpectedAnswer if it names no entity at all."""
+    """Returns the answer to a bulk upsert. Raises UnexpectedAnswer without any list in it."""
     written, errors = answer.get("entities"), answer.get("errors")
     if not isinstance(written, list) and not isinstance(errors, list):
         raise UnexpectedAnswer("expected a list 'entities' or 'errors'")
@@ -108,10 +91,10 @@ def parse_upsert(answer: Mapping[str, Any]) -> UpsertAnswer:
         },
         errors={
             index: FailedEntity(
-                _name(item) or "unknown",
+                one_line(_name(item) or "unknown"),
                 status if isinstance(status := item.get("statusCode"), int) else None,
-                str(item.get("error") or "unknown"),
-                str(item.get("message") or "Port gives no reason"),
+                _line(item.get("error"), "unknown"),
+                _line(item.get("message"), "Port gives no reason"),
             )
             for index, item in _by_index(errors)
         },
@@ -120,22 +103,22 @@ def parse_upsert(answer: Mapping[str, Any]) -> UpsertAnswer:
 
 
 def parse_largest(answer: Mapping[str, Any]) -> int | None:
-    """How many entities Port takes in one call, if it says so."""
+    """Returns how many entities Port accepts in one call, if it says so."""
     largest = answer.get("maxBulkSize")
     return largest if type(largest) is int and largest > 0 else None
 
 
 def failure_of(item: Item, index: int, answer: UpsertAnswer) -> FailedEntity | None:
-    """Why Port did not take the item at `index` of the batch; None if it did.
+    """Returns why Port did not write the item at `index` of the batch; None if it did.
 
-    One that the answer does not speak of counts as failed (docs/port-wire.md, section 2).
+    An item that the answer does not mention has failed (docs/port-wire.md, section 2).
     """
     error = answer.errors.get(index)
     if error is not None:
         return FailedEntity(item.identifier, error.status, error.error, error.message)
     if index in answer.written:
         return None
-    return FailedEntity(item.identifier, None, "unknown", "Port's answer does not speak of it")
+    return FailedEntity(item.identifier, None, "unknown", "Port's answer does not mention it")
 
 
 def _by_index(items: object) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -144,13 +127,18 @@ def _by_index(items: object) -> Iterator[tuple[int, dict[str, Any]]]:
             yield item["index"], item
 
 
+def _line(value: object, default: str) -> str:
+    """Returns a text of Port's as one line."""
+    return one_line(value) if value and isinstance(value, str) else default
+
+
 def _name(item: Mapping[str, Any]) -> str | None:
     name = item.get("identifier")
     return name if isinstance(name, str) else None
 
 
 def _plain(value: object) -> Any:
-    """What json does not know by itself: mappings that are no dicts."""
+    """Returns a dict for a mapping that json does not know."""
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is no JSON type")
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -132,14 +132,14 @@ class PortClient:
                 raise
         return self.get_integration()
 
-    def patch_integration(self, **fields: Any) -> Integration:
+    def patch_integration(self, retry: Retry = RETRY, **fields: Any) -> Integration:
         """Change fields of the integration, named as Port spells them; returns the result.
 
         Raises ValueError without any field.
         """
         if not fields:
             raise ValueError("nothing to change: for Port an empty patch is a resync request")
-        return self.call("PATCH", self._path, models.parse_integration, body=fields)
+        return self.call("PATCH", self._path, models.parse_integration, body=fields, retry=retry)
 
     def get_resync_request(self, retry: Retry = RETRY) -> PortRequest | None:
         """Returns the newest resync request, or None if there is none."""

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ocean_actors.actors import Backoff
-from ocean_actors.messages import RunInfo, Written
+from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
 from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
     KEPT_FAILURES,
     LARGEST_UPSERT,
-    FailedEntity,
     Item,
     UpsertAnswer,
-    UpsertResult,
     batches,
     body_of,
     encode,
@@ -28,6 +26,7 @@ from ocean_actors.port.reconcile import Reconciliation
 from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.port.transport import flag, segment
 from ocean_actors.retry import Retry
+from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
 __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
@@ -35,19 +34,19 @@ __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "U
 logger = logging.getLogger(__name__)
 
 PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum=60.0))
-"""A run has its time: it outlives a rate limit's period and a short outage."""
+"""For calls of a run: long enough for the period of a rate limit and for a short outage."""
 
 MAX_SHARE = 0.9
-"""Upstream's default of `entityDeletionThreshold`."""
+"""The default of `entityDeletionThreshold`, as upstream's."""
 
 BATCH_REFUSED = frozenset({400, 409, 413, 422})
-"""Port cannot use what was sent: these entities' fault, not the run's."""
+"""Port cannot use the entities that were sent; the run goes on with the others."""
 
 
 class EntityWriter:
-    """The entities of one run, whichever handler sends them: the `RunWriter` of `resync.run`.
+    """The entities that all handlers of one run send: the `RunWriter` of `resync.run`.
 
-    Takes a client of its own, whose token is the run's, and closes it.
+    It takes a client of its own, which has the run's token, and closes it.
     """
 
     def __init__(self, client: PortClient, run: RunInfo, handlers: Sequence[str]) -> None:
@@ -58,29 +57,29 @@ class EntityWriter:
         self._throttle = Throttle(client.clock)
 
     def for_handler(self, name: str) -> HandlerPort:
-        """The door of one handler."""
+        """Returns `run.port` of one handler."""
         return HandlerPort(name, self._client, self._run, self._sent, self._barrier, self._throttle)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
-        """That handler sends nothing more."""
+        """Say that a handler sends nothing more, and whether it succeeded."""
         if not ok:
             self._sent.mark_incomplete(f"handler {name} failed")
         self._barrier.deregister(name)
 
     def written(self) -> Written:
-        """What was sent so far."""
+        """Returns the counts of what was written so far."""
         return self._sent.written
 
     def close(self) -> None:
-        """Close the connections; what is called from now on raises the token's error."""
+        """Close the connections; later calls raise the token's error."""
         self._client.close()
 
 
 class HandlerPort:
     """`run.port`: writes entities to Port for one handler.
 
-    Its methods block, and may be called from any thread; in an `async def resync` write
-    `await asyncio.to_thread(run.port.upsert, blueprint, entities)`. When the run is aborted
+    Its methods block, and may be called from any thread. In an `async def resync` write
+    `await asyncio.to_thread(run.port.upsert, blueprint, entities)`. When the run is aborted,
     they raise ResyncAborted at once, wherever they wait.
     """
 
@@ -109,16 +108,16 @@ class HandlerPort:
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
     ) -> UpsertResult:
-        """Create the entities of `blueprint` in Port, or update those that are there.
+        """Create the entities of `blueprint` in Port, or update those that exist.
 
-        `entities` are dicts as Port's API takes them (`identifier`, `title`, `properties`,
-        `relations`, …). They are taken as they come, at most 20 at a time, so a generator of a
-        million costs no memory. `merge` and `create_missing_related_entities` default to the
+        `entities` are dicts as Port's API expects them (`identifier`, `title`, `properties`,
+        `relations`, …). They are consumed as they are sent, at most 20 at a time, so a generator
+        of a million costs no memory. `merge` and `create_missing_related_entities` default to the
         config's `enableMergeEntity` and `createMissingRelatedEntities`, else to true.
 
-        Returns what became of them: one that is refused stops nothing. Raises PortError if Port
-        does not know the blueprint, refuses us, or cannot be reached for long; TypeError if
-        `entities` is a single one.
+        Returns the counts; entities that Port refuses are among them and raise nothing. Raises
+        PortError if Port does not know the blueprint, refuses us, or cannot be reached for 15
+        minutes; TypeError if `entities` is a single one.
         """
         if isinstance(entities, Mapping | str | bytes):
             raise TypeError(f"upsert takes many entities, got one {type(entities).__name__}")
@@ -130,29 +129,30 @@ class HandlerPort:
             ),
             **self._origin(),
         }
-        tally = _Tally(blueprint, self._sent, self._throttle)
+        counts = _UpsertCounts(blueprint, self._sent, self._throttle)
         try:
-            for batch in batches(self._encoded(entities, tally), lambda: self._largest):
-                self._send(blueprint, batch, query, tally)
+            for batch in batches(self._encoded(entities, counts), lambda: self._largest):
+                self._send(blueprint, batch, query, counts)
             self._client.token.check()
         except BaseException:
             self._sent.mark_incomplete(
                 f"not all of {self._handler}'s entities of {blueprint!r} were sent"
             )
             raise
-        return tally.result()
+        return counts.result()
 
     def reconcile(self, max_share: float | None = None) -> int:
-        """Delete what this integration owned and this run did not send; returns how many.
+        """Delete the entities that this integration owns and this run did not send.
 
         Call it when this handler has sent everything. It waits until each other handler of the
-        run has returned or called it too; then one of them deletes for all, by the lowest
-        `max_share`, and all return the same number. What an entity of this run relates to stays.
+        run has returned or called it too. Then one of them deletes for all, with the lowest
+        `max_share`, and all return the same number of deleted entities. Entities to which an
+        entity of this run relates are kept.
 
         Raises ReconcileRefused, having deleted nothing, if an entity or a handler of the run
         failed, or if more than `max_share` (0 to 1; default: the config's
-        `entityDeletionThreshold`, else 0.9) of what is owned would go. Raises PortError as
-        `upsert` does.
+        `entityDeletionThreshold`, else 0.9) of the owned entities would be deleted. Raises
+        PortError as `upsert` does, and ValueError for another `max_share`.
         """
         share = self._max_share() if max_share is None else max_share
         if not 0 <= share <= 1:
@@ -164,17 +164,17 @@ class HandlerPort:
         reconciliation = Reconciliation(self._client, self._sent, query, PATIENT)
         return self._barrier.join(self._handler, share, reconciliation.run)
 
-    def _encoded(self, entities: Iterable[object], tally: _Tally) -> Iterator[Item]:
+    def _encoded(self, entities: Iterable[object], counts: _UpsertCounts) -> Iterator[Item]:
         for entity in entities:
             self._client.token.check()
             item = encode(entity)
             if isinstance(item, Item):
                 yield item
             else:
-                tally.add([], [item])
+                counts.add([], [item])
 
     def _send(
-        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], tally: _Tally
+        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], counts: _UpsertCounts
     ) -> None:
         """Send one batch, in halves if it is too large for Port."""
         try:
@@ -189,23 +189,23 @@ class HandlerPort:
             )
         except PortError as error:
             if error.status == 404:
-                message = f"{error}: is there a blueprint {blueprint!r} in Port?"
+                message = f"{error}: is there a blueprint {one_line(blueprint)!r} in Port?"
                 raise PortError(message, status=404) from None
             if error.status not in BATCH_REFUSED:
                 raise
             if error.status == 413 and len(batch) > 1:
                 half = len(batch) // 2
-                self._send(blueprint, batch[:half], query, tally)
-                self._send(blueprint, batch[half:], query, tally)
+                self._send(blueprint, batch[:half], query, counts)
+                self._send(blueprint, batch[half:], query, counts)
                 return
             status, text = error.status, str(error)
-            tally.add(
+            counts.add(
                 [], [FailedEntity(item.identifier, status, "refused", text) for item in batch]
             )
             return
         if answer.largest is not None:
             self._largest = min(LARGEST_UPSERT, answer.largest)
-        tally.read(batch, answer)
+        counts.read(batch, answer)
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}
@@ -219,8 +219,8 @@ class HandlerPort:
         return float(share) if usable else MAX_SHARE  # type: ignore[arg-type]
 
 
-class _Tally:
-    """Counts what becomes of the entities of one `upsert`."""
+class _UpsertCounts:
+    """Counts the entities of one `upsert`: written, created, failed."""
 
     def __init__(self, blueprint: str, sent: SentEntities, throttle: Throttle) -> None:
         self._blueprint = blueprint
@@ -230,7 +230,7 @@ class _Tally:
         self._failures: list[FailedEntity] = []
 
     def read(self, batch: Sequence[Item], answer: UpsertAnswer) -> None:
-        """Take Port's answer to a batch, item by item."""
+        """Count the items of a batch by Port's answer."""
         names: list[str] = []
         failures: list[FailedEntity] = []
         for index, item in enumerate(batch):
@@ -239,12 +239,12 @@ class _Tally:
                 failures.append(failure)
                 continue
             name, created = answer.written[index]
-            names.append(name or item.identifier)  # Port knows whom a search query found
+            names.append(name or item.identifier)  # Port knows which one a search query found
             self._created += created
         self.add(names, failures)
 
     def add(self, names: Sequence[str], failures: Sequence[FailedEntity]) -> None:
-        """Port took those, and not these."""
+        """Count written and failed entities; the log gets a line for each of the first failures."""
         self._sent.add(((self._blueprint, name) for name in names), len(failures))
         self._upserted += len(names)
         self._failed += len(failures)
@@ -255,9 +255,10 @@ class _Tally:
                 more = f" (and {admission.suppressed} more)" if admission.suppressed else ""
                 logger.warning(
                     "entity %s of %s was not written: %s: %s%s",
-                    failure.identifier, self._blueprint, failure.error, failure.message, more,
+                    failure.identifier, one_line(self._blueprint),
+                    failure.error, failure.message, more,
                 )  # fmt: skip
 
     def result(self) -> UpsertResult:
-        """The counts."""
+        """Returns the counts."""
         return UpsertResult(self._upserted, self._created, self._failed, tuple(self._failures))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ocean_actors.errors import OceanError
 
+LONGEST_WAIT = 300.0
+"""Seconds; if Port asks us to wait longer, it is asked again after these."""
+
 
 class PortError(OceanError):
     """A call to Port failed. `str` is one line: method, address, status, and what Port said.
@@ -34,6 +37,13 @@ class PortError(OceanError):
         self.lasting = not temporary if lasting is None else lasting
         self.asked_wait = asked_wait
 
+    def delay(self, backoff: float) -> float:
+        """Returns the seconds to wait before the next attempt: the caller's own backoff.
+
+        If Port asks us to wait, the backoff comes after that wait, so that callers spread.
+        """
+        return min(self.asked_wait or 0.0, LONGEST_WAIT) + backoff
+
 
 class AnswerTooLarge(PortError):
     """Port's answer has more bytes than the call allows."""
@@ -41,6 +51,8 @@ class AnswerTooLarge(PortError):
 
 class ReconcileRefused(OceanError):
     """Nothing was deleted, because what this run did not send may still exist."""
+
+    lasting = True
 
 
 class UnexpectedAnswer(OceanError):

@@ -98,7 +98,7 @@ def _spelled(text: str) -> str:
 
 
 def _character(char: str) -> str:
-    """Returns a pattern for a character: as it is, `\\u0041` or `\\/` in JSON, `%41` in a URL."""
+    r"""Returns a pattern for a character: as it is, `\u0041` or `\/` in JSON, `%41` in a URL."""
     forms = [re.escape(char)]
     units = char.encode("utf-16-be", errors="surrogatepass").hex()
     pairs = (units[place : place + 4] for place in range(0, len(units), 4))

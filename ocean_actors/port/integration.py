@@ -2,46 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ocean_actors.actors import Backoff, Message, Supervision, handles
+from ocean_actors.actors import Backoff, MailboxFull, Message, OnFailure, Supervision, handles
 from ocean_actors.context import Actor
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
     FetchConfig,
+    IntegrationMissing,
     IntegrationRegistered,
     PortRequest,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
-from ocean_actors.port.transport import Retry
 from ocean_actors.retry import ONCE
 
 logger = logging.getLogger(__name__)
 
-CONFIG_RETRY = Retry(attempts=3)
+CONFIG_PATIENCE = 60.0
+"""Seconds that a run waits for the current config; then it starts with the last known one."""
 
 
 @dataclass(frozen=True)
 class Register(Message):
-    """See to it that Port knows the integration."""
+    """Register the integration with Port; nothing if that is under way."""
+
+
+@dataclass(frozen=True)
+class RegisterAgain(Message):
+    """The backoff after a failed registration is over."""
+
+
+@dataclass(frozen=True)
+class FetchAgain(Message):
+    """The backoff after a failed attempt to get the config for run `number` is over."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class CatchUp(Message):
+    """Ask for the config that run `number` should have had."""
+
+    number: int
 
 
 def snapshot_of(integration: Integration) -> ConfigSnapshot:
-    """The config that Port holds, with Port's own time."""
+    """Returns the config that Port holds, with Port's own time."""
     return ConfigSnapshot(freeze(integration.config or {}), integration.updated_at)
 
 
 def needs_patch(integration: Integration, destination: Mapping[str, str] | None) -> bool:
-    """Whether Port sends the integration's changes elsewhere than the listener wants them.
+    """Returns whether Port sends changes elsewhere than to `destination`.
 
-    A `destination` of None (ONCE) leaves it to another process of the same integration. Port
-    may add keys of its own (`agent`): only type and url are compared.
+    A `destination` of None (ONCE) leaves that to another process of the same integration. Port
+    may add keys of its own (`agent`), so only type and url are compared.
     """
     if destination is None:
         return False
@@ -50,13 +71,18 @@ def needs_patch(integration: Integration, destination: Mapping[str, str] | None)
 
 
 class IntegrationActor(Actor):
-    """Told to, registers the integration, retrying while Port cannot be reached; then serves
-    its config.
+    """Registers the integration, then answers with the config that Port holds.
 
-    If Port refuses (wrong credentials or rights) it shuts the system down with exit code 1.
+    While Port cannot be reached it tries again. It shuts the system down with exit code 1 if
+    Port refuses the registration (wrong credentials or rights).
+
+    A run gets the config that Port holds when the run is prepared. While Port does not give it,
+    the run waits up to `CONFIG_PATIENCE` seconds; then it starts with the last known config, and
+    another resync is requested if Port turns out to hold a different one.
     """
 
-    supervision = Supervision(retries=3)  # the coordinator waits for an answer
+    subscribes_to = (IntegrationMissing,)
+    supervision = Supervision(OnFailure.ESCALATE)  # the coordinator waits for an answer
 
     def __init__(
         self,
@@ -65,61 +91,146 @@ class IntegrationActor(Actor):
         backoff: Backoff,
         *,
         requests: bool = False,
+        start_timeout: float | None = None,
     ) -> None:
         """Take the client to ask with.
 
-        With `requests` it also asks which resync request the run answers.
+        With `requests` it also asks which resync request the run answers. `start_timeout` is how
+        many seconds the registration may take; a lasting error then ends it at once. Without it
+        there is no limit.
         """
         super().__init__()
         self._requests = requests
         self._client = client
         self._destination = destination
         self._backoff = backoff
+        self._start_timeout = start_timeout
+        self._began: float | None = None  # to register
         self._failures = 0
+        self._registering = False  # a timer is set
         self._known: ConfigSnapshot | None = None
-        self._trying = False  # to register, with a timer
-        self._waiting: FetchConfig | None = None
+        self._question: FetchConfig | None = None
+        self._asked_at = 0.0
+        self._failed_fetches = 0
+
+    # -- registration --------------------------------------------------------------------------
 
     @handles(Register)
     def on_register(self, _message: Register) -> None:
-        """Register, or try again later; shut down when that is vain."""
+        """Register now, unless a timer is set to do so."""
+        if not self._registering:
+            self._register()
+
+    @handles(IntegrationMissing)
+    def on_missing(self, _event: IntegrationMissing) -> None:
+        """Register anew: somebody deleted the integration in Port."""
+        if self._known is not None and not self._registering:
+            self._register()
+
+    @handles(RegisterAgain)
+    def on_register_again(self, _message: RegisterAgain) -> None:
+        """Register after a backoff."""
+        self._register()
+
+    def _register(self) -> None:
+        """Register, or set a timer to try again, or shut down if that cannot succeed."""
+        now = self.context.clock.monotonic()
+        if self._began is None:
+            self._began = now
         try:
-            integration = self._registered(Retry())
+            integration = self._fetch_integration()
         except PortError as error:
-            if not error.temporary:
+            delay = error.delay(self._backoff.delay(self._failures, self.context.jitter()))
+            if self._known is None and self._is_final(error, now + delay - self._began):
                 self.context.shutdown(1, str(error))
                 return
-            delay = self._backoff.delay(self._failures, self.context.jitter())
             self._failures += 1
-            logger.warning("cannot register with Port, again in %.1f s: %s", delay, error)
-            self._trying = True
-            self.context.schedule(delay, Register())
+            logger.warning("cannot register with Port; retrying in %.1f s: %s", delay, error)
+            self._registering = True
+            self.context.schedule(delay, RegisterAgain())
             return
+        self._registering = False
+        self._failures = 0
         self._known = snapshot_of(integration)
         self.context.publish(IntegrationRegistered(self._known))
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self.on_fetch_config(waiting)
+        if self._question is not None:
+            self._fetch(self._question)
+
+    def _is_final(self, error: PortError, elapsed: float) -> bool:
+        """Returns whether a failed registration ends the system, rather than being repeated."""
+        if not error.temporary:
+            return True
+        limit = self._start_timeout
+        return limit is not None and (error.lasting or elapsed > limit)
+
+    # -- the config of a run -------------------------------------------------------------------
 
     @handles(FetchConfig)
-    def on_fetch_config(self, wanted: FetchConfig) -> None:
-        """Answer with Port's config; with the last one known if Port does not answer."""
-        if self._known is None:
-            self._waiting = wanted
-            if not self._trying:  # this is another life: nobody else tells it to register
-                self.on_register(Register())
-            return
-        answers = None  # an old config may not be what Port's newest request is about
+    def on_fetch_config(self, question: FetchConfig) -> None:
+        """Answer with Port's config, once the integration is registered."""
+        self._question = question
+        self._asked_at = self.context.clock.monotonic()
+        self._failed_fetches = 0
+        if self._known is not None:
+            self._fetch(question)
+        elif not self._registering:
+            self._register()
+
+    @handles(FetchAgain)
+    def on_fetch_again(self, again: FetchAgain) -> None:
+        """Try again, unless another run is prepared meanwhile."""
+        if self._question is not None and self._question.number == again.number:
+            self._fetch(self._question)
+
+    @handles(CatchUp)
+    def on_catch_up(self, message: CatchUp) -> None:
+        """Request a resync if the run started with a config that Port has replaced."""
+        if self._known is None or self._question is None or self._question.number != message.number:
+            return  # a later run has asked for itself
         try:
-            integration = self._registered(CONFIG_RETRY)
+            snapshot = snapshot_of(self._fetch_integration())
         except PortError as error:
-            logger.warning("the run starts with the last known config: %s", error)
-        else:
-            self._known = snapshot_of(integration)
-            answers = self._newest_request()
-        wanted.reply_to.tell(ConfigFetched(wanted.number, self._known, answers))
+            self.context.schedule(self._next_fetch(error), message)
+            return
+        if snapshot.config != self._known.config:
+            self._known = snapshot
+            with contextlib.suppress(MailboxFull):  # then many requests wait already
+                self.context.config_updated("the config changed while Port was away", snapshot)
+
+    def _fetch(self, question: FetchConfig) -> None:
+        """Answer with Port's config, or set a timer, or answer with the last known config."""
+        try:
+            integration = self._fetch_integration()
+        except PortError as error:
+            delay = self._next_fetch(error)
+            waited = self.context.clock.monotonic() - self._asked_at
+            if error.temporary and waited + delay <= CONFIG_PATIENCE:
+                logger.warning("a run waits for its config; retrying in %.1f s: %s", delay, error)
+                self.context.schedule(delay, FetchAgain(question.number))
+                return
+            logger.warning(
+                "the run starts with the last known config, and is repeated if Port turns out to "
+                "hold another one: %s", error,
+            )  # fmt: skip
+            self._answer(question, fresh=False)
+            self.context.schedule(delay, CatchUp(question.number))
+            return
+        self._known = snapshot_of(integration)
+        self._answer(question, fresh=True, answers=self._newest_request())
+
+    def _answer(
+        self, question: FetchConfig, *, fresh: bool, answers: PortRequest | None = None
+    ) -> None:
+        assert self._known is not None  # noqa: S101  (the integration is registered)
+        question.reply_to.tell(ConfigFetched(question.number, self._known, answers, fresh))
+
+    def _next_fetch(self, error: PortError) -> float:
+        delay = error.delay(self._backoff.delay(self._failed_fetches, self.context.jitter()))
+        self._failed_fetches += 1
+        return delay
 
     def _newest_request(self) -> PortRequest | None:
+        """Returns Port's newest resync request, if a listener needs it."""
         if not self._requests:
             return None
         try:
@@ -128,10 +239,10 @@ class IntegrationActor(Actor):
             logger.info("requests that this run answers may be served once more: %s", error)
             return None
 
-    def _registered(self, retry: Retry) -> Integration:
-        """The integration as Port has it, after seeing to it that it has it. Raises PortError."""
+    def _fetch_integration(self) -> Integration:
+        """Returns the integration, registered and with its destination set. Raises PortError."""
         try:
-            integration = self._client.get_integration(retry=retry)
+            integration = self._client.get_integration(retry=ONCE)
         except PortError as error:
             if error.status != 404:
                 raise
@@ -139,5 +250,7 @@ class IntegrationActor(Actor):
             return self._client.create_integration(self._destination or {})
         if needs_patch(integration, self._destination):
             logger.info("telling Port where to send changes: %s", self._destination or "nowhere")
-            return self._client.patch_integration(changelogDestination=self._destination)
+            return self._client.patch_integration(
+                retry=ONCE, changelogDestination=self._destination
+            )
         return integration

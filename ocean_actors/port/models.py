@@ -14,8 +14,10 @@ from typing import Any
 from ocean_actors.messages import PortRequest
 from ocean_actors.port.errors import UnexpectedAnswer
 from ocean_actors.port_time import parse_time
+from ocean_actors.text import one_line
 
-DEEPEST_CONFIG = 100  # levels; mappings have about ten, and much of Python recurses
+DEEPEST_CONFIG = 64  # levels; mappings have about ten, and much of Python recurses
+LONGEST_ID = 200  # characters; of an organisation
 UNKNOWN_LIFETIME = 60.0  # seconds; of an access token
 LONGEST_LIFETIME = 10 * 366 * 86_400  # seconds
 
@@ -96,15 +98,18 @@ def parse_resync_request(answer: Answer) -> PortRequest | None:
         return None
     if not isinstance(found, dict):
         raise UnexpectedAnswer(f"expected an object 'request', got {kind_of(found)}")
-    return PortRequest(_text(found.get("id")), parse_time(found.get("updatedAt")))
+    identifier = found.get("id")
+    if isinstance(identifier, int) and not isinstance(identifier, bool):
+        identifier = str(identifier)
+    return PortRequest(_text(identifier), parse_time(found.get("updatedAt")))
 
 
 def parse_organization(answer: Answer) -> Organization:
     """Returns the `organization` of an answer."""
     found = _object(answer.get("organization")) or {}
     identifier = _text(found.get("id"))
-    if not identifier:
-        raise UnexpectedAnswer("expected an object 'organization' with an id")
+    if not identifier or not identifier.isprintable() or len(identifier) > LONGEST_ID:
+        raise UnexpectedAnswer("expected an object 'organization' with a printable id")
     return Organization(identifier, frozenset(_texts(found.get("featureFlags"))))
 
 
@@ -143,8 +148,9 @@ def _resync_state(value: object) -> ResyncState | None:
     found = _object(value)
     if not found:
         return None
+    status = _text(found.get("status"))
     return ResyncState(
-        status=_text(found.get("status")),
+        status=None if status is None else one_line(status),
         last_resync_start=parse_time(found.get("lastResyncStart")),
         last_resync_end=parse_time(found.get("lastResyncEnd")),
         next_resync=parse_time(found.get("nextResync")),

@@ -1,4 +1,4 @@
-"""Deletes what the integration owns in Port and a run did not send (docs/port-wire.md, section 2)."""
+"""Deletes entities that the integration owns and a run did not send (docs/port-wire.md, 2)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ from typing import Any
 
 from ocean_actors.port.batches import parse_largest
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.errors import PortError, ReconcileRefused, UnexpectedAnswer
+from ocean_actors.port.errors import (
+    AnswerTooLarge,
+    PortError,
+    ReconcileRefused,
+    UnexpectedAnswer,
+)
 from ocean_actors.port.sent_entities import SentEntities, fingerprint
 from ocean_actors.port.transport import segment
 from ocean_actors.retry import Retry
+from ocean_actors.text import one_line
 
 logger = logging.getLogger(__name__)
 
-LARGEST_PAGE = 5000
+LARGEST_PAGE = 5000  # entities
+PAGE_BYTES = 16 * 1024 * 1024
+"""Of one page of owned entities; a page that is larger is asked for in smaller ones."""
 LARGEST_DELETE = 100  # entities in one call
 
 Entity = Mapping[str, Any]
@@ -32,7 +40,7 @@ class Reconciliation:
     def __init__(
         self, client: PortClient, sent: SentEntities, query: Mapping[str, str], retry: Retry
     ) -> None:
-        """Take the query of each delete, and how to try again."""
+        """Take the query of each deletion, and how to repeat calls that fail for a while."""
         self._client = client
         self._sent = sent
         self._query = query
@@ -40,26 +48,28 @@ class Reconciliation:
         self._largest = LARGEST_DELETE
 
     def run(self, max_share: float) -> int:
-        """Delete, and say how many are gone.
+        """Delete, and return how many entities were deleted.
 
-        Raises ReconcileRefused if more than `max_share` (0 to 1) of what is owned would go, or
-        what was sent is not all there is; PortError if Port cannot be asked.
+        Raises ReconcileRefused if more than `max_share` (0 to 1) of the owned entities would be
+        deleted, or if an entity that exists may not have been sent; PortError if Port cannot be
+        asked.
         """
         if self._sent.incomplete is not None:
             raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
         stale, owned = self._stale()
         if owned and len(stale) / owned > max_share:
             raise ReconcileRefused(
-                f"nothing is deleted: {len(stale)} of {owned} entities would go, more than the "
-                f"share of {max_share:g} (entityDeletionThreshold in the mapping, or max_share)"
+                f"nothing is deleted: {len(stale)} of {owned} entities would be deleted, more "
+                f"than the share of {max_share:g} (entityDeletionThreshold in the mapping, or "
+                "max_share)"
             )
         return self._delete(sorted(stale))
 
     def _stale(self) -> tuple[list[Name], int]:
-        """What was not sent, and how many are owned.
+        """Returns the owned entities that were not sent, and how many are owned.
 
-        What an entity that was sent relates to stays: Port may just have made it for that
-        reason, and would delete with it what depends on it.
+        Entities to which a sent one relates are kept: Port may just have created them for that
+        relation, and would delete with them what depends on them.
         """
         was_sent = self._sent.lookup()
         stale: list[Name] = []
@@ -79,35 +89,44 @@ class Reconciliation:
         return [name for name in stale if fingerprint(name[1]) not in kept], owned
 
     def _owned(self) -> Iterator[Entity]:
-        """Everything that the integration owns, page by page."""
+        """Yields all entities that the integration owns, page by page."""
         prefix, suffix = self._client.ownership
         marks: set[str] = set()
         mark: str | None = None
+        limit = LARGEST_PAGE
         while True:
             body: dict[str, Any] = {
                 "datasource_prefix": prefix,
                 "datasource_suffix": suffix,
-                "limit": LARGEST_PAGE,
+                "limit": limit,
             }
             if mark is not None:
                 body["from"] = mark
-            page, mark = self._client.call(
-                "POST",
-                "/blueprints/entities/datasource-entities",
-                _parse_page,
-                body=body,
-                retry=self._retry,
-                exporter=True,
-            )
+            try:
+                page, mark = self._client.call(
+                    "POST",
+                    "/blueprints/entities/datasource-entities",
+                    _parse_page,
+                    body=body,
+                    retry=self._retry,
+                    exporter=True,
+                    max_bytes=PAGE_BYTES,
+                )
+            except AnswerTooLarge:
+                if limit == 1:
+                    raise
+                limit //= 2
+                continue
             yield from page
             if mark is None:
                 return
             if mark in marks:
-                raise PortError(f"Port's list of owned entities goes in circles at {mark!r}")
+                shown = one_line(mark)
+                raise PortError(f"Port's list of owned entities repeats itself at {shown!r}")
             marks.add(mark)
 
     def _delete(self, stale: list[Name]) -> int:
-        """Delete in batches; what Port refuses so, one by one."""
+        """Delete in batches, and the entities of refused batches one by one."""
         gone = 0
         left: list[Name] = []
         for blueprint, group in groupby(stale, key=itemgetter(0)):
@@ -121,7 +140,7 @@ class Reconciliation:
         return gone + self._delete_singly(left)
 
     def _delete_batch(self, blueprint: str, identifiers: list[str]) -> int | None:
-        """How many are gone; None if Port refuses the batch for one of them."""
+        """Returns how many were deleted; None if Port refuses the batch because of one of them."""
         try:
             count, largest = self._client.call(
                 "POST",
@@ -141,7 +160,7 @@ class Reconciliation:
         return count
 
     def _delete_singly(self, left: list[Name]) -> int:
-        """Delete one by one; again those that others depended on, as long as that helps."""
+        """Delete one by one, and repeat for entities on which others depended while that helps."""
         gone = 0
         while left:
             refused: list[Name] = []
@@ -165,7 +184,7 @@ class Reconciliation:
                     self._sent.add_deleted(1)
             if len(refused) == len(left):
                 logger.warning(
-                    "%d entities stay: Port refuses to delete them: %s", len(left), reason
+                    "%d entities were kept, as Port refuses to delete them: %s", len(left), reason
                 )
                 break
             left = refused
@@ -173,7 +192,7 @@ class Reconciliation:
 
 
 def _refused(error: PortError) -> bool:
-    """Whether it is about the entities, rather than about us or the weather."""
+    """Returns whether Port refuses the entities, rather than us or every call at the moment."""
     return not error.temporary and error.status not in (None, 401, 403)
 
 
@@ -204,7 +223,7 @@ def _name_of(entity: Entity) -> Name | None:
 
 
 def _targets_of(entity: Entity) -> Iterator[str]:
-    """The identifiers that an entity relates to."""
+    """Yields the identifiers to which an entity relates."""
     relations = entity.get("relations")
     for value in relations.values() if isinstance(relations, dict) else ():
         for target in value if isinstance(value, list) else (value,):

@@ -1,4 +1,4 @@
-"""Takes one report at a time to Port, so that its sender never waits for Port."""
+"""Sends one report at a time to Port, so that the reporter never waits for Port."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ocean_actors.actors import Actor, Message, Ref, Supervision, handles
+from ocean_actors.actors import Actor, Message, OnFailure, Ref, Supervision, handles
 from ocean_actors.messages import Lease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -15,55 +15,63 @@ from ocean_actors.port_time import parse_time
 from ocean_actors.retry import ONCE
 
 UNSURE = "another instance may have taken over"
+RIGHTS_STATUSES = frozenset({401, 403})
+RIGHTS_WAIT = 60.0
+"""Seconds before the next attempt if our credentials or rights are refused: a person mends them."""
 
 
 @dataclass(frozen=True)
 class Deliver(Message):
-    """Send this report to Port, once, if `lease` is still valid, and answer `Delivery`."""
+    """Send this report to Port, once, and answer with a `Delivery`."""
 
     report: Report
     reply_to: Ref
-    lease: Lease | None = None
 
 
 @dataclass(frozen=True)
 class Delivery(Message):
-    """Port has taken the report, refuses it for good, or is to be tried again later."""
+    """Port accepted the report, refused it for good, or may accept it later.
+
+    Then the next attempt is due after `wait` seconds, or after the caller's own backoff if that
+    is longer.
+    """
 
     report: Report
-    outcome: Literal["taken", "refused", "later"]
+    outcome: Literal["accepted", "refused", "later"]
     error: str | None = None
+    wait: float = 0.0
 
 
 class ReportSender(Actor):
-    """Tries one report, once, and says how it went; however long Port lets it wait."""
+    """Sends reports while this instance holds one lease; each once, however long Port takes."""
 
-    supervision = Supervision(retries=5)  # the sender waits for an answer
+    supervision = Supervision(OnFailure.ESCALATE)  # the reporter waits for an answer
     message_bound = None  # Port may hang up to the client's time-out, and that is logged
 
-    def __init__(self, client: PortClient) -> None:
+    def __init__(self, client: PortClient, lease: Lease | None) -> None:
+        """Take the lease that is checked before each report; None if it cannot be lost."""
         super().__init__()
         self._client = client
+        self._lease = lease
 
     @handles(Deliver)
     def on_deliver(self, deliver: Deliver) -> None:
-        """Send it."""
+        """Send the report."""
         report = deliver.report
-        if deliver.lease is not None and not deliver.lease.valid():
-            deliver.reply_to.tell(Delivery(report, "later", UNSURE))
-            return
         try:
-            body = self._end_of_left_run(report) if report.kind == "left" else report.body
-            if body is not None:
-                self._client.report_resync_state(body, retry=ONCE)
+            body = report.body if report.kind != "left" else self._end_of_left_run(report)
+            if self._lease is not None and not self._lease.valid():
+                delivery = Delivery(report, "later", UNSURE)
+            else:
+                if body is not None:
+                    self._client.report_resync_state(body, retry=ONCE)
+                delivery = Delivery(report, "accepted")
         except PortError as error:
-            answer = Delivery(report, "later" if error.temporary else "refused", str(error))
-        else:
-            answer = Delivery(report, "taken")
-        deliver.reply_to.tell(answer)
+            delivery = _failed(report, error)
+        deliver.reply_to.tell(delivery)
 
     def _end_of_left_run(self, report: Report) -> Mapping[str, Any] | None:
-        """What ends the run that Port's record shows as running, if it does.
+        """Returns what ends the run that Port's record shows as running; None if it shows none.
 
         The clock that the run began by may have been ahead of ours: it ends no sooner.
         """
@@ -74,3 +82,10 @@ class ReportSender(Actor):
         if began is None or end is None or began <= end:
             return report.body
         return {**report.body, "lastResyncEnd": began.isoformat()}
+
+
+def _failed(report: Report, error: PortError) -> Delivery:
+    if error.status in RIGHTS_STATUSES:
+        return Delivery(report, "later", str(error), error.delay(RIGHTS_WAIT))
+    outcome: Literal["refused", "later"] = "later" if error.temporary else "refused"
+    return Delivery(report, outcome, str(error), error.delay(0.0))

@@ -1,9 +1,10 @@
-"""Tells Port how runs go, however Port behaves."""
+"""Reports the state of runs to Port, however Port behaves."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 import pykka
 
@@ -12,15 +13,16 @@ from ocean_actors.messages import Lease, RoleChanged, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.report_sender import Deliver, Delivery, ReportSender
 from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
+from ocean_actors.port_time import parse_time
 
 logger = logging.getLogger(__name__)
 
-FLUSH_PAUSE = 0.2  # seconds between two attempts at the end, which is near
+FLUSH_PAUSE = 0.2  # seconds between two attempts while the system stops
 
 
 @dataclass(frozen=True)
 class SendReports(Message):
-    """Try again to send what waits."""
+    """The backoff is over: send what waits."""
 
 
 @dataclass(frozen=True)
@@ -33,112 +35,166 @@ class FlushReports(Message):
 class Reporter(Actor):
     """Reports each run to Port: running, then completed, failed or aborted; in this order.
 
-    Reports wait here, a bounded number of them. A report sender takes them to Port one at a time,
-    so this actor never waits for Port and its mailbox stays short. Each report is sent until Port
-    takes it. A run whose report Port refuses for good is logged and left out.
+    It is told the events of runs by the coordinator and does not subscribe to them: a custom
+    actor that publishes such an event must not reach Port.
 
-    Before the first run, the report sender looks whether Port's record says `running`. Such a run
-    belongs to a process that died during it, and is reported as aborted.
+    Reports wait here, a bounded number of them. A report sender sends them one at a time, so
+    this actor never waits for Port and its mailbox stays short. Each report is sent until Port
+    accepts it. A run with a report that Port refuses for good is logged and left out.
+
+    `running` is sent only once Port's record is known not to show another run as running. It may
+    show one that a dead process left, or one whose end Port refused. Then that run is reported
+    as aborted first. Port's record is also looked at when this instance becomes active.
+
+    When the role changes, the reports that wait are dropped: the other instance reports. Each
+    tenure has a report sender of its own, which holds the tenure's lease.
     """
 
-    subscribes_to = (RunStarted, RunEnded, RoleChanged)
+    _queue: tuple[Report, ...]
+    _sending: Report | None
+    _failures: int
+    _open: int | None  # the run that was started and has not ended
+    _record_clear: bool  # Port's record shows no other run as running
+    _look_due: bool  # at Port's record, without waiting for a run
 
     def __init__(self, client: PortClient, schedule: Schedule | None, backoff: Backoff) -> None:
         super().__init__()
         self._client = client
         self._schedule = schedule
         self._backoff = backoff
-        self._queue: tuple[Report, ...] = ()
-        self._on_its_way: Report | None = None
-        self._failures = 0
-        self._open: int | None = None  # the run that was started and has not ended
-        self._quiet = True  # nothing was reported yet since this instance became active
         self._flushed: pykka.Future[None] | None = None  # the process is about to end
-        self._lease: Lease | None = None  # checked before each report
+        self._tenure_client: PortClient | None = None
+        self._begin_tenure(look=False)
 
     def on_start(self) -> None:
-        """Take a report sender on."""
-        self._sender = self.context.spawn(ReportSender, self._client, name="report-sender")
+        """Start a report sender; its lease comes with the role, if the role can be lost."""
+        self._start_sender(None)
+
+    def on_stop(self) -> None:
+        """Close the report sender's client."""
+        if self._tenure_client is not None:
+            self._tenure_client.close()
+
+    def on_failure(self, *_: Any) -> None:
+        """Close the report sender's client."""
+        self.on_stop()
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Report `running`."""
-        if self._quiet:
-            self._quiet = False
-            self._add(left_running(event.run.started_at, self._schedule))
         self._open = event.run.number
         self._add(report_of(event, self._schedule))
 
     @handles(RunEnded)
     def on_run_ended(self, event: RunEnded) -> None:
-        """Report how it ended, unless its start was not reported: refused, or another's role."""
+        """Report how it ended, unless its start was left out or belongs to another tenure."""
         if event.run.number == self._open:
             self._open = None
             self._add(report_of(event, self._schedule))
 
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
-        """Say nothing more of what was: Port hears of it from the other instance."""
-        self._lease = event.lease
-        self._queue = ()
-        self._on_its_way = None
-        self._failures = 0
-        self._open = None
-        self._quiet = True
+        """Drop what waits, and begin a new tenure with the lease."""
+        self.context.stop(self._sender)
+        self.on_stop()  # ends a call that hangs
+        self._begin_tenure(look=event.active)
+        self._start_sender(event.lease)
+        self._send()
 
     @handles(SendReports)
-    def on_send_again(self, _message: SendReports) -> None:
-        """Try again after a backoff."""
+    def on_send_reports(self, _message: SendReports) -> None:
+        """Send what waits."""
         self._send()
 
     @handles(FlushReports)
     def on_flush(self, command: FlushReports) -> None:
-        """Send what waits now, and retry without a backoff."""
+        """Send what waits, without a backoff from now on."""
         self._flushed = command.flushed
         self._send()
 
     @handles(Delivery)
     def on_delivery(self, delivery: Delivery) -> None:
-        """Go on with the next report, or with the same one later."""
+        """Send the next report, or the same one later."""
         report = delivery.report
-        if report is not self._on_its_way:
-            return  # of before the role changed
-        self._on_its_way = None
+        if report is not self._sending:
+            return  # of an earlier tenure
+        self._sending = None
         if delivery.outcome == "later":
-            self._failures += 1
-            if self._failures == 1:
-                logger.warning("reports of runs wait for Port: %s", delivery.error)
-            backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
-            self.context.schedule(
-                FLUSH_PAUSE if self._flushed is not None else backoff, SendReports()
-            )
+            self._retry_later(delivery)
             return
         if self._failures:
             self._failures = 0
-            logger.info("reports of runs reach Port again")
+            logger.info("Port accepts reports of runs again")
         if delivery.outcome == "refused":
             self._leave_out(report, delivery.error)
+        elif report.kind == "left":
+            self._record_clear = True
         else:
             self._queue = self._queue[1:]
+        self._look_due = False
         self._send()
+
+    def _begin_tenure(self, *, look: bool) -> None:
+        self._queue = ()
+        self._sending = None
+        self._failures = 0
+        self._open = None
+        self._record_clear = False
+        self._look_due = look
+
+    def _start_sender(self, lease: Lease | None) -> None:
+        self._tenure_client = self._client.clone(self._client.token)
+        self._sender = self.context.spawn(
+            ReportSender, self._tenure_client, lease, name="report-sender"
+        )
 
     def _add(self, report: Report) -> None:
         self._queue = enqueue(self._queue, report)
-        if self._failures == 0:  # else a timer is running
+        if self._failures == 0:  # else a timer is set
             self._send()
 
     def _send(self) -> None:
-        if self._on_its_way is not None:
+        """Send what is next, unless something is being sent."""
+        if self._sending is not None:
             return
-        if self._queue:
-            self._on_its_way = self._queue[0]
-            self._sender.tell(Deliver(self._on_its_way, self.context.ref, self._lease))
+        self._sending = self._next()
+        if self._sending is not None:
+            self._sender.tell(Deliver(self._sending, self.context.ref))
         elif self._flushed is not None:
             self._flushed.set(None)
 
+    def _next(self) -> Report | None:
+        """Returns the report to send now: the first that waits, or a look at Port's record."""
+        first = self._queue[0] if self._queue else None
+        starts = first is not None and first.kind == "start"
+        if not self._record_clear and (starts or (first is None and self._look_due)):
+            moment = parse_time(first.body["lastResyncStart"]) if first is not None else None
+            return left_running(moment or self.context.clock.now(), self._schedule)
+        return first
+
+    def _retry_later(self, delivery: Delivery) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            logger.warning("reports of runs wait for Port: %s", delivery.error)
+        backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
+        delay = FLUSH_PAUSE if self._flushed is not None else max(backoff, delivery.wait)
+        self.context.schedule(delay, SendReports())
+
     def _leave_out(self, report: Report, error: str | None) -> None:
-        """All of a run: its end without its start would be no legal view of it."""
-        logger.error("Port refused the report %r: %s", report.body["status"], error)
-        self._queue = tuple(waiting for waiting in self._queue if waiting.run != report.run)
-        if self._open == report.run:
+        """Drop all reports of a run of which Port refuses one.
+
+        If it is an end, Port's record still shows the run as running, so that is looked at
+        before the next start. If the look itself is refused, the run that waits for it is left
+        out: reported, it might show two runs as running.
+        """
+        if report.kind == "left":
+            logger.error("Port refused to end a run that it shows as running: %s", error)
+            refused = self._queue[0].run if self._queue else None
+        else:
+            logger.error("Port refused the report %r: %s", report.body["status"], error)
+            refused = report.run
+        if report.kind == "end":
+            self._record_clear = False
+        self._queue = tuple(waiting for waiting in self._queue if waiting.run != refused)
+        if self._open == refused:
             self._open = None

@@ -1,4 +1,4 @@
-"""What Port is told about runs, and which of it still matters while Port cannot be reached."""
+"""The reports of runs, and which of them still matter while Port cannot be reached."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Schedule:
     minutes: int
 
     def next_after(self, now: datetime) -> datetime:
-        """The first beat after `now`."""
+        """Returns when the next scheduled resync after `now` is due."""
         interval = timedelta(minutes=self.minutes)
         return self.anchor + (math.floor((now - self.anchor) / interval) + 1) * interval
 
@@ -30,7 +30,7 @@ class Schedule:
 class Report:
     """One PATCH of Port's resync state. `run` is the run's number.
 
-    `left` is the end of a run that a dead process left running, if Port's record shows one.
+    The kind `left` is the end of another run that Port's record shows as running, if it does.
     """
 
     run: int
@@ -39,7 +39,7 @@ class Report:
 
 
 def report_of(event: RunStarted | RunEnded, schedule: Schedule | None) -> Report:
-    """The report of an event, in Port's spelling."""
+    """Returns the report of an event, in Port's spelling."""
     if isinstance(event, RunEnded):
         body = _body(event.status, event.ended_at, schedule)
         return Report(event.run.number, "end", body)
@@ -47,7 +47,7 @@ def report_of(event: RunStarted | RunEnded, schedule: Schedule | None) -> Report
 
 
 def left_running(now: datetime, schedule: Schedule | None) -> Report:
-    """The end of a run whose process died in it; runs of ours are numbered from 1."""
+    """Returns the end of a run that is not ours to end normally; ours are numbered from 1."""
     return Report(0, "left", _body("aborted", now, schedule))
 
 
@@ -65,10 +65,11 @@ def _body(status: str, moment: datetime, schedule: Schedule | None) -> FrozenDic
 
 
 def enqueue(queue: tuple[Report, ...], report: Report, kept: int = KEPT_RUNS) -> tuple[Report, ...]:
-    """Append a report; beyond `kept` runs the oldest that Port has heard nothing of is left out.
+    """Returns the queue with a report appended, and without the oldest run beyond `kept`.
 
-    A run leaves with both its reports, so what Port sees stays legal: running, then its end.
-    The first in the queue may be on its way, or have arrived without our hearing of it.
+    Only runs of which nothing was sent are left out, and with both reports, so that Port always
+    sees `running` and then an end. The first report in the queue may have arrived although its
+    answer was lost, so its run stays.
     """
     longer = (*queue, report)
     known = {longer[0].run, report.run}

@@ -1,4 +1,4 @@
-"""What a run has written so far, in little memory: 8 bytes an entity."""
+"""Which entities a run has written so far, in 8 bytes of memory for each."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from ocean_actors.messages import Written
 
 
 def fingerprint(*names: str) -> int:
-    """64 bits for a name. Two names with the same ones only keep an entity too much."""
+    """Returns 64 bits for a name.
+
+    A hash collision keeps one stale entity; it never deletes a live one.
+    """
     joined = "\0".join(names).encode(errors="surrogatepass")
     return int.from_bytes(blake2b(joined, digest_size=8).digest(), "big")
 
 
 class SentEntities:
-    """What the handlers of one run wrote, together. Safe to use from any thread."""
+    """The entities that the handlers of one run wrote. Safe to use from any thread."""
 
     def __init__(self) -> None:
         self._sent = array("Q")
         self._written = Written()
         self._incomplete: str | None = None
-        self._lock = threading.Lock()  # handlers write side by side, the coordinator reads
+        self._lock = threading.Lock()  # handlers write at the same time, and the coordinator reads
 
     def add(self, sent: Iterable[tuple[str, str]], failed: int) -> None:
-        """A batch is done: the blueprint and the name of what Port took, and a count."""
+        """Add the result of a batch: blueprint and identifier of what was written, and a count."""
         prints = array("Q", (fingerprint(*names) for names in sent))
         with self._lock:
             self._sent.extend(prints)
@@ -37,30 +40,30 @@ class SentEntities:
             )
 
     def add_deleted(self, count: int) -> None:
-        """So many are gone."""
+        """Count deleted entities."""
         with self._lock:
             before = self._written
             self._written = Written(before.upserted, before.failed, before.deleted + count)
 
     def mark_incomplete(self, reason: str) -> None:
-        """What was sent is not all there is, so nothing may be deleted for want of it."""
+        """Say why entities that exist may not have been sent: nothing may be deleted then."""
         with self._lock:
             self._incomplete = self._incomplete or reason
 
     @property
     def written(self) -> Written:
-        """The counts."""
+        """The counts so far."""
         return self._written
 
     @property
     def incomplete(self) -> str | None:
-        """Why what was sent may not be all there is; None if it is."""
+        """Why entities that exist may not have been sent; None if all were."""
         if self._incomplete is None and self._written.failed:
             return f"{self._written.failed} entities failed"
         return self._incomplete
 
     def lookup(self) -> Callable[[str, str], bool]:
-        """Whether an entity (blueprint, name) was sent until now."""
+        """Returns a function that tells whether an entity (blueprint, identifier) was sent."""
         with self._lock:
             sent = array("Q", self._sent)
         ordered = array("Q", sorted(sent))

@@ -1,9 +1,8 @@
-"""The actor around the state machine: it feeds it, and does what it says."""
+"""The actor around the state machine: it feeds the inputs and carries out the outputs."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -18,7 +17,9 @@ from ocean_actors.actors import (
     Message,
     OnFailure,
     Ref,
+    Repeat,
     Supervision,
+    Terminated,
     Timer,
     handles,
 )
@@ -29,8 +30,6 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
-    HandlerFinished,
-    HandlerProgressed,
     Outcome,
     PortRequest,
     Progress,
@@ -49,47 +48,63 @@ from ocean_actors.messages import (
 )
 from ocean_actors.resync import machine
 from ocean_actors.resync.generation import ConfigGeneration
-from ocean_actors.resync.handlers import HandlerActor, HandlerFactory, StartResync
-from ocean_actors.resync.load_stats import LoadStats
+from ocean_actors.resync.handlers import (
+    HandlerActor,
+    HandlerFinished,
+    HandlerProgressed,
+    HandlerSpec,
+    StartResync,
+)
+from ocean_actors.resync.history import History, run_data
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
-from ocean_actors.settings import OnNewRequest, ResyncSettings
+from ocean_actors.settings import ResyncSettings
+from ocean_actors.text import one_line
+from ocean_actors.throttle import Throttle
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_RUNS = 20
+PROGRESS_LOG_SECONDS = 30.0
+LONGEST_LINE = 1000  # characters of a log line that lists handlers or failures
 
 
 @dataclass(frozen=True)
 class Elapsed(Message):
-    """A time that the state machine asked for is over; `event` is what it wants to hear."""
+    """To itself: a time that the state machine asked for has passed; feed it `event`."""
 
     event: machine.WaitOver | machine.TimeUp | machine.GraceOver
 
 
+@dataclass(frozen=True)
+class LogProgress(Message):
+    """To itself: log how far the handlers of run `number` are."""
+
+    number: int
+
+
 @dataclass
 class Flight:
-    """The run in flight, as the coordinator's own notes."""
+    """The coordinator's notes about the run in flight."""
 
     info: RunInfo
     token: CancelToken
     writer: RunWriter
     failures: list[str] = field(default_factory=list)
-    timers: list[Timer] = field(default_factory=list)
+    timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
 
 
 class ResyncCoordinator(Actor):
-    """Serializes resyncs. Every decision is `machine.step`'s; here they are carried out.
+    """Serializes resyncs: `machine.step` decides, and this actor carries the decisions out.
 
-    A failure here is a bug of ours and ends the system: what runs and what is owed would be
-    guesswork, while the next start recovers both from what the sources remember.
+    A failure of this actor is a bug of ours and ends the system, as nothing could be said about
+    what runs and what is owed. The next start recovers both from what the sources remember.
     """
 
     supervision: ClassVar[Supervision] = Supervision(OnFailure.ESCALATE)
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(
         limit=10_000,
         at_limit={
-            Message: AtLimit.ADMIT,  # the others are few by their nature
+            Message: AtLimit.ADMIT,  # there are few of the others
             ResyncRequested: AtLimit.REFUSE,
             HandlerProgressed: AtLimit.DROP_OLDEST,
         },
@@ -97,49 +112,58 @@ class ResyncCoordinator(Actor):
 
     def __init__(
         self,
-        handlers: Mapping[str, HandlerFactory],
+        handlers: Mapping[str, HandlerSpec],
         settings: ResyncSettings,
         integration: Ref,
+        reporter: Ref,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
         run_prefix: str,
         *,
         active: bool = True,
         generation: ConfigGeneration | None = None,
+        strict_tls: bool = True,
     ) -> None:
-        """Take the handlers by name, who answers `FetchConfig`, and what makes `run.port`.
+        """Prepare; the handlers start with the actor.
 
-        Unless `active`, it stands by until it is told `SetRole`. `generation` is advanced
-        whenever a run's config is asked for.
+        `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
+        `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
+        run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
+        until it is told `SetRole`. `generation` is advanced whenever a run's config is asked for.
+        `strict_tls`: see `ssl.thirdParty.x509.strict`.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
-        self._factories = handlers
+        self._handlers = handlers
         self._settings = settings
         self._integration = integration
+        self._reporter = reporter
         self._open_writer = open_writer
         self._run_prefix = run_prefix
+        self._strict_tls = strict_tls
         self._state = machine.State(frozenset(handlers), settings, standby=not active)
-        self._load = LoadStats()
+        self._history = History()
         self._config: ConfigSnapshot | None = None
+        self._pushed: ConfigSnapshot | None = None  # since the config was last asked for
         self._answers: PortRequest | None = None
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
-        self._ended: deque[dict[str, Any]] = deque(maxlen=REMEMBERED_RUNS)
-        self._counts = {"requests": 0, "ignored": 0, "late": 0}
+        self._fenced: dict[Ref, tuple[int, str]] = {}  # whose threads have not ended
 
     def on_start(self) -> None:
-        """Start the handler actors."""
-        for name in self._factories:
+        """Start the handlers' actors."""
+        self._ignored_log = Throttle(self.context.clock)
+        self._refused_log = Throttle(self.context.clock)
+        for name in self._handlers:
             self._spawn_handler(name)
 
     def on_stop(self) -> None:
-        """End the handlers' work; they are children and end with this actor."""
+        """Abort the handlers' work; their actors are children and end with this one."""
         if self._flight is not None:
             self._flight.token.cancel("the coordinator ended")
 
     def on_failure(self, *_: Any) -> None:
-        """The same."""
+        """Abort the handlers' work."""
         self.on_stop()
 
     # -- messages ----------------------------------------------------------------------------
@@ -147,57 +171,97 @@ class ResyncCoordinator(Actor):
     @handles(ResyncRequested)
     def on_request(self, request: ResyncRequested) -> Reception:
         """Take a request, and the config that an authentic one may carry."""
-        self._counts["requests"] += 1
-        self._load = self._load.requested(self.context.clock.monotonic())
+        self._history = self._history.with_request(self.context.clock.monotonic())
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
+            self._pushed = request.snapshot.newer(self._pushed)
         outputs = self._feed(machine.Request(request))
-        if any(isinstance(output, machine.Refuse) for output in outputs):
+        if machine.Refuse(request) in outputs:
             return "refused"
-        ignored = machine.Settle((request,), "ignored") in outputs
+        ignored = machine.Settle((request,), "ignored", None) in outputs
         return "ignored" if ignored else "accepted"
 
     @handles(ConfigFetched)
-    def on_config(self, message: ConfigFetched) -> None:
+    def on_config_fetched(self, event: ConfigFetched) -> None:
         """Go on with the run that waits for its config."""
-        self._config = message.snapshot.newer(self._config)
-        self._answers = message.answers
-        self._feed(machine.ConfigReady(message.number))
+        # What Port was asked for wins over older snapshots, even if Port's clock was set back.
+        self._config = event.snapshot.newer(self._pushed if event.fresh else self._config)
+        self._answers = event.answers
+        self._feed(machine.ConfigReady(event.number))
 
     @handles(HandlerProgressed)
-    def on_progress(self, message: HandlerProgressed) -> None:
-        """Pass the progress of the present run on; that of a run that is over is late."""
+    def on_handler_progressed(self, event: HandlerProgressed) -> None:
+        """Publish the progress of the present run; count that of a run that is over as late."""
         flight = self._flight
-        if flight is None or flight.info.number != message.number:
-            self._counts["late"] += 1
+        if flight is None or flight.info.number != event.number:
+            self._history = self._history.with_late()
             return
-        flight.progress[message.progress.handler] = message.progress
-        self.context.publish(RunProgressed(flight.info, message.progress))
+        flight.progress[event.progress.handler] = event.progress
+        self.context.publish(RunProgressed(flight.info, event.progress))
 
     @handles(HandlerFinished)
-    def on_handler_finished(self, message: HandlerFinished) -> None:
+    def on_handler_finished(self, event: HandlerFinished) -> None:
         """A handler returned or raised, perhaps long after it was fenced off."""
         flight = self._flight
-        current = flight is not None and flight.info.number == message.number
-        if flight is not None and current and message.handler in self._state.working:
-            flight.writer.handler_finished(message.handler, ok=message.failure is None)
-            if message.failure is not None:
-                flight.failures.append(message.failure)
-        failed = message.failure is not None
+        current = flight is not None and flight.info.number == event.number
+        failed = event.failure is not None
+        if flight is not None and current and event.handler in self._state.present.working:
+            flight.writer.handler_finished(event.handler, ok=not failed)
+            if event.failure is not None:
+                flight.failures.append(event.failure)
         self._feed(
-            machine.HandlerDone(message.number, message.handler, failed, message.retry_after)
+            machine.HandlerDone(
+                event.number, event.handler, failed, event.lasting, event.retry_after
+            )
         )
+
+    @handles(Terminated)
+    def on_terminated(self, event: Terminated) -> None:
+        """A handler's actor has ended: expected of one that was fenced off, else an incident."""
+        fenced = self._fenced.pop(event.ref, None)
+        if fenced is not None:
+            self._feed(machine.HandlerGone(*fenced))
+            return
+        name = next((name for name, ref in self._refs.items() if ref == event.ref), None)
+        if name is None or self.context.stopping.is_set():
+            return
+        cause = event.failure or "its thread ended"
+        logger.error("the actor of handler %s died and is replaced: %s", name, cause)
+        self._spawn_handler(name)
+        number = self._state.present.number
+        if name in self._state.present.working:
+            failure = f"{name}: its actor died: {cause}"
+            self.on_handler_finished(HandlerFinished(number, name, failure))
 
     @handles(Elapsed)
     def on_elapsed(self, message: Elapsed) -> None:
-        """A debounce, a retry's backoff, a time limit or a grace is over."""
+        """A wait, a time limit or a grace is over."""
         self._feed(message.event)
+
+    @handles(LogProgress)
+    def on_log_progress(self, message: LogProgress) -> None:
+        """Log how far each handler of the run in flight is."""
+        flight = self._flight
+        if flight is None or flight.info.number != message.number:
+            return
+        running = self.context.clock.now() - flight.info.started_at
+        aborting = self._state.phase is machine.Phase.ABORTING
+        working = self._state.present.working
+        handlers = (
+            f"{name} {_progress_text(flight.progress.get(name), working=name in working)}"
+            for name in sorted(self._handlers)
+        )
+        logger.info(
+            "run %s %s for %.0f s: %s",
+            flight.info.id, "was aborted and has run" if aborting else "has run",
+            running.total_seconds(), one_line("; ".join(handlers), LONGEST_LINE),
+        )  # fmt: skip
 
     @handles(SetRole)
     def on_set_role(self, command: SetRole) -> None:
         """Run the resyncs, or stand by while another instance runs them."""
         if command.active == self._state.standby:
-            self.context.publish(RoleChanged(command.active, command.lease))
+            self._announce(RoleChanged(command.active, command.lease))
             self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
 
     @handles(StopResyncs)
@@ -207,26 +271,22 @@ class ResyncCoordinator(Actor):
         self._feed(machine.Stop())
 
     @handles(GetStatus)
-    def status(self, _message: GetStatus) -> dict[str, Any]:
-        """What runs, what waits, what ran: plain data."""
+    def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
+        """Returns what runs, what is pending and what ran, as plain data."""
         flight = self._flight
         return {
             "state": "standby" if self._state.standby else self._state.phase.value,
             "pending": [request.trigger for request in self._state.pending],
             "run": None if flight is None else {
-                **_run_data(flight.info),
-                "handlers": sorted(self._state.working),
+                **run_data(flight.info),
+                "handlers": sorted(self._state.present.working),
                 "progress": {
                     name: {"done": item.done, "total": item.total, "message": item.message}
                     for name, item in flight.progress.items()
                 },
             },
-            "runs": list(self._ended),
-            "kinds": {
-                name: list(getattr(factory, "kinds", ()))
-                for name, factory in self._factories.items()
-            },
-            **self._counts,
+            "kinds": {name: list(handler.kinds) for name, handler in self._handlers.items()},
+            **self._history.as_data(),
         }  # fmt: skip
 
     # -- outputs -----------------------------------------------------------------------------
@@ -239,46 +299,55 @@ class ResyncCoordinator(Actor):
 
     def _carry_out(self, output: machine.Output) -> None:
         match output:
-            case machine.Wait(number, seconds, retry):
-                if retry:
-                    logger.info("the failed run is tried again in %g s", seconds)
+            case machine.Wait(number, kind, seconds):
+                if kind is machine.WaitKind.RETRY:
+                    failed = self._run_id(self._state.present.number)
+                    logger.info("run %s is retried in %g s", failed, seconds)
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
                 self._generation.advance()  # before: later requests may need another run
+                self._pushed = None
                 self._integration.tell(FetchConfig(number, self.context.ref))
             case machine.StartRun(number, requests):
                 self._start_run(number, requests)
             case machine.AbortRun(number, reason):
                 self._abort_run(number, reason)
-            case machine.FenceOff(number, names):
-                self._fence_off(number, names)
+            case machine.FenceOff(number, names, dropped):
+                self._fence_off(number, names, dropped=dropped)
             case machine.EndRun(_, status):
                 self._end_run(status)
-            case machine.Settle(requests, outcome):
-                self._settle(requests, outcome)
-            case machine.LetFinish(_, aborts):
+            case machine.Settle(requests, outcome, number):
+                self._settle(requests, outcome, None if number is None else self._run_id(number))
+            case machine.LetFinish(number, aborts):
                 logger.warning(
-                    "%d runs in a row were aborted by newer requests: this one is left to finish. "
-                    "%s. Request less often (eventListener.interval, scheduledResyncInterval), "
-                    "or set resync.onNewRequest: queue, or resync.debounce", aborts, self._load,
+                    "%d runs in a row were aborted by newer requests: run %s is left to finish, "
+                    "and newer requests wait for its end. %s. Request less often "
+                    "(eventListener.interval, scheduledResyncInterval), or set "
+                    "resync.onNewRequest: queue, or resync.debounce; resync.timeout limits a run",
+                    aborts, self._run_id(number), self._history.load,
                 )  # fmt: skip
             case machine.DropLate(number, name):
-                self._counts["late"] += 1
-                logger.info("dropped the late result of handler %s in run %d", name, number)
+                self._history = self._history.with_late()
+                logger.info(
+                    "handler %s finished its part of run %s too late; its result is dropped",
+                    name, self._run_id(number),
+                )  # fmt: skip
             case machine.Stopped():
                 self.context.publish(CoordinatorStopped())
                 if self._stopped is not None:
                     self._stopped.set(None)
             case machine.Refuse(request):
-                logger.info(
-                    "stopping: the request of %s is left for the next start", request.trigger
+                self._log_throttled(
+                    self._refused_log,
+                    "the system is stopping: the next start serves the request of %s%s",
+                    request.trigger,
                 )
 
     def _start_run(self, number: int, requests: machine.Requests) -> None:
-        assert self._config is not None  # noqa: S101  (a run is prepared by ConfigFetched)
+        assert self._config is not None  # noqa: S101  (ConfigFetched comes before StartRun)
         newest = requests[-1]
         info = RunInfo(
-            id=f"{self._run_prefix}-{number}",
+            id=self._run_id(number),
             number=number,
             trigger=newest.trigger,
             reason=newest.reason,
@@ -289,11 +358,12 @@ class ResyncCoordinator(Actor):
         )
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
-        self._flight = Flight(info, token, writer)
-        logger.info("run %s starts: %s (%s)", info.id, info.reason, info.trigger)
-        self.context.publish(RunStarted(info))
+        self._flight = flight = Flight(info, token, writer)
+        logger.info("run %s starts: %s (requested by %s)", info.id, info.reason, info.trigger)
+        self._announce(RunStarted(info))
         if self._settings.timeout is not None:
             self._limit_flight(self._settings.timeout, machine.TimeUp(number))
+        flight.timers.append(self.context.schedule_every(PROGRESS_LOG_SECONDS, LogProgress(number)))
         coordinator = self.context.ref
 
         def report(progress: Progress) -> None:
@@ -301,26 +371,36 @@ class ResyncCoordinator(Actor):
 
         for name, ref in self._refs.items():
             port = writer.for_handler(name)
-            run = ResyncRun(info, name, token, self.context.clock, port, report)
+            run = ResyncRun(
+                info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
+            )
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:
         flight = self._require_flight()
-        logger.info("run %s is aborted: %s", flight.info.id, reason)
-        self._limit_flight(self._settings.abort_grace, machine.GraceOver(number))
+        grace = self._settings.abort_grace
+        logger.info(
+            "run %s is aborted: %s; its handlers have %g s to return", flight.info.id, reason, grace
+        )
+        self._limit_flight(grace, machine.GraceOver(number))
         flight.failures.append(reason)
         flight.token.cancel(reason)
 
-    def _fence_off(self, number: int, names: frozenset[str]) -> None:
+    def _fence_off(self, number: int, names: frozenset[str], *, dropped: bool) -> None:
         flight = self._require_flight()
-        dropped = self._settings.on_new_request is OnNewRequest.DROP and not self._state.stopping
         for name in sorted(names):
             if dropped:
-                logger.info("handler %s is fenced off from run %d", name, number)
+                logger.info("handler %s is fenced off: run %s was dropped", name, flight.info.id)
             else:
-                logger.warning("handler %s does not end run %d: it is fenced off", name, number)
+                logger.warning(
+                    "handler %s did not stop within abortGrace (%g s); run %s goes on without it",
+                    name, self._settings.abort_grace, flight.info.id,
+                )  # fmt: skip
             flight.failures.append(f"{name}: was still at work when it was fenced off")
-            self.context.abandon(self._refs[name])
+            fenced = self._refs[name]
+            self._fenced[fenced] = (number, name)
+            self.context.abandon(fenced)
+            self.context.watch(fenced)
             self._spawn_handler(name)
 
     def _end_run(self, status: Status) -> None:
@@ -329,68 +409,79 @@ class ResyncCoordinator(Actor):
         ended_at = max(self.context.clock.now(), flight.info.started_at)
         written = flight.writer.written()
         event = RunEnded(flight.info, status, ended_at, tuple(flight.failures), written)
-        seconds = (ended_at - flight.info.started_at).total_seconds()
         self._flight = None
         for timer in flight.timers:
             timer.cancel()
-        self._load = self._load.ran(seconds)
+        self._history = self._history.with_run(event)
         flight.writer.close()
-        logger.info("run %s %s after %.1f s%s", flight.info.id, status, seconds, _told(written))
-        self._ended.append(ended_data(event))
-        self.context.publish(event)
+        reasons = one_line("; ".join(flight.failures), LONGEST_LINE)
+        logger.log(
+            logging.WARNING if status == "failed" else logging.INFO,
+            "run %s %s after %.1f s%s%s",
+            flight.info.id, status, (ended_at - flight.info.started_at).total_seconds(),
+            _written_text(written), f": {reasons}" if status == "failed" and reasons else "",
+        )  # fmt: skip
+        self._announce(event)
 
-    def _settle(self, requests: machine.Requests, outcome: Outcome) -> None:
-        run_id = None if outcome == "ignored" else self._ended[-1]["id"]
+    def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
         for request in requests:
             if outcome == "ignored":
-                self._counts["ignored"] += 1
-                logger.info("ignored the request of %s: a run is in flight", request.trigger)
+                self._history = self._history.with_ignored()
+                self._log_throttled(
+                    self._ignored_log, "ignored the request of %s: a run is in flight%s",
+                    request.trigger,
+                )  # fmt: skip
             settled = RequestSettled(request, outcome, run_id)
             if request.reply_to is not None:
                 request.reply_to.tell(settled)
             self.context.publish(settled)
 
+    def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
+        """Tell the reporter, which believes nobody else, and publish the event."""
+        self._reporter.tell(event)
+        self.context.publish(event)
+
+    def _log_throttled(self, throttle: Throttle, text: str, trigger: str) -> None:
+        admission = throttle.admit()
+        if admission.admitted:
+            more = admission.suppressed
+            logger.info(text, trigger, f" (and {more} more like it)" if more else "")
+
     def _limit_flight(self, seconds: float, event: machine.TimeUp | machine.GraceOver) -> None:
         self._require_flight().timers.append(self.context.schedule(seconds, Elapsed(event)))
 
     def _spawn_handler(self, name: str) -> None:
-        self._refs[name] = self.context.spawn(
-            HandlerActor, name, self._factories[name], self.context.ref, name=f"handler-{name}"
+        build = self._handlers[name].build
+        ref = self.context.spawn(
+            HandlerActor, name, build, self.context.ref, name=f"handler-{name}"
         )
+        self._refs[name] = ref
+        self.context.watch(ref)
+
+    def _run_id(self, number: int) -> str:
+        return f"{self._run_prefix}-{number}"
 
     def _require_flight(self) -> Flight:
-        assert self._flight is not None  # noqa: S101  (the machine speaks of a run it started)
+        assert self._flight is not None  # noqa: S101  (the machine names only a run it started)
         return self._flight
 
 
-def _told(written: Written) -> str:
-    """What a run wrote, for the log; nothing if it wrote nothing."""
+def _progress_text(progress: Progress | None, *, working: bool) -> str:
+    """How far one handler is, for the log."""
+    if not working:
+        return "has returned"
+    if progress is None:
+        return "is at work"
+    total = "" if progress.total is None else f" of {progress.total}"
+    message = f" ({progress.message})" if progress.message else ""
+    return f"is at {progress.done}{total}{message}"
+
+
+def _written_text(written: Written) -> str:
+    """What a run wrote, for the log; empty if it wrote nothing."""
     counts = (
         (written.upserted, "entities sent"), (written.failed, "refused"),
         (written.deleted, "deleted"),
     )  # fmt: skip
-    told = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return told and f": {told}"
-
-
-def _run_data(info: RunInfo) -> dict[str, Any]:
-    return {
-        "id": info.id,
-        "trigger": info.trigger,
-        "reason": info.reason,
-        "requestedAt": info.requested_at.isoformat(),
-        "startedAt": info.started_at.isoformat(),
-    }
-
-
-def ended_data(event: RunEnded) -> dict[str, Any]:
-    """A run that ended, as plain data: times in ISO 8601, `seconds` between start and end."""
-    return {
-        **_run_data(event.run),
-        "status": event.status,
-        "seconds": (event.ended_at - event.run.started_at).total_seconds(),
-        "entities": event.written.upserted,
-        "failedEntities": event.written.failed,
-        "deletedEntities": event.written.deleted,
-        "failures": list(event.failures),
-    }
+    texts = ", ".join(f"{count} {what}" for count, what in counts if count)
+    return texts and f", {texts}"

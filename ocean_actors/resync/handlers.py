@@ -1,132 +1,295 @@
-"""The integration's own work, and the actors that carry it out."""
+"""The user's handlers, and the actors that run them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
+import itertools
 import logging
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
-from ocean_actors.messages import HandlerFinished
+from ocean_actors.errors import OceanError
+from ocean_actors.messages import Progress
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.text import one_line
 
 logger = logging.getLogger(__name__)
 
+LONGEST_DURATION = 1e300  # seconds; more cannot be told as a float
+
 
 class ResyncHandler(ABC):
-    """Subclass it and do the integration's work in `resync`.
+    """Base class of handlers: implement `resync`, which does the integration's work.
 
-    One object serves run after run, each in the same thread, until it has to be fenced off;
-    then a fresh object takes its place. Other handlers work beside it in threads of their own.
+    One object serves run after run in one thread. When it has to be fenced off, a fresh object
+    in a new thread takes its place. Other handlers work at the same time in their own threads.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
-    """What it brings to Port; shown in status and logs."""
+    """The kinds of entities that it sends to Port; shown in `status()`."""
 
     @abstractmethod
     def resync(self, run: ResyncRun) -> Awaitable[None] | None:
-        """Do one run; may equally be `async def`.
+        """Do one run; may be `async def`.
 
-        Returning means success, any exception failure. Call `run.check()` often, or use
-        `run.guard`, `run.sleep` and `run.port`, so that an abort is noticed; an `async def`
-        is cancelled at its next await. Whoever does not notice within `resync.abortGrace`
-        seconds is fenced off: its results are dropped.
+        The handler has succeeded when this returns None, and failed when it raises. Call
+        `run.check()` often, or use `run.guard`, `run.sleep`, `run.session` and `run.port`, so
+        that an abort is noticed; an `async def` is cancelled at its next await. A handler that
+        does not return within `resync.abortGrace` seconds of an abort is fenced off: its results
+        are dropped.
         """
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Refuse a `resync` that yields (as Port Ocean's do): called, it would do nothing."""
+        """Raise TypeError for a `resync` that yields, as Port Ocean's do: it would do nothing."""
         super().__init_subclass__(**more)
         if inspect.isgeneratorfunction(cls.resync) or inspect.isasyncgenfunction(cls.resync):
             raise TypeError(f"{cls.__name__}.resync yields: hand entities to run.port.upsert")
 
 
 HandlerFactory = Callable[[], ResyncHandler]
+"""A ResyncHandler class, or a callable without arguments that returns a ResyncHandler."""
 
 
-class RetryLater(Exception):
-    """Raised by a handler: this run failed, and is to be tried again in `seconds`.
+class RetryLater(OceanError):
+    """Raised by a handler: this run failed and is to be retried after `seconds`.
 
-    Heard whatever `resync.retry` says, unless a newer request comes first. Raises ValueError
-    unless `seconds` is a number from 0 on.
+    It is retried whatever `resync.retry` says, up to ten times in a row, after at least 0.1 s
+    and at most an hour. A newer request comes first. Raises ValueError unless `seconds` is a
+    finite number that is not negative.
     """
 
     def __init__(self, seconds: float, why: str = "asked to be run again later") -> None:
-        super().__init__(why)
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"seconds: expected a number from 0 on, got {seconds}")
+        super().__init__(seconds, why)  # pickle builds it anew from these
+        if not _is_duration(seconds):
+            raise ValueError(f"seconds: expected a number from 0 on, got {one_line(seconds, 40)}")
         self.seconds = float(seconds)
+        self.why = why
+
+    def __str__(self) -> str:
+        why = getattr(self, "why", None)  # a subclass may not have called our __init__
+        return why if isinstance(why, str) else super().__str__()
+
+
+@dataclass(frozen=True)
+class HandlerSpec:
+    """How one handler is built, and the kinds that it declares."""
+
+    build: HandlerFactory
+    kinds: tuple[str, ...] = ()
+
+
+def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec]:
+    """Returns the handlers by name: the name of the class, numbered if several have the same.
+
+    Raises ValueError if there are none, and TypeError for one that could not be built: only a
+    ResyncHandler class, a `functools.partial` of one, or a callable without arguments can.
+    """
+    if isinstance(factories, str) or not isinstance(factories, Iterable):
+        raise TypeError(f"handlers: expected a list, got {one_line(factories, 80)}")
+    named: dict[str, HandlerSpec] = {}
+    for factory in factories:
+        name = _checked_name(factory)
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = next(name for name in itertools.chain((name,), numbered) if name not in named)
+        named[free] = HandlerSpec(factory, _kinds_of(name, _unwrapped(factory)))
+    if not named:
+        raise ValueError("handlers: expected at least one ResyncHandler class")
+    return named
+
+
+def _checked_name(factory: object) -> str:
+    made = _unwrapped(factory)
+    if isinstance(made, type):
+        name = made.__name__
+        if not issubclass(made, ResyncHandler):
+            raise TypeError(f"handlers: {name} is not a subclass of ResyncHandler")
+        if inspect.isabstract(made):
+            raise TypeError(f"handlers: {name} is abstract: it has no method resync(self, run)")
+    elif isinstance(made, ResyncHandler):
+        name = type(made).__name__
+        raise TypeError(f"handlers: expected the class {name}, not an object of it")
+    elif not callable(made) or inspect.iscoroutinefunction(made):
+        raise TypeError(f"handlers: expected ResyncHandler classes, got {one_line(made, 80)}")
+    else:
+        given: object = getattr(made, "__name__", None)
+        name = given if isinstance(given, str) else type(made).__name__
+    _require_no_arguments(name, factory)
+    return one_line(name, 80)
+
+
+def _unwrapped(factory: object) -> object:
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return factory
+
+
+def _require_no_arguments(name: str, factory: Any) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except (TypeError, ValueError):  # of a builtin, which says nothing about its arguments
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise TypeError(
+            f"handlers: {name} is built without arguments, but: {error}; "
+            f"give functools.partial({name}, ...) with the arguments"
+        ) from None
+
+
+def _kinds_of(name: str, made: object) -> tuple[str, ...]:
+    """Returns what the class declares as `kinds`, read once, as plain text."""
+    try:
+        declared: Any = getattr(made, "kinds", ())
+        kinds = (declared,) if isinstance(declared, str) else tuple(declared)
+    except Exception:  # noqa: BLE001  (a property of the user's class may raise anything)
+        logger.warning(
+            "handler %s: kinds cannot be read from its class: expected a tuple of texts; "
+            "status() shows none", name,
+        )  # fmt: skip
+        return ()
+    return tuple(one_line(kind) for kind in kinds)
+
+
+# -- messages between the coordinator and the handlers' actors -------------------------------------
 
 
 @dataclass(frozen=True)
 class StartResync(Message):
-    """To a handler actor: do your part of this run."""
+    """To a handler's actor: do your part of this run."""
 
     run: ResyncRun
 
 
+@dataclass(frozen=True)
+class HandlerProgressed(Message):
+    """From a handler at work in run `number`; at most ten a second of each handler."""
+
+    number: int
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class HandlerFinished(Message):
+    """From a handler's actor: the handler returned (`failure` is None) or raised (one line).
+
+    `lasting`: a retry cannot mend the failure. `retry_after`: it asked to be run again after so
+    many seconds.
+    """
+
+    number: int
+    handler: str
+    failure: str | None
+    lasting: bool = False
+    retry_after: float | None = None
+
+
 class HandlerActor(Actor):
-    """Runs one handler; a failure of its code is a failed run, never a failed actor."""
+    """Runs one handler. Whatever the user's code raises or returns fails the run, not the actor."""
 
     message_bound = None  # a resync takes as long as it takes; `resync.timeout` may limit it
 
-    def __init__(self, handler_name: str, factory: HandlerFactory, coordinator: Ref) -> None:
+    def __init__(self, handler_name: str, build: HandlerFactory, coordinator: Ref) -> None:
         super().__init__()
         self._name = handler_name
-        self._factory = factory
+        self._build = build
         self._coordinator = coordinator
         self._handler: ResyncHandler | None = None
 
     @handles(StartResync)
-    def work(self, message: StartResync) -> None:
-        """Do this handler's part of the run and tell the coordinator how it went."""
-        run = message.run
-        failure: str | None = f"{self._name}: failed"
-        retry_after = None
+    def on_start_resync(self, command: StartResync) -> None:
+        """Do this handler's part of the run and tell the coordinator how it ended."""
+        run = command.run
+        finished = HandlerFinished(run.info.number, self._name, f"{self._name}: failed")
         try:
-            try:
-                self._attempt(run)
-                failure = None
-            except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
-                failure = self._explain(run, error)
-                if isinstance(error, RetryLater):
-                    retry_after = error.seconds
-            run.close()
-        finally:  # the coordinator waits for it
-            self._coordinator.tell(
-                HandlerFinished(run.info.number, self._name, failure, retry_after)
-            )
+            error = self._attempt(run)
+            finished = self._result(run, error)
+            if finished.failure is not None and error is not None:
+                self._log_failure(run, error, finished)
+        finally:  # the coordinator waits for it, even if the log raises
+            self._coordinator.tell(finished)
 
-    def _attempt(self, run: ResyncRun) -> None:
+    def _attempt(self, run: ResyncRun) -> BaseException | None:
+        """Call the user's code. Returns what it raised."""
+        failure: BaseException | None = None
+        try:
+            self._call(run)
+        except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
+            failure = error
+        try:
+            run.close()
+        except BaseException as error:  # noqa: BLE001  (an adapter of the user's in run.session)
+            failure = error if failure is None else failure
+        return failure
+
+    def _call(self, run: ResyncRun) -> None:
         if self._handler is None:  # built in the thread that runs it
-            self._handler = self._factory()
+            built: object = self._build()
+            if not isinstance(built, ResyncHandler):
+                raise TypeError(
+                    f"the handler was built as a {type(built).__name__}, which is not a "
+                    "ResyncHandler"
+                )
+            self._handler = built
         result: Any = self._handler.resync(run)
         if inspect.isawaitable(result):
-            asyncio.run(_until_cancelled(result, run.token))
-        elif inspect.isgenerator(result) or inspect.isasyncgen(result):
-            raise TypeError("resync returned a generator, which did nothing: go through it")
-
-    def _explain(self, run: ResyncRun, error: BaseException) -> str | None:
-        """One line that says why the handler failed; None if it only obeyed an abort."""
-        if isinstance(error, ResyncAborted) and run.aborted:
-            return None
-        if isinstance(error, RetryLater):
-            logger.warning(
-                "handler %s in run %s: %s (%g s)", self._name, run.id, error, error.seconds
+            result = asyncio.run(_until_cancelled(result, run.token))
+        if isinstance(result, Iterable | AsyncIterable) and not isinstance(result, str | bytes):
+            raise TypeError(
+                f"resync returned a {type(result).__name__}, which is not used: hand entities to "
+                "run.port.upsert and return nothing"
             )
+
+    def _result(self, run: ResyncRun, error: BaseException | None) -> HandlerFinished:
+        """Returns what the coordinator is told. A handler that obeyed an abort has not failed."""
+        number = run.info.number
+        if error is None or (isinstance(error, ResyncAborted) and run.aborted):
+            return HandlerFinished(number, self._name, None)
+        return HandlerFinished(
+            number, self._name, f"{self._name}: {one_line(error)}",
+            lasting=isinstance(error, OceanError) and error.lasting is True,
+            retry_after=_retry_after(error),
+        )  # fmt: skip
+
+    def _log_failure(self, run: ResyncRun, error: BaseException, finished: HandlerFinished) -> None:
+        """An error of ours explains itself; any other is logged with its traceback."""
+        if finished.retry_after is not None:
+            logger.warning(
+                "handler %s in run %s asked to be run again in %g s: %s",
+                self._name, run.id, finished.retry_after, one_line(error),
+            )  # fmt: skip
+        elif isinstance(error, OceanError):
+            logger.error("handler %s failed in run %s: %s", self._name, run.id, one_line(error))
         else:
-            logger.error("handler %s failed in run %s", self._name, run.id, exc_info=error)
-        return f"{self._name}: {one_line(error)}"
+            logger.error(
+                "handler %s failed in run %s: %s",
+                self._name, run.id, one_line(error), exc_info=error,
+            )  # fmt: skip
 
 
-async def _until_cancelled(work: Awaitable[None], token: CancelToken) -> None:
-    """Await `work` and cancel it when `token` is; its `finally` blocks run."""
+def _retry_after(error: BaseException) -> float | None:
+    """Returns the seconds of a RetryLater; None if its subclass set none that can be used."""
+    if not isinstance(error, RetryLater):
+        return None
+    try:
+        seconds: Any = error.seconds
+        return float(seconds) if _is_duration(seconds) else None
+    except Exception:  # noqa: BLE001  (a subclass may not call our __init__, or define a property)
+        return None
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= LONGEST_DURATION
+
+
+async def _until_cancelled(work: Awaitable[object], token: CancelToken) -> object:
+    """Await `work`, and cancel it when `token` is cancelled; its `finally` blocks run."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 
@@ -136,7 +299,7 @@ async def _until_cancelled(work: Awaitable[None], token: CancelToken) -> None:
 
     forget = token.on_cancel(cancel)
     try:
-        await task
+        return await task
     except asyncio.CancelledError:
         token.check()
         raise

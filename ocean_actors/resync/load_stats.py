@@ -1,4 +1,4 @@
-"""How long runs take and how often they are requested: what a starving integration is told."""
+"""How long runs take and how often they are requested, for the warning about starvation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class LoadStats:
     """The newest observations, in seconds; bounded."""
 
     requests: tuple[float, ...] = ()  # moments on the monotonic clock
-    runs: tuple[float, ...] = ()  # how long runs lasted, aborted ones up to their end
+    runs: tuple[float, ...] = ()  # durations, also of aborted runs
 
     def requested(self, moment: float) -> LoadStats:
         """With one more request."""
@@ -24,14 +24,14 @@ class LoadStats:
 
     @property
     def interval(self) -> float | None:
-        """The mean time between requests."""
+        """The mean time between requests; None if there were fewer than two."""
         if len(self.requests) < 2:
             return None
         return (self.requests[-1] - self.requests[0]) / (len(self.requests) - 1)
 
     @property
     def longest(self) -> float | None:
-        """The longest of the runs."""
+        """The duration of the longest run; None if there was none."""
         return max(self.runs, default=None)
 
     def __str__(self) -> str:

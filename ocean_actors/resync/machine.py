@@ -20,7 +20,7 @@ The policy of a request (its own, else `resync.onNewRequest`) decides what it do
 flight. A run that a newer request aborts makes way if all its handlers return. After
 `maxConsecutiveAborts` such runs in a row the next run is left to finish. A run whose handlers had
 to be fenced off does not count, so hung handlers never protect a hung run. Under `drop` handlers
-are fenced off at once, so a dropped run counts when the last of its handlers has returned late.
+are fenced off at once, so a dropped run counts when the last of their threads has ended.
 
 Requests come in bursts. Two kinds of run are therefore postponed until no request has come for
 `QUIET_SECONDS`: a run that replaces one in flight, and a run that is still out of date after its
@@ -100,7 +100,7 @@ class Burst:
 
 
 Dropped = frozenset[tuple[int, str]]
-"""Handlers, by run number and name, that were fenced off at once and have not returned since."""
+"""Handlers, by run number and name, that were fenced off at once and whose threads go on."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +162,14 @@ class HandlerDone:
 
 
 @dataclass(frozen=True)
+class HandlerGone:
+    """The thread of a handler that was fenced off has ended."""
+
+    run: int
+    handler: str
+
+
+@dataclass(frozen=True)
 class TimeUp:
     """Run `run` has taken `resync.timeout` seconds."""
 
@@ -193,8 +201,9 @@ class Stop:
 
 
 Input = (
-    Request | WaitOver | ConfigReady | HandlerDone | TimeUp | GraceOver | StandBy | Resume | Stop
-)
+    Request | WaitOver | ConfigReady | HandlerDone | HandlerGone | TimeUp | GraceOver | StandBy
+    | Resume | Stop
+)  # fmt: skip
 
 
 # -- outputs ---------------------------------------------------------------------------------------
@@ -299,6 +308,8 @@ def step(state: State, event: Input) -> Step:
             return _on_config(state)
         case HandlerDone():
             return _on_handler_done(state, event)
+        case HandlerGone(run, handler) if (run, handler) in state.dropped:
+            return _on_dropped_gone(state, run, handler), ()
         case TimeUp(run) if state.phase is Phase.RUNNING and run == state.present.number:
             expired = replace(state.present, failed=True, retryable=True)
             reason = f"it took over {state.settings.timeout:g} s"
@@ -432,7 +443,7 @@ def _aborts(policy: OnNewRequest) -> bool:
 def _on_handler_done(state: State, done: HandlerDone) -> Step:
     run = state.present
     if done.run != run.number or done.handler not in run.working:
-        return _on_late(state, done)
+        return state, (DropLate(done.run, done.handler),)
     asked = [seconds for seconds in (run.retry_after, done.retry_after) if seconds is not None]
     # What a handler of an aborted run raises on its way out is not a failure of the run.
     counts = done.failed and state.phase is Phase.RUNNING
@@ -447,14 +458,11 @@ def _on_handler_done(state: State, done: HandlerDone) -> Step:
     return (after, ()) if left.working else _end_run(after)
 
 
-def _on_late(state: State, done: HandlerDone) -> Step:
-    """A dropped run has made way when the last of its handlers has returned."""
-    late = DropLate(done.run, done.handler)
-    dropped = state.dropped - {(done.run, done.handler)}
-    if dropped == state.dropped:
-        return state, (late,)
-    made_way = all(run != done.run for run, _ in dropped)
-    return replace(state, dropped=dropped, aborts=state.aborts + made_way), (late,)
+def _on_dropped_gone(state: State, run: int, handler: str) -> State:
+    """A dropped run has made way when the last of its handlers has gone."""
+    dropped = state.dropped - {(run, handler)}
+    made_way = all(other != run for other, _ in dropped)
+    return replace(state, dropped=dropped, aborts=state.aborts + made_way)
 
 
 def _withdraw(state: State, reason: str) -> Step:

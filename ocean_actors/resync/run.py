@@ -1,7 +1,8 @@
-"""What a handler is given: one run of a resync."""
+"""What a handler is given: its view of one run."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -9,20 +10,22 @@ from typing import Any, Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import Progress, RunInfo, Written
+from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
+from ocean_actors.text import one_line
 
 Item = TypeVar("Item")
 
 PROGRESS_SECONDS = 0.1
+LARGEST_COUNT = 2**63 - 1
 
 
 class ResyncAborted(Cancelled):
-    """Raised inside a handler whose run was aborted; let it pass. `reason` says why."""
+    """Raised in a handler whose run was aborted: let it pass. `reason` says why."""
 
 
 class RunPort(Protocol):
-    """How a handler writes to Port; see `ocean_actors.port.entities` for the contract."""
+    """Writes one handler's entities to Port; see `ocean_actors.port.entities` for the contract."""
 
     def upsert(
         self,
@@ -31,31 +34,31 @@ class RunPort(Protocol):
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
-    ) -> Any:
-        """Create or update entities; an UpsertResult."""
+    ) -> UpsertResult:
+        """Create or update entities."""
 
     def reconcile(self, max_share: float | None = None) -> int:
-        """Delete what this integration owned and this run did not send."""
+        """Delete what this integration owned and this run did not send; returns how many."""
 
 
 class RunWriter(Protocol):
-    """The entities of one run, whichever handler sends them."""
+    """Writes the entities of one run, whichever handler sends them."""
 
     def for_handler(self, name: str) -> RunPort:
-        """The door of one handler."""
+        """Returns the `run.port` of one handler."""
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
-        """That handler sends nothing more."""
+        """Note that this handler sends nothing more; `ok` unless it failed."""
 
     def written(self) -> Written:
-        """What was sent so far."""
+        """Returns the counts so far."""
 
     def close(self) -> None:
         """Close the connections."""
 
 
 class ResyncRun:
-    """One handler's view of the run it takes part in.
+    """One handler's view of a run.
 
     For the handler's own thread, and for threads that it starts and joins itself.
     """
@@ -68,6 +71,8 @@ class ResyncRun:
         clock: Clock,
         port: RunPort,
         report: Callable[[Progress], None],
+        *,
+        strict_tls: bool = True,
     ) -> None:
         self.info = info
         self.port = port
@@ -75,24 +80,26 @@ class ResyncRun:
         self._handler = handler
         self._clock = clock
         self._report = report
-        self._latest: Progress | None = None  # not sent on yet
-        self._pause: Timer | None = None  # until the next may be sent on
-        self._progress_lock = threading.Lock()  # the clock's thread sends on what was held back
+        self._strict_tls = strict_tls
+        self._latest: Progress | None = None  # was not reported yet
+        self._pause: Timer | None = None  # the next report may follow when it is over
+        self._progress_lock = threading.Lock()  # the clock's thread reports too
         self._session: CancellableSession | None = None
+        self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
 
     @property
     def id(self) -> str:
-        """Unique for all time; Port sees it as `ocean_info_resync_id`."""
+        """The run's id, unique for all time; sent to Port as `ocean_info_resync_id`."""
         return self.info.id
 
     @property
     def reason(self) -> str:
-        """Why the newest of the requests that this run covers was made."""
+        """The reason of the newest request that this run covers; one line."""
         return self.info.reason
 
     @property
     def trigger(self) -> str:
-        """The name of the listener that made it."""
+        """The name of the listener that made this request."""
         return self.info.trigger
 
     @property
@@ -102,7 +109,7 @@ class ResyncRun:
 
     @property
     def requested_at(self) -> datetime:
-        """When it was requested (UTC)."""
+        """When this request was made (UTC)."""
         return self.info.requested_at
 
     @property
@@ -112,7 +119,7 @@ class ResyncRun:
 
     @property
     def aborted(self) -> bool:
-        """Whether the run was aborted: whatever the handler still does is in vain."""
+        """Whether the run was aborted; nothing that the handler still does will count."""
         return self.token.cancelled
 
     @property
@@ -120,34 +127,46 @@ class ResyncRun:
         """A `requests.Session` of this handler in this run, for the third system's API.
 
         Its calls have time-outs and retries, and raise ResyncAborted as soon as the run is
-        aborted, also while they wait for an answer.
+        aborted, also while they wait for an answer. There is one session for all threads of the
+        handler. Several threads may send calls with it; set its headers before they start.
         """
-        if self._session is None:
-            self._session = CancellableSession(self.token, clock=self._clock)
-        return self._session
+        with self._session_lock:
+            if self._session is None:
+                self._session = CancellableSession(
+                    self.token, clock=self._clock, strict=self._strict_tls
+                )
+            return self._session
 
     def check(self) -> None:
-        """Raise ResyncAborted if the run was aborted."""
+        """Raises ResyncAborted if the run was aborted."""
         self.token.check()
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raises ResyncAborted at once when the run is aborted. Blocks: not for `async`."""
+        """Wait `seconds`; raises ResyncAborted at once when the run is aborted.
+
+        Blocks its thread: in an `async def` use `asyncio.sleep`.
+        """
         self.token.sleep(seconds, self._clock)
 
     def guard(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items, raising ResyncAborted before the next one once the run is aborted."""
+        """Yield the items; raises ResyncAborted before the next one once the run is aborted."""
         for item in items:
             self.check()
             yield item
         self.check()
 
-    def progress(self, done: int, total: int | None = None, message: str | None = None) -> None:
-        """Say how far this handler has come; call it as often as you like.
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Report how far this handler has come; call it as often as you like.
 
-        Ten reports a second travel on: the newest each time, and the last in any case.
+        At most ten reports a second are passed on: the newest each time, and always the last.
+        A `done` that is not a finite number counts as 0, such a `total` as None.
         """
+        latest = Progress(
+            self._handler, _count(done) or 0, _count(total),
+            None if message is None else one_line(message),
+        )  # fmt: skip
         with self._progress_lock:
-            self._latest = Progress(self._handler, done, total, message)
+            self._latest = latest
             if self._pause is None:
                 self._send_progress()
                 self._pause = self._clock.call_later(PROGRESS_SECONDS, self._pause_over)
@@ -155,7 +174,7 @@ class ResyncRun:
     def _pause_over(self) -> None:
         with self._progress_lock:
             if self._pause is None:
-                return  # closed meanwhile
+                return  # it was closed meanwhile
             more = self._latest is not None
             self._send_progress()
             self._pause = (
@@ -168,14 +187,25 @@ class ResyncRun:
             self._report(latest)
 
     def close(self) -> None:
-        """For the handler's actor, once the handler has returned."""
+        """Report the last progress and close the session. Called when the handler is done."""
         with self._progress_lock:
             if self._pause is not None:
                 self._pause.cancel()
                 self._pause = None
             self._send_progress()
-        if self._session is not None:
-            self._session.close()
+        with self._session_lock:
+            session = self._session
+        if session is not None:
+            session.close()
 
     def __repr__(self) -> str:
         return f"<ResyncRun {self.id}: {self.reason}>"
+
+
+def _count(value: object) -> float | None:
+    """Returns `value` as a plain number that JSON can hold; None if it is not a finite one."""
+    if isinstance(value, int):
+        return max(-LARGEST_COUNT, min(int(value), LARGEST_COUNT))
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return None

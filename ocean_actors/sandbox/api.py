@@ -1,6 +1,6 @@
-"""Port's API for integrations, call by call; docs/port-wire.md, section 2.
+"""Port's API for integrations, a function for each call; docs/port-wire.md, section 2.
 
-Each handler gets the state under its lock.
+A handler runs while it alone holds the lock of the state.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Handler = Callable[..., Reply]  # (request, state, **identifiers in the path)
 
 
 def ok(status: int = 200, **fields: Any) -> Reply:
-    """An answer as Port gives it."""
+    """Returns a successful answer in Port's shape."""
     return status, {"ok": True, **fields}
 
 
@@ -44,8 +44,8 @@ def get_kafka_credentials(_request: Request, state: State) -> Reply:
     return ok(credentials=state.kafka_credentials)
 
 
-def take_observation(_request: Request, _state: State, **_rest: str) -> Reply:
-    """POST and PUT below /ingest: logs, metrics and examples that upstream sends; not kept."""
+def accept_telemetry(_request: Request, _state: State, **_rest: str) -> Reply:
+    """POST and PUT below /ingest: accepts upstream's logs, metrics and examples, keeps nothing."""
     return ok()
 
 
@@ -58,17 +58,17 @@ def list_integrations(_request: Request, state: State) -> Reply:
 
 
 def list_provisioned(_request: Request, _state: State) -> Reply:
-    """GET /integration/provision-enabled: the types whose resources Port makes; none here."""
+    """GET /integration/provision-enabled: the types whose resources Port creates; none here."""
     return ok(integrations=[])
 
 
 def get_integration(request: Request, state: State, identifier: str) -> Reply:
     """GET /integration/{id}."""
-    return ok(integration=_shown(request, state.integrations.get(identifier)))
+    return ok(integration=_with_ingest_urls(request, state.integrations.get(identifier)))
 
 
 def create_integration(request: Request, state: State) -> Reply:
-    """POST /integration: 202 if Port is asked to make its resources, which are none here."""
+    """POST /integration: 202 if Port is asked to create the resources; there are none here."""
     body = request.body(schemas.NewIntegration)
     fields = body.given()
     by_port = fields.pop("createPortResourcesOrigin", None) == "Port"
@@ -107,7 +107,7 @@ def request_resync(_request: Request, state: State, identifier: str) -> Reply:
 
 
 def get_resync_request(_request: Request, state: State, identifier: str) -> Reply:
-    """GET /integration/{id}/resync-request: the newest, or null."""
+    """GET /integration/{id}/resync-request: the newest request, or null."""
     return ok(request=state.integrations.request(identifier))
 
 
@@ -117,8 +117,8 @@ def report_state(request: Request, state: State, identifier: str) -> Reply:
     return ok(integration=state.integrations.report(identifier, report))
 
 
-def _shown(request: Request, integration: Json) -> Json:
-    """With the addresses to which upstream sends logs and metrics: ours."""
+def _with_ingest_urls(request: Request, integration: Json) -> Json:
+    """Returns the integration with our addresses for upstream's logs and metrics."""
     ingest = {"ingestUrl": f"http://{request.headers.get('host', 'localhost')}/v1/ingest"}
     return {**integration, "logAttributes": ingest, "metricAttributes": ingest}
 
@@ -131,10 +131,10 @@ INTEGRATION = "/v1/integration/<identifier:part>"
 
 PUBLIC: list[tuple[str, str, Handler]] = [("POST", "/v1/auth/access_token", issue_token)]
 ROUTES: list[tuple[str, str, Handler]] = [
-    ("POST", "/v1/ingest", take_observation),
-    ("POST", "/v1/ingest/<rest:path>", take_observation),
-    ("PUT", "/v1/ingest/<rest:path>", take_observation),
-    ("POST", f"{INTEGRATION}/kinds/<rest:path>", take_observation),
+    ("POST", "/v1/ingest", accept_telemetry),
+    ("POST", "/v1/ingest/<rest:path>", accept_telemetry),
+    ("PUT", "/v1/ingest/<rest:path>", accept_telemetry),
+    ("POST", f"{INTEGRATION}/kinds/<rest:path>", accept_telemetry),
     ("GET", "/v1/organization", get_organization),
     ("GET", "/v1/kafka-credentials", get_kafka_credentials),
     ("GET", "/v1/integration", list_integrations),

@@ -1,19 +1,20 @@
-"""Port's API for blueprints and entities, call by call; docs/port-wire.md, section 2."""
+"""Port's API for blueprints and entities, a function per call; docs/port-wire.md, section 2."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from ocean_actors.port_time import parse_time
 from ocean_actors.sandbox import schemas
 from ocean_actors.sandbox.api import Handler, Reply, ok
 from ocean_actors.sandbox.entity_rules import Writing
 from ocean_actors.sandbox.errors import ApiError, invalid
 from ocean_actors.sandbox.request import Request
-from ocean_actors.sandbox.stamps import parse_iso
 from ocean_actors.sandbox.state import State
 
-LARGEST_UPSERT = 20  # entities
-LARGEST_DELETE = 100
+MAX_UPSERT = 20  # entities in one call
+MAX_DELETE = 100
 
 # -- blueprints ----------------------------------------------------------------------------------
 
@@ -61,18 +62,18 @@ def delete_blueprint(_request: Request, state: State, blueprint: str) -> Reply:
 
 
 def upsert_entities(request: Request, state: State, blueprint: str) -> Reply:
-    """POST /blueprints/{bp}/entities/bulk: 207 if some were not taken."""
+    """POST /blueprints/{bp}/entities/bulk: 207 if some were refused."""
     state.catalog.blueprint(blueprint)
     bodies = request.body(schemas.Entities).entities
-    if len(bodies) > LARGEST_UPSERT:
-        raise invalid(f"entities: at most {LARGEST_UPSERT}, not {len(bodies)}")
+    if len(bodies) > MAX_UPSERT:
+        raise invalid(f"entities: at most {MAX_UPSERT}, not {len(bodies)}")
     writing, written, errors = _writing(request), [], []
     for index, body in enumerate(bodies):
         try:
             entity, created = state.catalog.write(blueprint, body, writing, request.agent)
         except ApiError as error:
-            said = {"statusCode": error.status, "error": error.error, "message": error.message}
-            errors.append({"index": index, "identifier": _name_of(body), **said})
+            problem = {"statusCode": error.status, "error": error.error, "message": error.message}
+            errors.append({"index": index, "identifier": _identifier_of(body), **problem})
         else:
             item = {"index": index, "identifier": entity.identifier, "created": created}
             written.append(item)
@@ -86,12 +87,12 @@ def upsert_entity(request: Request, state: State, blueprint: str) -> Reply:
 
 
 def put_entity(request: Request, state: State, blueprint: str, entity: str) -> Reply:
-    """PUT /blueprints/{bp}/entities/{id}: replaces it."""
+    """PUT /blueprints/{bp}/entities/{id}: replaces the entity."""
     return _change_entity(request, state, blueprint, entity, merge=False)
 
 
 def patch_entity(request: Request, state: State, blueprint: str, entity: str) -> Reply:
-    """PATCH /blueprints/{bp}/entities/{id}: changes what is given."""
+    """PATCH /blueprints/{bp}/entities/{id}: changes the given fields."""
     return _change_entity(request, state, blueprint, entity, merge=True)
 
 
@@ -115,22 +116,22 @@ def delete_entity(request: Request, state: State, blueprint: str, entity: str) -
 def delete_entities(request: Request, state: State, blueprint: str) -> Reply:
     """POST /blueprints/{bp}/bulk/entities/delete."""
     names = request.body(schemas.EntityNames).entities
-    if len(names) > LARGEST_DELETE:
-        raise invalid(f"entities: at most {LARGEST_DELETE}, not {len(names)}")
+    if len(names) > MAX_DELETE:
+        raise invalid(f"entities: at most {MAX_DELETE}, not {len(names)}")
     deleted = state.catalog.delete(blueprint, names, request.flag("delete_dependents"))
     return ok(deletedEntities=deleted)
 
 
 def owned_entities(request: Request, state: State) -> Reply:
-    """POST /blueprints/entities/datasource-entities: what one integration wrote, page by page."""
+    """POST /blueprints/entities/datasource-entities: one integration's entities, in pages."""
     body = request.body(schemas.Owned)
-    until = parse_iso(body.before) if body.before is not None else None
+    until = parse_time(body.before)
     owned = (
         entity
         for entity in state.catalog.entities()
         if entity.writer.startswith(body.datasource_prefix)
         and entity.writer.endswith(body.datasource_suffix)
-        and (until is None or parse_iso(entity.updated_at) < until)
+        and (until is None or _before(entity.updated_at, until))
     )
     page, mark = state.catalog.page_of(owned, body.limit, body.start)
     return ok(entities=[entity.as_json() for entity in page], next=mark)
@@ -144,11 +145,16 @@ def search_entities(request: Request, state: State) -> Reply:
 
 
 def search_blueprint(request: Request, state: State, blueprint: str) -> Reply:
-    """POST /blueprints/{bp}/entities/search, page by page."""
+    """POST /blueprints/{bp}/entities/search, in pages."""
     body = request.body(schemas.Search)
     found = state.catalog.search(body.query, blueprint)
     page, mark = state.catalog.page_of(found, body.limit, body.start)
     return ok(entities=[entity.as_json() for entity in page], next=mark)
+
+
+def _before(stamp: str, until: datetime) -> bool:
+    written = parse_time(stamp)
+    return written is not None and written < until
 
 
 def _writing(request: Request) -> Writing:
@@ -173,7 +179,7 @@ def _change_entity(
     return ok(entity=changed.as_json())
 
 
-def _name_of(body: Any) -> str:
+def _identifier_of(body: Any) -> str:
     name = body.get("identifier") if isinstance(body, dict) else None
     return name if isinstance(name, str) else "unknown"
 

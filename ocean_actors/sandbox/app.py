@@ -1,4 +1,4 @@
-"""The sandbox as one WSGI application: routing, and what every call passes through."""
+"""The sandbox as one WSGI application: routing, and the steps that every call goes through."""
 
 from __future__ import annotations
 
@@ -13,32 +13,33 @@ from urllib.parse import unquote
 import bottle  # type: ignore[import-untyped]
 from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
 
-from ocean_actors.sandbox import api, api_catalog, control
+from ocean_actors.sandbox import api, api_catalog, control, guard
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.errors import ApiError
-from ocean_actors.sandbox.faults import Answer, Fault, Kind, spoilt
+from ocean_actors.sandbox.faults import Answer, Fault, Kind, faulty_answer
 from ocean_actors.sandbox.request import Request, read_request
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BODY = 1024 * 1024  # bytes; docs/port-wire.md, section 1
+MAX_BODY = 1024 * 1024  # bytes; docs/port-wire.md, section 1
 
 StartResponse = Callable[..., Any]
 
 
 class SandboxApp:
-    """Records each call of the API, lets it go wrong on command, and answers it."""
+    """Records each call of the API, applies the fault that hits it, and answers it."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, host: str) -> None:
         self._core = core
+        self._host = host
         self._router = _router(core)
 
     def __call__(self, environ: Mapping[str, Any], start: StartResponse) -> Iterable[bytes]:
         """The WSGI entry."""
         request = read_request(environ)
         if request.path.startswith("/sandbox/"):
-            return _send(request, self._routed(request), start)
+            return _send(request, self._routed(request, control=True), start)
         with self._core.changing() as state:
             fault = state.faults.take(request.method, request.path)
             call = state.calls.arrived(_call_of(request, state.stamps.next()))
@@ -48,7 +49,7 @@ class SandboxApp:
             kind = fault.kind.value if fault is not None else None
             state.calls.answered(call.number, status, kind)
         if fault is not None and fault.kind is Kind.DROP:
-            raise ClientDisconnected  # waitress closes the connection, and nothing else
+            raise ClientDisconnected  # has waitress close the connection without an answer
         return _send(request, answer, start)
 
     def _answer(self, request: Request, fault: Fault | None) -> Answer:
@@ -58,14 +59,16 @@ class SandboxApp:
         if fault.kind in (Kind.DELAY, Kind.HANG):
             self._core.hold(fault.seconds, releasable=fault.kind is Kind.HANG)
             return answer if answer is not None else self._routed(request)
-        return spoilt(fault)
+        return faulty_answer(fault)
 
-    def _routed(self, request: Request) -> Answer:
-        """The answer of the handler that the path leads to."""
-        if len(request.raw) > LARGEST_BODY:
-            message = f"the body is larger than {LARGEST_BODY} bytes"
+    def _routed(self, request: Request, *, control: bool = False) -> Answer:
+        """Returns the answer of the handler that the path leads to."""
+        if len(request.raw) > MAX_BODY:
+            message = f"the body is larger than {MAX_BODY} bytes"
             return _answer_of(413, ApiError(413, "payload_too_large", message).body())
         try:
+            if control:
+                guard.check(request, self._host)
             route, identifiers = self._router.match(
                 {"REQUEST_METHOD": request.method, "PATH_INFO": request.path}
             )
@@ -84,7 +87,7 @@ class SandboxApp:
 
 
 def _router(core: Core) -> bottle.Router:
-    """Bottle's router, whose identifiers are decoded after the path was taken apart."""
+    """Returns Bottle's router; it decodes identifiers after it has split the path."""
     app = bottle.Bottle()
     app.router.add_filter("part", lambda _config: (r"[^/]+", unquote, None))
     for method, path, handler in api.PUBLIC:
@@ -112,7 +115,7 @@ def _with_core(core: Core, handler: control.Handler, request: Request, **ids: st
 
 
 def _call_of(request: Request, at: str) -> Call:
-    """What is remembered of a call; the token it came with is not."""
+    """Returns the record of a call, without its token."""
     kept = {name: value for name, value in request.headers.items() if name != "authorization"}
     return Call(
         number=0,

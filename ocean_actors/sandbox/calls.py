@@ -1,4 +1,4 @@
-"""What was asked of the sandbox, for whoever wants to check it afterwards."""
+"""The record of the calls to the sandbox, for checks afterwards."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from ocean_actors.sandbox.schemas import parse
 
 KEPT_CALLS = 10_000
 KEPT_BYTES = 64 * 1024 * 1024  # of bodies, in all
-SECRET_KEYS = ("clientSecret", "client_secret")
+SECRET_KEYS = ("clientsecret", "password", "accesstoken")  # without underscores, in lower case
+TOKEN_PATH = "/auth/access_token"  # noqa: S105  (its bodies hold the secret)
+MASK = "***"
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the API. `status` is None until it is answered, and if it never was; `fault`
-    is what went wrong on command.
+    """One call of the API. `status` is None while there is no answer; `fault` is the kind of the
+    fault that hit it.
     """
 
     number: int
@@ -32,21 +34,24 @@ class Call:
 
     @property
     def body(self) -> Any:
-        """The JSON that came, without secrets; the text if it was none; None if it was empty."""
+        """The JSON body without secrets, the text if it is not JSON, None if it is empty."""
         try:
-            return _without_secrets(parse(self.raw))
+            body = parse(self.raw)
         except ApiError:
-            return self.raw.decode(errors="replace")
+            body = self.raw.decode(errors="replace")
+        if self.path.endswith(TOKEN_PATH) and body is not None and not isinstance(body, dict):
+            return MASK  # malformed credentials may hold the secret anywhere
+        return _without_secrets(body)
 
     def as_json(self) -> dict[str, Any]:
-        """The same, to be written as JSON."""
+        """Returns the record as JSON-able data."""
         fields = asdict(self)
         del fields["raw"]
-        return {**fields, "body": self.body}
+        return {**fields, "query": _without_secrets(self.query), "body": self.body}
 
 
 class CallLog:
-    """The newest calls, at most `kept` of them; older ones are only counted."""
+    """The last `kept` calls; older ones are only counted."""
 
     def __init__(self, kept: int = KEPT_CALLS, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept = kept
@@ -56,7 +61,7 @@ class CallLog:
         self.count = 0
 
     def arrived(self, call: Call) -> Call:
-        """Note a call and number it."""
+        """Record a call and number it."""
         self.count += 1
         call = replace(call, number=self.count)
         self._calls[call.number] = call
@@ -66,17 +71,25 @@ class CallLog:
         return call
 
     def answered(self, number: int, status: int | None, fault: str | None) -> None:
-        """Note how a call was answered; a status of None is a connection that was closed."""
+        """Record the answer of a call; a status of None means that the connection was closed."""
         call = self._calls.get(number)
         if call is not None:
             self._calls[number] = replace(call, status=status, fault=fault)
 
     def all(self) -> tuple[Call, ...]:
-        """What is remembered, oldest first."""
+        """Returns the calls that are kept, oldest first."""
         return tuple(self._calls.values())
 
 
-def _without_secrets(body: Any) -> Any:
-    if not isinstance(body, dict):
-        return body
-    return {key: "***" if key in SECRET_KEYS else value for key, value in body.items()}
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            key: MASK if _is_secret(key) else _without_secrets(item) for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return value
+
+
+def _is_secret(key: str) -> bool:
+    return key.replace("_", "").lower() in SECRET_KEYS

@@ -1,4 +1,4 @@
-"""Blueprints and the entities made after them."""
+"""Blueprints and their entities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entity:
-    """One entity. `writer` is the User-Agent that wrote it last: its owner."""
+    """An entity. `writer` is the User-Agent that wrote it last, which owns it."""
 
     identifier: str
     blueprint: str
@@ -31,7 +31,7 @@ class Entity:
     updated_at: str
 
     def value(self, name: str) -> Any:
-        """What a search rule's property means."""
+        """Returns the value of a property in a search rule."""
         meta = {
             "$identifier": self.identifier,
             "$blueprint": self.blueprint,
@@ -47,14 +47,14 @@ class Entity:
         return self.properties[name] if name in self.properties else self.relations.get(name)
 
     def targets(self) -> Iterator[tuple[str, str]]:
-        """The relations and the identifiers they name."""
+        """Yields the name of each relation with each identifier in it."""
         for name, value in self.relations.items():
             for target in value if isinstance(value, list) else [value]:
                 if target is not None:
                     yield name, target
 
     def as_json(self) -> Json:
-        """As the API shows it."""
+        """Returns the entity as the API shows it."""
         return {
             "identifier": self.identifier,
             "blueprint": self.blueprint,
@@ -71,7 +71,7 @@ class Entity:
 
 
 class Catalog:
-    """Blueprints by identifier, and each one's entities by theirs."""
+    """Blueprints by identifier, and the entities of each by identifier."""
 
     def __init__(self, stamps: Stamps) -> None:
         self._stamps = stamps
@@ -81,28 +81,28 @@ class Catalog:
     # -- blueprints --------------------------------------------------------------------------------
 
     def blueprints(self) -> list[Json]:
-        """Every blueprint."""
+        """Returns all blueprints."""
         return list(self._blueprints.values())
 
     def blueprint(self, identifier: str) -> Json:
-        """One blueprint. Raises ApiError 404."""
+        """Returns a blueprint. Raises ApiError 404."""
         if identifier not in self._blueprints:
             raise not_found("Blueprint", identifier)
         return self._blueprints[identifier]
 
     def create_blueprint(self, fields: Json) -> Json:
-        """Raises ApiError 409 if there is one already."""
+        """Create a blueprint. Raises ApiError 409 if it exists."""
         if fields["identifier"] in self._blueprints:
             raise conflict("identifier_taken", f'Blueprint "{fields["identifier"]}" exists already')
         return self._put_blueprint(fields, self._stamps.next())
 
     def change_blueprint(self, identifier: str, fields: Json) -> Json:
-        """Put `fields` in the place of the old ones. Raises ApiError 404."""
+        """Replace the fields of a blueprint. Raises ApiError 404."""
         before = self.blueprint(identifier)
         return self._put_blueprint({**fields, "identifier": identifier}, before["createdAt"])
 
     def delete_blueprint(self, identifier: str) -> None:
-        """Raises ApiError 404, or 409 while it has entities."""
+        """Delete a blueprint. Raises ApiError 404, or 409 if it has entities."""
         self.blueprint(identifier)
         if self._entities[identifier]:
             raise conflict("has_dependents", f'Blueprint "{identifier}" still has entities')
@@ -124,14 +124,14 @@ class Catalog:
     # -- entities ----------------------------------------------------------------------------------
 
     def entities(self, blueprint: str | None = None) -> list[Entity]:
-        """All entities, or those of one blueprint. Raises ApiError 404 for an unknown one."""
+        """Returns all entities, or those of one blueprint. Raises ApiError 404 if it is unknown."""
         if blueprint is not None:
             self.blueprint(blueprint)
             return list(self._entities[blueprint].values())
         return [entity for entities in self._entities.values() for entity in entities.values()]
 
     def entity(self, blueprint: str, identifier: str) -> Entity:
-        """One entity. Raises ApiError 404."""
+        """Returns an entity. Raises ApiError 404."""
         self.blueprint(blueprint)
         if identifier not in self._entities[blueprint]:
             raise not_found("Entity", identifier)
@@ -140,7 +140,7 @@ class Catalog:
     def write(
         self, blueprint: str, body: Any, writing: Writing, writer: str
     ) -> tuple[Entity, bool]:
-        """Write one entity; True if it is new. Raises ApiError for what Port would not take."""
+        """Write an entity; returns it and whether it is new. Raises ApiError."""
         model = self.blueprint(blueprint)
         fields = read_entity(body, self._one_matching)
         old = self._entities[blueprint].get(fields.identifier)
@@ -179,8 +179,10 @@ class Catalog:
         return entity, old is None
 
     def delete(self, blueprint: str, identifiers: Iterable[str], dependents: bool) -> list[str]:
-        """Delete entities and say which were there. Raises ApiError 409, and deletes nothing,
-        if others relate to them and `dependents` is false; else those go too.
+        """Delete entities and return the identifiers of those that existed.
+
+        Entities that relate to them are deleted too if `dependents` is true; else ApiError 409 is
+        raised and nothing is deleted.
         """
         self.blueprint(blueprint)
         doomed = {(blueprint, name) for name in identifiers if name in self._entities[blueprint]}
@@ -197,16 +199,16 @@ class Catalog:
         return sorted(named)
 
     def search(self, query: Any, blueprint: str | None = None) -> list[Entity]:
-        """The entities that a query matches. Raises ApiError 422."""
+        """Returns the entities that a query matches. Raises ApiError 422."""
         matches = compile_query(query)
         return [entity for entity in self.entities(blueprint) if matches(entity)]
 
     def page_of(
         self, entities: Iterable[Entity], limit: int, after: str | None
     ) -> tuple[list[Entity], str | None]:
-        """At most `limit` of them, in the order of their names, and the mark to go on from.
+        """Returns at most `limit` entities after the mark `after`, by name, and the next mark.
 
-        The mark is a name, so deleting what was read does not shift what follows.
+        The mark is a name, so that deleting earlier entities does not shift the following ones.
         """
         named = ((f"{item.blueprint}\n{item.identifier}", item) for item in entities)
         ordered = sorted(named, key=lambda pair: pair[0])
@@ -222,7 +224,9 @@ class Catalog:
         missing = []
         for name, target in entity.targets():
             if name not in relations:
-                raise invalid(f'relations.{name}: blueprint "{entity.blueprint}" has no such one')
+                raise invalid(
+                    f'relations.{name}: blueprint "{entity.blueprint}" has no such relation'
+                )
             blueprint = str(relations[name].get("target"))
             own = (blueprint, target) == (entity.blueprint, entity.identifier)
             if not own and target not in self._entities.get(blueprint, {}):

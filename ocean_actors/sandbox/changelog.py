@@ -1,7 +1,7 @@
 """The messages that Port sends about an integration, to Kafka or to a webhook.
 
-Pure: docs/port-wire.md, section 7 gives the shapes. All arguments are integrations as Port's API shows
-them; `at` is the time of what happened.
+Pure functions; docs/port-wire.md, section 7, has the shapes. Integrations are as Port's API shows
+them; `at` is the time of the event.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def config_updated(org_id: str, before: Json, after: Json, at: str) -> Json:
-    """Something of the integration changed: its config, destination, version, …"""
+    """A field of the integration changed: its config, destination, version, …"""
     return {
         **_envelope("UPDATE", org_id, at, "API"),
         "context": {},
@@ -22,16 +22,16 @@ def config_updated(org_id: str, before: Json, after: Json, at: str) -> Json:
 
 
 def reported(org_id: str, before: Json, after: Json, at: str) -> Json:
-    """The integration reported its resync's state, which moves its `updatedAt` as well.
+    """The integration reported the state of its resync, which also moves its `updatedAt`.
 
-    The shape is an update's; what tells them apart is that `updatedAt` equals the one inside
+    The message has the shape of an update; it differs in that `updatedAt` equals the one in
     `resyncState`.
     """
     return config_updated(org_id, before, after, at)
 
 
 def resync_requested(org_id: str, integration: Json, at: str) -> Json:
-    """Somebody asks for a resync."""
+    """A resync was requested."""
     return {
         **_envelope("RESYNC", org_id, at, "UI"),
         "context": {"integrationId": integration["identifier"]},
@@ -39,7 +39,7 @@ def resync_requested(org_id: str, integration: Json, at: str) -> Json:
 
 
 def deleted(org_id: str, before: Json, at: str) -> Json:
-    """The integration is gone."""
+    """The integration was deleted."""
     return {
         **_envelope("DELETE", org_id, at, "UI"),
         "context": {},

@@ -1,4 +1,4 @@
-"""`/sandbox/…`: look at the sandbox and tell it what to do, without a token. docs/sandbox.md."""
+"""`/sandbox/…`: inspect and control the sandbox, without a token; docs/sandbox.md."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def show_state(_request: Request, core: Core) -> Reply:
             blueprints=[item["identifier"] for item in state.catalog.blueprints()],
             entities=counts,
             calls=state.calls.count,
-            faults=len(state.faults.standing()),
+            faults=len(state.faults.active()),
         )
 
 
 def reset(_request: Request, core: Core) -> Reply:
-    """POST /sandbox/reset: as just started, faults and settings included."""
+    """POST /sandbox/reset: the initial state, also of faults and settings."""
     core.reset()
     return ok()
 
 
 def put_settings(request: Request, core: Core) -> Reply:
-    """PUT /sandbox/settings: those given change, the others stay."""
+    """PUT /sandbox/settings: changes the given settings."""
     with core.changing() as state:
         given = request.body(schemas.Behaviour).model_dump(exclude_unset=True)
         behaviour = state.behaviour.model_copy(update=given)
@@ -64,16 +64,16 @@ def expire_tokens(_request: Request, core: Core) -> Reply:
 
 
 def list_calls(_request: Request, core: Core) -> Reply:
-    """GET /sandbox/calls: `count` of all, and the newest of them."""
+    """GET /sandbox/calls: the last calls, and the `count` of all."""
     with core.looking() as state:
         calls = [call.as_json() for call in state.calls.all()]
         return ok(count=state.calls.count, calls=calls)
 
 
 def list_faults(_request: Request, core: Core) -> Reply:
-    """GET /sandbox/faults: those that stand, with the times that are left."""
+    """GET /sandbox/faults: the faults in effect, with the times that are left."""
     with core.looking() as state:
-        return ok(faults=[asdict(fault) for fault in state.faults.standing()])
+        return ok(faults=[asdict(fault) for fault in state.faults.active()])
 
 
 def add_fault(request: Request, core: Core) -> Reply:
@@ -85,7 +85,7 @@ def add_fault(request: Request, core: Core) -> Reply:
 
 
 def clear_faults(_request: Request, core: Core) -> Reply:
-    """DELETE /sandbox/faults: calls that hang go on as well."""
+    """DELETE /sandbox/faults: removes all, and releases the calls that hang."""
     with core.changing() as state:
         state.faults.clear()
     core.release()
@@ -93,7 +93,7 @@ def clear_faults(_request: Request, core: Core) -> Reply:
 
 
 def release(_request: Request, core: Core) -> Reply:
-    """POST /sandbox/release: calls that hang go on."""
+    """POST /sandbox/release: releases the calls that hang."""
     core.release()
     return ok()
 
@@ -112,20 +112,20 @@ def request_resync(_request: Request, core: Core, identifier: str) -> Reply:
 
 
 def list_reports(_request: Request, core: Core, identifier: str) -> Reply:
-    """GET /sandbox/integrations/{id}/reports: in the order they came."""
+    """GET /sandbox/integrations/{id}/reports: in the order of their arrival."""
     with core.looking() as state:
         return ok(reports=state.integrations.reports(identifier))
 
 
 def list_entities(request: Request, core: Core) -> Reply:
-    """GET /sandbox/entities, of one blueprint with ?blueprint=…"""
+    """GET /sandbox/entities: all, or with `?blueprint=…` those of one blueprint."""
     with core.looking() as state:
         found = state.catalog.entities(request.query.get("blueprint"))
         return ok(entities=[{**item.as_json(), "writer": item.writer} for item in found])
 
 
 def list_deliveries(_request: Request, core: Core) -> Reply:
-    """GET /sandbox/deliveries: the webhooks that were sent, and how that went."""
+    """GET /sandbox/deliveries: the webhooks that were sent, with their results."""
     with core.looking() as state:
         return ok(deliveries=[delivery.as_json() for delivery in state.deliveries])
 

@@ -1,4 +1,4 @@
-"""The state under its one lock, and the news of its changes."""
+"""The state under its lock, and the publishing of its changes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ResultT = TypeVar("ResultT")
 
 
 class Core:
-    """Every change of the state happens inside `changing()`, every other look in `looking()`.
+    """Every change of the state happens within `changing()`, every read within `looking()`.
 
-    What changes announce is handed to the publishers after the lock was let go, in the order of
-    the changes. Whoever waits in `wait_for` looks again after each change.
+    Publishers get the messages of a change after the lock is released, in the order of the
+    changes. `wait_for` evaluates its predicate after each change.
     """
 
     def __init__(self, fresh: Callable[[], State]) -> None:
@@ -34,7 +34,7 @@ class Core:
 
     @contextmanager
     def changing(self) -> Iterator[State]:
-        """The state, for this thread alone; what changed is published at the end."""
+        """The state, locked; the messages of the change are published at the end."""
         try:
             with self.looking() as state:
                 try:
@@ -46,29 +46,29 @@ class Core:
 
     @contextmanager
     def looking(self) -> Iterator[State]:
-        """The state, for this thread alone and only to be read."""
+        """The state, locked, for reading only."""
         with self._changed:
             yield self._state
 
     def reset(self) -> None:
-        """Start over with a new state; calls that hang are let go."""
+        """Replace the state by a new one, and release the calls that hang."""
         with self._changed:
             self._state = self._fresh()
             self.release()
 
     def wait_for(self, predicate: Callable[[], ResultT], timeout: float) -> ResultT:
-        """The first true value of `predicate`, which only looks; asked again after each change.
+        """Returns the first true value of `predicate`, which only reads, after any change.
 
         Raises TimeoutError after `timeout` seconds.
         """
         with self._changed:
             value = self._changed.wait_for(predicate, timeout)
         if not value:
-            raise TimeoutError(f"what was waited for did not happen within {timeout} s")
+            raise TimeoutError(f"the condition did not become true within {timeout} s")
         return value
 
     def hold(self, seconds: float, releasable: bool) -> None:
-        """Wait; until released as well if it may be; never longer than the sandbox runs."""
+        """Wait for `seconds`, until `close`, or (if `releasable`) until `release`."""
         with self._changed:
             before = self._released
             self._changed.wait_for(
@@ -76,37 +76,39 @@ class Core:
             )
 
     def release(self) -> None:
-        """Let calls that hang go on."""
+        """Release the calls that hang."""
         with self._changed:
             self._released += 1
             self._changed.notify_all()
 
     def open(self) -> None:
-        """Calls may be held."""
+        """Allow calls to be held."""
         with self._changed:
             self._closed = False
 
     def close(self) -> None:
-        """Let every held call go on, and hold no other."""
+        """Release all held calls, and hold no more."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def _publish(self) -> None:
-        """One thread at a time hands on, so that the order stays; the others leave it to that one
-        and wait for nothing, so that no two can wait for each other.
+        """Publish what waits, unless another thread is doing so.
+
+        One thread at a time keeps the order; the others do not wait for it, which rules out a
+        deadlock.
         """
         outbox = self._state.outbox
         while outbox and self._publishing.acquire(blocking=False):
             try:
                 while outbox:
-                    self._hand_on(*outbox.popleft())
+                    self._send(*outbox.popleft())
             finally:
                 self._publishing.release()
 
-    def _hand_on(self, message: Json, integration: Json) -> None:
+    def _send(self, message: Json, integration: Json) -> None:
         for publisher in tuple(self.publishers):
             try:
                 publisher.publish(message, integration)
             except Exception:
-                logger.exception("the sandbox's %s failed", type(publisher).__name__)
+                logger.exception("publisher %s of the sandbox failed", type(publisher).__name__)

@@ -1,4 +1,4 @@
-"""What Port takes as an entity."""
+"""Which entities Port accepts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ocean_actors.sandbox.errors import ApiError, invalid
 
 Json = dict[str, Any]
-Resolve = Callable[[Json], "str | None"]  # a search to the one identifier it finds
+Resolve = Callable[[Json], "str | None"]  # runs a search that must find exactly one entity
 
 TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -22,7 +22,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class Writing:
-    """How entities are to be written: the query parameters of docs/port-wire.md, section 2."""
+    """How to write entities: the query parameters of docs/port-wire.md, section 2."""
 
     upsert: bool = False
     merge: bool = False
@@ -32,7 +32,7 @@ class Writing:
 
 @dataclass(frozen=True)
 class Fields:
-    """An entity as it came; `given` has those of title, icon and team that were sent."""
+    """A sent entity; `given` has those of title, icon and team that were sent."""
 
     identifier: str
     given: Json
@@ -41,9 +41,9 @@ class Fields:
 
 
 def read_entity(body: Any, resolve: Resolve) -> Fields:
-    """The fields of an entity. Raises ApiError 422, or 404 for a search that finds none.
+    """Returns the fields of an entity. Raises ApiError 422, or 404 if a search finds none.
 
-    The identifier, and a relation's value, may be a search.
+    The identifier and the values of relations may be searches.
     """
     if not isinstance(body, dict):
         raise invalid("entity: must be an object")
@@ -63,7 +63,7 @@ def read_entity(body: Any, resolve: Resolve) -> Fields:
 
 
 def check_properties(properties: Json, schema: Json) -> None:
-    """Raises ApiError 422 for a property that the blueprint lacks, requires or types otherwise."""
+    """Raises ApiError 422 for an unknown, a missing or a wrongly typed property."""
     known = schema.get("properties") or {}
     for name in schema.get("required") or ():
         if properties.get(name) is None:

@@ -1,4 +1,4 @@
-"""What goes wrong on command."""
+"""Faults: calls that go wrong on command."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from http import HTTPStatus
 from typing import Any
 from wsgiref.util import is_hop_by_hop
 
+from ocean_actors.sandbox import patterns
 from ocean_actors.sandbox.errors import invalid
 
-LONGEST_WAIT = 600.0  # seconds
+MAX_WAIT = 600.0  # seconds
 HEADER_NAME = re.compile(r"(?!content-length$)[a-z0-9-]+", re.IGNORECASE)
 
 
 class Kind(str, Enum):
-    """What is done to a call."""
+    """What happens to a call."""
 
     DELAY = "delay"  # answered after `seconds`
-    HANG = "hang"  # answered once released, at the latest after `seconds`
+    HANG = "hang"  # answered once released, after `seconds` at the latest
     STATUS = "status"  # an error in Port's shape with `status` and `headers`
-    HTML = "html"  # an error page of a proxy with `status`
-    GARBAGE = "garbage"  # 200, and no JSON
+    HTML = "html"  # a proxy's error page with `status`
+    GARBAGE = "garbage"  # 200, and something that is not JSON
     LIST = "list"  # 200, and a JSON list
-    EMPTY = "empty"  # 200, and an object without any field
+    EMPTY = "empty"  # 200, and an empty object
     TRUNCATE = "truncate"  # 200, and the connection is closed in the middle of the body
     DROP = "drop"  # the connection is closed without an answer
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One order: what, to which calls, how often.
+    """What happens, to which calls, and how often.
 
-    `path` is a regular expression searched in the percent-encoded path (so `^/v1/integration`
-    is a prefix). `rate` is the share of the calls it fits that it hits. `applied`: the call
-    takes effect all the same, only its answer is spoilt.
+    `path` is a regular expression that is searched in the percent-encoded path (so
+    `^/v1/integration` is a prefix); see `patterns` for what it may contain. `rate` is the share of
+    the matching calls that are hit. `applied`: the call takes effect, only its answer is replaced.
     """
 
     kind: Kind
@@ -51,15 +52,15 @@ class Fault:
     applied: bool = False
 
     def fits(self, method: str, path: str) -> bool:
-        """Whether it is meant for such a call."""
+        """Returns whether the fault is meant for such a call."""
         return (self.method is None or self.method.upper() == method) and (
-            self.path is None or re.search(self.path, path) is not None
+            self.path is None or patterns.found(self.path, path)
         )
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer as bytes. `cut`: the connection is closed after them."""
+    """An answer as bytes; with `cut` the connection is closed after them."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -68,55 +69,52 @@ class Answer:
 
 
 class Faults:
-    """The orders that stand, in the order they were given; the first that fits a call hits it."""
+    """The faults in effect, in the order they were added; the first that fits a call hits it."""
 
     def __init__(self, seed: int = 0) -> None:
         self._random = random.Random(seed)  # noqa: S311  (repeatable, not secret)
-        self._orders: list[Fault] = []
+        self._faults: list[Fault] = []
 
     def add(self, fault: Fault) -> None:
-        """Give an order. Raises ApiError 422 if it makes no sense."""
-        try:
-            re.compile(fault.path or "")
-        except re.error as error:
-            raise invalid(f"path: not a regular expression: {error}") from None
+        """Add a fault. Raises ApiError 422 if one of its fields is unusable."""
+        patterns.check(fault.path or "")
         if fault.times is not None and fault.times < 1:
             raise invalid("times: must be at least 1, or null for always")
-        if not 0 <= fault.seconds <= LONGEST_WAIT:
-            raise invalid(f"seconds: must be from 0 to {LONGEST_WAIT:.0f}")
+        if not 0 <= fault.seconds <= MAX_WAIT:
+            raise invalid(f"seconds: must be from 0 to {MAX_WAIT:.0f}")
         if not 200 <= fault.status <= 599:
             raise invalid("status: must be from 200 to 599")
         if not 0 < fault.rate <= 1:
             raise invalid("rate: must be above 0 and at most 1")
         for name, value in fault.headers.items():
             if not HEADER_NAME.fullmatch(name) or is_hop_by_hop(name):
-                raise invalid(f"headers: {name!r} cannot be sent")
+                raise invalid(f"headers: {name!r} cannot be set")
             if not (value.isascii() and value.isprintable()):
                 raise invalid(f"headers: the value of {name} must be printable ASCII")
-        self._orders.append(fault)
+        self._faults.append(fault)
 
     def take(self, method: str, path: str) -> Fault | None:
-        """What hits this call; it counts as one of its times."""
-        for index, fault in enumerate(self._orders):
+        """Returns the fault that hits this call, and counts it as one of its times."""
+        for index, fault in enumerate(self._faults):
             if fault.fits(method, path) and self._random.random() < fault.rate:
                 if fault.times is not None:
-                    self._orders[index] = replace(fault, times=fault.times - 1)
+                    self._faults[index] = replace(fault, times=fault.times - 1)
                     if fault.times == 1:
-                        del self._orders[index]
+                        del self._faults[index]
                 return fault
         return None
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
-        self._orders.clear()
+        """Remove all faults."""
+        self._faults.clear()
 
-    def standing(self) -> tuple[Fault, ...]:
-        """The orders with the times that are left."""
-        return tuple(self._orders)
+    def active(self) -> tuple[Fault, ...]:
+        """Returns the faults in effect, with the times that are left."""
+        return tuple(self._faults)
 
 
-def spoilt(fault: Fault) -> Answer:
-    """The answer that a call hit by `fault` gets; not for those that only wait."""
+def faulty_answer(fault: Fault) -> Answer:
+    """Returns the answer of a call that `fault` hits; not for `DELAY` and `HANG`."""
     if fault.kind is Kind.STATUS:
         error = "rate_limit_exceeded" if fault.status == 429 else "sandbox_fault"
         body = {"ok": False, "error": error, "message": f"{_phrase(fault.status)} (as ordered)"}

@@ -1,4 +1,4 @@
-"""The integrations that the sandbox knows, and what happens to them."""
+"""The integrations in the sandbox, their resync requests and reports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ocean_actors.sandbox.stamps import Stamps
 KEPT_REPORTS = 10_000
 
 Json = dict[str, Any]
-Announce = Callable[[Json, Json], None]  # a change-log message, and the integration it is about
+Announce = Callable[[Json, Json], None]  # a change-log message, and its integration
 
 
 class Integrations:
     """Integrations, resync requests and reports by identifier.
 
-    Nothing that was handed out is ever changed: each change makes a new dict.
+    A returned dict never changes: each change makes a new one.
     """
 
     def __init__(self, org_id: str, stamps: Stamps, announce: Announce) -> None:
@@ -33,22 +33,22 @@ class Integrations:
         self.config_change_creates_request = True
 
     def all(self) -> list[Json]:
-        """Every integration."""
+        """Returns all integrations."""
         return list(self._integrations.values())
 
     def find(self, identifier: str) -> Json | None:
-        """The integration, if there is one."""
+        """Returns the integration, None if there is none."""
         return self._integrations.get(identifier)
 
     def get(self, identifier: str) -> Json:
-        """The integration. Raises ApiError 404."""
+        """Returns the integration. Raises ApiError 404."""
         integration = self._integrations.get(identifier)
         if integration is None:
             raise not_found("Integration", identifier)
         return integration
 
     def create(self, identifier: str, fields: Json) -> Json:
-        """Register one; nobody is told. Raises ApiError 409 if there is one already."""
+        """Create an integration, without a message. Raises ApiError 409 if it exists."""
         if identifier in self._integrations:
             raise conflict("identifier_taken", f'Integration "{identifier}" exists already')
         now = self._stamps.next()
@@ -72,7 +72,7 @@ class Integrations:
         )
 
     def patch(self, identifier: str, fields: Json, *, skip_resync: bool = False) -> Json:
-        """Change some fields; none at all is a resync request (docs/port-wire.md, section 2)."""
+        """Change fields; without any it is a resync request (docs/port-wire.md, section 2)."""
         before = self.get(identifier)
         after = self._put({**before, **fields, "updatedAt": self._stamps.next()})
         if not fields:
@@ -86,7 +86,7 @@ class Integrations:
         return after
 
     def report(self, identifier: str, fields: Json) -> Json:
-        """Note a run's state; `updatedAt` of the state and the integration become equal."""
+        """Record a run's state; `updatedAt` of the state and of the integration become equal."""
         before = self.get(identifier)
         now = self._stamps.next()
         state = {**(before.get("resyncState") or {}), **fields, "updatedAt": now}
@@ -98,11 +98,11 @@ class Integrations:
         return after
 
     def reports(self, identifier: str) -> list[Json]:
-        """The newest reports, oldest first, each with Port's time as `updatedAt`."""
+        """Returns the last reports, oldest first, each with Port's time as `updatedAt`."""
         return list(self._reports.get(identifier, ()))
 
     def request_resync(self, identifier: str) -> Json:
-        """Somebody asks for a resync, and the change log says so."""
+        """Record a resync request and announce it in the change log."""
         integration = self.get(identifier)
         request = self._add_request(identifier)
         self._announce(
@@ -112,12 +112,12 @@ class Integrations:
         return request
 
     def request(self, identifier: str) -> Json | None:
-        """The newest resync request."""
+        """Returns the newest resync request, None if there is none. Raises ApiError 404."""
         self.get(identifier)
         return self._requests.get(identifier)
 
     def delete(self, identifier: str) -> None:
-        """Forget it and its requests; its reports stay on record."""
+        """Delete the integration and its requests; its reports stay. Raises ApiError 404."""
         before = self.get(identifier)
         del self._integrations[identifier]
         self._requests.pop(identifier, None)

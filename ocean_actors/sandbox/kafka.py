@@ -1,4 +1,4 @@
-"""Publishes to a Kafka what Port would: the sandbox's changes, between noise if asked for."""
+"""Publishes the sandbox's changes to Kafka, as Port does, with optional noise between them."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ logger = logging.getLogger(__name__)
 Json = dict[str, Any]
 
 LISTENER = {"type": "KAFKA", "securityProtocol": "PLAINTEXT"}
-"""How to listen on a `kafka_beside` a sandbox; its address comes with the credentials."""
+"""The `eventListener` for a broker of `kafka_beside`; Port's credentials name its address."""
 
 STOP_SECONDS = 5.0
-NOISE_BYTES = 1_500  # about the size of a change of an entity
+NOISE_BYTES = 1_500  # about the size of a message about an entity
 
 
 class KafkaPublisher:
-    """A `Publisher` for the sandbox: changes of integrations registered for KAFKA go to
-    `<organization>.change.log`, and resync requests to `<organization>.integration.resync.requests`
-    as well. Each is preceded by `noise` changes of entities.
+    """A `Publisher` for integrations that are registered for KAFKA.
 
-    The topics have one partition, as Port's; they are made at the start.
+    Changes go to the topic `<organization>.change.log`, each after `noise` messages about
+    entities; resync requests also go to `<organization>.integration.resync.requests`. `start`
+    creates the topics, with one partition as in Port.
     """
 
     def __init__(self, bootstrap: str, organization_id: str, *, noise: int = 0) -> None:
@@ -47,26 +47,26 @@ class KafkaPublisher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Make the topics and begin to send. Raises kafka.errors.KafkaError."""
+        """Create the topics and start to send. Raises kafka.errors.KafkaError."""
         make_topics(self._bootstrap, self._change_log, self._requests)
         self._thread = threading.Thread(target=self._send_all, name="sandbox-kafka", daemon=True)
         self._thread.start()
 
     def publish(self, message: Json, integration: Json) -> None:
-        """Queue it if the integration listens on Kafka."""
+        """Queue the message if the integration listens on Kafka."""
         destination = integration.get("changelogDestination") or {}
         if destination.get("type") == "KAFKA":
             self._waiting.put(message)
 
     def stop(self) -> None:
-        """Send what waits and end the thread."""
+        """Send the queued messages and end the thread."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._waiting.put(None)
         thread.join(STOP_SECONDS)
         if thread.is_alive():
-            logger.warning("messages of the sandbox still wait for Kafka")
+            logger.warning("the sandbox stopped before all its messages were sent to Kafka")
 
     def _send_all(self) -> None:
         producer = KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=0)
@@ -87,9 +87,9 @@ class KafkaPublisher:
 
 @contextlib.contextmanager
 def kafka_beside(sandbox: Sandbox, *, noise: int = 0) -> Iterator[str]:
-    """A Kafka to which the running `sandbox` publishes, and whose address it hands out.
+    """Have the running `sandbox` publish to a Kafka, and give its address to clients of Port.
 
-    Yields the address. It is the one that KAFKA_BOOTSTRAP_SERVERS names, else one started here.
+    Yields the address: the one in KAFKA_BOOTSTRAP_SERVERS, else that of a broker started here.
     Raises BrokerError.
     """
     running = broker()
@@ -110,7 +110,7 @@ def kafka_beside(sandbox: Sandbox, *, noise: int = 0) -> Iterator[str]:
 
 
 def make_topics(bootstrap: str, *topics: str) -> None:
-    """Make those that are not there, with one partition. Raises kafka.errors.KafkaError."""
+    """Create missing topics, with one partition. Raises kafka.errors.KafkaError."""
     admin = KafkaAdminClient(bootstrap_servers=bootstrap)
     try:
         for topic in topics:
@@ -121,7 +121,7 @@ def make_topics(bootstrap: str, *topics: str) -> None:
 
 
 def entity_changes(numbers: Iterator[int], count: int) -> Iterator[bytes]:
-    """`count` change-log messages about entities, each with the next of `numbers`."""
+    """Yields `count` change-log messages about entities, numbered by `numbers`."""
     for _ in range(count):
         number = next(numbers)
         entity = {

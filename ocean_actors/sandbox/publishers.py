@@ -1,4 +1,4 @@
-"""Where the sandbox sends what Port would send: here the webhooks."""
+"""How the sandbox sends change-log messages, as Port does: here by webhook."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ Json = dict[str, Any]
 
 
 class Publisher(Protocol):
-    """Carries change-log messages (`changelog`) to whoever listens."""
+    """Sends change-log messages (`changelog`) to listeners."""
 
     def start(self) -> None:
-        """Called when the sandbox starts, or at once if it runs already."""
+        """Called when the sandbox starts, at once if it is running."""
 
     def publish(self, message: Json, integration: Json) -> None:
         """Called for every message, in order, from one thread at a time. Must not block.
 
-        `integration` is the one it is about, after the change; what it is for, its
-        `changelogDestination` tells.
+        `integration` is the changed integration; its `changelogDestination` says where the message
+        is to go.
         """
 
     def stop(self) -> None:
-        """Called when the sandbox stops. Leaves no thread behind."""
+        """Called when the sandbox stops. Must end all threads."""
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One webhook that was sent: the answer's status, or why there is none."""
+    """A webhook that was sent, with the status of the answer or the error."""
 
     url: str
     message: Json
@@ -47,15 +47,15 @@ class Delivery:
     error: str | None
 
     def as_json(self) -> Json:
-        """The same, to be written as JSON."""
+        """Returns the record as JSON-able data."""
         return asdict(self)
 
 
 class WebhookPublisher:
-    """POSTs to the integrations registered for WEBHOOK, once each, as Port presumably does.
+    """POSTs messages to integrations that are registered for WEBHOOK, each once, as Port seems to.
 
-    One thread sends, so deliveries keep their order. Whatever finds more than `capacity`
-    waiting is recorded as not delivered.
+    One thread sends, which keeps the order. A message that finds `capacity` others waiting is
+    recorded as not delivered.
     """
 
     def __init__(
@@ -78,31 +78,31 @@ class WebhookPublisher:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start to send."""
         self._stopping.clear()
         self._thread = threading.Thread(target=self._send_all, name="sandbox-webhooks", daemon=True)
         self._thread.start()
 
     def publish(self, message: Json, integration: Json) -> None:
-        """Queue it if the integration wants webhooks."""
+        """Queue the message if the integration is registered for webhooks."""
         destination = integration.get("changelogDestination") or {}
         if destination.get("type") != "WEBHOOK":
             return
         self._put(destination["url"], message)
 
     def stop(self) -> None:
-        """End the thread; what waits is not sent, what is on its way has `timeout` left."""
+        """End the thread: a call in flight has `timeout` left, queued messages are not sent."""
         thread, self._thread = self._thread, None
         if thread is None:
             return
         self._stopping.set()
-        self._waiting.put(("", {}))  # wakes it
+        self._waiting.put(("", {}))  # wakes the thread
         thread.join(2 * self._timeout + 1)
         if thread.is_alive():
-            logger.warning("a webhook of the sandbox is still being sent")
+            logger.warning("the sandbox stopped while a webhook was being sent")
 
     def headers(self, body: bytes) -> Mapping[str, str]:
-        """What goes with a body, signed as the sandbox was told."""
+        """Returns the headers of a body, signed as `webhook_signing` says."""
         signing = self._signing()
         plain = {"Content-Type": "application/json", "User-Agent": "port-sandbox"}
         if signing == "unsigned":
@@ -116,7 +116,7 @@ class WebhookPublisher:
         try:
             self._waiting.put_nowait((url, message))
         except queue.Full:
-            self._record(Delivery(url, message, None, "too many webhooks wait"))
+            self._record(Delivery(url, message, None, "too many webhooks are waiting"))
 
     def _send_all(self) -> None:
         with requests.Session() as session:
@@ -136,7 +136,7 @@ class WebhookPublisher:
                 headers=self.headers(body),
                 timeout=self._timeout,
                 allow_redirects=False,
-                stream=True,  # the status is all that counts
+                stream=True,  # only the status matters
             ) as answer:
                 return Delivery(url, message, answer.status_code, None)
         except (requests.RequestException, ValueError) as error:

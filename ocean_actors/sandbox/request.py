@@ -1,4 +1,4 @@
-"""A call as the handlers see it."""
+"""A call as its handler sees it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from ocean_actors.sandbox.errors import invalid
 from ocean_actors.sandbox.schemas import BodyT, check, parse
 
-HEADERS = ("authorization", "content-type", "host", "user-agent", "x-skip-resync")
+HEADERS = ("authorization", "content-type", "host", "origin", "user-agent", "x-skip-resync")
 FLAGS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One call; `path` is still percent-encoded, header names are in lower case."""
+    """One call; `path` is percent-encoded, header names are in lower case."""
 
     method: str
     path: str
@@ -28,15 +28,15 @@ class Request:
 
     @cached_property
     def json(self) -> Any:
-        """The body, None if it is empty. Raises ApiError 400."""
+        """The body as JSON, None if it is empty. Raises ApiError 400."""
         return parse(self.raw)
 
     def body(self, model: type[BodyT]) -> BodyT:
-        """The body as a `model`. Raises ApiError 400 or 422."""
+        """Returns the body as a `model`. Raises ApiError 400 or 422."""
         return check(model, self.json if self.json is not None else {})
 
     def flag(self, name: str) -> bool:
-        """A query parameter that is true or false, false if it is absent."""
+        """Returns a true or false query parameter, false if it is absent. Raises ApiError 422."""
         value = FLAGS.get(self.query.get(name, "").lower())
         if value is None:
             raise invalid(f"{name}: must be true or false")
@@ -44,12 +44,12 @@ class Request:
 
     @property
     def agent(self) -> str:
-        """Who calls."""
+        """The User-Agent of the caller."""
         return self.headers.get("user-agent", "")
 
 
 def read_request(environ: Mapping[str, Any]) -> Request:
-    """The call of a WSGI environment, its body read."""
+    """Returns the call in a WSGI environment, with its body."""
     return Request(
         method=environ["REQUEST_METHOD"],
         path=raw_path(environ),
@@ -65,7 +65,7 @@ def read_request(environ: Mapping[str, Any]) -> Request:
 
 
 def raw_path(environ: Mapping[str, Any]) -> str:
-    """The path as it came, so that an encoded slash in an identifier is not taken for one."""
+    """Returns the path as sent: a slash that is part of an identifier stays encoded."""
     target: str = environ.get("REQUEST_URI") or quote(environ.get("PATH_INFO", "/"))
     if not target.startswith("/"):  # the absolute form, as sent to proxies
         try:

@@ -1,4 +1,4 @@
-"""The bodies that the sandbox accepts, checked by pydantic; what does not fit is a 422."""
+"""The request bodies that the sandbox accepts; pydantic checks them, and others get a 422."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from ocean_actors.port_time import parse_time
 from ocean_actors.sandbox.errors import ApiError, invalid
 from ocean_actors.sandbox.faults import Kind
-from ocean_actors.sandbox.stamps import parse_iso
 
-DEEPEST = 100  # levels of nesting; keeps whoever handles the value clear of recursion limits
+MAX_DEPTH = (
+    100  # levels of nesting; keeps all code that handles the value below the recursion limit
+)
 
 Json = dict[str, Any]
 
 
 def _iso(text: str) -> str:
-    parse_iso(text)
+    if parse_time(text) is None:
+        raise ValueError("must be a time in ISO 8601")
     return text
 
 
 def _destination(value: Json) -> Json:
-    """Exactly one of the three shapes of docs/port-wire.md, section 2."""
+    """Require one of the three shapes of docs/port-wire.md, section 2."""
     rest = {key: item for key, item in value.items() if key != "agent"}
     if not isinstance(value.get("agent", False), bool):
-        raise ValueError("agent must be a boolean")  # noqa: TRY004  (pydantic wants it)
+        raise ValueError("agent must be a boolean")  # noqa: TRY004  (pydantic expects a ValueError)
     if value and rest != {"type": "KAFKA"}:
         if set(rest) != {"type", "url"} or rest["type"] != "WEBHOOK":
             raise ValueError('must be {}, {"type": "KAFKA"} or {"type": "WEBHOOK", "url": …}')
@@ -42,17 +45,17 @@ Destination = Annotated[Json, AfterValidator(_destination)]
 
 
 class Camel(BaseModel):
-    """A body in camelCase; fields that are not known here are let through unused."""
+    """A body in camelCase; unknown fields are accepted and ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, alias_generator=to_camel)
 
     def given(self) -> Json:
-        """What was sent of it, as it was sent."""
+        """Returns the fields that were sent, as they were sent."""
         return self.model_dump(by_alias=True, exclude_unset=True)
 
 
 class Snake(BaseModel):
-    """A body in snake_case that has no other fields."""
+    """A body in snake_case; unknown fields are refused."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
 
@@ -121,13 +124,13 @@ class Blueprint(Camel):
 
     model_config = ConfigDict(extra="allow")
     identifier: Identifier
-    # `schema` is a name that pydantic has taken
+    # `schema` is a method of pydantic's models
     fields: Properties = Field(default_factory=Properties, alias="schema")
     relations: dict[str, Relation] = Field(default_factory=dict)
 
 
 class Entities(Camel):
-    """POST /blueprints/{bp}/entities/bulk; the entities are looked at one by one."""
+    """POST /blueprints/{bp}/entities/bulk; the entities are checked one by one."""
 
     entities: list[Any]
 
@@ -149,7 +152,7 @@ class Owned(Snake):
 
 
 class Search(Snake):
-    """POST /blueprints/{bp}/entities/search; the query is looked at by `search`."""
+    """POST /blueprints/{bp}/entities/search; `search` checks the query."""
 
     model_config = ConfigDict(extra="ignore")
     query: Any = None
@@ -193,7 +196,7 @@ BodyT = TypeVar("BodyT", bound=BaseModel)
 
 
 def check(model: type[BodyT], body: Any) -> BodyT:
-    """`body` as a `model`. Raises ApiError 422 that names the field."""
+    """Returns `body` as a `model`. Raises ApiError 422, which names the field."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -203,20 +206,20 @@ def check(model: type[BodyT], body: Any) -> BodyT:
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON of a body, None for an empty one. Raises ApiError 400 for anything else."""
+    """Returns the JSON of a body, None if it is empty. Raises ApiError 400 if it is not JSON."""
     if not raw.strip():
         return None
     try:
         value = json.loads(raw.decode(), parse_constant=_no_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ApiError(400, "bad_request", f"the body is not JSON: {error}") from None
-    if _deeper_than(value, DEEPEST):
-        raise ApiError(400, "bad_request", f"the body is nested deeper than {DEEPEST} levels")
+    if _deeper_than(value, MAX_DEPTH):
+        raise ApiError(400, "bad_request", f"the body is nested deeper than {MAX_DEPTH} levels")
     return value
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -225,7 +228,7 @@ def _finite(text: str) -> float:
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
-    """Level by level rather than by recursion."""
+    """Returns whether a value is nested deeper; without recursion."""
     layer = [value]
     for _ in range(levels):
         nested = [item for item in layer if isinstance(item, (dict, list))]

@@ -1,5 +1,6 @@
-"""Port's search rules, as far as clients need them: `{combinator, rules: [{property, operator,
-value}]}`, rules nested at will.
+"""Port's searches, as far as clients need them.
+
+A query is `{combinator, rules: [{property, operator, value}]}`; a rule may be a query.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ COMPARISONS: dict[str, Compare] = {
 
 
 def compile_query(query: Any) -> Test:
-    """A test for entities. Raises ApiError 422 for a query that is not understood."""
+    """Returns a test for entities. Raises ApiError 422 for an invalid query."""
     if not isinstance(query, dict) or not isinstance(query.get("rules"), list):
         raise invalid("query: must be an object with combinator and rules")
     combine = {"and": all, "or": any}.get(str(query.get("combinator")).lower())

@@ -1,4 +1,4 @@
-"""The sandbox as one object: start it, point a client at it, look inside, stop it."""
+"""The sandbox as one object: start it, point a client at it, inspect it, stop it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ocean_actors.sandbox.schemas import Blueprint as BlueprintBody
 from ocean_actors.sandbox.state import State
 from ocean_actors.web.server import HttpServer
 
-LARGEST_BODY = 16 * 1024 * 1024  # bytes that are read at all; over 1 MiB is refused as Port does
+MAX_READ = 16 * 1024 * 1024  # bytes of a body; over 1 MiB it is refused, as Port does
 
 Json = dict[str, Any]
 ResultT = TypeVar("ResultT")
 
 
 class Sandbox:
-    """A local stand-in of Port: one organisation, kept in memory, on `host`:`port` (0: any).
+    """A local stand-in of Port with one organisation in memory, at `host`:`port` (0: any port).
 
-    All methods may be called from any thread, whether it serves or not. What they return is
-    not to be changed. `stop` and `start` again keep the state and, if one was given, the port.
+    All methods are safe in any thread, also while it is stopped. Do not change what they return.
+    `start` after `stop` keeps the state, and the port if one was given.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         *,
         client_id: str = "sandbox",
-        client_secret: str = "sandbox-secret",  # noqa: S107  (nothing of value is behind it)
+        client_secret: str = "sandbox-secret",  # noqa: S107  (it protects nothing)
         organization_id: str = "org_sandbox",
         feature_flags: Iterable[str] = (),
         kafka_credentials: Mapping[str, Any] | None = None,
@@ -80,11 +80,11 @@ class Sandbox:
         self._started: list[Publisher] = []
         self._running = False
         self._server = HttpServer(
-            SandboxApp(self._core),
+            SandboxApp(self._core, host),
             host,
             port,
             threads=threads,
-            max_request_body_size=LARGEST_BODY,
+            max_request_body_size=MAX_READ,
             connections=1000,
             connection_limit=2000,
         )
@@ -102,7 +102,7 @@ class Sandbox:
         return self._server.port
 
     def start(self) -> None:
-        """Serve. Raises OSError that names host and port if they cannot be bound."""
+        """Serve. Raises OSError, which names host and port, if they cannot be bound."""
         self._core.open()
         self._server.start()
         self._running = True
@@ -114,7 +114,7 @@ class Sandbox:
             raise
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Close every connection, end every thread; calls that hang are answered first."""
+        """Answer the calls that hang, close all connections and end all threads."""
         self._core.close()
         self._server.stop(timeout)
         self._running = False
@@ -136,74 +136,74 @@ class Sandbox:
         self.stop()
 
     def add_publisher(self, publisher: Publisher) -> None:
-        """Hand it every change-log message from now on; started and stopped with the sandbox."""
+        """Pass every change-log message to `publisher`, which starts and stops with the sandbox."""
         if self._running:
             self._start(publisher)
         self._core.publishers.append(publisher)
 
     def wait_for(self, predicate: Callable[[], ResultT], timeout: float = 5.0) -> ResultT:
-        """The first true value of `predicate`, asked again whenever something happens here.
+        """Returns the first true value of `predicate`, which is evaluated after every change.
 
         Raises TimeoutError after `timeout` seconds.
         """
         return self._core.wait_for(predicate, timeout)
 
-    # -- looking -----------------------------------------------------------------------------------
+    # -- reading -----------------------------------------------------------------------------------
 
     @property
     def calls(self) -> tuple[Call, ...]:
-        """The newest 10,000 calls of the API, oldest first."""
+        """The last 10,000 calls of the API, oldest first."""
         with self._core.looking() as state:
             return state.calls.all()
 
     @property
     def call_count(self) -> int:
-        """All calls, those forgotten included."""
+        """The number of all calls, including those that are no longer kept."""
         with self._core.looking() as state:
             return state.calls.count
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
-        """The newest 10,000 webhooks that were sent, oldest first."""
+        """The last 10,000 webhooks that were sent, oldest first."""
         with self._core.looking() as state:
             return tuple(state.deliveries)
 
     def integration(self, identifier: str) -> Json | None:
-        """The integration as the API shows it, None if there is none."""
+        """Returns the integration as the API shows it, None if there is none."""
         with self._core.looking() as state:
             return state.integrations.find(identifier)
 
     def reports(self, identifier: str) -> list[Json]:
-        """The reports of its resyncs, oldest first, each with Port's `updatedAt`."""
+        """Returns the reports of its resyncs, oldest first, each with Port's `updatedAt`."""
         with self._core.looking() as state:
             return state.integrations.reports(identifier)
 
     def statuses(self, identifier: str) -> list[str | None]:
-        """The statuses of its reports: running, completed, …"""
+        """Returns the statuses of its reports: running, completed, …"""
         return [report.get("status") for report in self.reports(identifier)]
 
     def entities(self, blueprint: str | None = None) -> list[Json]:
-        """All entities, or one blueprint's, each with its `writer` (a User-Agent)."""
+        """Returns all entities, or one blueprint's, each with its `writer` (a User-Agent)."""
         with self._core.looking() as state:
             found = state.catalog.entities(blueprint)
         return [{**entity.as_json(), "writer": entity.writer} for entity in found]
 
-    # -- doing -------------------------------------------------------------------------------------
+    # -- changing ----------------------------------------------------------------------------------
 
     def create_blueprint(self, identifier: str, **fields: Any) -> Json:
-        """As POST /blueprints; without a schema it takes no properties."""
+        """Create a blueprint, as POST /blueprints does; without a schema it has no properties."""
         blueprint = check(BlueprintBody, _plain({**fields, "identifier": identifier}))
         with self._core.changing() as state:
             return state.catalog.create_blueprint(blueprint.given())
 
     def create_integration(self, identifier: str, **fields: Any) -> Json:
-        """As POST /integration; `fields` in Port's camelCase."""
+        """Create an integration, as POST /integration does; `fields` are in camelCase."""
         body = check(NewIntegration, _plain({**fields, "installationId": identifier}))
         with self._core.changing() as state:
             return state.integrations.create(identifier, body.given())
 
     def set_config(self, identifier: str, config: Json, *, skip_resync: bool = False) -> Json:
-        """Save a new config, as a user of Port does: it makes a resync request as well.
+        """Save a new config, as a user of Port does; this also makes a resync request.
 
         Raises ApiError 404.
         """
@@ -212,32 +212,32 @@ class Sandbox:
             return state.integrations.patch(identifier, changes, skip_resync=skip_resync)
 
     def request_resync(self, identifier: str) -> Json:
-        """Press the button. Raises ApiError 404."""
+        """Request a resync, as the button in Port does. Raises ApiError 404."""
         with self._core.changing() as state:
             return state.integrations.request_resync(identifier)
 
     def delete_integration(self, identifier: str) -> None:
-        """Delete it. Raises ApiError 404."""
+        """Delete an integration. Raises ApiError 404."""
         with self._core.changing() as state:
             state.integrations.delete(identifier)
 
     def fail(self, kind: Kind | str, times: int | None = 1, **order: Any) -> None:
-        """Let the next calls go wrong: see `faults.Fault` for what can be said."""
+        """Let the next calls go wrong; `faults.Fault` describes the fields."""
         with self._core.changing() as state:
             state.faults.add(Fault(Kind(kind), times, **order))
 
     def clear_faults(self) -> None:
-        """Nothing goes wrong any more, and calls that hang go on."""
+        """Remove all faults and release the calls that hang."""
         with self._core.changing() as state:
             state.faults.clear()
         self._core.release()
 
     def release(self) -> None:
-        """Calls that hang go on."""
+        """Release the calls that hang."""
         self._core.release()
 
     def expire_tokens(self) -> None:
-        """Every token given out so far is bad from now on."""
+        """Invalidate all tokens issued so far."""
         with self._core.changing() as state:
             state.tokens.expire()
 
@@ -247,13 +247,13 @@ class Sandbox:
             state.behave(Behaviour.model_validate({**state.behaviour.model_dump(), **settings}))
 
     def set_kafka_credentials(self, username: str, password: str, brokers: Iterable[str]) -> None:
-        """What GET /kafka-credentials answers."""
+        """Set the answer of GET /kafka-credentials."""
         found = {"username": username, "password": password, "brokers": list(brokers)}
         with self._core.changing() as state:
             state.kafka_credentials = found
 
     def reset(self) -> None:
-        """As just made: no integration, entity, call, fault, token or changed setting."""
+        """Return to the initial state: no integrations, entities, calls, faults or tokens."""
         self._core.reset()
 
     def _start(self, publisher: Publisher) -> None:
@@ -270,6 +270,6 @@ class Sandbox:
 
 
 def _plain(value: Json) -> Json:
-    """A copy of what is JSON already; the caller may go on changing the original."""
+    """Returns a copy of a JSON value: the caller may change the original."""
     copy: Json = json.loads(json.dumps(value))
     return copy

@@ -1,4 +1,4 @@
-"""Port's timestamps."""
+"""The times that the sandbox writes, as Port does."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ STEP = timedelta(milliseconds=1)
 
 
 class Stamps:
-    """Times as Port writes them: ISO-8601 in milliseconds with a Z, each later than the last."""
+    """Times in ISO 8601 with milliseconds and a `Z`, each later than the one before."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = datetime.min.replace(tzinfo=timezone.utc)
 
     def next(self) -> str:
-        """Now, or a millisecond after the last one if that is later."""
+        """Returns the time now, or a millisecond after the last one if that is later."""
         now = self._clock.now().astimezone(timezone.utc)
         now = now.replace(microsecond=now.microsecond // 1000 * 1000)
         self._last = max(now, self._last + STEP)
@@ -25,11 +25,5 @@ class Stamps:
 
 
 def iso(moment: datetime) -> str:
-    """A moment as Port writes it."""
+    """Returns a time as Port writes it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def parse_iso(text: str) -> datetime:
-    """Any ISO-8601 time, UTC if it names no zone. Raises ValueError."""
-    moment = datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)

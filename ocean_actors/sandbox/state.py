@@ -1,4 +1,4 @@
-"""All that the sandbox holds."""
+"""Everything that the sandbox holds."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Json = dict[str, Any]
 
 
 class State:
-    """One organisation in Port, and what is done to its callers.
+    """One organization in Port, the record of calls, and the faults.
 
-    Plain and without threads: `Core` keeps it under its lock. Messages about changes gather in
-    `outbox`, each with the integration it is about, until `Core` hands them on.
+    It uses no threads; `Core` holds the lock. Change-log messages wait in `outbox`, each with its
+    integration, until `Core` publishes them.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class State:
         self.behave(behaviour)
 
     def behave(self, behaviour: Behaviour) -> None:
-        """Take on the settings; tokens that were given out keep their time."""
+        """Apply settings; tokens that were issued keep their lifetime."""
         self.behaviour = behaviour
         self.tokens.lifetime = behaviour.token_lifetime
         self.tokens.refusing = behaviour.refuse_credentials
         self.integrations.config_change_creates_request = behaviour.config_change_creates_request
 
     def organization(self) -> Json:
-        """As GET /organization shows it."""
+        """Returns the organization as GET /organization shows it."""
         return {
             "id": self.organization_id,
             "name": "Sandbox",

@@ -1,4 +1,4 @@
-"""Access tokens: given for the credentials, good for a while."""
+"""Access tokens: issued for the credentials, valid for a time."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ KEPT = 10_000
 
 
 class Tokens:
-    """The tokens that were given out, with the time until which each is good."""
+    """The issued tokens and the time until which each is valid."""
 
     def __init__(self, client_id: str, client_secret: str, lifetime: float, clock: Clock) -> None:
         self._client_id = client_id
         self._client_secret = client_secret
         self._clock = clock
         self._good_until: dict[str, float] = {}
-        self.lifetime = lifetime  # seconds, of the tokens to come
-        self.refusing = False  # while true, the right credentials are wrong
+        self.lifetime = lifetime  # seconds, of new tokens
+        self.refusing = False  # refuse the right credentials, too
 
     def issue(self, client_id: str, client_secret: str) -> dict[str, Any]:
-        """A new token, as the API answers it. Raises ApiError 401 for wrong credentials."""
+        """Returns the API's answer with a new token. Raises ApiError 401 for wrong credentials."""
         wrong = (client_id, client_secret) != (self._client_id, self._client_secret)
         if wrong or self.refusing:
             raise unauthorized("the client id or the client secret is wrong")
@@ -34,13 +34,13 @@ class Tokens:
         return {"accessToken": token, "expiresIn": int(self.lifetime), "tokenType": "Bearer"}
 
     def check(self, authorization: str) -> None:
-        """Raises ApiError 401 unless the header carries a token that is good now."""
+        """Raises ApiError 401 unless the header has a valid token."""
         kind, _, token = authorization.partition(" ")
         if kind.lower() != "bearer" or not token:
-            raise unauthorized("the Authorization header carries no token")
+            raise unauthorized("the Authorization header has no token")
         if self._clock.monotonic() >= self._good_until.get(token.strip(), float("-inf")):
             raise unauthorized("the token is unknown or has expired")
 
     def expire(self) -> None:
-        """Every token given out so far is bad from now on."""
+        """Invalidate all tokens issued so far."""
         self._good_until.clear()

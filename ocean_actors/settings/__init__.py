@@ -13,6 +13,7 @@ from ocean_actors.settings.models import (
     PortSettings,
     ResyncSettings,
     RetrySettings,
+    SslSettings,
     WebhookSettings,
 )
 from ocean_actors.settings.settings import Settings
@@ -31,5 +32,6 @@ __all__ = [
     "RetrySettings",
     "Settings",
     "SettingsError",
+    "SslSettings",
     "WebhookSettings",
 ]

@@ -317,7 +317,9 @@ class ResyncSettings(Section):
         description="Seconds that an aborted run has to end before it is fenced off.",
     )
     max_consecutive_aborts: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
-        default=3, description="After this many aborted runs in a row the next one may finish."
+        default=3,
+        description="After this many aborted runs in a row the next one may finish. Runs that had "
+        "to be fenced off do not count.",
     )
     timeout: Seconds | None = Field(
         default=None,
@@ -327,6 +329,29 @@ class ResyncSettings(Section):
         default=0.0, description="Seconds to collect requests before a run starts."
     )
     retry: RetrySettings = RetrySettings()
+
+
+class X509Settings(Section):
+    """How certificates are checked."""
+
+    strict: bool = Field(
+        default=True,
+        description="False: accept certificates that Python 3.13 refuses because they do not "
+        "follow RFC 5280 to the letter, as proxies that inspect TLS issue them.",
+    )
+
+
+class PeerSettings(Section):
+    """How the certificates of one kind of servers are checked."""
+
+    x509: X509Settings = X509Settings()
+
+
+class SslSettings(Section):
+    """TLS, separately for Port (its API and its Kafka) and for what handlers call."""
+
+    port: PeerSettings = PeerSettings()
+    third_party: PeerSettings = PeerSettings()
 
 
 class HttpSettings(Section):

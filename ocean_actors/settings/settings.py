@@ -34,6 +34,7 @@ from ocean_actors.settings.models import (
     ResyncSettings,
     Seconds,
     Section,
+    SslSettings,
     WebhookSettings,
     not_bool,
 )
@@ -88,6 +89,7 @@ class Settings(Section):
     resync: ResyncSettings = ResyncSettings()
     http: HttpSettings = HttpSettings()
     control: ControlSettings = ControlSettings()
+    ssl: SslSettings = SslSettings()
     ignored: tuple[str, ...] = Field(
         default=(), repr=False, description="The given settings that are not used, as written."
     )

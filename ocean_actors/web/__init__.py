@@ -1,1 +1,1 @@
-"""HTTP towards us: a WSGI server that stops when told, and what is served on it."""
+"""Serves HTTP: a WSGI server with limits, small JSON applications, and Port's signatures."""

@@ -155,7 +155,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self._began = now
         return taken
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
         """Parses what was held back, once the answer before it has been read."""
         request = self.request
         ready = not (self.requests or self.total_outbufs_len or self.close_when_flushed)
@@ -179,8 +179,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.cancel()  # else it would count as being answered for ever
             self.server.pull_trigger()
         if isinstance(self.request, HeldBytes):
-            with contextlib.suppress(OSError):  # the server has stopped
-                self.server.trigger.pull_trigger(self._resume)
+            self.server.resumable.append(self)
+            self.server.pull_trigger()
 
     def write_soon(self, data: Any) -> int:
         """Sends data, or queues them."""
@@ -202,7 +202,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         lingers = self._erred and self.close_when_flushed and not self.total_outbufs_len
         if not lingers or self.will_close:
             super().handle_write()
-            self._resume()
+            self.resume()
             return
         self._erred = self.close_when_flushed = False
         self._lingers_until = time.monotonic() + LINGER_SECONDS

@@ -16,7 +16,6 @@ from waitress.parser import (  # type: ignore[import-untyped]
     ParsingError,
     TransferEncodingNotImplemented,
 )
-from waitress.receiver import ChunkedReceiver  # type: ignore[import-untyped]
 from waitress.utilities import (  # type: ignore[import-untyped]
     BadRequest,
     Error,
@@ -28,6 +27,7 @@ FRAMING_BYTES = 4 * 1024  # of a chunk's size with its extensions, and of the tr
 SMALL_BODY_BYTES = 64 * 1024  # taken even while `bodies_full`
 
 _TARGET = re.compile(r'[!"$-~]+')  # visible ASCII without #
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
 _TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
@@ -99,7 +99,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         if self.content_length > self._max_body_bytes:
             self._end_with(RequestEntityTooLarge(""))
         elif self.chunked and self.error is None:
-            self.body_rcv = BoundedChunks(self.body_rcv.getbuf(), self._max_body_bytes)
+            self.body_rcv = ChunkedBody(self.body_rcv.getbuf(), self._max_body_bytes)
 
     def _check_version(self, *, has_encoding: bool) -> None:
         if not self.version:
@@ -133,21 +133,81 @@ class HeldBytes(Parser):
         return len(data)
 
 
-class BoundedChunks(ChunkedReceiver):  # type: ignore[misc]
-    """Reads a chunked body of at most `max_bytes`, with at most `FRAMING_BYTES` around a chunk."""
+class ChunkedBody:
+    """Reads a chunked body (RFC 9112, 7.1) of at most `max_bytes`, for waitress's parser.
+
+    `buf` takes the body; extensions and the trailer are read over. waitress's own receiver also
+    accepts bare line feeds and blank lines, and buffers lines of any length.
+    """
 
     def __init__(self, buf: Any, max_bytes: int) -> None:
-        super().__init__(buf)
+        self.completed = False
+        self.error: Error | None = None
+        self._buf = buf
         self._max_bytes = max_bytes
+        self._left = 0  # bytes of the present chunk
+        self._line = b""  # that is not complete yet
+        self._framing = 0  # bytes of the trailer
+        self._take_line = self._take_size
+
+    def __len__(self) -> int:
+        return int(self._buf.__len__())
+
+    def getfile(self) -> Any:
+        """Returns the body as a file."""
+        return self._buf.getfile()
+
+    def getbuf(self) -> Any:
+        """Returns what holds the body."""
+        return self._buf
 
     def received(self, data: bytes) -> int:
         """Takes bytes of the body; returns how many of `data` belong to it."""
-        consumed: int = super().received(data)
-        if len(self.control_line) > FRAMING_BYTES or len(self.trailer) > FRAMING_BYTES:
-            self.error = BadRequest("chunk extension or trailer too long")
-        elif self.buf.__len__() > self._max_bytes:
+        position = 0
+        while position < len(data) and not self.completed and self.error is None:
+            if self._left:
+                part = data[position : position + self._left]
+                self._take_data(part)
+                position += len(part)
+                continue
+            newline = data.find(b"\n", position)
+            end = newline + 1 if newline >= 0 else len(data)
+            self._line += data[position:end]
+            position = end
+            if len(self._line) > FRAMING_BYTES:
+                self.error = BadRequest("chunk extension or trailer too long")
+            elif newline >= 0:
+                line, self._line = self._line, b""
+                if line.endswith(b"\r\n"):
+                    self._take_line(line[:-2])
+                else:
+                    self.error = BadRequest("bare line feed in a chunked body")
+        return position
+
+    def _take_data(self, part: bytes) -> None:
+        self._buf.append(part)
+        self._left -= len(part)
+        if len(self) > self._max_bytes:
             self.error = RequestEntityTooLarge("")
-        return consumed
+
+    def _take_size(self, line: bytes) -> None:
+        match = _CHUNK_SIZE.fullmatch(line)
+        if match is None:
+            self.error = BadRequest("invalid chunk size")
+            return
+        self._left = int(match[1], 16)
+        self._take_line = self._take_end if self._left else self._take_trailer
+
+    def _take_end(self, line: bytes) -> None:
+        if line:
+            self.error = BadRequest("chunk not properly terminated")
+        self._take_line = self._take_size
+
+    def _take_trailer(self, line: bytes) -> None:
+        self._framing += len(line)
+        if self._framing > FRAMING_BYTES:
+            self.error = BadRequest("trailer too long")
+        self.completed = not line
 
 
 def raw_path(target: str) -> str:

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,7 @@ from ocean_actors.web.log import ServerLog
 logger = logging.getLogger(__name__)
 
 CLEANUP_SECONDS = 1.0  # between two looks for connections that are overdue
+ACCEPTED_AT_ONCE = 64
 PAUSE_SECONDS = 1.0  # after the operating system refused us a connection
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -199,13 +201,17 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         self.connections = connections
         self.crowded = False
         """Whether too many connections have a request at work: each ends with its next answer."""
+        self.resumable: deque[Channel] = deque()
+        """Connections that were answered and may have more requests in what they hold."""
         self._cleans_up_at = 0.0
         self._paused_until = 0.0
         self._refused = False
         super().__init__(*args, **keywords)
 
     def readable(self) -> bool:
-        """Returns whether connections are accepted; closes those that are overdue."""
+        """Returns whether connections are accepted; called in each turn of the loop."""
+        while self.resumable:
+            self.resumable.popleft().resume()
         now = time.monotonic()
         if now >= self._cleans_up_at:
             self._cleans_up_at = now + CLEANUP_SECONDS
@@ -217,16 +223,24 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         return bool(super().readable())
 
     def handle_accept(self) -> None:
-        """Accepts a connection; others are closed for it if there are too many."""
-        try:
-            accepted = self.accept()
-        except OSError as error:
-            if error.errno in OUT_OF_RESOURCES:
-                self._pause(error)
-            return  # others concern the caller, who is gone already
-        if accepted is None:
-            return
-        connection, address = accepted
+        """Accepts the connections that wait.
+
+        waitress accepts one in each turn of the loop, so that with many busy connections a new
+        one would wait for seconds.
+        """
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                accepted = self.accept()
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    self._pause(error)
+                return  # other errors concern the caller, who is gone already
+            if accepted is None:
+                return
+            self._admit(*accepted)
+
+    def _admit(self, connection: socket.socket, address: Any) -> None:
+        """Serves a connection; others are closed for it if there are too many."""
         if self._refused:
             self._refused = False
             self.logger.warning("connections are accepted again")
@@ -254,8 +268,8 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         if not self._refused:
             self._refused = True
             self.logger.warning(
-                "cannot accept connections: %s; trying again every second. Raise the limit of "
-                "open files (ulimit -n)", error.strerror,
+                "cannot accept connections: %s; retrying every second. If files ran out, raise "
+                "ulimit -n", error.strerror,
             )  # fmt: skip
         self._make_room(len(self.active_channels))
 

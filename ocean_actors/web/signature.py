@@ -1,4 +1,4 @@
-"""Port's webhook signature: whether it verifies, and whether it was used before.
+"""Verifies Port's webhook signatures, and remembers which were used.
 
 The scheme is that of docs/port-wire.md, section 8: header `x-port-timestamp` holds epoch seconds,
 `x-port-signature` holds `v1,` + base64(HMAC-SHA256(secret, timestamp + "." + raw body)).
@@ -30,14 +30,14 @@ class BadSignature(OceanError):
 
 @dataclass(frozen=True)
 class Proof:
-    """A signature that verified. `digest` is its HMAC, `timestamp` its epoch seconds."""
+    """A valid signature: `digest` is its HMAC, `timestamp` its epoch seconds."""
 
     timestamp: int
     digest: bytes
 
 
 def sign(secret: bytes, timestamp: int, body: bytes) -> str:
-    """What Port puts into `x-port-signature`."""
+    """Returns the value of `x-port-signature` for a body, as Port makes it."""
     return _encoded(_digest(secret, str(timestamp).encode(), body)).decode()
 
 
@@ -50,7 +50,7 @@ def verify(
     now: float,
     tolerance: float,
 ) -> Proof | None:
-    """The proof that one of `secrets` signed `body`; None if both headers are absent (None).
+    """Returns the proof that one of `secrets` signed `body`; None if both headers are None.
 
     Raises BadSignature if either is malformed or missing, no secret fits, or `timestamp` is
     more than `tolerance` seconds from `now` (epoch seconds), in either direction.
@@ -71,12 +71,12 @@ def verify(
             f"the signature is {abs(age):.0f} s {where}: at most {tolerance:.0f} s are allowed"
         )
     found: bytes | None = None
-    for secret in secrets:  # all of them, so that the time taken does not tell which one fits
+    for secret in secrets:  # all of them, so that the time taken does not show which one fits
         digest = _digest(secret, timestamp.encode(), body)
         if hmac.compare_digest(_encoded(digest), claimed):
             found = digest
     if found is None:
-        raise BadSignature("the signature does not fit the body and any of the secrets")
+        raise BadSignature("the signature does not fit the body with any of the secrets")
     return Proof(int(timestamp), found)
 
 
@@ -89,15 +89,15 @@ def _digest(secret: bytes, timestamp: bytes, body: bytes) -> bytes:
 
 
 class ReplayMemory:
-    """Remembers which signatures were used, for as long as `verify` would let them pass.
+    """Remembers which signatures were used, for as long as `verify` accepts them.
 
-    Only proofs enter, so a stranger cannot fill it. When `capacity` of them are remembered,
-    none is forgotten to make room: the answer is "full", and the caller is told to come back.
-    A clock that is set back does not bring forgotten ones to life: what is as old as the newest
-    that was ever forgotten counts as used.
+    Only valid signatures are remembered, so a stranger cannot fill it. At `capacity` none is
+    forgotten to make room; `use` returns "full" instead. Setting the clock back does not make
+    forgotten signatures usable: whatever is as old as the newest that was ever forgotten counts
+    as used.
 
     Safe to use from any thread. 64 bits of each digest are kept, in sorted arrays by timestamp:
-    8 bytes a signature, and a jitter of one in 10**13 that a fresh one is taken for used.
+    8 bytes a signature, and a chance of one in 10**13 that a fresh one is taken for used.
     """
 
     def __init__(self, tolerance: float, capacity: int = REMEMBERED) -> None:
@@ -113,7 +113,10 @@ class ReplayMemory:
         return self._count
 
     def use(self, proof: Proof, now: float) -> Literal["fresh", "used", "full"]:
-        """Mark a signature as used at `now` (epoch seconds), and say whether it was before."""
+        """Marks a signature as used at `now` (epoch seconds).
+
+        Returns "fresh" if it was not used before, and "full" if it cannot be remembered.
+        """
         key = _key(proof)
         with self._lock:
             self._sweep(now)
@@ -132,7 +135,7 @@ class ReplayMemory:
             return "fresh"
 
     def give_back(self, proof: Proof) -> None:
-        """Let a signature be used again: what it came with could not be served."""
+        """Lets a signature be used again, as its call could not be served."""
         key = _key(proof)
         with self._lock:
             keys = self._used.get(proof.timestamp)

@@ -4,7 +4,6 @@ import contextlib
 import gc
 import json
 import logging
-import queue
 import threading
 import time
 import uuid
@@ -17,7 +16,6 @@ from kafka.admin import KafkaAdminClient, MemberToRemove, NewTopic
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
 
-from ocean_actors import ResyncHandler
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import Broker, broker
 from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
@@ -180,44 +178,3 @@ def no_rubbish():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-class Script:
-    """What a test says to the handlers of its systems, and hears of them."""
-
-    def __init__(self):
-        self.entered = queue.Queue()
-        self.go_on = threading.Semaphore(0)
-
-    def expect_at_work(self, within=WITHIN):
-        return self.entered.get(timeout=within)
-
-    def let_finish(self, times=1):
-        self.go_on.release(times)
-
-
-@pytest.fixture
-def script():
-    return Script()
-
-
-@pytest.fixture
-def scripted(script):
-    """A handler that works until it is let go, and obeys an abort."""
-
-    class Scripted(ResyncHandler):
-        def resync(self, run):
-            script.entered.put(run)
-            while not script.go_on.acquire(timeout=0.01):
-                run.check()
-
-    return Scripted
-
-
-@pytest.fixture
-def quick():
-    class Quick(ResyncHandler):
-        def resync(self, run):
-            pass
-
-    return Quick

@@ -16,6 +16,7 @@ from kafka.structs import TopicPartition
 
 from ocean_actors.sandbox.broker import Broker, BrokerError, ForeignBroker, broker
 from ocean_actors.sandbox.command import serve
+from ocean_actors.sandbox.jars import verify
 
 pytestmark = pytest.mark.xdist_group("kafka brokers")
 
@@ -31,9 +32,28 @@ def test_a_broker_named_in_the_environment_is_used_and_left_alone(monkeypatch):
     assert isinstance(broker(), Broker)
 
 
+def test_without_a_writable_home_the_cache_of_jars_is_named(monkeypatch, tmp_path):
+    (tmp_path / "home").write_text("a file where a folder is needed")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(
+        BrokerError, match=r"Kafka's jars .* \.cache/jgo .*/home.*writable"
+    ) as error:
+        Broker().start()
+    assert "\n" not in str(error.value)
+
+
+def test_a_jar_that_was_changed_is_refused(tmp_path):
+    jar = tmp_path / "kafka-clients-4.3.1.jar"
+    jar.write_bytes(b"something else")
+    with pytest.raises(BrokerError, match=r"kafka-clients-4\.3\.1\.jar: not the file"):
+        verify([jar])
+    with pytest.raises(BrokerError, match=r"jars of Kafka are missing: .*kafka-clients"):
+        verify([])
+
+
 def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "jgo", None)
-    with pytest.raises(BrokerError, match=r"pip install 'ocean-actors\[broker\]'") as error:
+    with pytest.raises(BrokerError, match=r"pip install '\.\[broker\]'") as error:
         Broker().start()
     assert "\n" not in str(error.value)
 

@@ -18,14 +18,14 @@ def test_a_run_outlives_a_restart_of_the_broker(organization, own_broker, script
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
         organization.publish(organization.request())
-        run = script.expect_at_work()
+        run = script.wait_until_at_work()
         own_broker.restart()
         assert not run.aborted
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(1)
         organization.publish(organization.request())
-        script.expect_at_work()
+        script.wait_until_at_work()
         script.let_finish()
         organization.expect_committed(2)
         assert script.entered.empty()

@@ -3,25 +3,25 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors.listeners.kafka.offsets import MOST_OWED, OffsetTracker
+from ocean_actors.listeners.kafka.offsets import MAX_OWED, OffsetTracker
 
 ONE = ("topic", 0)
 TWO = ("topic", 1)
 
 
-def ledger_with(*partitions, **options):
+def tracker_of(*partitions, **options):
     tracker = OffsetTracker(**options)
     for partition in partitions or (ONE,):
-        tracker.take(partition)
+        tracker.assign(partition)
     return tracker
 
 
 def test_nothing_is_committed_before_anything_was_read():
-    assert ledger_with().take_committable(0.0) == {}
+    assert tracker_of().take_committable(0.0) == {}
 
 
 def test_noise_is_committed_in_batches():
-    tracker = ledger_with(messages=100, seconds=5.0)
+    tracker = tracker_of(messages=100, seconds=5.0)
     tracker.read(ONE, 1)
     assert tracker.take_due(0.0) == {ONE: 1}
     tracker.read(ONE, 50)
@@ -32,14 +32,14 @@ def test_noise_is_committed_in_batches():
 
 
 def test_an_offset_is_not_committed_twice():
-    tracker = ledger_with()
+    tracker = tracker_of()
     tracker.read(ONE, 7)
     assert tracker.take_committable(0.0) == {ONE: 7}
     assert tracker.take_committable(1.0) == {}
 
 
 def test_the_oldest_request_holds_the_offset_back_until_it_settles():
-    tracker = ledger_with()
+    tracker = tracker_of()
     tracker.track(ONE, 10, 1)
     tracker.track(ONE, 20, 2)
     tracker.read(ONE, 30)
@@ -51,7 +51,7 @@ def test_the_oldest_request_holds_the_offset_back_until_it_settles():
 
 
 def test_a_request_settles_the_earlier_ones_in_every_partition():
-    tracker = ledger_with(ONE, TWO)
+    tracker = tracker_of(ONE, TWO)
     tracker.track(ONE, 10, 1)
     tracker.track(TWO, 5, 2)
     tracker.read(ONE, 11)
@@ -61,7 +61,7 @@ def test_a_request_settles_the_earlier_ones_in_every_partition():
 
 
 def test_an_ignored_request_settles_alone():
-    tracker = ledger_with()
+    tracker = tracker_of()
     tracker.track(ONE, 10, 1)
     tracker.track(ONE, 20, 2)
     tracker.read(ONE, 21)
@@ -72,10 +72,10 @@ def test_an_ignored_request_settles_alone():
 
 
 def test_nothing_is_committed_for_a_lost_partition():
-    tracker = ledger_with(ONE, TWO)
+    tracker = tracker_of(ONE, TWO)
     tracker.read(ONE, 10)
     tracker.read(TWO, 10)
-    tracker.drop(ONE)
+    tracker.revoke(ONE)
     tracker.read(ONE, 11)
     tracker.track(ONE, 11, 1)
     assert tracker.take_committable(0.0) == {TWO: 10}
@@ -83,10 +83,10 @@ def test_nothing_is_committed_for_a_lost_partition():
 
 
 def test_what_a_partition_owed_before_it_was_lost_settles_nothing_after_it_came_back():
-    tracker = ledger_with()
+    tracker = tracker_of()
     tracker.track(ONE, 10, 1)
-    tracker.drop(ONE)
-    tracker.take(ONE)
+    tracker.revoke(ONE)
+    tracker.assign(ONE)
     tracker.track(ONE, 10, 2)
     tracker.read(ONE, 11)
     tracker.ack_through(1)
@@ -96,14 +96,14 @@ def test_what_a_partition_owed_before_it_was_lost_settles_nothing_after_it_came_
 
 
 def test_where_reading_begins_is_committed_at_once():
-    tracker = ledger_with(seconds=1_000.0)
+    tracker = tracker_of(seconds=1_000.0)
     tracker.take_committable(0.0)
     tracker.begin(ONE, 42)
     assert tracker.take_due(0.1) == {ONE: 42}
 
 
 def test_a_failed_commit_is_due_again():
-    tracker = ledger_with(seconds=1_000.0)
+    tracker = tracker_of(seconds=1_000.0)
     tracker.read(ONE, 5)
     tracker.take_committable(0.0)
     tracker.failed((ONE, TWO))
@@ -111,17 +111,15 @@ def test_a_failed_commit_is_due_again():
 
 
 def test_a_flood_of_requests_costs_bounded_memory_and_loses_none():
-    tracker = ledger_with()
-    for number in range(10 * MOST_OWED):
+    tracker = tracker_of()
+    for number in range(10 * MAX_OWED):
         tracker.track(ONE, number, number + 1)
-    tracker.read(ONE, 10 * MOST_OWED)
-    assert tracker.owed == MOST_OWED
-    tracker.ack_through(2 * MOST_OWED)
-    assert tracker.take_committable(0.0) == {
-        ONE: MOST_OWED - 1
-    }  # earlier than need be, never later
-    tracker.ack_through(10 * MOST_OWED)
-    assert tracker.take_committable(0.0) == {ONE: 10 * MOST_OWED}
+    tracker.read(ONE, 10 * MAX_OWED)
+    assert tracker.owed == MAX_OWED
+    tracker.ack_through(2 * MAX_OWED)
+    assert tracker.take_committable(0.0) == {ONE: MAX_OWED - 1}  # earlier than need be, never later
+    tracker.ack_through(10 * MAX_OWED)
+    assert tracker.take_committable(0.0) == {ONE: 10 * MAX_OWED}
 
 
 steps = st.lists(
@@ -139,7 +137,7 @@ steps = st.lists(
 @given(steps)
 def test_no_offset_behind_an_unsettled_request_is_ever_committed(steps):
     """A plain model: the broker's committed offset, and the requests that have not settled."""
-    tracker, committed, position, delivery_tag = ledger_with(), 0, 0, 0
+    tracker, committed, position, delivery_tag = tracker_of(), 0, 0, 0
     unsettled = {}
     for step, number in steps:
         if step == "noise":
@@ -156,8 +154,8 @@ def test_no_offset_behind_an_unsettled_request_is_ever_committed(steps):
             tracker.ack(number)
             unsettled.pop(number, None)
         else:
-            tracker.drop(ONE)
-            tracker.take(ONE)
+            tracker.revoke(ONE)
+            tracker.assign(ONE)
             unsettled, position = {}, committed  # read again from there
         tracker.read(ONE, position)
         committed = tracker.take_committable(0.0).get(ONE, committed)

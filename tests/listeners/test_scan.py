@@ -88,5 +88,5 @@ def test_what_names_us_and_is_not_ours_is_counted_by_reason():
     echo = update({}, 1)
     echo["diff"]["after"]["resyncState"] = {"updatedAt": echo["diff"]["after"]["updatedAt"]}
     assert scanner.scan(batch(echo, {"title": "demo"})) is None
-    assert scanner.ignored["own report"] == 1
-    assert scanner.ignored.total() == 2
+    assert scanner.irrelevant["own report"] == 1
+    assert scanner.irrelevant.total() == 2

@@ -1,5 +1,7 @@
 """Which topic, which group, which brokers, and how to log in."""
 
+import ssl
+
 import pytest
 
 from ocean_actors.listeners.kafka.subscription import (
@@ -42,21 +44,23 @@ def test_brokers_are_those_set_else_those_of_the_credentials_else_upstreams():
 
 
 def test_the_login_is_by_scram_over_tls_unless_set_otherwise():
-    options = consumer_options(KafkaSettings(), place())
+    context = ssl.create_default_context()
+    options = consumer_options(KafkaSettings(), place(), context)
+    assert options["ssl_context"] is context
     assert options["security_protocol"] == "SASL_SSL"
     assert options["sasl_mechanism"] == "SCRAM-SHA-512"
     assert options["sasl_plain_username"] == "user"
     assert options["sasl_plain_password"] == "secret"
     tls = KafkaSettings(security_protocol="SSL")
-    assert "sasl_mechanism" not in consumer_options(tls, place(tls))
+    assert "sasl_mechanism" not in consumer_options(tls, place(tls), context)
     plain = KafkaSettings(kafka_security_enabled=False)
-    assert "security_protocol" not in consumer_options(plain, place(plain, credentials=None))
+    assert "security_protocol" not in consumer_options(plain, place(plain, credentials=None), None)
 
 
 @pytest.mark.parametrize(("session", "heartbeat"), [(10.0, 300), (0.6, 200)])
 def test_heartbeats_fit_the_session_and_let_a_standby_notice_within_a_second(session, heartbeat):
     settings = KafkaSettings(session_timeout=session)
-    options = consumer_options(settings, place(settings))
+    options = consumer_options(settings, place(settings), None)
     assert options["session_timeout_ms"] == session * 1000
     assert options["heartbeat_interval_ms"] == heartbeat
 

@@ -21,6 +21,7 @@ from ocean_actors.resync.machine import (
     FenceOff,
     GraceOver,
     HandlerDone,
+    HandlerGone,
     Input,
     LetFinish,
     Output,
@@ -130,6 +131,8 @@ def _answers(before: Onlooker, event: Input, outputs: tuple[Output, ...]) -> Non
             assert kinds == [AbortRun], "Time limit: a run past it is aborted"
         case GraceOver(run) if run == before.run and not running:
             assert kinds[:2] == [FenceOff, EndRun], "One at a time: who does not end is fenced off"
+        case HandlerGone():
+            assert outputs == (), "a thread that ends is only counted"
         case WaitOver() | ConfigReady() | Resume():
             pass  # what follows is checked output by output
         case StandBy() if not before.standby and not before.stopped:
@@ -215,7 +218,7 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
                 mendable=before.mendable or (counts and not lasting),
                 retry_after=max(asked, default=None),
             )
-        case HandlerDone(run, handler) if (run, handler) in before.dropped:
+        case HandlerGone(run, handler) if (run, handler) in before.dropped:
             dropped = before.dropped - {(run, handler)}
             made_way = run not in {number for number, _ in dropped}
             return replace(before, dropped=dropped, aborts=before.aborts + made_way)

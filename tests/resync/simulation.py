@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 from guarantees import Onlooker
 
-from ocean_actors.messages import ResyncRequested
+from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.resync import machine
 from ocean_actors.settings import ResyncSettings
 
@@ -97,11 +97,14 @@ class Simulation:
             case Answered():
                 self._feed(machine.ConfigReady(self.questions.pop(0)))
             case Acted(run, handler, what):
+                gone = (run, handler) in self.fenced
                 self.at_work.discard((run, handler))
                 self.fenced.discard((run, handler))
                 later = LATER if what == "later" else None
                 lasting = what == "refuse"
                 self._feed(machine.HandlerDone(run, handler, what != "return", lasting, later))
+                if gone:
+                    self._feed(machine.HandlerGone(run, handler))
             case Passed(seconds):
                 self._pass(seconds)
             case RoleLost() if not self.state.standby:
@@ -163,7 +166,7 @@ class Simulation:
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def asked(trigger: str, number: int) -> Asked:
+def asked(trigger: str, number: int, policy: Policy | None = None) -> Asked:
     """A request with an id that says which it is."""
     return Asked(
         ResyncRequested(
@@ -171,5 +174,6 @@ def asked(trigger: str, number: int) -> Asked:
             trigger=trigger,
             requested_at=NOON,
             id=f"{trigger}{number}",
+            policy=policy,
         )
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from simulation import LATER, Acted, Action, Answered, Asked, Event, Passed, RoleGained, RoleLost
 
-from ocean_actors import ResyncHandler
+from ocean_actors import ReconcileRefused, ResyncHandler
 from ocean_actors.actors import ActorSystem, Message
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
@@ -25,7 +25,7 @@ from ocean_actors.messages import (
     Written,
 )
 from ocean_actors.resync.coordinator import GetStatus, ResyncCoordinator
-from ocean_actors.resync.handlers import RetryLater
+from ocean_actors.resync.handlers import HandlerSpec, RetryLater
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 WITHIN = 30.0
@@ -55,6 +55,8 @@ class Puppet(ResyncHandler):
         self.clock.wait(FOR_EVER, turn.told)
         if turn.what == "raise":
             raise SystemExit(self.name)
+        if turn.what == "refuse":
+            raise ReconcileRefused(self.name)
         if turn.what == "later":
             raise RetryLater(LATER)
 
@@ -98,8 +100,10 @@ class Stage:
                 "one": functools.partial(Puppet, "one", self.turns, self.clock),
                 "two": functools.partial(AsyncPuppet, "two", self.turns, self.clock),
             }
+        specs = {name: HandlerSpec(build) for name, build in handlers.items()}
+        self.reporter = Probe(self.system, name="reporter")
         self.coordinator = self.system.spawn(
-            ResyncCoordinator, handlers, settings, self.port.ref,
+            ResyncCoordinator, specs, settings, self.port.ref, self.reporter.ref,
             lambda _run, _token: NoWriter(), "run", name="coordinator",
         )  # fmt: skip
         self.settle()

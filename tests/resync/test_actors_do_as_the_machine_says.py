@@ -4,15 +4,12 @@ The onlooker of `guarantees.py` watches the machine, so what holds for it holds 
 """
 
 from hypothesis import settings
-from hypothesis.stateful import initialize
 from stage import Stage
 from walks import LONG, Walk
 
 
 class WalkOnStage(Walk):
-    @initialize()
-    def raise_the_curtain(self):
-        self.stage = None
+    stage = None
 
     def do(self, action):
         if self.stage is None:
@@ -32,7 +29,7 @@ class WalkOnStage(Walk):
         try:
             super().teardown()
         finally:
-            if getattr(self, "stage", None) is not None:
+            if self.stage is not None:
                 self.stage.close()
 
 

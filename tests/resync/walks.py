@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -18,6 +20,7 @@ from simulation import (
     asked,
 )
 
+from ocean_actors.messages import Policy
 from ocean_actors.settings import OnNewRequest, ResyncSettings, RetrySettings
 
 ALL_SETTINGS = st.builds(
@@ -30,6 +33,8 @@ ALL_SETTINGS = st.builds(
     retry=st.builds(RetrySettings, attempts=st.integers(0, 2), backoff=st.just(10.0)),
 )
 
+POLICIES = (None, *get_args(Policy))
+
 LONG = settings(
     derandomize=True,  # the same walks every time
     deadline=None,
@@ -39,7 +44,9 @@ LONG = settings(
 
 
 class Walk(RuleBasedStateMachine):
-    """All four policies, with time, crashes, late results, standing by, and stops at any point."""
+    """All four policies, also of single requests; with time, crashes, late results, standing by,
+    and stops at any point.
+    """
 
     @initialize(settings=ALL_SETTINGS, stop_after=st.integers(0, 40))
     def begin(self, settings, stop_after):
@@ -54,7 +61,8 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: not self.simulation.seen.stopped)
     @rule(data=st.data())
     def go_on(self, data):
-        self.do(data.draw(st.sampled_from(self.possible())))
+        own = data.draw(st.sampled_from(POLICIES))
+        self.do(data.draw(st.sampled_from(self.possible(own))))
 
     @precondition(lambda self: self.simulation.seen.stopped)
     @rule(trigger=st.sampled_from("abc"))
@@ -63,14 +71,17 @@ class Walk(RuleBasedStateMachine):
         for run, handler in sorted(self.simulation.fenced):
             self.do(Acted(run, handler, "return"))
 
-    def possible(self) -> list[Action]:
+    def possible(self, own: Policy | None) -> list[Action]:
         """What can happen next, the likely more than once."""
         simulation = self.simulation
-        actions: list[Action] = [asked(trigger, self.requests) for trigger in "abc"]
+        actions: list[Action] = [
+            asked(trigger, self.requests, policy)
+            for trigger, policy in (("a", None), ("b", None), ("c", own))
+        ]
         actions += [Answered()] * 4 if simulation.questions else []
         for run, handler in sorted(simulation.at_work):
             actions += [Acted(run, handler, what) for what in ("return", "return", "raise")]
-            actions.append(Acted(run, handler, "later"))
+            actions += [Acted(run, handler, what) for what in ("refuse", "later")]
         for run, handler in sorted(simulation.fenced):
             actions += [Acted(run, handler, what) for what in ("return", "raise", "later")]
         actions += [Passed(1.0), Passed(60.0)]

@@ -11,6 +11,7 @@ from ocean_actors import RunEnded, RunStarted
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import RoleChanged, RunInfo, Written
+from ocean_actors.port import integration
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
@@ -48,13 +49,16 @@ class Desk:
     def run(self, number, status="completed"):
         """What the coordinator publishes of a whole run."""
         self.begin(number)
-        info = self.info
-        self.system.events.publish(RunEnded(info, status, self.clock.now(), (), Written()))
+        self.end(status)
 
     def begin(self, number):
         now = self.clock.now()
         self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
         self.system.events.publish(RunStarted(self.info))
+
+    def end(self, status="completed"):
+        ended = RunEnded(self.info, status, self.clock.now(), (), Written())
+        self.system.events.publish(ended)
 
     def settle(self, *, parked=None):
         wait_idle(self.system, WITHIN, parked=parked)
@@ -199,6 +203,130 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(des
     assert desk.runs() == ["aborted", "completed"]
 
 
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_after_an_end_that_port_refuses_the_record_is_put_right_before_the_next_run(
+    desk, sandbox, status, caplog
+):
+    desk.begin(1)
+    desk.settle()
+    sandbox.fail("status", status=status, path=STATE)
+    desk.end()
+    desk.settle()
+    assert desk.runs() == ["running"]
+    desk.run(2)
+    desk.settle()
+    assert desk.runs() == ["aborted", "completed"]
+    assert caplog.text.count("Port refused the report 'completed'") == 1
+
+
+def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_reported(desk, sandbox):
+    desk.begin(1)
+    desk.settle()
+    sandbox.fail("status", times=2, status=422, path=STATE)
+    desk.end()
+    desk.run(2)
+    desk.settle()
+    assert desk.runs() == ["running"]
+    desk.run(3)
+    desk.settle()
+    assert desk.runs() == ["aborted", "completed"]
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(desk, sandbox, status):
+    sandbox.fail("status", None, status=status, path="/integration/")
+    desk.run(1)
+    desk.settle()
+    calls = sandbox.call_count
+    desk.clock.advance(59, settle=desk.settle)
+    assert sandbox.call_count == calls
+    sandbox.clear_faults()
+    desk.clock.advance(1, settle=desk.settle)
+    desk.settle()
+    assert desk.runs() == ["completed"]
+
+
+def test_reports_come_back_when_port_asks_them_to(desk, sandbox):
+    desk.begin(1)
+    desk.settle()
+    sandbox.fail("status", status=429, path=STATE, headers={"Retry-After": "120"})
+    desk.end()
+    desk.settle()
+    calls = sandbox.call_count
+    desk.clock.advance(119, settle=desk.settle)
+    assert sandbox.call_count == calls
+    desk.clock.advance(2, settle=desk.settle)
+    desk.settle()
+    assert desk.runs() == ["completed"]
+
+
+def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(desk, sandbox):
+    desk.client.report_resync_state(
+        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
+    )
+    desk.system.events.publish(RoleChanged(active=True))
+    desk.settle()
+    assert desk.runs() == ["aborted"]
+    desk.run(1)
+    desk.settle()
+    assert desk.runs() == ["aborted", "completed"]
+
+
+def test_it_tries_until_port_can_be_asked(desk, sandbox):
+    desk.client.report_resync_state(
+        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
+    )
+    sandbox.fail("status", times=2, status=503)
+    desk.system.events.publish(RoleChanged(active=True))
+    for _ in range(2):
+        desk.pass_backoff()
+    assert desk.runs() == ["aborted"]
+
+
+def test_one_that_stands_by_leaves_the_record_alone(desk, sandbox):
+    desk.client.report_resync_state(
+        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
+    )
+    desk.system.events.publish(RoleChanged(active=False))
+    desk.settle()
+    assert desk.runs() == ["running"]
+
+
+class Lease:
+    """A lease that a test takes away."""
+
+    held = True
+
+    def valid(self):
+        return self.held
+
+
+def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox):
+    lease = Lease()
+    desk.system.events.publish(RoleChanged(active=True, lease=lease))
+    desk.run(1)
+    desk.settle()
+    assert desk.runs() == ["completed"]
+    lease.held = False
+    desk.run(2)
+    desk.pass_backoff()
+    assert desk.runs() == ["completed"]
+    desk.system.events.publish(RoleChanged(active=True, lease=Lease()))
+    desk.run(3)
+    desk.settle()
+    assert desk.runs() == ["completed", "completed"]
+
+
+def test_a_call_that_hangs_ends_with_its_tenure(desk, sandbox):
+    sandbox.fail("hang", None, path=STATE, seconds=WITHIN)
+    desk.begin(1)
+    sandbox.wait_for(lambda: any(STATE[1:-1] in call.path for call in sandbox.calls), WITHIN)
+    desk.system.events.publish(RoleChanged(active=False))
+    desk.settle()  # no report sender is left behind in the call
+    names = [actor["name"] for actor in desk.system.snapshot()]
+    assert sum(name.startswith("report-sender") for name in names) == 1
+
+
 def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
     sandbox.fail("status", status=503, path=STATE)
     desk.run(1)
@@ -218,7 +346,8 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
     assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
 
 
-def test_port_goes_away_for_a_run_and_hears_of_it_later(quick):
+def test_port_goes_away_for_a_run_and_hears_of_it_later(quick, monkeypatch):
+    monkeypatch.setattr(integration, "CONFIG_PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     with (

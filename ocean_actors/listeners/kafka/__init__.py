@@ -1,1 +1,1 @@
-"""The KAFKA listener: a consumer of the organization's topic."""
+"""The KAFKA listener: it consumes the organization's topic."""

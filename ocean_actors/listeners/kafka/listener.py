@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-import functools
 import logging
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from ocean_actors.actors import handles
+from ocean_actors import tls
+from ocean_actors.actors import Message, handles
 from ocean_actors.context import Actor
-from ocean_actors.listeners.kafka.consumer import (
-    Heard,
-    RoleHeard,
-    StateHeard,
-    ThreadFailed,
-    TopicConsumer,
+from ocean_actors.listeners.kafka.consumer import TopicConsumer
+from ocean_actors.listeners.kafka.lease import Lease
+from ocean_actors.listeners.kafka.messages import (
+    ConsumerFailed,
+    HealthChanged,
+    LeaseChanged,
+    ResyncOwed,
 )
-from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of
+from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of, uses_tls
+from ocean_actors.listeners.recovery import owed
 from ocean_actors.messages import RequestSettled
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.models import Organization
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import IntegrationSettings, KafkaSettings
 
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 0.9  # for the thread: the system gives its actors a second
-REMEMBERED = 1_000  # requests that were not settled; the newest settles the earlier ones
+
+
+@dataclass(frozen=True)
+class CheckLease(Message):
+    """Stand by if `lease` has run out."""
+
+    lease: Lease
 
 
 class KafkaListener(Actor):
-    """Requests a resync for each message that concerns us, and says when it was served.
+    """Requests a resync for each message that concerns us, and commits it once it was served.
 
-    One instance of several consumes; the others stand by. So it does nothing before the group
-    has given it a partition, and nothing once that is taken away: the coordinator is told.
+    Of several instances one consumes and the others stand by. The listener tells the coordinator
+    when the group has given it the topic, and when it may have lost it.
     """
 
     def __init__(
@@ -41,23 +50,29 @@ class KafkaListener(Actor):
         settings: KafkaSettings,
         integration: IntegrationSettings,
         started_at: datetime,
+        *,
+        strict_tls: bool = True,
     ) -> None:
-        """Take who to ask, and since when requests that no group ever saw are ours to serve."""
+        """`started_at`: a group without offsets reads what was published since then.
+
+        `strict_tls`: see `tls.client_context`.
+        """
         super().__init__()
         self._client = client
         self._settings = settings
         self._integration = integration
         self._started_at = started_at
-        self._organization: Organization | None = None
+        self._strict_tls = strict_tls
         self._consumer: TopicConsumer | None = None
-        self._delivery_tags: dict[str, int] = {}
+        self._lease: Lease | None = None
 
     def on_start(self) -> None:
         """Stand by, and start the thread."""
         self.context.set_role(active=False)
         self._consumer = TopicConsumer(
             self._find_place,
-            functools.partial(consumer_options, self._settings),
+            self._find_owed,
+            self._options,
             self._integration.identifier,
             poll_seconds=self._settings.consumer_poll_timeout,
             session_seconds=self._settings.session_timeout,
@@ -69,59 +84,81 @@ class KafkaListener(Actor):
         self._consumer.start()
 
     def on_stop(self) -> None:
-        """Commit what is settled and leave the group."""
+        """Commit what has settled and leave the group."""
         if self._consumer is not None and not self._consumer.stop(STOP_SECONDS):
-            logger.warning("the Kafka consumer does not end; its thread is left behind")
+            logger.warning("the Kafka consumer did not stop in time; its thread is left behind")
 
     def on_failure(self, *_exc_info: object) -> None:
-        """The next life has a thread of its own."""
+        """Do the same: the next life has a thread of its own."""
         self.on_stop()
 
-    @handles(Heard)
-    def on_heard(self, heard: Heard) -> None:
-        """Request a resync; what the message says of the config is Port's word."""
-        finding = heard.finding
+    @handles(ResyncOwed)
+    def on_resync_owed(self, owed: ResyncOwed) -> None:
+        """Request a resync, with the config that the messages carry."""
+        finding = owed.finding
         if finding is not None and finding.updated:
-            request = self.context.config_updated(heard.reason, finding.snapshot, notify=True)
+            self.context.config_updated(
+                owed.reason, finding.snapshot, notify=True, correlation=owed.delivery_tag
+            )
         else:
-            request = self.context.request_resync(heard.reason, notify=True)
-        if len(self._delivery_tags) == REMEMBERED:
-            del self._delivery_tags[next(iter(self._delivery_tags))]
-        self._delivery_tags[request] = heard.delivery_tag
+            self.context.request_resync(owed.reason, notify=True, correlation=owed.delivery_tag)
 
     @handles(RequestSettled)
     def on_settled(self, settled: RequestSettled) -> None:
         """Let the offset be committed."""
-        delivery_tag = self._delivery_tags.pop(settled.request.id, None)
-        if delivery_tag is None or self._consumer is None:
+        delivery_tag = settled.request.correlation
+        if self._consumer is not None and isinstance(delivery_tag, int):
+            self._consumer.acknowledge(delivery_tag, alone=settled.outcome == "ignored")
+
+    @handles(LeaseChanged)
+    def on_lease_changed(self, changed: LeaseChanged) -> None:
+        """Run the resyncs, or stand by."""
+        self._lease = changed.lease
+        self.context.set_role(active=changed.lease is not None, lease=changed.lease)
+        if changed.lease is not None:
+            self._check_later(changed.lease)
+
+    @handles(CheckLease)
+    def on_check_lease(self, check: CheckLease) -> None:
+        """Stand by if the lease has run out; the consumer's thread may be waiting for Port."""
+        if check.lease is not self._lease:
             return
-        alone = settled.outcome == "ignored"
-        if not alone:
-            self._delivery_tags = {
-                key: each for key, each in self._delivery_tags.items() if each > delivery_tag
-            }
-        self._consumer.settled(delivery_tag, alone=alone)
+        if check.lease.valid():
+            self._check_later(check.lease)
+        else:
+            check.lease.end()
+            self._lease = None
+            self.context.set_role(active=False)
 
-    @handles(RoleHeard)
-    def on_role(self, role: RoleHeard) -> None:
-        """Say whether resyncs are ours to run."""
-        lease = role.lease
-        self.context.set_role(active=lease is not None, lease=lease)
-
-    @handles(StateHeard)
-    def on_state(self, state: StateHeard) -> None:
+    @handles(HealthChanged)
+    def on_health_changed(self, changed: HealthChanged) -> None:
         """Show it in `status()`."""
-        self.context.show(**state.details)
+        self.context.show(**changed.details)
 
-    @handles(ThreadFailed)
-    def on_thread_failed(self, failed: ThreadFailed) -> None:
-        """Fail likewise, so that supervision decides."""
+    @handles(ConsumerFailed)
+    def on_consumer_failed(self, failed: ConsumerFailed) -> None:
+        """Fail with the same error, so that supervision decides."""
         raise failed.error
 
+    def _check_later(self, lease: Lease) -> None:
+        self.context.schedule(lease.remaining(), CheckLease(lease))
+
     def _find_place(self) -> Place:
-        """Ask Port, in the consumer's thread: credentials every time, as they may have changed."""
-        if self._organization is None:
-            self._organization = self._client.get_organization(ONCE)
+        """Ask Port where to read, in the consumer's thread. Raises PortError."""
+        organization = self._client.get_organization(ONCE)
         secure = self._settings.kafka_security_enabled
         credentials = self._client.get_kafka_credentials(ONCE) if secure else None
-        return place_of(self._settings, self._integration, self._organization, credentials)
+        return place_of(self._settings, self._integration, organization, credentials)
+
+    def _find_owed(self) -> str | None:
+        """Ask Port what an earlier process owes, in the consumer's thread. Raises PortError."""
+        integration = self._client.get_integration(retry=ONCE)
+        request = self._client.get_resync_request(retry=ONCE)
+        return owed(integration, request, self._client.clock.now())
+
+    def _options(self, place: Place) -> dict[str, Any]:
+        """Return kafka-python's options. Raises OSError if certificates cannot be read."""
+        context = None
+        if uses_tls(self._settings, place):
+            context = tls.client_context(strict=self._strict_tls)
+        return consumer_options(self._settings, place, context)

@@ -1,7 +1,7 @@
-"""Which offsets may be committed: a request's only once it has settled. Pure, no Kafka in it.
+"""Which offsets may be committed: a request's only once it has settled. Pure, knows no Kafka.
 
-A committed offset is the next one to read (KIP-211 and all clients), so it may be at most the
-offset of the oldest request that has not settled; with none, the position of the reader.
+A committed offset is the next one to read (KIP-211). It may therefore be at most the offset of
+the oldest request that has not settled; if there is none, the position of the reader.
 """
 
 from __future__ import annotations
@@ -10,40 +10,43 @@ from collections import deque
 from dataclasses import dataclass, field
 
 Partition = tuple[str, int]
-"""A topic and a number in it; kafka-python's TopicPartition is one."""
+"""A topic and the number of one of its partitions; kafka-python's TopicPartition is one."""
 
-MOST_OWED = 64  # entries per partition; what comes on top joins the last one
+MAX_OWED = 64  # entries per partition; further requests join the last entry
 
 
 @dataclass
 class Owed:
-    """Requests that have not settled: the first one's offset, the last one's delivery_tag."""
+    """Requests that have not settled: the first one's offset, the last one's delivery tag.
 
-    offset: int
+    `offset` is None for what Port says is owed: no message stands for it.
+    """
+
+    offset: int | None
     delivery_tag: int
-    joined: bool = False  # it stands for several
+    joined: bool = False  # it stands for several requests
 
 
 @dataclass
 class Track:
-    """One partition that is ours."""
+    """What is known of one assigned partition."""
 
     position: int | None = None  # the next offset to read
-    committed: int | None = None  # the last one sent to be committed
+    committed: int | None = None  # the offset that was last sent to be committed
     owed: deque[Owed] = field(default_factory=deque)
 
     def committable(self) -> int | None:
-        """What may be committed, if anything is known."""
+        """Returns the offset that may be committed, or None."""
         return self.owed[0].offset if self.owed else self.position
 
 
 class OffsetTracker:
     """Tracks, for each assigned partition, what was read and which requests are not settled.
 
-    Delivery tags grow from request to request. A tag from before a partition was lost does not
+    Delivery tags grow from request to request. A tag from before a partition was revoked does not
     settle requests that were tracked after the partition came back. A commit is due at once when
-    a request was settled, else after `messages` messages or `seconds` seconds, so that a restart
-    reads little again.
+    a request has settled, otherwise after `messages` messages or `seconds` seconds, so that a
+    restart reads little again.
     """
 
     def __init__(self, *, messages: int = 10_000, seconds: float = 5.0) -> None:
@@ -55,63 +58,66 @@ class OffsetTracker:
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
-        """Those that are ours."""
+        """Returns the assigned partitions."""
         return tuple(sorted(self._tracks))
 
     @property
     def owed(self) -> int:
-        """How many entries wait to be settled."""
+        """Returns how many entries have not settled."""
         return sum(len(track.owed) for track in self._tracks.values())
 
     def positions(self) -> dict[Partition, int]:
-        """The next offset to read of each partition, as far as known."""
+        """Returns the next offset to read of each partition for which it is known."""
         return {
             partition: track.position
             for partition, track in self._tracks.items()
             if track.position is not None
         }
 
-    def take(self, partition: Partition) -> None:
-        """It is ours now: nothing is known of it yet."""
+    def assign(self, partition: Partition) -> None:
+        """The partition is ours from now on; nothing is known of it yet."""
         self._tracks[partition] = Track()
 
-    def drop(self, partition: Partition) -> None:
-        """It is ours no more: nothing is committed for it."""
+    def revoke(self, partition: Partition) -> None:
+        """The partition is no longer ours: nothing is committed for it."""
         self._tracks.pop(partition, None)
 
     def begin(self, partition: Partition, offset: int) -> None:
-        """Reading begins at `offset`, which is to be committed soon: nobody has yet."""
+        """Reading begins at `offset`. It is to be committed soon, because nobody has yet."""
         track = self._tracks.get(partition)
         if track is not None:
             track.position = offset
             self._pressing = True
 
     def read(self, partition: Partition, position: int) -> None:
-        """All before `position` was read."""
+        """All messages before `position` were read."""
         track = self._tracks.get(partition)
         if track is not None:
             track.position = position
 
-    def track(self, partition: Partition, offset: int, delivery_tag: int) -> None:
-        """The message at `offset` asked for something, which has `delivery_tag`."""
+    def track(self, partition: Partition, offset: int | None, delivery_tag: int) -> None:
+        """The message at `offset` requests a resync, which is settled by `delivery_tag`.
+
+        If `offset` is None, nothing is committed for the partition before that.
+        """
         track = self._tracks.get(partition)
         if track is None:
             return
-        if len(track.owed) < MOST_OWED:
+        if len(track.owed) < MAX_OWED:
             track.owed.append(Owed(offset, delivery_tag))
         else:
             track.owed[-1].delivery_tag = delivery_tag
             track.owed[-1].joined = True
 
     def ack_through(self, delivery_tag: int) -> None:
-        """What has `delivery_tag` needs nothing more, nor does what has an earlier one."""
+        """The request with `delivery_tag`, and all with earlier tags, have settled."""
         for track in self._tracks.values():
             while track.owed and track.owed[0].delivery_tag <= delivery_tag:
                 track.owed.popleft()
                 self._pressing = True
 
     def ack(self, delivery_tag: int) -> None:
-        """What has `delivery_tag` needs nothing more; earlier ones still may."""
+        """The request with `delivery_tag` has settled; earlier ones may not have."""
         for track in self._tracks.values():
             for entry in track.owed:
                 if entry.delivery_tag == delivery_tag and not entry.joined:
@@ -120,13 +126,13 @@ class OffsetTracker:
                     break
 
     def take_due(self, now: float) -> dict[Partition, int]:
-        """The offsets to commit now (monotonic seconds); they count as committed from here on."""
+        """Returns the offsets to commit now (monotonic seconds), and marks them committed."""
         if not self._pressing and now - self._last < self._seconds and not self._many():
             return {}
         return self.take_committable(now)
 
     def take_committable(self, now: float) -> dict[Partition, int]:
-        """Everything that may be committed and is not."""
+        """Returns all offsets that may be committed and are not, and marks them committed."""
         offsets: dict[Partition, int] = {}
         for partition, track in self._tracks.items():
             offset = track.committable()
@@ -137,7 +143,7 @@ class OffsetTracker:
         return offsets
 
     def failed(self, partitions: tuple[Partition, ...]) -> None:
-        """Their last commit did not succeed: it is due again."""
+        """The last commit of `partitions` failed: it is due again."""
         for partition in partitions:
             if partition in self._tracks:
                 self._tracks[partition].committed = None

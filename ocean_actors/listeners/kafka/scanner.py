@@ -1,4 +1,4 @@
-"""What a batch of messages means to the integration; no Kafka in it."""
+"""Finds the messages of a batch that concern the integration. Knows nothing of Kafka."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Protocol
 from ocean_actors.listeners.changelog import (
     MAX_BYTES,
     ConfigUpdate,
-    Ignored,
+    Irrelevant,
     Needle,
-    Request,
+    ResyncAsked,
     Unreadable,
-    judge,
+    interpret,
     read,
 )
 from ocean_actors.messages import ConfigSnapshot
 
 
 class Record(Protocol):
-    """What is used of a Kafka record."""
+    """The part of a Kafka record that we read."""
 
     offset: int
     value: bytes | None
@@ -29,10 +29,10 @@ class Record(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What of a batch asks for a resync: all of it is answered by one.
+    """The messages of a batch that ask for a resync; one resync answers all of them.
 
-    `offset` is that of the first such message. `snapshot` is the newest config that one of
-    them carries.
+    `offset` is the offset of the first such message. `snapshot` is the newest config among them,
+    None if none has a config.
     """
 
     offset: int
@@ -42,13 +42,13 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """In the words of the other listeners."""
+        """Returns the reason of the resync, in the same words as the other listeners."""
         if not self.updated:
             return "resync requested"
         return "configuration changed" + (", resync requested" if self.requested else "")
 
     def joined(self, later: Finding) -> Finding:
-        """Both as one: a later one of the same batch joins."""
+        """Returns both findings as one; `later` is from the same poll."""
         snapshot = self.snapshot
         if later.snapshot is not None:
             snapshot = later.snapshot.newer(snapshot)
@@ -61,9 +61,10 @@ class Finding:
 
 
 class Scanner:
-    """Finds in batches what concerns `identifier`, and counts the rest.
+    """Finds the messages that concern `identifier`, and counts the others.
 
-    `unreadable` counts the values that could have concerned us and were not JSON, by reason.
+    `irrelevant` and `unreadable` count, by reason, the messages that may hold the identifier but
+    ask nothing of us, or are not JSON. All other messages are counted in `messages` only.
     """
 
     def __init__(self, identifier: str, *, requests_only: bool) -> None:
@@ -73,40 +74,41 @@ class Scanner:
         self.messages = 0
         self.requests = 0
         self.updates = 0
-        self.ignored: Counter[str] = Counter()
+        self.irrelevant: Counter[str] = Counter()
         self.unreadable: Counter[str] = Counter()
+        self.damaged = 0  # batches that could not be read
 
     def scan(self, records: Sequence[Record]) -> Finding | None:
-        """Judge a batch of one partition, in its order."""
-        # This loop meets every change of the organisation, and nearly all is noise to us:
-        # `may_concern` is written out, as a call would cost as much as the search. It searches
-        # from the end, which CPython (3.10 to 3.13) does in a third of the time.
+        """Returns what a batch of one partition, in its order, asks for; None if nothing."""
+        # This loop sees every change of the organization, and nearly all of them are noise. The
+        # test of `may_concern` is repeated here because a call would cost as much as the search.
+        # `rfind` takes a third of the time that `find` takes in CPython 3.10 to 3.13.
         raw, hint, escaped = self._needle.raw, self._needle.hint, self._needle.escapes.search
         finding: Finding | None = None
         self.messages += len(records)
         for record in records:
             value = record.value
             if value is None or len(value) > MAX_BYTES:
-                self._judge(record)
+                self._interpret(record)
             elif value.rfind(raw) >= 0 or (value.rfind(hint) >= 0 and escaped(value) is not None):
-                found = self._judge(record)
+                found = self._interpret(record)
                 if found is not None:
                     finding = found if finding is None else finding.joined(found)
         return finding
 
-    def _judge(self, record: Record) -> Finding | None:
+    def _interpret(self, record: Record) -> Finding | None:
         try:
             message = read(record.value)
         except Unreadable as error:
             self.unreadable[str(error)] += 1
             return None
-        match judge(message, self._identifier, requests_only=self._requests_only):
-            case Request():
+        match interpret(message, self._identifier, requests_only=self._requests_only):
+            case ResyncAsked():
                 self.requests += 1
                 return Finding(record.offset, requested=True, updated=False, snapshot=None)
             case ConfigUpdate(snapshot):
                 self.updates += 1
                 return Finding(record.offset, requested=False, updated=True, snapshot=snapshot)
-            case Ignored(reason):
-                self.ignored[reason] += 1
+            case Irrelevant(reason):
+                self.irrelevant[reason] += 1
         return None

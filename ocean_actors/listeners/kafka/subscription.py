@@ -1,7 +1,8 @@
-"""Where the messages of an integration are, and how to get at them: docs/port-wire.md, section 7. Pure."""
+"""Which topic, group and brokers an integration uses: docs/port-wire.md, section 7. Pure."""
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +16,15 @@ EU_BROKERS = tuple(
     for number in (1, 2, 3)
 )
 
-MOST_SECONDS_BETWEEN_HEARTBEATS = 0.3  # a standby learns by one that the other has left
+MAX_HEARTBEAT_SECONDS = 0.3  # a standby learns from a heartbeat that the other has left
 
 
 @dataclass(frozen=True)
 class Place:
-    """A topic, the group to read it in, and the brokers. `requests_only`: see `changelog.judge`."""
+    """A topic, the group to read it in, and the brokers to start from.
+
+    `requests_only`: see `changelog.interpret`. `credentials` is None for an open broker.
+    """
 
     topic: str
     group: str
@@ -35,9 +39,10 @@ def place_of(
     organization: Organization,
     credentials: KafkaCredentials | None,
 ) -> Place:
-    """Where to consume. `credentials` are None with `kafkaSecurityEnabled: false`.
+    """Returns where to consume. `credentials` is None with `kafkaSecurityEnabled: false`.
 
-    Brokers: those set, else those that Port gives with the credentials, else upstream's.
+    The brokers are those of the settings, else those that Port gives with the credentials, else
+    upstream's.
     """
     requests_only = REQUESTS_FLAG in organization.feature_flags
     name = "integration.resync.requests" if requests_only else "change.log"
@@ -52,10 +57,20 @@ def place_of(
     )
 
 
-def consumer_options(settings: KafkaSettings, place: Place) -> dict[str, Any]:
-    """What of kafka-python's options depends on the settings. Times are milliseconds there."""
+def uses_tls(settings: KafkaSettings, place: Place) -> bool:
+    """Returns whether connections to the brokers are encrypted."""
+    return place.credentials is not None and settings.security_protocol in ("SSL", "SASL_SSL")
+
+
+def consumer_options(
+    settings: KafkaSettings, place: Place, tls: ssl.SSLContext | None
+) -> dict[str, Any]:
+    """Returns the options of kafka-python that depend on the settings; times in milliseconds.
+
+    `tls` is used if `uses_tls`; without it kafka-python makes a context of its own.
+    """
     session = settings.session_timeout
-    heartbeat = min(session / 3, MOST_SECONDS_BETWEEN_HEARTBEATS)
+    heartbeat = min(session / 3, MAX_HEARTBEAT_SECONDS)
     options: dict[str, Any] = {
         "bootstrap_servers": list(place.brokers),
         "group_id": place.group,
@@ -68,4 +83,6 @@ def consumer_options(settings: KafkaSettings, place: Place) -> dict[str, Any]:
             options["sasl_mechanism"] = settings.authentication_mechanism
             options["sasl_plain_username"] = place.credentials.username
             options["sasl_plain_password"] = place.credentials.password
+    if uses_tls(settings, place):
+        options["ssl_context"] = tls
     return options

@@ -1,4 +1,4 @@
-"""Where a call comes from, and whether calls from there are let in."""
+"""Finds the address that a call comes from, and compares it with networks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Network = IPv4Network | IPv6Network
 def source_of(
     peer: str, forwarded_for: str | None, trusted_proxies: Sequence[Network]
 ) -> Address | None:
-    """The address that a call is judged by; None if `peer` is no IP address.
+    """Returns the address that a call counts as coming from; None if `peer` is not an IP address.
 
-    It is the peer's, unless that is a trusted proxy. Then `forwarded_for` (X-Forwarded-For: the
-    client first, each proxy appends whom it heard from) is read from its right end, up to the
-    first address that is not a trusted proxy: what stands left of it, anybody may have written.
-    If all are trusted it is the left-most one. What cannot be read as an address on the way
-    proves nothing: then it is the peer's.
+    That is the peer's address, unless the peer is a trusted proxy. Then `forwarded_for`
+    (X-Forwarded-For: the client first; each proxy appends the address that called it) is read
+    from its right end up to the first address that is not a trusted proxy, as anybody can have
+    written what is left of it. If all are trusted, the left-most counts. If one of those read is
+    not an address, the peer's counts.
     """
     nearest = _parse(peer)
     if nearest is None or not forwarded_for or not is_within(nearest, trusted_proxies):
@@ -35,12 +35,12 @@ def source_of(
 
 
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether one of `networks` holds `address`."""
+    """Returns whether one of `networks` contains `address`."""
     return any(address in network for network in networks)
 
 
 def _parse(text: str) -> Address | None:
-    """An address; one of IPv4 that is written as IPv6 (`::ffff:1.2.3.4`) is IPv4."""
+    """Returns an address, or None. IPv4 written as IPv6 (`::ffff:1.2.3.4`) becomes IPv4."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -51,7 +51,7 @@ def _parse(text: str) -> Address | None:
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies write `1.2.3.4:5678` and `[::1]:5678`."""
+    """Returns the address of a hop; some proxies write `1.2.3.4:5678` and `[::1]:5678`."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     host, colon, port = hop.partition(":")

@@ -20,7 +20,7 @@ import pykka
 
 from ocean_actors.actors import Clock, MailboxFull
 from ocean_actors.errors import OceanError
-from ocean_actors.listeners.changelog import ConfigUpdate, Ignored, judge, read
+from ocean_actors.listeners.changelog import ConfigUpdate, Irrelevant, interpret, read
 from ocean_actors.listeners.webhook.caller import Call
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 
@@ -178,8 +178,8 @@ class WebhookIntake:
 
     def _event(self, body: bytes, listening: Listening) -> Outcome:
         """Offers what an authentic event asks for. An empty body is a resync request."""
-        verdict = judge(read(body), self._identifier, "WEBHOOK") if body else None
-        if isinstance(verdict, Ignored):
+        verdict = interpret(read(body), self._identifier, "WEBHOOK") if body else None
+        if isinstance(verdict, Irrelevant):
             return Outcome("ignored", reason=verdict.reason)
         if isinstance(verdict, ConfigUpdate):
             return self._offer(

@@ -1,4 +1,4 @@
-"""WEBHOOK: Port calls us; where it proves nothing, or says nothing, we ask."""
+"""WEBHOOK: serves the endpoint that Port calls, and asks Port after calls that prove nothing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.port_watcher import Observed, PortWatcher
 from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
-from ocean_actors.messages import IntegrationRegistered, RunStarted
+from ocean_actors.messages import IntegrationMissing, IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
 
 logger = logging.getLogger(__name__)
 
 LOOK_GAP = 1.0  # seconds at least between two questions to Port, however many calls come
 LOOK_BACKOFF = Backoff(initial=1.0, maximum=60.0)  # while Port fails
-STOP_SECONDS = 0.8  # for calls in flight; the coordinator they wait for is stopped by then
+STOP_SECONDS = 0.8  # for calls in flight; they wait for the coordinator, which has stopped
 
 
 class Server(Protocol):
@@ -27,39 +27,39 @@ class Server(Protocol):
     url: Any
 
     def start(self) -> None:
-        """Bind and serve. Raises OSError."""
+        """Binds and serves. Raises OSError."""
 
     def stop(self, timeout: float = 5.0) -> None:
-        """Free the port."""
+        """Frees the port."""
 
 
 @dataclass(frozen=True)
 class Hinted(Message):
-    """Somebody called without proof."""
+    """A call came that Port did not sign."""
 
 
 @dataclass(frozen=True)
 class Look(Message):
-    """Ask Port, if this is still the look that was last arranged."""
+    """Ask Port, unless another look was scheduled after this one."""
 
     number: int
 
 
 @dataclass(frozen=True)
 class WebhookServed(Message):
-    """Published: the webhook is served under `url`, an address on this machine."""
+    """Published: the webhook is served at `url`, an address on this machine."""
 
     url: str
 
 
 class WebhookListener(Actor):
-    """Serves the webhook, and asks Port what only Port can be believed.
+    """Serves the webhook, and asks Port what is new.
 
     The first look, once Port knows the integration, finds what an earlier process left owed.
-    Later ones come `check_interval` seconds apart, and at once after an unsigned call, but
-    never sooner than `LOOK_GAP` after the one before; calls that come meanwhile lead to one
-    more at its end. Requests of authentic calls do not pass here: the intake offers them to the
-    coordinator, so that nothing this actor waits for delays an answer.
+    Later ones follow every `check_interval` seconds, and at once after an unsigned call, but at
+    least `LOOK_GAP` after the look before; all calls that come in that gap lead to one look.
+    Requests of signed calls do not pass through this actor: the intake offers them to the
+    coordinator, so that an answer never waits for this actor.
     """
 
     subscribes_to = (RunStarted, IntegrationRegistered)
@@ -71,9 +71,10 @@ class WebhookListener(Actor):
         server: Callable[[], Server] | None,
         check_interval: float,
     ) -> None:
-        """Take the client to ask with and the intake to open.
+        """Takes the client to ask with and the intake to open.
 
-        `server` makes the server of the web application; None if somebody else serves it.
+        `server` makes the server of the web application; it is None if the application is
+        mounted in another server.
         """
         super().__init__()
         self._intake = intake
@@ -82,18 +83,18 @@ class WebhookListener(Actor):
         self._watcher = PortWatcher(client, LOOK_BACKOFF, check_interval)
         self._looked_at = float("-inf")
         self._timer: Timer | None = None
-        self._due: float | None = None  # of the look that is arranged
+        self._due: float | None = None  # when the scheduled look is due
         self._number = 0
 
     def on_start(self) -> None:
-        """Bind, and open the intake. A port in use ends the system."""
+        """Binds, and opens the intake. Shuts the system down if the port is in use."""
         if self._make_server is not None:
             self._server = self._make_server()
             try:
                 self._server.start()
             except OSError as error:
                 self._server = None
-                self.context.shutdown(1, f"{error}: free it, or set http.port and http.host")
+                self.context.shutdown(1, f"{error}: free the port, or set http.port and http.host")
                 return
             logger.info("listening for Port on %s", self._server.url)
             self.context.show(url=self._server.url)
@@ -104,30 +105,30 @@ class WebhookListener(Actor):
             self._look_in(0.0)
 
     def on_stop(self) -> None:
-        """Answer 503 from now on, and free the port."""
+        """Answers 503 from now on, and frees the port."""
         self._intake.shut()
         if self._server is not None:
             self._server.stop(STOP_SECONDS)
 
     def on_failure(self, *_exc_info: object) -> None:
-        """The next life binds anew."""
+        """Does the same; the restarted actor binds again."""
         self.on_stop()
 
     @handles(IntegrationRegistered)
     def on_registered(self, _event: IntegrationRegistered) -> None:
-        """Now there is something to ask for."""
+        """Looks for the first time."""
         self._look_in(0.0)
 
     @handles(Hinted)
     def on_hinted(self, _message: Hinted) -> None:
-        """Look soon; while Port fails, or does not know us yet, a look is due anyway."""
+        """Looks soon; if Port fails or does not know us yet, a look is scheduled already."""
         self._intake.hint_received()
         if not self._watcher.failing and self._intake.reached():
             self._look_in(0.0)
 
     @handles(Look)
     def on_look(self, due: Look) -> None:
-        """Ask Port, and arrange the next time."""
+        """Asks Port, and schedules the next look."""
         if due.number != self._number:
             return
         self._due = self._timer = None
@@ -135,11 +136,13 @@ class WebhookListener(Actor):
         look = self._watcher.look(self.context.jitter())
         if look.observed is not None:
             self.context.ref.tell(look.observed)
+        if look.missing:
+            self.context.publish(IntegrationMissing())
         self._look_in(look.next_in)
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
-        """Request a resync for what is newer than what was seen, and than the last run."""
+        """Requests a resync for what is newer than the last look and the last run."""
         if self._watcher.overtaken:
             self._look_in(0.0)
             return
@@ -149,11 +152,11 @@ class WebhookListener(Actor):
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
-        """Whoever requested it."""
+        """Notes what the run covers, whoever requested it."""
         self._watcher.run_started(event.run)
 
     def _look_in(self, seconds: float) -> None:
-        """See to it that Port is asked within `seconds`, or as soon after as the gap allows."""
+        """Makes sure that Port is asked within `seconds`, or as soon as `LOOK_GAP` allows."""
         now = self.context.clock.monotonic()
         due = max(now + seconds, self._looked_at + LOOK_GAP)
         if self._due is not None and self._due <= due:

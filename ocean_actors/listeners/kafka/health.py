@@ -1,0 +1,140 @@
+"""How the consumer is doing: its state, what is shown in `status()`, what is logged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ocean_actors.actors import Clock, Message
+from ocean_actors.frozen import freeze
+from ocean_actors.listeners.kafka.messages import HealthChanged
+from ocean_actors.listeners.kafka.offsets import OffsetTracker
+from ocean_actors.listeners.kafka.scanner import Scanner
+from ocean_actors.listeners.kafka.subscription import Place
+from ocean_actors.text import one_line
+from ocean_actors.throttle import Throttle
+
+logger = logging.getLogger(__name__)
+
+State = Literal[
+    "connecting",
+    "joining",
+    "active",
+    "standby",
+    "waiting for the topic",
+    "unreachable",
+    "failing",
+]
+
+UNSETTLED: frozenset[State] = frozenset({"connecting", "joining", "failing"})
+"""States that are expected to change soon."""
+
+WELL: frozenset[State] = frozenset({"active", "standby"})
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of a connected consumer."""
+
+    reachable: bool  # a broker is connected
+    leads: bool  # the partition that confers the role is ours
+    topic_exists: bool
+    joined: bool  # the group has accepted us
+
+
+def state_of(seen: Observation, before: State) -> State:
+    """Returns the state that follows `before` when `seen` is observed."""
+    if not seen.reachable:
+        return before if before in ("connecting", "failing") else "unreachable"
+    if seen.leads:
+        return "active"
+    if not seen.topic_exists:
+        return "waiting for the topic"
+    return "standby" if seen.joined else "joining"
+
+
+class Health:
+    """The consumer's state and last error. Tells `HealthChanged`, and logs what is new.
+
+    `failures` counts the failed attempts since all was well. Used by the consumer's thread only.
+    """
+
+    def __init__(self, tell: Callable[[Message], None], clock: Clock) -> None:
+        self.state: State = "connecting"
+        self.failures = 0
+        self._tell = tell
+        self._error: str | None = None
+        self._logged_state: State | None = None
+        self._logged_error: str | None = None
+        self._shown: Mapping[str, Any] = {}
+        self._throttles = {
+            kind: Throttle(clock) for kind in ("trouble", "unreadable messages", "damaged batches")
+        }
+
+    def show(
+        self, state: State, place: Place | None, scanner: Scanner | None, offsets: OffsetTracker
+    ) -> None:
+        """Enter `state`, and tell the listener if anything that `status()` shows has changed."""
+        self.state = state
+        if state in WELL:
+            self.failures = 0
+            self._error = self._logged_error = None
+        if state != self._logged_state:
+            self._logged_state = state
+            self._log(state, place.topic if place is not None else None)
+        details = self._details(place, scanner, offsets)
+        if details != self._shown:
+            self._shown = details
+            self._tell(HealthChanged(freeze(details)))
+
+    def fail(self, error: Exception, what_now: str) -> None:
+        """Remember `error`. The log names each error once until all is well again."""
+        self._error = one_line(error)
+        if self._error != self._logged_error:
+            self._logged_error = self._error
+            self.warn("trouble", "Kafka: %s; %s", self._error, what_now)
+
+    def unreachable(self, error: Exception | None) -> None:
+        """Remember why no broker can be reached."""
+        if error is not None:
+            self._error = one_line(error)
+
+    def warn(self, kind: str, text: str, *arguments: object) -> None:
+        """Log a warning, unless there were too many of that kind lately."""
+        if self._throttles[kind].admit().admitted:
+            logger.warning(text, *arguments)
+
+    def _log(self, state: State, topic: str | None) -> None:
+        match state:
+            case "active":
+                logger.info("consuming %s", topic)
+            case "standby":
+                logger.info("standing by: another instance consumes %s", topic)
+            case "waiting for the topic":
+                self.warn("trouble", "the topic %s does not exist yet", topic)
+            case "unreachable":
+                cause = "" if self._error is None else f": {self._error}"
+                self.warn("trouble", "no Kafka broker can be reached%s", cause)
+
+    def _details(
+        self, place: Place | None, scanner: Scanner | None, offsets: OffsetTracker
+    ) -> dict[str, Any]:
+        details: dict[str, Any] = {"state": self.state, "error": self._error}
+        if place is not None:
+            details |= {"topic": place.topic, "group": place.group, "brokers": list(place.brokers)}
+        if scanner is not None:
+            details |= {
+                "messages": scanner.messages,
+                "requests": scanner.requests,
+                "updates": scanner.updates,
+                "irrelevant": dict(scanner.irrelevant),
+                "unreadable": dict(scanner.unreadable),
+                "damaged": scanner.damaged,
+            }
+        details["owed"] = offsets.owed
+        details["positions"] = {
+            f"{topic}/{number}": offset for (topic, number), offset in offsets.positions().items()
+        }
+        return details

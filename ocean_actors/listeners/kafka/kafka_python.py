@@ -1,0 +1,375 @@
+"""Everything that relies on private parts of kafka-python (written for 3.0.12).
+
+The rest of the package uses `GroupConsumer` and the public methods of its `consumer`.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from kafka import KafkaConsumer
+from kafka import errors as kafka_errors
+from kafka.consumer.fetcher import Fetcher
+from kafka.consumer.subscription_state import ConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.heartbeat import Heartbeat
+from kafka.net.compat import KafkaNetClient
+from kafka.net.manager import KafkaConnectionManager
+from kafka.net.selector import NetworkSelector
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
+from kafka.structs import MemberState, TopicPartition
+
+from ocean_actors.actors import Clock
+from ocean_actors.listeners.kafka.offsets import Partition
+from ocean_actors.text import one_line
+
+OPTIONS: dict[str, Any] = {
+    "client_id": "ocean-actors",
+    "enable_auto_commit": False,
+    "auto_offset_reset": "none",  # the consumer decides where reading begins
+    "metadata_max_age_ms": 60_000,
+    "reconnect_backoff_max_ms": 1_000,
+    "bootstrap_timeout_ms": 5_000,
+    "metrics_enabled": False,
+    "max_partition_fetch_bytes": 4 * 1024 * 1024,  # fewer turns with kafka-python's own thread
+}
+
+WIRE_LOGGERS = ("kafka.net.connection", "kafka.net.transport", "kafka.protocol.parser")
+"""The loggers that print whole requests, and so passwords, at level DEBUG."""
+
+
+def _above_debug(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.DEBUG
+
+
+for _name in WIRE_LOGGERS:
+    logging.getLogger(_name).addFilter(_above_debug)
+
+
+class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
+    """None of the brokers accepted a connection; the message says why."""
+
+
+class GroupConsumer:
+    """A `KafkaConsumer` that reports when the broker has confirmed its membership of the group.
+
+    `confirmed` is called, in kafka-python's thread, with the time (`clock.monotonic()`) at which
+    a heartbeat or a join request was sent that the broker has answered. `owned` says which
+    partitions are assigned. One thread uses the consumer; `abort` may be called by any.
+    """
+
+    consumer: KafkaConsumer
+
+    def __init__(
+        self,
+        options: Mapping[str, Any],
+        *,
+        owned: Callable[[], Iterable[Partition]],
+        confirmed: Callable[[float], None],
+        clock: Clock,
+    ) -> None:
+        self._options = options
+        self._assignor = Assignor(owned, confirmed, clock)
+        self._confirmed = confirmed
+        self._clock = clock
+        self._client: KafkaNetClient | None = None
+        self._connected = False
+        self._aborted = threading.Event()
+
+    def connect(self) -> None:
+        """Connect to a broker, within `bootstrap_timeout_ms`.
+
+        Raises BrokersUnreachable, another KafkaError if a broker refused us or `abort` was
+        called, OSError or ValueError if the options cannot be used.
+        """
+        try:
+            self.consumer = KafkaConsumer(
+                **OPTIONS,
+                **self._options,
+                kafka_client=self._make_client,
+                partition_assignment_strategy=(self._assignor,),
+            )
+        except BaseException as error:
+            if self._client is not None:
+                self._client.close()  # otherwise its thread goes on for ever
+                if isinstance(error, kafka_errors.KafkaTimeoutError):
+                    raise self._bootstrap_failure() from error
+            raise
+        self._connected = True
+        coordinator = self.consumer._coordinator  # noqa: SLF001
+        coordinator.heartbeat = ConfirmedHeartbeat(
+            self._confirmed, self._clock, **coordinator.config
+        )
+        self.consumer._fetcher.PartitionRecords = CheckedRecords  # noqa: SLF001
+
+    def abort(self) -> None:
+        """End a `connect` that is waiting for brokers; has no effect on a connected consumer."""
+        self._aborted.set()
+        if self._client is not None and not self._connected:
+            self._client.close()
+
+    def subscribe(
+        self,
+        topic: str,
+        assigned: Callable[[Iterable[Partition]], None],
+        revoked: Callable[[Iterable[Partition]], None],
+    ) -> None:
+        """Join the group to read `topic`. The callbacks hear which partitions come and go.
+
+        They are called in kafka-python's thread, while the consumer's polls or closes.
+        """
+        self.consumer.subscribe([topic], listener=RebalanceListener(assigned, revoked))
+
+    def forget_membership(self) -> None:
+        """Have `close` not leave the group: the broker then waits for the session timeout."""
+        self.consumer._coordinator.reset_generation()  # noqa: SLF001
+
+    def check(self) -> None:
+        """Raise the error with which a broker refused our credentials, if one did."""
+        refusal = self._connections().refusal
+        if refusal is not None:
+            raise refusal
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why the last connection that failed did so."""
+        return self._connections().failure
+
+    def reachable(self) -> bool:
+        """Returns whether a broker is connected."""
+        client = self._require_client()
+        return any(client.connected(broker.node_id) for broker in client.cluster.brokers())
+
+    def has_topic(self, topic: str) -> bool:
+        """Returns whether the brokers know `topic`. If not, they are asked again soon."""
+        cluster = self._require_client().cluster
+        if cluster.partitions_for_topic(topic):
+            return True
+        cluster.request_update()
+        return False
+
+    def is_member(self) -> bool:
+        """Returns whether the group has given us a member id that is not forgotten."""
+        return bool(self.consumer.group_metadata().member_id)
+
+    def joined(self) -> bool:
+        """Returns whether the group has accepted us and is not rebalancing."""
+        return self.consumer.group_metadata().state is MemberState.STABLE
+
+    def _make_client(self, **options: Any) -> KafkaNetClient:
+        net = NetworkSelector(**options)
+        self._client = KafkaNetClient(net, Connections(net, **options))
+        if self._aborted.is_set():
+            self._client.close()
+        return self._client
+
+    def _bootstrap_failure(self) -> Exception:
+        connections = self._connections()
+        if connections.refusal is not None:
+            return connections.refusal
+        brokers = ", ".join(self._options["bootstrap_servers"])
+        cause = "no answer" if connections.failure is None else one_line(connections.failure)
+        return BrokersUnreachable(f"cannot connect to any of {brokers}: {cause}")
+
+    def _connections(self) -> Connections:
+        return self._require_client()._manager  # type: ignore[no-any-return]  # noqa: SLF001
+
+    def _require_client(self) -> KafkaNetClient:
+        assert self._client is not None  # noqa: S101  (made by `connect`)
+        return self._client
+
+
+class Connections(KafkaConnectionManager):  # type: ignore[misc]
+    """Keeps the errors with which connections ended; kafka-python itself only logs them."""
+
+    def __init__(self, net: NetworkSelector, **options: Any) -> None:
+        super().__init__(net, **options)
+        self.cluster.config["allow_auto_create_topics"] = False  # kafka-python loses this option
+        self._watched: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.refusal: Exception | None = None  # of our credentials
+        self.failure: Exception | None = None  # of whatever kind, the last one
+
+    def get_connection(self, *args: Any, **options: Any) -> Any:
+        """Return the connection to a broker, after making sure that its end is noticed."""
+        connection = super().get_connection(*args, **options)
+        if connection not in self._watched:
+            self._watched.add(connection)
+            connection.close_future.add_errback(self._on_closed)
+        return connection
+
+    def _on_closed(self, error: Exception) -> None:
+        self.failure = error
+        if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
+            self.refusal = error
+            if not self.bootstrapped:  # otherwise kafka-python retries until its time is up
+                self._net.call_soon_threadsafe(self.close)
+
+
+class ConfirmedHeartbeat(Heartbeat):  # type: ignore[misc]
+    """Reports, for each heartbeat that the broker answered, when it was sent.
+
+    kafka-python sends a heartbeat only after the one before was answered or given up.
+    """
+
+    def __init__(self, confirmed: Callable[[float], None], clock: Clock, **config: Any) -> None:
+        super().__init__(**config)
+        self._confirmed = confirmed
+        self._clock = clock
+        self._sent_at = float("-inf")
+
+    def sent_heartbeat(self) -> None:
+        """A heartbeat is about to be sent."""
+        super().sent_heartbeat()
+        self._sent_at = self._clock.monotonic()
+
+    def received_heartbeat(self) -> None:
+        """The broker has answered it, and still counts us among the group's members."""
+        super().received_heartbeat()
+        self._confirmed(self._sent_at)
+
+
+class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]
+    """Assigns all partitions of the topic to one member: the one that has them already.
+
+    Whoever has the partitions runs the resyncs, so they must not be spread over several members.
+    A member that joins claims only what it really owns; kafka-python 3.0.12 also claims what the
+    member has lost, and would so take it away from its present owner during a run.
+    """
+
+    def __init__(
+        self,
+        owned: Callable[[], Iterable[Partition]],
+        confirmed: Callable[[float], None],
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self._owned = owned
+        self._confirmed = confirmed
+        self._clock = clock
+        self._joined_at = float("-inf")
+
+    def metadata(self, topics: Iterable[str]) -> Any:
+        """Return what is sent when joining the group."""
+        self._joined_at = self._clock.monotonic()
+        self.member_assignment = [TopicPartition(*each) for each in self._owned()]
+        return super().metadata(topics)
+
+    def on_assignment(self, assignment: Any, generation: int | None = None) -> None:
+        """The broker has answered the request to join."""
+        super().on_assignment(assignment, generation)
+        self._confirmed(self._joined_at)
+
+    def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, Any]:
+        """Return the assignment of each member; called for the member that leads the group.
+
+        A partition that has to move is assigned to nobody at first. Its owner gives it up and
+        joins again, and the next assignment contains it (KIP-429).
+        """
+        owners: dict[Partition, str] = {}
+        topics: dict[str, list[str]] = {}
+        for member in members:
+            for owned in getattr(member.metadata, "owned_partitions", None) or ():
+                owners |= {(owned.topic, number): member.member_id for number in owned.partitions}
+            for topic in member.metadata.topics:
+                topics.setdefault(topic, []).append(member.member_id)
+        assigned: dict[str, list[tuple[str, list[int]]]] = {
+            member.member_id: [] for member in members
+        }
+        for topic, subscribed in topics.items():
+            numbers = sorted(cluster.partitions_for_topic(topic) or ())
+            present = [owners.get((topic, number)) for number in numbers]
+            chosen = next((each for each in present if each in subscribed), min(subscribed))
+            kept = [
+                number
+                for number, owner in zip(numbers, present, strict=True)
+                if owner is None or owner == chosen
+            ]
+            if kept:
+                assigned[chosen].append((topic, kept))
+        return {
+            member: ConsumerProtocolAssignment(self.version, partitions, b"")
+            for member, partitions in assigned.items()
+        }
+
+
+class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Passes on which partitions come and go."""
+
+    def __init__(
+        self,
+        assigned: Callable[[Iterable[Partition]], None],
+        revoked: Callable[[Iterable[Partition]], None],
+    ) -> None:
+        self._assigned = assigned
+        self._revoked = revoked
+
+    def on_partitions_assigned(self, assigned: Iterable[Partition]) -> None:
+        """They are ours from now on."""
+        self._assigned(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[Partition]) -> None:
+        """They are to be given to another member; `on_partitions_lost` ends here as well."""
+        self._revoked(revoked)
+
+
+# -- damaged batches -------------------------------------------------------------------------------
+
+BATCH_HEADER = struct.Struct(">qiibIhi")
+"""Base offset, length, leader epoch, magic, CRC, attributes, last offset delta."""
+
+LENGTH_COUNTS_FROM = 12  # bytes from the batch's begin
+
+
+class DamagedBatch(kafka_errors.KafkaError):  # type: ignore[misc]
+    """A batch cannot be read: `partition` is damaged from `offset` to before `next_offset`."""
+
+    def __init__(
+        self, partition: TopicPartition, offset: int, next_offset: int, cause: str
+    ) -> None:
+        super().__init__(partition, offset, next_offset, cause)
+        self.partition = partition
+        self.offset = offset
+        self.next_offset = next_offset
+        self.cause = cause
+
+
+class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+    """The records of one fetch. Raises DamagedBatch, whatever was wrong with a batch."""
+
+    def _unpack_records(self, tp: TopicPartition, records: Any, *rest: Any) -> Iterator[Any]:
+        try:
+            yield from super()._unpack_records(tp, records, *rest)
+        except Exception as error:  # a wrong CRC, an unknown codec, what decompressors raise
+            offset = self.next_fetch_offset
+            end = end_of_batch(records._buffer, offset)  # noqa: SLF001
+            raise DamagedBatch(tp, offset, end, one_line(error)) from error
+
+
+def end_of_batch(buffer: bytes, offset: int) -> int:
+    """Returns the offset that follows the batch in `buffer` (fetched bytes) with `offset` in it.
+
+    If the headers make no sense, that is the next offset.
+    """
+    begin = 0
+    while begin + BATCH_HEADER.size <= len(buffer):
+        base, length, _, magic, _, _, delta = BATCH_HEADER.unpack_from(buffer, begin)
+        begin += LENGTH_COUNTS_FROM + length
+        end: int = base + 1 + (delta if magic >= 2 else 0)
+        if end > offset:
+            return _before_next_batch(buffer, begin, offset, end)
+        if length <= 0:
+            break
+    return offset + 1
+
+
+def _before_next_batch(buffer: bytes, begin: int, offset: int, end: int) -> int:
+    """Returns `end`, or where the next batch starts if that is before: `end` may be damaged."""
+    if not 0 <= begin <= len(buffer) - BATCH_HEADER.size:
+        return end
+    following: int = BATCH_HEADER.unpack_from(buffer, begin)[0]
+    return min(end, following) if following > offset else end
