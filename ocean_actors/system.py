@@ -230,6 +230,11 @@ class OceanSystem:
         self._actors.log_state()
 
     @property
+    def control_url(self) -> str | None:
+        """The address of the control server; None if this system has none."""
+        return None if self._control is None else self._control.server.url
+
+    @property
     def wsgi_app(self) -> WsgiApp:
         """The web application of the listener, to be mounted in a server of your own.
 

@@ -66,7 +66,7 @@ function draw() {
   if (!status) return;
   show(byId("content"), true);
   drawStatus(status);
-  drawEvents(events);
+  drawEvents(events, instance);
   drawSteering(status, !silent);
   document.title = `${silent ? "No answer" : stateName(status)} · ${status.integration}`;
   announceOutcome();

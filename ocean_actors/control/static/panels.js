@@ -218,8 +218,9 @@ function drawActors(status) {
     });
 }
 
-export function drawEvents(events) {
-  keyed(byId("events"), [...events].reverse(), (event) => event.number,
+/** `instance` differs in each process, whose events are numbered anew. */
+export function drawEvents(events, instance) {
+  keyed(byId("events"), [...events].reverse(), (event) => `${instance}-${event.number}`,
     (event) => make("li", { class: "event", "data-level": event.level },
       make("time", { datetime: event.at, title: event.at }, clock(event.at)),
       make("span", { class: "event-kind" }, event.kind),

@@ -145,14 +145,15 @@ class Desk:
 
 def serve(
     *desks: Desk,
-    port: int = 0,
+    port: int | None = 0,
     host: str = "127.0.0.1",
     token: str | None = None,
     metrics: Metrics | None = None,
     secrets: Sequence[str] = (),
 ) -> ControlServer:
-    """Returns the real server of `desks`, started."""
-    settings = ControlSettings.model_validate({"host": host, "port": port, "token": token})
+    """Returns the real server of `desks`, started; `port` of None: as if it was not set."""
+    given = {"host": host, "token": token} | ({} if port is None else {"port": port})
+    settings = ControlSettings.model_validate(given)
     clock = SystemClock()
     log = WebLog(clock)
     app = ControlApp(settings, desks, log, clock.monotonic, metrics=metrics, secrets=secrets)
@@ -161,10 +162,10 @@ def serve(
     return server
 
 
-def busy_night(desk: Desk) -> None:
+def busy_night(desk: Desk, runs: int = 200) -> None:
     """Fill a desk with what a busy integration shows: for screenshots and for reading."""
     reasons = ["resync requested", "mapping changed", "scheduled resync", "start"]
-    for number in range(1, 201):
+    for number in range(201 - runs, 201):
         seconds = 4 + (number * 37 % 53) + (160 if number % 41 == 0 else 0)
         status = "completed"
         more: dict[str, Any] = {"entities": 180 + number * 13 % 90, "deletedEntities": number % 3}
@@ -212,7 +213,7 @@ def busy_night(desk: Desk) -> None:
         if number % 17 == 5:
             desk.tell(
                 "bad",
-                f"run 4f1c9a2e-{number} failed after 48.0 s; Issues: HTTPError: 503 from tracker.example",
+                f"run 4f1c9a2e-{number} failed after 48.0 s; Issues: HTTPError: 503",
             )
         elif number % 13 == 7:
             desk.tell(
