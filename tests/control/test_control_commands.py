@@ -97,9 +97,7 @@ def test_an_unknown_kind_is_one_line_with_the_known_ones(
 
 
 @pytest.mark.parametrize("command", ["status", "resync", "abort", "pause", "resume"])
-def test_nothing_that_listens_is_one_line(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_that_listens_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # and does not listen
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -109,7 +107,9 @@ def test_nothing_that_listens_is_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8001", "ftp://x", "http://", "http://u:p@h", "http://h?token=x"])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8001", "ftp://x", "http://", "http://u:p@h", "http://h?token=x"]
+)
 def test_an_address_that_is_none_is_a_wrong_argument(
     url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

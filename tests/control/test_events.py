@@ -111,9 +111,7 @@ def system(clock: ManualClock) -> Iterator[ActorSystem]:
 @pytest.fixture
 def ring(system: ActorSystem) -> EventRing:
     ring = EventRing()
-    system.spawn(
-        EventRecorder, ring, lambda: (system.snapshot(), system.dead_letters.counts)
-    )
+    system.spawn(EventRecorder, ring, lambda: (system.snapshot(), system.dead_letters.counts))
     return ring
 
 
