@@ -25,6 +25,7 @@ PICTURES = {
 
 
 def main() -> None:
+    """Take each picture of the same busy integration."""
     IMAGES.mkdir(exist_ok=True)
     desk = Desk()
     busy_night(desk)

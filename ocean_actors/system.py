@@ -395,8 +395,12 @@ class OceanSystem:
 
 
 def _listening(actors: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Returns the state of the listener's actor and what it shows; the state is None without it."""
+    """Returns what the listener's actor shows, and its state.
+
+    That is the listener's own if it shows one (`standby`), else its actor's; None without an actor.
+    """
     listener = next((actor for actor in actors if actor["name"] == name), None)
     if listener is None:
         return {"state": None}
-    return {**listener["details"], "state": listener["state"]}
+    state, details = listener["state"], listener["details"]
+    return {"state": state, **details} if state == "running" else {**details, "state": state}

@@ -64,14 +64,13 @@ class StatusCache:
 
 
 def _lasting(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a reader would see change."""
+    """Returns what a reader would see change; of a run that ended, its id, as it is final."""
     lasting = {name: value for name, value in status.items() if name not in _OF_NO_INTEREST}
     lasting["actors"] = [
         {name: value for name, value in actor.items() if name not in _OF_NO_INTEREST_IN_ACTORS}
         for actor in status.get("actors", ())
     ]
-    resync = status.get("resync")
-    if resync and resync.get("run"):
-        run = {name: value for name, value in resync["run"].items() if name != "seconds"}
-        lasting["resync"] = {**resync, "run": run}
+    if resync := status.get("resync"):
+        run = {name: value for name, value in (resync["run"] or {}).items() if name != "seconds"}
+        lasting["resync"] = {**resync, "run": run, "runs": [run["id"] for run in resync["runs"]]}
     return lasting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -87,7 +86,7 @@ class Desk:
     def status(self) -> Mapping[str, Any]:
         self.asked += 1
         now = datetime.now(timezone.utc).isoformat()
-        return copy.deepcopy({**self.facts, "now": now, "resync": self.resync})
+        return {**self.facts, "now": now, "resync": self.resync and dict(self.resync)}
 
     def tell(self, level: Level, text: str, kind: str = "RunEnded") -> None:
         """Add an event."""

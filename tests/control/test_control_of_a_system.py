@@ -84,6 +84,9 @@ def test_it_shows_what_the_integration_does(start: Callable[..., OceanSystem]) -
     found = wait_for(start(), has_run(1))
     assert found["integration"] == "shop"
     assert found["listening"]["state"] == "running"
+    assert found["listening"]["connected"] is True
+    assert found["listening"]["nextPollAt"] > found["listening"]["lastPollAt"]
+    assert found["listening"]["lastEventAt"] is not None
     assert found["resync"]["runs"][0]["status"] == "completed"
     assert found["startedAt"] <= found["now"]
 

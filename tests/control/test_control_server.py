@@ -118,6 +118,18 @@ def test_a_status_in_which_only_time_has_passed_is_not_sent_again(
     assert third.status_code == 200
 
 
+def test_an_answer_without_a_body_leaves_the_connection_open(served: Served) -> None:
+    with requests.Session() as session:
+        url = served().url + "/icon.svg"
+        known = {"If-None-Match": session.get(url, timeout=10).headers["ETag"]}
+        for _ in range(3):
+            answer = session.get(url, headers=known, timeout=10)
+            assert answer.status_code == 304
+            assert "Connection" not in answer.headers
+        last = session.get(url, headers={**known, "Connection": "close"}, timeout=10)
+        assert last.headers["Connection"] == "close"
+
+
 def test_many_dashboards_share_one_status(desk: Desk, served: Served) -> None:
     server = served()
     answers = [get(server, "/api/status") for _ in range(5)]

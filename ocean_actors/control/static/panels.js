@@ -123,7 +123,7 @@ function updateBar(item, { works, done, total, message, rate, secondsLeft }) {
 function drawListening(status) {
   const { state, ...details } = status.listening ?? { state: null };
   const badge = byId("listener-state");
-  const listens = state === "running";
+  const listens = state === "running" || state === "active";
   const absent = status.registered ? "Not running" : "Waits for Port";
   setText(badge, listens ? "Listening" : state === null ? absent : label(state));
   setAttribute(badge, "data-state", listens ? "listening" : state ?? "waiting");
