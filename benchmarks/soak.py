@@ -179,7 +179,7 @@ class Seen:
             self.fenced += sum("fenced off" in failure for failure in event.failures)
             self.changed.notify_all()
 
-    def wait_idle(self, event: RequestSettled) -> None:
+    def settled(self, event: RequestSettled) -> None:
         """Note what became of a request."""
         with self.changed:
             self.outcomes[event.request.id] = event.outcome

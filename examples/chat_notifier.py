@@ -1,4 +1,4 @@
-"""A custom actor that listens to the event stream: finished runs are posted to a chat."""
+"""A custom actor that subscribes to the event stream and posts finished runs to a chat."""
 
 import logging
 
@@ -12,9 +12,9 @@ TIMEOUT = 5.0
 
 
 class ChatNotifier(Actor):
-    """Posts `{"text": …}` to a webhook address, as Slack and its like take it.
+    """Posts `{"text": …}` to a webhook address, as Slack and similar services accept it.
 
-    A chat that cannot be reached costs a line in the log; the runs never notice.
+    If the chat cannot be reached, it logs a warning; runs are not affected.
     """
 
     subscribes_to = (RunEnded,)
@@ -26,16 +26,18 @@ class ChatNotifier(Actor):
     @handles(RunEnded)
     def on_run_ended(self, event: RunEnded) -> None:
         try:
-            requests.post(self.url, json={"text": told(event)}, timeout=TIMEOUT).raise_for_status()
+            requests.post(
+                self.url, json={"text": summary(event)}, timeout=TIMEOUT
+            ).raise_for_status()
         except requests.RequestException as error:
-            # Not its own text: that repeats the address, which is as good as a password.
+            # Not the text of the error: it contains the address, which is a secret.
             answer = error.response
             why = type(error).__name__ if answer is None else f"status {answer.status_code}"
             logger.warning("run %s was not posted: %s", event.run.id, why)
 
 
-def told(event: RunEnded) -> str:
-    """One line about a run."""
+def summary(event: RunEnded) -> str:
+    """Returns one line about a run."""
     seconds = (event.ended_at - event.run.started_at).total_seconds()
     line = f"Resync {event.run.id} ({event.run.reason}) {event.status} after {seconds:.1f} s"
     return "; ".join((f"{line}: {event.written.upserted} entities", *event.failures))

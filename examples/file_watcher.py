@@ -1,4 +1,4 @@
-"""A custom listener: a resync is requested when a file changes."""
+"""A custom listener that requests a resync when a file changes."""
 
 import functools
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from ocean_actors import Actor, Message, OceanSystem, ResyncHandler, Settings, h
 
 @dataclass(frozen=True)
 class Look(Message):
-    """Look at the file."""
+    """Check the file."""
 
 
 class FileWatcher(Actor):
-    """Looks at a file every `seconds`; what it looked like at the start is no change."""
+    """Checks a file every `seconds`, and compares it with its state at the start."""
 
     def __init__(self, path: Path, seconds: float = 1.0) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class FileWatcher(Actor):
 
 
 def fingerprint(path: Path) -> tuple[int, int] | None:
-    """What tells two states of a file apart; None while there is none."""
+    """Returns the time and size of a file, None if it does not exist."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -43,5 +43,5 @@ def fingerprint(path: Path) -> tuple[int, int] | None:
 
 
 def watching(settings: Settings, handler: type[ResyncHandler], path: Path) -> OceanSystem:
-    """A system that also resyncs when the file at `path` changes."""
+    """Returns a system that also resyncs when the file at `path` changes."""
     return OceanSystem(settings, [handler], actors=[functools.partial(FileWatcher, path)])

@@ -1,4 +1,4 @@
-"""A cron-like actor: a resync every hour on the hour, but not in the quiet hours."""
+"""An actor like cron: it requests a resync every full hour, except in the quiet hours."""
 
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -8,11 +8,11 @@ from ocean_actors import Actor, Message, handles
 
 @dataclass(frozen=True)
 class Hour(Message):
-    """Another hour has begun."""
+    """A full hour has come."""
 
 
 class QuietHours(Actor):
-    """Requests a resync at every full hour (UTC) outside of `begin` to `end`."""
+    """Requests a resync at every full hour (UTC) that is not between `begin` and `end`."""
 
     def __init__(self, begin: time = time(22), end: time = time(6)) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ class QuietHours(Actor):
 
 
 def next_hour(now: datetime) -> datetime:
-    """The first full hour after `now`."""
+    """Returns the first full hour after `now`."""
     return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
 
 
 def quiet(moment: time, begin: time, end: time) -> bool:
-    """Whether `moment` lies in the quiet hours, which may reach over midnight."""
+    """Returns whether `moment` is in the quiet hours, which may include midnight."""
     if begin <= end:
         return begin <= moment < end
     return moment >= begin or moment < end

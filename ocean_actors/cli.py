@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocean_actors._version import __version__
 from ocean_actors.control.command import add_commands
@@ -29,6 +29,21 @@ SANDBOX_STOP_SECONDS = 30.0
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class LineFormatter(logging.Formatter):
+    """Escapes control characters, so that a message stays in its line and steers no terminal.
+
+    Only tracebacks have more than one line.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
+        """Returns the line of a record, without its traceback."""
+        return _escaped(super().formatMessage(record), keep="")
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        """Returns the traceback."""
+        return _escaped(super().formatException(ei), keep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -118,6 +133,7 @@ def _log_level(name: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.loading import HandlerError, load_handler
+    from ocean_actors.log import QueuedHandler
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
@@ -126,7 +142,9 @@ def _run(options: argparse.Namespace) -> int:
         handlers = [load_handler(place) for place in options.handler]
     except HandlerError as error:
         raise UsageError(f"--handler {error}") from None
-    logging.basicConfig(format=LOG_FORMAT, level=options.log_level)
+    handler = QueuedHandler(sys.stderr.fileno())
+    handler.setFormatter(LineFormatter(LOG_FORMAT))
+    logging.basicConfig(level=options.log_level, handlers=[handler])
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
     kafka_level = logging.INFO if options.log_level == "DEBUG" else logging.CRITICAL
@@ -203,6 +221,15 @@ def _announce(system: OceanSystem, name: str) -> None:
         "%s: stopping;%s the process ends within %g s, at a second signal at once",
         name, waits, grace + STOP_SECONDS,
     )  # fmt: skip
+
+
+def _escaped(text: str, keep: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def _search_working_folder_last() -> None:

@@ -71,8 +71,6 @@ class LiveSockets:
         self._lock = threading.Lock()
         self._shut = False
         self._calls = threading.local()
-        self.generation = 0
-        """Connections of an earlier generation are not used again."""
 
     @property
     def call(self) -> Call | None:
@@ -118,18 +116,11 @@ class _CancellableConnection(HTTPConnection):
     def __init__(self, sockets: LiveSockets, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sockets = sockets
-        self._generation = sockets.generation
         self._answered = False  # since it was connected
         self._twin: socket.socket | None = None
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether it can be used again; the pool connects it anew if not."""
-        return self._generation == self._sockets.generation and super().is_connected
-
     def connect(self) -> None:
         """Connect. During the TLS handshake the twin stands for the socket that TLS took over."""
-        self._generation = self._sockets.generation
         self._answered = False
         try:
             super().connect()
@@ -167,7 +158,8 @@ class _CancellableConnection(HTTPConnection):
 
     def _plain_socket(self) -> socket.socket:
         sock: Any = self.sock
-        return sock.socket if hasattr(sock, "socket") else sock  # the former: TLS in TLS
+        plain: socket.socket = getattr(sock, "socket", sock)  # the former: TLS in TLS
+        return plain
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers, as urllib3 does, but watched."""
@@ -244,7 +236,6 @@ class CancellableAdapter(HTTPAdapter):
         """Send, and once more if the connection was stale."""
         if is_loopback(request.url or ""):
             kwargs["proxies"] = {}
-        generation = self._sockets.generation
         try:
             return super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
@@ -252,7 +243,7 @@ class CancellableAdapter(HTTPAdapter):
             if not (stale and request.method in self._repeatable and has_plain_body(request)):
                 raise
         self._token.check()
-        self._sockets.generation = generation + 1  # others have been idle for as long
+        # The pool now opens a connection before it takes another idle one.
         return super().send(request, *args, **kwargs)
 
     def build_connection_pool_key_attributes(
@@ -266,7 +257,7 @@ class CancellableAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Prepare the pool; without authorities of its own, its context has them already."""
-        super().cert_verify(conn, url, verify, cert)
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # in its stubs
         if verify is True:
             conn.ca_certs = conn.ca_cert_dir = None
 

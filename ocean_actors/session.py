@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -17,9 +16,10 @@ from requests.utils import get_auth_from_url
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import Call, CancellableAdapter, LiveSockets, has_plain_body
+from ocean_actors.log import get_logger
 from ocean_actors.retry import Attempts, Retry, asked_wait
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two bytes of an answer."""
@@ -146,7 +146,10 @@ class CancellableSession(requests.Session):
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         """Send no Authorization to the server of another party, nor one from a .netrc."""
         headers = prepared_request.headers
-        if self.should_strip_auth(response.request.url, prepared_request.url):
+        strip = self.should_strip_auth(  # type: ignore[no-untyped-call]  # in its stubs
+            response.request.url, prepared_request.url
+        )
+        if strip:
             headers.pop("Authorization", None)
 
     def merge_environment_settings(

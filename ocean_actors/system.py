@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import logging
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,8 @@ from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
-from ocean_actors.messages import ResyncRequested, RunInfo
+from ocean_actors.log import get_logger
+from ocean_actors.messages import Policy, ResyncRequested, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ocean_actors.control.adapter import Steerable
     from ocean_actors.control.setup import Control
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 FLUSH_SECONDS = 1.0  # for the last report, at the end
@@ -51,7 +51,8 @@ STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.ab
 class OceanSystem:
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
-    `handlers` are `ResyncHandler` classes (or callables that make one). `actors` are classes of
+    `handlers` are `ResyncHandler` classes, `functools.partial`s of them, or callables without
+    arguments that make one; TypeError says what is wrong with others. `actors` are classes of
     custom actors, or `functools.partial`s of them. With `serve_http=False` the web application
     is not served here: mount `wsgi_app` yourself. `serve_control` says whether the control server
     is started (unless `control.enabled` is false); None: if the settings name a key of `control`.
@@ -164,6 +165,8 @@ class OceanSystem:
         A run in flight is aborted and reported as aborted. Threads that do not end (a handler
         that ignores the abort) are named in the log and left behind; they are daemons.
         """
+        if self._actors.forked:
+            return True  # nothing of it runs in this process
         self.shutdown()
         grace = self.settings.resync.abort_grace
         bound = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + CONTROL_SECONDS
@@ -185,15 +188,20 @@ class OceanSystem:
 
     # -- use ---------------------------------------------------------------------------------
 
-    def request_resync(self, reason: str = "manual") -> str:
+    def request_resync(self, reason: str = "manual", *, policy: Policy | None = None) -> str:
         """Request a resync, with `manual` as its trigger; returns the request's id at once.
 
-        Raises RuntimeError unless the system is running, MailboxFull if it is flooded.
+        `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
+        Raises ValueError for an unknown policy, RuntimeError unless the system is running,
+        MailboxFull if it is flooded.
         """
         if self._stop_requested.is_set():
             raise RuntimeError("the OceanSystem is stopped, or about to be")
         request = ResyncRequested(
-            reason=reason, trigger="manual", requested_at=self._actors.clock.now()
+            reason=reason,
+            trigger="manual",
+            requested_at=self._actors.clock.now(),
+            policy=policy,
         )
         self._resync.submit(request)
         return request.id
@@ -219,7 +227,7 @@ class OceanSystem:
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
             "cause": self.cause,
-            "resync": self._resync.status(),
+            "resync": None if self._actors.forked else self._resync.status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -268,6 +276,7 @@ class OceanSystem:
             self._spec.destination(settings.event_listener),
             PORT_BACKOFF,
             requests=self._spec.answers_requests,
+            start_timeout=settings.start_timeout if self._spec.job else None,
             name="integration",
         )
         self._reporter = spawn(
@@ -313,9 +322,7 @@ class OceanSystem:
             return None
         from ocean_actors.control.setup import control  # imports the web server
 
-        kinds = dict.fromkeys(
-            kind for handler in self._handlers.values() for kind in getattr(handler, "kinds", ())
-        )
+        kinds = dict.fromkeys(kind for handler in self._handlers.values() for kind in handler.kinds)
         return control(
             settings,
             cast("Steerable", self),

@@ -113,8 +113,9 @@ def imports(file: Path) -> set[str]:
             node.body = []
     found = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ocean_actors."):
-            found.add(node.module.split(".")[1])
+        module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+        if module.startswith("ocean_actors."):
+            found.add(module.split(".")[1])
         elif isinstance(node, ast.ImportFrom) and node.module == "ocean_actors":
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.Import):

@@ -1,5 +1,7 @@
 """The command line, as processes: what is printed, and how it ends."""
 
+from __future__ import annotations
+
 import array
 import fcntl
 import os
@@ -11,6 +13,9 @@ import sys
 import termios
 import textwrap
 import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import pytest
 import requests
@@ -80,19 +85,21 @@ class Unfinished(ResyncHandler):
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def folder(tmp_path, sandbox):
+def folder(tmp_path: Path, sandbox: Sandbox) -> Path:
     (tmp_path / "work.py").write_text(HANDLERS)
     write_config(tmp_path, sandbox)
     return tmp_path
 
 
-def write_config(folder, sandbox, more="eventListener: {type: POLLING, interval: 0.1}"):
+def write_config(
+    folder: Path, sandbox: Sandbox, more: str = "eventListener: {type: POLLING, interval: 0.1}"
+) -> None:
     (folder / "config.yaml").write_text(
         textwrap.dedent(f"""
         port:
@@ -105,11 +112,13 @@ def write_config(folder, sandbox, more="eventListener: {type: POLLING, interval:
     )
 
 
-def environment():
+def environment() -> Any:
     return {name: value for name, value in os.environ.items() if not name.startswith("OCEAN__")}
 
 
-def finished(folder, *arguments, env=None, command=("-m", "ocean_actors")):
+def finished(
+    folder: Path, *arguments: Any, env: Any = None, command: Sequence[str] = ("-m", "ocean_actors")
+) -> Any:
     return subprocess.run(  # noqa: S603
         [sys.executable, *command, *arguments],
         cwd=folder, capture_output=True, text=True, timeout=WITHIN, check=False,
@@ -118,10 +127,10 @@ def finished(folder, *arguments, env=None, command=("-m", "ocean_actors")):
 
 
 @pytest.fixture
-def started(folder):
+def started(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running = []
 
-    def start(*arguments, nohup=False):
+    def start(*arguments: Any, nohup: bool = False) -> Any:
         ignoring = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh"] if nohup else []
         process = subprocess.Popen(  # noqa: S603
             [*ignoring, *COMMAND, *arguments],
@@ -137,7 +146,12 @@ def started(folder):
         process.communicate(timeout=WITHIN)
 
 
-def line_of(done):
+def output_of(process: subprocess.Popen[str]) -> IO[str]:
+    assert process.stdout is not None
+    return process.stdout
+
+
+def line_of(done: Any) -> Any:
     """The one line that is printed for a user's mistake."""
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
@@ -157,7 +171,9 @@ def line_of(done):
         ("garbled.py:Quick", "SyntaxError"),
     ],
 )
-def test_a_handler_that_cannot_be_used_is_one_line_and_exit_2(folder, handler, said):
+def test_a_handler_that_cannot_be_used_is_one_line_and_exit_2(
+    folder: Path, handler: str, said: str
+) -> None:
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "garbled.py").write_text("def\n")
     done = finished(folder, "run", "config.yaml", "--handler", handler)
@@ -175,14 +191,16 @@ def test_a_handler_that_cannot_be_used_is_one_line_and_exit_2(folder, handler, s
         ("eventListener: [", "config.yaml:"),
     ],
 )
-def test_settings_that_cannot_be_used_are_one_line_and_exit_2(folder, sandbox, settings, said):
+def test_settings_that_cannot_be_used_are_one_line_and_exit_2(
+    folder: Path, sandbox: Sandbox, settings: str, said: str
+) -> None:
     write_config(folder, sandbox, settings)
     done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick")
     assert done.returncode == 2
     assert said in line_of(done)
 
 
-def test_wrong_credentials_are_told_at_once_and_exit_1(folder, sandbox):
+def test_wrong_credentials_are_told_at_once_and_exit_1(folder: Path, sandbox: Sandbox) -> None:
     sandbox.configure(refuse_credentials=True)
     done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick")
     assert done.returncode == 1
@@ -194,7 +212,9 @@ def test_wrong_credentials_are_told_at_once_and_exit_1(folder, sandbox):
 
 
 @pytest.mark.parametrize(("handler", "code"), [("Quick", 0), ("Failing", 1)])
-def test_once_exits_with_the_result(folder, sandbox, handler, code):
+def test_once_exits_with_the_result(
+    folder: Path, sandbox: Sandbox, handler: str, code: int
+) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
     done = finished(folder, "run", "config.yaml", "--handler", f"work.py:{handler}")
     assert done.returncode == code
@@ -202,7 +222,9 @@ def test_once_exits_with_the_result(folder, sandbox, handler, code):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_cleanly_and_exit_is_0(folder, sandbox, started, number):
+def test_a_signal_stops_cleanly_and_exit_is_0(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]], number: Any
+) -> None:
     process = started("run", "config.yaml", "--handler", "work.py:Patient")
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
     process.send_signal(number)
@@ -211,36 +233,44 @@ def test_a_signal_stops_cleanly_and_exit_is_0(folder, sandbox, started, number):
 
 
 @pytest.mark.parametrize("handler", ["Deaf", "Leaky"])
-def test_a_handler_that_does_not_end_does_not_keep_the_process(folder, sandbox, started, handler):
+def test_a_handler_that_does_not_end_does_not_keep_the_process(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]], handler: str
+) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 0.2}")
     process = started("run", "config.yaml", "--handler", f"work.py:{handler}")
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) == 0
     assert sandbox.statuses("demo") == ["running", "aborted"]
-    assert "left behind" in process.stdout.read()
+    assert "left behind" in output_of(process).read()
 
 
-def test_a_signal_that_does_not_wake_the_main_thread_is_heard_all_the_same(folder, sandbox):
+def test_a_signal_that_does_not_wake_the_main_thread_is_heard_all_the_same(
+    folder: Path, sandbox: Sandbox
+) -> None:
     done = finished(folder, "run", "config.yaml", "--handler", "work.py:Sly")
     assert done.returncode == 0
     assert sandbox.statuses("demo") == ["running", "aborted"]
 
 
-def test_a_second_signal_is_immediate(folder, sandbox, started):
+def test_a_second_signal_is_immediate(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
+) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 3600}")
     process = started("run", "config.yaml", "--handler", "work.py:Deaf")
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
     process.send_signal(signal.SIGTERM)
-    for line in process.stdout:
+    for line in output_of(process):
         if "SIGTERM: stopping" in line:
             break
     process.send_signal(signal.SIGINT)
     assert process.wait(WITHIN) == 1
-    assert process.stdout.read().endswith("SIGINT again: the process ends at once\n")
+    assert output_of(process).read().endswith("SIGINT again: the process ends at once\n")
 
 
-def test_a_stop_says_what_it_waits_for_and_for_how_long(folder, sandbox, started):
+def test_a_stop_says_what_it_waits_for_and_for_how_long(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
+) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 0.5}")
     process = started("run", "config.yaml", "--handler", "work.py:Deaf")
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
@@ -251,25 +281,29 @@ def test_a_stop_says_what_it_waits_for_and_for_how_long(folder, sandbox, started
     assert "the process ends within 5 s, at a second signal at once" in line
 
 
-def test_under_nohup_a_hangup_is_ignored(folder, sandbox, started):
+def test_under_nohup_a_hangup_is_ignored(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
+) -> None:
     process = started("run", "config.yaml", "--handler", "work.py:Patient", nohup=True)
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGUSR1)  # handled after it
-    assert any("handler-Patient" in line for line in process.stdout)
+    assert any("handler-Patient" in line for line in output_of(process))
     assert process.poll() is None
 
 
-def test_a_log_that_nobody_reads_does_not_keep_the_process(folder, sandbox, started):
+def test_a_log_that_nobody_reads_does_not_keep_the_process(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
+) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 0.2}")
     process = started("run", "config.yaml", "--handler", "work.py:Talkative")
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
-    wait_until_full(process.stdout.fileno())
+    wait_until_full(output_of(process).fileno())
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) == 1
 
 
-def wait_until_full(pipe):
+def wait_until_full(pipe: Any) -> None:
     """Wait until nothing more is written to a pipe."""
     size, until = 0, time.monotonic() + WITHIN
     while True:
@@ -282,7 +316,7 @@ def wait_until_full(pipe):
         assert time.monotonic() < until
 
 
-def test_a_worker_that_a_handler_forks_can_be_terminated(folder, sandbox):
+def test_a_worker_that_a_handler_forks_can_be_terminated(folder: Path, sandbox: Sandbox) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
     done = finished(folder, "run", "config.yaml", "--handler", "work.py:Forking")
     assert done.returncode == 0, done.stderr
@@ -303,7 +337,9 @@ class Uses(ResyncHandler):
 
 @pytest.mark.parametrize("name", ["kafka", "bottle", "yaml", "pydantic", "handlers"])
 @pytest.mark.parametrize("command", [["-m", "ocean_actors"], ["-c", MAIN]], ids=["-m", "-c"])
-def test_a_handlers_file_shadows_no_package(folder, sandbox, name, command):
+def test_a_handlers_file_shadows_no_package(
+    folder: Path, sandbox: Sandbox, name: str, command: Any
+) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
     (folder / f"{name}.py").write_text(USES_LIBRARIES)
     (folder / "helper.py").write_text("FOUND = True")
@@ -311,7 +347,7 @@ def test_a_handlers_file_shadows_no_package(folder, sandbox, name, command):
     assert done.returncode == 0, done.stderr
 
 
-def test_two_handlers_of_one_file_share_its_module(folder, sandbox):
+def test_two_handlers_of_one_file_share_its_module(folder: Path, sandbox: Sandbox) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
     (folder / "work.py").write_text("print('imported')" + HANDLERS)
     handlers = ["--handler", "work.py:Quick", "--handler", "work.py:Patient"]
@@ -321,7 +357,9 @@ def test_two_handlers_of_one_file_share_its_module(folder, sandbox):
     assert done.stdout == "imported\n"
 
 
-def test_the_file_may_be_left_out_if_the_environment_says_everything(folder, sandbox):
+def test_the_file_may_be_left_out_if_the_environment_says_everything(
+    folder: Path, sandbox: Sandbox
+) -> None:
     env = {
         "OCEAN__PORT__CLIENT_ID": sandbox.client_id,
         "OCEAN__PORT__CLIENT_SECRET": sandbox.client_secret,
@@ -337,14 +375,30 @@ def test_the_file_may_be_left_out_if_the_environment_says_everything(folder, san
     assert sandbox.statuses("by-environment") == ["running", "completed"]
 
 
-def test_without_a_file_the_environment_is_named(folder):
+def test_without_a_file_the_environment_is_named(folder: Path) -> None:
     done = finished(folder, "run", "--handler", "work.py:Quick")
     assert done.returncode == 2
     assert "OCEAN__PORT__CLIENT_ID" in line_of(done)
 
 
+def test_a_log_line_cannot_be_forged_and_steers_no_terminal(folder: Path, sandbox: Sandbox) -> None:
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    (folder / "forging.py").write_text(
+        HANDLERS + "class Forging(ResyncHandler):\n"
+        "    def resync(self, run):\n"
+        "        import logging\n"
+        "        logging.getLogger('other').warning('\\x1b[2J\\r\\nforged %s', '\\u202eline')\n"
+        "        logging.getLogger('other').error('x', exc_info=ValueError('\\x1b[31mred'))\n"
+    )
+    done = finished(folder, "run", "config.yaml", "--handler", "forging.py:Forging")
+    assert done.returncode == 0, done.stderr
+    assert r"WARNING other: \x1b[2J\r\nforged \u202eline" in done.stderr
+    assert r"ValueError: \x1b[31mred" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 @pytest.mark.parametrize("level", ["loud", "17", "notset", ""])
-def test_a_wrong_log_level_is_told_with_the_right_ones(folder, level):
+def test_a_wrong_log_level_is_told_with_the_right_ones(folder: Path, level: str) -> None:
     done = finished(
         folder, "run", "config.yaml", "--handler", "work.py:Quick", "--log-level", level
     )
@@ -353,7 +407,9 @@ def test_a_wrong_log_level_is_told_with_the_right_ones(folder, level):
     assert f"expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL, got {level!r}" in last
 
 
-def test_at_debug_kafkas_own_loggers_do_not_log_what_is_on_the_wire(folder, sandbox):
+def test_at_debug_kafkas_own_loggers_do_not_log_what_is_on_the_wire(
+    folder: Path, sandbox: Sandbox
+) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
     (folder / "levels.py").write_text(
         HANDLERS + "import logging\n"
@@ -367,7 +423,7 @@ def test_at_debug_kafkas_own_loggers_do_not_log_what_is_on_the_wire(folder, sand
     assert done.returncode == 0, done.stderr
 
 
-def test_check_says_what_it_found(folder, sandbox):
+def test_check_says_what_it_found(folder: Path, sandbox: Sandbox) -> None:
     sandbox.create_integration("demo")
     sandbox.request_resync("demo")
     done = finished(folder, "check", "config.yaml")
@@ -376,47 +432,52 @@ def test_check_says_what_it_found(folder, sandbox):
     assert topics == ["settings", "listener", "Port", "integration", "request"]
 
 
-def test_check_of_an_integration_that_port_does_not_know_is_fine(folder):
+def test_check_of_an_integration_that_port_does_not_know_is_fine(folder: Path) -> None:
     done = finished(folder, "check", "config.yaml")
     assert done.returncode == 0
     assert "not known yet" in done.stdout
 
 
-def test_check_fails_if_port_refuses(folder, sandbox):
+def test_check_fails_if_port_refuses(folder: Path, sandbox: Sandbox) -> None:
     sandbox.configure(refuse_credentials=True)
     done = finished(folder, "check", "config.yaml")
     assert done.returncode == 1
     assert "FAILED Port" in done.stdout
 
 
-def test_a_sandbox_on_a_port_in_use_is_one_line_and_exit_1(folder, sandbox):
+def test_a_sandbox_on_a_port_in_use_is_one_line_and_exit_1(folder: Path, sandbox: Sandbox) -> None:
     done = finished(folder, "sandbox", "--port", str(sandbox.port))
     assert done.returncode == 1
     assert str(sandbox.port) in line_of(done)
 
 
-def test_the_sandbox_command_serves_until_it_is_stopped(started):
+def test_the_sandbox_command_serves_until_it_is_stopped(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
     process = started("sandbox", "--port", "0")
-    assert "http://127.0.0.1:" in process.stdout.readline()
+    assert "http://127.0.0.1:" in output_of(process).readline()
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) == 0
 
 
-def test_noise_without_kafka_is_refused(folder):
+def test_noise_without_kafka_is_refused(folder: Path) -> None:
     done = finished(folder, "sandbox", "--port", "0", "--noise", "3")
     assert done.returncode == 2
     assert "--noise needs --kafka" in line_of(done)
 
 
-def test_the_sandbox_command_creates_blueprints(started):
+def test_the_sandbox_command_creates_blueprints(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
     process = started("sandbox", "--port", "0", "--blueprint", "repository", "--blueprint", "team")
-    address = re.search(r"http://[\d.:]+", process.stdout.readline())[0]
-    state = requests.get(f"{address}/sandbox/state", timeout=WITHIN, proxies={"no_proxy": "*"})
+    match = re.search(r"http://[\d.:]+", output_of(process).readline())
+    assert match is not None
+    state = requests.get(f"{match[0]}/sandbox/state", timeout=WITHIN, proxies={"no_proxy": "*"})
     assert state.json()["blueprints"] == ["repository", "team"]
 
 
 @pytest.mark.parametrize("command", ["demo", "check config.yaml"])
-def test_a_reader_that_goes_away_makes_no_noise(folder, command):
+def test_a_reader_that_goes_away_makes_no_noise(folder: Path, command: str) -> None:
     program = f"{shlex.quote(sys.executable)} -m ocean_actors"
     done = subprocess.run(  # noqa: S602
         f"{program} {command} | head -n 1", shell=True,

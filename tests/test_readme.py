@@ -1,5 +1,7 @@
 """What the README shows runs as it stands there."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -7,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from ocean_actors.sandbox import Sandbox
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 COMMAND = [sys.executable, "-m", "ocean_actors"]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def blocks(language: str) -> list[str]:
@@ -27,14 +32,14 @@ def commands() -> list[str]:
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.create_blueprint("repository")
         yield sandbox
 
 
 @pytest.fixture
-def run(tmp_path, sandbox):
+def run(tmp_path: Path, sandbox: Sandbox) -> Run:
     """Runs a command in a folder that holds what the README tells to write."""
     (tmp_path / "config.yaml").write_text(blocks("yaml")[0])
     (tmp_path / "repositories.py").write_text(blocks("python")[0])
@@ -47,7 +52,7 @@ def run(tmp_path, sandbox):
         "PYTHONPATH": str(ROOT),
     }
 
-    def run(arguments, **more):
+    def run(arguments: list[str], **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(  # noqa: S603
             arguments,
             cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True,
@@ -57,7 +62,7 @@ def run(tmp_path, sandbox):
     return run
 
 
-def test_the_handler_runs_under_the_command_line(run, sandbox):
+def test_the_handler_runs_under_the_command_line(run: Run, sandbox: Sandbox) -> None:
     shown = [line.split()[1:] for line in commands() if line.startswith("ocean-actors ")]
     assert [words[0] for words in shown] == ["check", "run"]
     for words in shown:
@@ -115,14 +120,14 @@ def free_port() -> int:
     return port
 
 
-def test_it_is_embedded_as_shown(run, sandbox):
+def test_it_is_embedded_as_shown(run: Run, sandbox: Sandbox) -> None:
     done = run([sys.executable, "embed.py"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() in {"idle", "preparing", "running", "aborting"}
     assert "completed" in sandbox.statuses("my-integration")
 
 
-def test_the_settings_table_has_the_real_defaults():
+def test_the_settings_table_has_the_real_defaults() -> None:
     from ocean_actors import Settings
 
     settings = Settings.from_dict({"port": {"clientId": "a", "clientSecret": "b"}}, {})
@@ -138,12 +143,12 @@ def test_the_settings_table_has_the_real_defaults():
         assert value == told or value == float(told), key
 
 
-def test_every_document_that_it_points_to_is_there():
+def test_every_document_that_it_points_to_is_there() -> None:
     for target in re.findall(r"\]\((?!https?:)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
 
 
-def test_the_first_command_is_one_line_that_does_all_the_set_up():
+def test_the_first_command_is_one_line_that_does_all_the_set_up() -> None:
     demo, test, *_ = commands()
     assert demo == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/ocean-actors demo"
     assert test == "python3 -m venv .venv && .venv/bin/pip install tox && .venv/bin/tox"

@@ -1,9 +1,12 @@
 """Settings: sources and their order, spellings, bounds, and what is said when one is wrong."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import threading
+from collections.abc import Callable
 from datetime import date
 from enum import Enum
 from ipaddress import ip_network
@@ -13,7 +16,7 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from ocean_actors.settings import (
     HttpSettings,
@@ -36,11 +39,11 @@ PORT = {"clientId": "id-1", "clientSecret": SECRET}
 WEBHOOK = {"type": "WEBHOOK", "appHost": "https://me.example"}
 
 
-def settings(*, env=None, overrides=None, **values) -> Settings:
+def settings(*, env: Any = None, overrides: Any = None, **values: Any) -> Settings:
     return Settings.from_dict({"port": PORT, **values}, env=env or {}, overrides=overrides)
 
 
-def problem(*, env=None, **values) -> str:
+def problem(*, env: Any = None, **values: Any) -> str:
     with pytest.raises(SettingsError) as caught:
         settings(env=env, **values)
     text = str(caught.value)
@@ -52,7 +55,7 @@ def problem(*, env=None, **values) -> str:
 # --- defaults and values --------------------------------------------------------------------------
 
 
-def test_the_client_id_and_secret_are_all_that_is_needed():
+def test_the_client_id_and_secret_are_all_that_is_needed() -> None:
     found = settings()
     assert found.port.client_id == "id-1"
     assert found.port.client_secret.get_secret_value() == SECRET
@@ -67,7 +70,7 @@ def test_the_client_id_and_secret_are_all_that_is_needed():
 
 
 @pytest.mark.parametrize("empty", [None, ""])
-def test_the_identifier_is_named_after_the_lower_case_type(empty):
+def test_the_identifier_is_named_after_the_lower_case_type(empty: str | None) -> None:
     found = settings(integration={"type": "GitLab", "identifier": empty})
     assert (found.integration.type, found.integration.identifier) == (
         "gitlab",
@@ -75,7 +78,7 @@ def test_the_identifier_is_named_after_the_lower_case_type(empty):
     )
 
 
-def test_an_identifier_may_hold_blanks_and_slashes_but_more_than_blanks():
+def test_an_identifier_may_hold_blanks_and_slashes_but_more_than_blanks() -> None:
     assert settings(integration={"identifier": "a/b c"}).integration.identifier == "a/b c"
     assert "integration.identifier: expected a name" in problem(integration={"identifier": "  "})
 
@@ -89,28 +92,29 @@ def test_an_identifier_may_hold_blanks_and_slashes_but_more_than_blanks():
         ("once", OnceSettings()),
     ],
 )
-def test_the_type_chooses_the_event_listener(given_type, model):
+def test_the_type_chooses_the_event_listener(given_type: str, model: Any) -> None:
     assert settings(eventListener={"type": given_type}).event_listener == model
 
 
 @pytest.mark.parametrize("empty", [None, "", {}])
-def test_an_empty_section_is_as_good_as_none(empty):
+def test_an_empty_section_is_as_good_as_none(empty: Any) -> None:
     assert settings(eventListener=empty, resync=empty).event_listener == PollingSettings()
 
 
 @pytest.mark.parametrize("brokers", ["a:1, b:2", '["a:1", "b:2"]', ["a:1", "b:2"], ("a:1", "b:2")])
-def test_brokers_are_a_list_in_any_of_its_forms(brokers):
+def test_brokers_are_a_list_in_any_of_its_forms(brokers: Any) -> None:
     assert settings(eventListener={"type": "KAFKA", "brokers": brokers}).event_listener == (
         KafkaSettings(brokers=("a:1", "b:2"))
     )
 
 
-def test_an_ipv6_broker_is_taken():
+def test_an_ipv6_broker_is_taken() -> None:
     listener = settings(eventListener={"type": "KAFKA", "brokers": "[::1]:9092"}).event_listener
+    assert isinstance(listener, KafkaSettings)
     assert listener.brokers == ("[::1]:9092",)
 
 
-def test_a_webhook_has_addresses_networks_and_secrets():
+def test_a_webhook_has_addresses_networks_and_secrets() -> None:
     listener = settings(
         eventListener={
             **WEBHOOK,
@@ -120,6 +124,7 @@ def test_a_webhook_has_addresses_networks_and_secrets():
             "trustedProxies": "::1",
         }
     ).event_listener
+    assert isinstance(listener, WebhookSettings)
     assert listener.app_host == "https://me.example/base"
     assert [secret.get_secret_value() for secret in listener.secrets] == ["one", "two"]
     assert listener.allowed_ips == (ip_network("3.251.12.205"), ip_network("10.0.0.0/8"))
@@ -127,11 +132,11 @@ def test_a_webhook_has_addresses_networks_and_secrets():
 
 
 @pytest.mark.parametrize("none", [None, "", "  "])
-def test_no_minutes_mean_no_schedule(none):
+def test_no_minutes_mean_no_schedule(none: str | None) -> None:
     assert settings(scheduledResyncInterval=none).scheduled_resync_interval is None
 
 
-def test_text_from_the_environment_becomes_numbers_and_truth_values():
+def test_text_from_the_environment_becomes_numbers_and_truth_values() -> None:
     found = settings(
         env={
             "OCEAN__EVENT_LISTENER__INTERVAL": "2.5",
@@ -144,7 +149,7 @@ def test_text_from_the_environment_becomes_numbers_and_truth_values():
     assert (found.scheduled_resync_interval, found.http.threads) == (120, 3)
 
 
-def test_a_line_end_after_a_secret_is_no_part_of_it():
+def test_a_line_end_after_a_secret_is_no_part_of_it() -> None:
     found = settings(env={"OCEAN__PORT__CLIENT_SECRET": "abc\n"})
     assert found.port.client_secret.get_secret_value() == "abc"
 
@@ -153,7 +158,7 @@ def test_a_line_end_after_a_secret_is_no_part_of_it():
 
 
 @pytest.fixture
-def file(tmp_path: Path):
+def file(tmp_path: Path) -> Callable[..., Path]:
     def write(text: str | bytes, name: str = "config.yaml") -> Path:
         path = tmp_path / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -165,7 +170,9 @@ def file(tmp_path: Path):
 BASE = f"port: {{clientId: id-1, clientSecret: {SECRET}}}\n"
 
 
-def test_overrides_beat_the_environment_that_beats_dotenv_that_beats_yaml(file):
+def test_overrides_beat_the_environment_that_beats_dotenv_that_beats_yaml(
+    file: Callable[..., Path],
+) -> None:
     path = file(BASE + "resync: {abortGrace: 1, debounce: 1, timeout: 1, retry: {attempts: 1}}\n")
     dotenv = file(
         "OCEAN__RESYNC__DEBOUNCE=2\nOCEAN__RESYNC__TIMEOUT=2\n"
@@ -180,7 +187,9 @@ def test_overrides_beat_the_environment_that_beats_dotenv_that_beats_yaml(file):
     )
 
 
-def test_dotenv_is_looked_for_where_the_process_runs(file, tmp_path, monkeypatch):
+def test_dotenv_is_looked_for_where_the_process_runs(
+    file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = file(BASE)
     file("OCEAN__HTTP__PORT=1234\n", ".env")
     monkeypatch.chdir(tmp_path)
@@ -189,30 +198,36 @@ def test_dotenv_is_looked_for_where_the_process_runs(file, tmp_path, monkeypatch
     assert Settings.from_file(path, {}, dotenv="none").http.port == 8000
 
 
-def test_a_directory_called_dotenv_is_no_file_of_variables(file, tmp_path):
+def test_a_directory_called_dotenv_is_no_file_of_variables(
+    file: Callable[..., Path], tmp_path: Path
+) -> None:
     (tmp_path / "venv").mkdir()
     assert Settings.from_file(file(BASE), {}, dotenv=tmp_path / "venv").http.port == 8000
 
 
-def test_the_process_environment_is_the_default(file, monkeypatch):
+def test_the_process_environment_is_the_default(
+    file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OCEAN__HTTP__PORT", "4321")
     assert Settings.from_dict({"port": PORT}).http.port == 4321
     assert Settings.from_file(file(BASE), dotenv=None).http.port == 4321
 
 
-def test_an_empty_file_is_enough_when_the_environment_has_all(file):
+def test_an_empty_file_is_enough_when_the_environment_has_all(file: Callable[..., Path]) -> None:
     env = {"OCEAN__PORT__CLIENT_ID": "a", "OCEAN__PORT__CLIENT_SECRET": "b"}
     assert Settings.from_file(file(""), env, dotenv=None).port.client_id == "a"
 
 
-def test_names_of_variables_ignore_case():
+def test_names_of_variables_ignore_case() -> None:
     assert settings(env={"ocean__Http__pOrT": "1"}).http.port == 1
     both = {"OCEAN__HTTP__PORT": "2", "ocean__http__port": "1"}
     assert settings(env=both).http.port == 2
 
 
 @pytest.mark.parametrize("key", ["appHost", "app_host"])
-def test_a_json_object_of_the_helm_chart_is_understood_and_single_fields_override_it(key):
+def test_a_json_object_of_the_helm_chart_is_understood_and_single_fields_override_it(
+    key: str,
+) -> None:
     found = settings(
         eventListener={"type": "POLLING", "interval": 5},
         env={
@@ -229,7 +244,7 @@ def test_a_json_object_of_the_helm_chart_is_understood_and_single_fields_overrid
     assert found.ignored == ("OCEAN__INITIALIZE_PORT_RESOURCES", "eventListener.interval")
 
 
-def test_keys_of_the_integrations_own_config_are_kept_and_found_in_other_spellings():
+def test_keys_of_the_integrations_own_config_are_kept_and_found_in_other_spellings() -> None:
     config = {"myKey": 1, "my_other": {"innerKey": 1, "x": 1}, "UPPER": 1}
     env = {
         "OCEAN__INTEGRATION__CONFIG__MY_KEY": "2",
@@ -246,12 +261,12 @@ def test_keys_of_the_integrations_own_config_are_kept_and_found_in_other_spellin
     }
 
 
-def test_two_spellings_of_one_key_stay_two_keys_in_the_integrations_own_config():
+def test_two_spellings_of_one_key_stay_two_keys_in_the_integrations_own_config() -> None:
     config = {"my_key": 1, "myKey": 2}
     assert settings(integration={"config": config}).integration.config == config
 
 
-def test_application_port_counts_where_nothing_else_sets_the_port():
+def test_application_port_counts_where_nothing_else_sets_the_port() -> None:
     env = {"application__port": "9000"}
     assert settings(env=env).http.port == 9000
     assert settings(http={"port": 1}, env=env).http.port == 1
@@ -261,7 +276,7 @@ def test_application_port_counts_where_nothing_else_sets_the_port():
     )
 
 
-def test_variables_are_put_into_yaml(file):
+def test_variables_are_put_into_yaml(file: Callable[..., Path]) -> None:
     path = file(
         'port: {clientId: "{{ from env ID }}", clientSecret: "{{from env  SECRET}}"}\n'
         'integration: {config: {url: "https://{{ from env HOST }}/{{ from env ID }}"}}\n'
@@ -273,10 +288,10 @@ def test_variables_are_put_into_yaml(file):
     assert found.port.client_id == "me"
     assert found.port.client_secret.get_secret_value() == "shh"
     assert found.integration.config == {"url": "https://h.example/me"}
-    assert found.event_listener.interval == 4.0
+    assert found.event_listener == PollingSettings(interval=4.0)
 
 
-def test_a_variable_that_is_not_there_is_told_with_its_key():
+def test_a_variable_that_is_not_there_is_told_with_its_key() -> None:
     port = {**PORT, "clientId": "{{ from env NOPE }}"}
     assert problem(port=port) == "port.clientId: the environment variable NOPE is not set"
     assert problem(port={**PORT, "baseUrl": "{{ from file x }}"}) == (
@@ -284,25 +299,30 @@ def test_a_variable_that_is_not_there_is_told_with_its_key():
     )
 
 
-def test_a_variable_need_not_be_there_when_a_later_source_has_the_value():
+def test_a_variable_need_not_be_there_when_a_later_source_has_the_value() -> None:
     port = {**PORT, "clientId": "{{ from env NOPE }}"}
     assert settings(port=port, env={"OCEAN__PORT__CLIENT_ID": "x"}).port.client_id == "x"
 
 
-def test_a_key_of_the_integrations_config_is_left_out_with_a_note_without_its_variable():
+def test_a_key_of_the_integrations_config_is_left_out_with_a_note_without_its_variable() -> None:
     found = settings(integration={"config": {"a": "{{ from env NOPE }}", "b": [1, 2]}})
     assert found.integration.config == {"b": [1, 2]}
     assert found.ignored == ("integration.config.a (the environment variable NOPE is not set)",)
 
 
-def test_a_secret_with_braces_in_the_environment_is_left_as_it_is():
+def test_a_secret_with_braces_in_the_environment_is_left_as_it_is() -> None:
     env = {"OCEAN__PORT__CLIENT_SECRET": "{{ from env X }}"}
     assert settings(env=env).port.client_secret.get_secret_value() == "{{ from env X }}"
 
 
 # --- every leaf -----------------------------------------------------------------------------------
 
-LISTENERS = {"POLLING": {}, "KAFKA": {}, "ONCE": {}, "WEBHOOK": {"app_host": "http://h"}}
+LISTENERS = {
+    "POLLING": {},
+    "KAFKA": {"brokers": "a:1"},
+    "ONCE": {},
+    "WEBHOOK": {"app_host": "http://h"},
+}
 SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "port.client_id": ("file", "env"),
     "port.client_secret": ("file", "env"),
@@ -376,7 +396,7 @@ def camelized(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("leaf", SAMPLES)
-def test_the_environment_beats_the_file_at_every_leaf(leaf):
+def test_the_environment_beats_the_file_at_every_leaf(leaf: Any) -> None:
     names, base = place(leaf)
     in_file, in_env = SAMPLES[leaf]
     values = put(base, names, in_file)
@@ -391,7 +411,7 @@ def test_the_environment_beats_the_file_at_every_leaf(leaf):
 
 
 @pytest.mark.parametrize("leaf", SAMPLES)
-def test_camel_case_and_snake_case_mean_the_same(leaf):
+def test_camel_case_and_snake_case_mean_the_same(leaf: Any) -> None:
     names, base = place(leaf)
     snake = put(base, names, SAMPLES[leaf][0])
     assert Settings.from_dict(camelized(snake), env={}) == Settings.from_dict(snake, env={})
@@ -599,24 +619,24 @@ def test_plain_connections_need_brokers_of_ones_own() -> None:
         ({}, "expected a number, got a mapping"),
     ],
 )
-def test_an_interval_must_be_a_positive_number_of_seconds(interval, said):
+def test_an_interval_must_be_a_positive_number_of_seconds(interval: Any, said: str) -> None:
     text = problem(eventListener={"interval": interval})
     assert text.startswith("eventListener.interval: ")
     assert said in text
 
 
-def test_a_value_from_a_variable_is_told_with_the_variables_name():
+def test_a_value_from_a_variable_is_told_with_the_variables_name() -> None:
     assert problem(env={"OCEAN__EVENT_LISTENER__INTERVAL": "0"}) == (
         'eventListener.interval (OCEAN__EVENT_LISTENER__INTERVAL): expected more than 0, got "0"'
     )
 
 
 @pytest.mark.parametrize("minutes", ["1h", "2d", "1.5", 0, -5, "0", 1.5, True, [1]])
-def test_a_schedule_is_in_whole_minutes(minutes):
+def test_a_schedule_is_in_whole_minutes(minutes: Any) -> None:
     assert problem(scheduledResyncInterval=minutes).startswith("scheduledResyncInterval: expected")
 
 
-def test_missing_credentials_are_told_with_both_of_their_names():
+def test_missing_credentials_are_told_with_both_of_their_names() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_dict({}, env={})
     assert caught.value.problems == (
@@ -625,20 +645,20 @@ def test_missing_credentials_are_told_with_both_of_their_names():
     )
 
 
-def test_a_webhook_needs_its_public_address():
+def test_a_webhook_needs_its_public_address() -> None:
     assert problem(eventListener={"type": "WEBHOOK"}).startswith("eventListener.appHost: missing")
 
 
 @pytest.mark.parametrize(
     "url", ["me.example", "ftp://me", "http://", "http://a b", "http://h:99999", "http://[", "a\n"]
 )
-def test_addresses_must_be_of_http(url):
+def test_addresses_must_be_of_http(url: str) -> None:
     said = "expected an http:// or https:// address"
     assert f"eventListener.appHost: {said}" in problem(eventListener={**WEBHOOK, "appHost": url})
     assert f"port.baseUrl: {said}" in problem(port={**PORT, "baseUrl": url})
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated():
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
     text = problem(port={**PORT, "baseUrl": f"https://me:{SECRET}@h"})
     assert text == "port.baseUrl: expected an address without a user name or password"
     problem(eventListener={**WEBHOOK, "appHost": f"https://h?token={SECRET}"})
@@ -648,24 +668,24 @@ def test_a_password_in_an_address_is_refused_and_not_repeated():
 @pytest.mark.parametrize(
     "broker", ["a", "a:", ":1", "a:0", "a:65536", "a:x", "a b:1", "http://a:1"]
 )
-def test_a_broker_is_a_host_and_a_port(broker):
+def test_a_broker_is_a_host_and_a_port(broker: str) -> None:
     text = problem(eventListener={"type": "KAFKA", "brokers": ["ok:1", broker]})
     assert text.startswith("eventListener.brokers[1]: expected host:port")
 
 
-def test_an_empty_list_of_brokers_is_refused():
+def test_an_empty_list_of_brokers_is_refused() -> None:
     text = problem(eventListener={"type": "KAFKA", "brokers": []})
     assert text.startswith("eventListener.brokers: must not be empty")
 
 
 @pytest.mark.parametrize("network", ["10.0.0.0/33", "x", 1, True, None, ["10.0.0.1"]])
-def test_an_allowed_address_is_an_address_or_a_network(network):
+def test_an_allowed_address_is_an_address_or_a_network(network: Any) -> None:
     text = problem(eventListener={**WEBHOOK, "allowedIps": [network]})
     assert text.startswith("eventListener.allowedIps[0]: expected an address or a network")
 
 
 @pytest.mark.parametrize("name", ["WEBHOOKS_ONLY", "ACTIONS_ONLY", "NOPE", "", 5, ["KAFKA"]])
-def test_an_event_listener_that_is_not_there_is_told_with_those_that_are(name):
+def test_an_event_listener_that_is_not_there_is_told_with_those_that_are(name: Any) -> None:
     text = problem(eventListener={"type": name})
     assert text.startswith(
         "eventListener.type: expected one of POLLING, KAFKA, WEBHOOK, ONCE, got "
@@ -694,31 +714,31 @@ def test_an_event_listener_that_is_not_there_is_told_with_those_that_are(name):
         ({"http": {"port": 65536}}, "http.port: expected 65535 or less"),
     ],
 )
-def test_a_mistake_is_told_with_its_key(values, said):
+def test_a_mistake_is_told_with_its_key(values: dict[str, Any], said: str) -> None:
     assert said in problem(**values)
 
 
-def test_a_variable_that_is_no_json_object_is_told():
+def test_a_variable_that_is_no_json_object_is_told() -> None:
     assert problem(env={"OCEAN__EVENT_LISTENER": "{"}) == (
         "OCEAN__EVENT_LISTENER: expected a mapping, or a JSON object in a string"
     )
     assert "OCEAN__RESYNC__FOO: unknown key" in problem(env={"OCEAN__RESYNC__FOO": "1"})
 
 
-def test_three_problems_are_told_and_the_others_counted():
+def test_three_problems_are_told_and_the_others_counted() -> None:
     text = problem(resync={f"key{i}": 1 for i in range(5)})
     assert text.count("unknown key") == 3
     assert text.endswith("; and 2 more")
 
 
-def test_a_long_value_is_cut_short():
+def test_a_long_value_is_cut_short() -> None:
     assert len(problem(eventListener={"interval": "x\n" * 10_000})) < 200
 
 
 # --- upstream's settings --------------------------------------------------------------------------
 
 
-def test_upstreams_own_keys_are_left_out_and_listed_as_written():
+def test_upstreams_own_keys_are_left_out_and_listed_as_written() -> None:
     upstream = {
         "allowEnvironmentVariablesJqAccess": True,
         "initializePortResources": True,
@@ -751,7 +771,7 @@ def test_upstreams_own_keys_are_left_out_and_listed_as_written():
     }
 
 
-def test_a_wrong_value_for_another_event_listener_does_not_matter():
+def test_a_wrong_value_for_another_event_listener_does_not_matter() -> None:
     found = settings(eventListener={"type": "ONCE", "brokers": 5, "appHost": "{{ from env X }}"})
     assert found.ignored == ("eventListener.brokers", "eventListener.appHost")
 
@@ -788,14 +808,16 @@ def refused(path: Path | str) -> str:
         ("#" * (1 << 20) + "\na: 1", ": larger than 1 MiB"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told_with_its_name_and_place(file, text, said):
+def test_a_file_that_cannot_be_used_is_told_with_its_name_and_place(
+    file: Callable[..., Path], text: Any, said: str
+) -> None:
     path = file(text)
     found = refused(path)
     assert found.startswith(str(path))
     assert said in found
 
 
-def test_a_file_that_cannot_be_read_is_told_with_its_name(tmp_path):
+def test_a_file_that_cannot_be_read_is_told_with_its_name(tmp_path: Path) -> None:
     assert (
         refused(tmp_path / "none") == f"{tmp_path}/none: cannot be read: No such file or directory"
     )
@@ -803,7 +825,7 @@ def test_a_file_that_cannot_be_read_is_told_with_its_name(tmp_path):
     assert refused("a\0b").endswith("not a path")
 
 
-def test_a_dotenv_that_is_not_text_is_told(file):
+def test_a_dotenv_that_is_not_text_is_told(file: Callable[..., Path]) -> None:
     with pytest.raises(SettingsError, match="not UTF-8 text"):
         Settings.from_file(file(BASE), {}, dotenv=file(b"A=\xff", ".env"))
 
@@ -823,21 +845,23 @@ LAUGHS = "".join(
         ("  a: &a {x: 1}\n  b: [" + "*a," * 101 + "]", "too many aliases"),
     ],
 )
-def test_aliases_cannot_make_a_small_file_a_huge_one(file, text, said):
+def test_aliases_cannot_make_a_small_file_a_huge_one(
+    file: Callable[..., Path], text: str, said: str
+) -> None:
     if said == "not usable":
         Settings.from_file(file(BASE + "integration:\n config:\n" + text), {}, dotenv=None)
     else:
         assert said in refused(file(BASE + "integration:\n config:\n" + text))
 
 
-def test_anchors_and_merges_work(file):
+def test_anchors_and_merges_work(file: Callable[..., Path]) -> None:
     text = "x-common: &c {a: 1, b: 1}\nintegration: {config: {<<: *c, b: 2}}\n"
     found = Settings.from_file(file(BASE + text), {}, dotenv=None)
     assert found.integration.config == {"a": 1, "b": 2}
     assert found.ignored == ("x-common",)
 
 
-def test_dates_in_the_integrations_config_become_text(file):
+def test_dates_in_the_integrations_config_become_text(file: Callable[..., Path]) -> None:
     found = Settings.from_file(file(BASE + "integration: {config: {since: 2026-01-02}}"), {})
     assert found.integration.config == {"since": "2026-01-02"}
 
@@ -845,7 +869,7 @@ def test_dates_in_the_integrations_config_become_text(file):
 # --- secrets and change ---------------------------------------------------------------------------
 
 
-def test_no_secret_is_in_what_can_be_shown():
+def test_no_secret_is_in_what_can_be_shown() -> None:
     found = settings(
         eventListener={**WEBHOOK, "secrets": [SECRET]},
         integration={"config": {"token": SECRET, "more": [{"x": SECRET}, 5, None]}},
@@ -863,7 +887,7 @@ def test_no_secret_is_in_what_can_be_shown():
     assert masked["resync"]["onNewRequest"] == "abort"
 
 
-def test_settings_cannot_be_changed():
+def test_settings_cannot_be_changed() -> None:
     found = settings(integration={"config": {"a": {"b": [1]}}})
     with pytest.raises(ValueError, match="frozen"):
         found.http.port = 1
@@ -872,17 +896,17 @@ def test_settings_cannot_be_changed():
     assert hash(found) == hash(settings(integration={"config": {"a": {"b": [1]}}}))
 
 
-def test_values_that_settings_themselves_hold_may_be_given():
+def test_values_that_settings_themselves_hold_may_be_given() -> None:
     found = settings(
         port={"clientId": "x", "clientSecret": SecretStr("y")},
         resync={"onNewRequest": OnNewRequest.QUEUE},
         integration={"config": {"since": date(2026, 1, 2)}},
     )
-    assert found.port == PortSettings(client_id="x", client_secret="y")
+    assert found.port == PortSettings(client_id="x", client_secret=SecretStr("y"))
     assert found.resync.on_new_request is OnNewRequest.QUEUE
 
 
-def test_what_is_given_is_not_changed():
+def test_what_is_given_is_not_changed() -> None:
     config = {"a": {"b": 1}}
     settings(integration={"config": config}, env={"OCEAN__INTEGRATION__CONFIG__A__B": "2"})
     assert config == {"a": {"b": 1}}
@@ -934,7 +958,7 @@ SHAPED = st.fixed_dictionaries(
         max_size=4,
     ),
 )
-def test_anything_makes_settings_or_one_readable_line(values, env):
+def test_anything_makes_settings_or_one_readable_line(values: Any, env: Any) -> None:
     error = None
     try:
         found = Settings.from_dict(values, env={**env, "X": "x"})
@@ -949,7 +973,9 @@ def test_anything_makes_settings_or_one_readable_line(values, env):
 
 
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
-def test_any_file_makes_settings_or_one_readable_line(tmp_path_factory, text):
+def test_any_file_makes_settings_or_one_readable_line(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(SettingsError) as caught:  # no text by jitter holds the credentials
@@ -962,7 +988,7 @@ def test_any_file_makes_settings_or_one_readable_line(tmp_path_factory, text):
 
 def rows() -> list[str]:
     """The table of every setting, from the models."""
-    sections = [
+    sections: list[tuple[list[str], type[BaseModel]]] = [
         (["port"], PortSettings),
         (["integration"], IntegrationSettings),
         (["event_listener"], PollingSettings),
@@ -1014,7 +1040,7 @@ def default_of(info: Any) -> str:
     return ""
 
 
-def test_the_page_lists_every_setting_as_the_models_have_it():
+def test_the_page_lists_every_setting_as_the_models_have_it() -> None:
     page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text("utf-8")
     table = [line for line in page.splitlines() if line.startswith("| `") and "`OCEAN__" in line]
     assert table == rows()

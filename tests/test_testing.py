@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def test_a_timer_made_between_turns_is_as_exact(clock: ManualClock) -> None:
     for step in range(1, 200):
         ran: list[int] = []
         clock.advance(0.1)
-        clock.call_later(step * 0.07, lambda ran=ran: ran.append(1))
+        clock.call_later(step * 0.07, functools.partial(ran.append, 1))
         clock.advance(step * 0.07)
         assert ran == [1]
 

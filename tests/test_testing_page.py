@@ -1,5 +1,7 @@
 """What docs/testing.md shows works as it stands there."""
 
+from __future__ import annotations
+
 import re
 import subprocess
 import sys
@@ -8,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_example_of_the_page_passes(tmp_path):
+def test_the_example_of_the_page_passes(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "testing.md").read_text()
     (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "test_shown.py").write_text(example)

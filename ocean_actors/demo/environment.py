@@ -1,4 +1,4 @@
-"""Where the demo plays: a sandbox, and settings that let the integration hear it."""
+"""The sandbox of the demo, and the settings of its integration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ IDENTIFIER = "python-packages"
 
 @dataclass(frozen=True)
 class Environment:
-    """A running sandbox and the settings, shaped like a YAML file, for it."""
+    """A running sandbox, and settings for it, shaped like a YAML file.
+
+    `starts_by_itself`: the listener requests a first resync.
+    """
 
     sandbox: Sandbox
     settings: dict[str, Any]
@@ -24,7 +27,7 @@ class Environment:
 
 @contextlib.contextmanager
 def open_environment(listener: str) -> Iterator[Environment]:
-    """Start what the listener needs, and end it again."""
+    """Start what the listener needs, and stop it at the end. Raises BrokerError."""
     with Sandbox() as sandbox:
         if listener == "webhook":
             port = _free_port()

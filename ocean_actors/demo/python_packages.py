@@ -1,6 +1,6 @@
-"""An integration: the Python distributions of this machine, and what they require, in Port.
+"""An integration: the Python distributions of this machine, with their requirements, in Port.
 
-The config in Port says which, by name:
+The config in Port selects them by name:
 {"resources": [{"kind": "pythonPackage", "selector": {"names": "a*"}}]}
 """
 
@@ -18,12 +18,12 @@ BLUEPRINT = "pythonPackage"
 
 
 class PythonPackages(ResyncHandler):
-    """Sends a page of Port's catalog for every distribution, then deletes what is no more."""
+    """Sends an entity for each distribution, then deletes those that no longer exist."""
 
     kinds = (BLUEPRINT,)
 
     def resync(self, run: ResyncRun) -> None:
-        """Send everything that Port's config selects."""
+        """Send all distributions that Port's config selects."""
         pattern = wanted(run.config)
         found = {normal(item.name): item for item in distributions() if item.name}
         chosen = [found[name] for name in sorted(found) if fnmatch.fnmatch(name, pattern)]
@@ -32,7 +32,7 @@ class PythonPackages(ResyncHandler):
 
 
 def wanted(config: dict[str, Any]) -> str:
-    """The pattern of names that Port's config selects; without one: all."""
+    """Returns the pattern of names in Port's config; without one, the pattern of all."""
     for resource in config.get("resources", []):
         if resource.get("kind") == BLUEPRINT:
             return str(resource.get("selector", {}).get("names", "*"))
@@ -40,7 +40,7 @@ def wanted(config: dict[str, Any]) -> str:
 
 
 def entities(run: ResyncRun, chosen: Sequence[Distribution]) -> Iterator[dict[str, Any]]:
-    """A page for each, made as it is sent; relations only to others that are sent."""
+    """Yields an entity for each while it is sent; it relates only to others that are sent."""
     names = {normal(item.name) for item in chosen}
     for done, item in enumerate(run.guard(chosen), start=1):
         run.progress(done, len(chosen), item.name)
@@ -53,13 +53,13 @@ def entities(run: ResyncRun, chosen: Sequence[Distribution]) -> Iterator[dict[st
 
 
 def required(item: Distribution) -> set[str]:
-    """The names in a distribution's requirements, extras left out (PEP 508)."""
+    """Returns the names in a distribution's requirements, without extras (PEP 508)."""
     needed = (text for text in item.requires or () if "extra ==" not in text)
     return {normal(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in needed}
 
 
 def normal(name: str) -> str:
-    """A name as PyPI compares it (PEP 503)."""
+    """Returns a name as PyPI compares it (PEP 503)."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

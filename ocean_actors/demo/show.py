@@ -1,4 +1,4 @@
-"""What the demo does to the sandbox, and how it is shown."""
+"""The steps of the demo, and their output."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ocean_actors import Actor, OceanSystem, RunEnded, RunProgressed, RunStarted
 from ocean_actors.demo.environment import Environment, open_environment
 from ocean_actors.demo.python_packages import BLUEPRINT, PythonPackages
 
-RUN_SECONDS = 2.0  # what a resync of everything takes, as the sandbox answers slowly on purpose
-LONGEST = 20.0
+RUN_SECONDS = 2.0  # of a full resync; the sandbox answers slowly on purpose
+MAX_SECONDS = 60.0  # of the demo, which takes less than 20 unless the machine is busy
 NEW_CONFIG = {"resources": [{"kind": BLUEPRINT, "selector": {"names": "[a-p]*"}}]}
 SCHEMA = {
     "title": "Python package",
@@ -31,55 +31,55 @@ COLOURS = {"completed": "green", "aborted": "yellow", "failed": "red"}
 RunEvent = RunStarted | RunProgressed | RunEnded
 
 
-class Narrator(Actor):
-    """Hands what happens to runs to the thread that draws."""
+class EventForwarder(Actor):
+    """Passes the events of runs to the thread that draws."""
 
     subscribes_to = (RunStarted, RunProgressed, RunEnded)
 
-    def __init__(self, heard: queue.Queue[RunEvent]) -> None:
+    def __init__(self, events: queue.Queue[RunEvent]) -> None:
         super().__init__()
-        self.heard = heard
+        self.events = events
 
     @handles(RunStarted)
     def on_started(self, event: RunStarted) -> None:
         """Pass it on."""
-        self.heard.put(event)
+        self.events.put(event)
 
     @handles(RunProgressed)
     def on_progressed(self, event: RunProgressed) -> None:
         """Pass it on."""
-        self.heard.put(event)
+        self.events.put(event)
 
     @handles(RunEnded)
     def on_ended(self, event: RunEnded) -> None:
         """Pass it on."""
-        self.heard.put(event)
+        self.events.put(event)
 
 
 class Screen:
-    """Draws what it hears."""
+    """Draws the events of runs."""
 
     def __init__(self, console: Console, progress: Progress) -> None:
-        self.heard: queue.Queue[RunEvent] = queue.Queue()
+        self.events: queue.Queue[RunEvent] = queue.Queue()
         self.ended: list[RunEnded] = []
         self._console = console
         self._progress = progress
         self._task: TaskID | None = None
-        self._until = time.monotonic() + LONGEST
+        self._deadline = time.monotonic() + MAX_SECONDS
 
     def say(self, text: str) -> None:
-        """One line of the story."""
+        """Print a line."""
         self._console.print(text)
 
-    def follow(self, seen: Callable[[RunEvent], bool]) -> None:
-        """Draw events up to one that is `seen`. Raises TimeoutError if the demo takes too long."""
+    def follow(self, until: Callable[[RunEvent], bool]) -> None:
+        """Draw events up to the first for which `until` holds. Raises TimeoutError."""
         while True:
             try:
-                event = self.heard.get(timeout=max(0.0, self._until - time.monotonic()))
+                event = self.events.get(timeout=max(0.0, self._deadline - time.monotonic()))
             except queue.Empty:
-                raise TimeoutError(f"the demo did not end within {LONGEST:g} s") from None
+                raise TimeoutError(f"the demo did not end within {MAX_SECONDS:g} s") from None
             self._draw(event)
-            if seen(event):
+            if until(event):
                 return
 
     def _draw(self, event: RunEvent) -> None:
@@ -106,14 +106,15 @@ def show(listener: str) -> int:
     ):
         screen = Screen(console, progress)
         settings = Settings.from_dict(environment.settings, env={})
-        narrator = functools.partial(Narrator, screen.heard)
+        forwarder = functools.partial(EventForwarder, screen.events)
         screen.say(
-            f"Port's sandbox is at {environment.sandbox.url}; the integration hears it by {listener}"
+            f"Port's sandbox serves at {environment.sandbox.url}; "
+            f"the integration listens by {listener}"
         )
         prepare(environment)
-        with OceanSystem(settings, [PythonPackages], actors=[narrator]) as system:
+        with OceanSystem(settings, [PythonPackages], actors=[forwarder]) as system:
             try:
-                tell(screen, environment, system)
+                play(screen, environment, system)
             except TimeoutError as error:
                 console.print(f"[red]{error}[/]; the cause: {system.cause}")
                 return 1
@@ -122,7 +123,7 @@ def show(listener: str) -> int:
 
 
 def prepare(environment: Environment) -> None:
-    """Make Port ready, and slow enough to watch."""
+    """Create the blueprint, and make the sandbox slow enough to watch."""
     environment.sandbox.create_blueprint(BLUEPRINT, **SCHEMA)
     calls = math.ceil(sum(1 for _ in distributions()) / 20)
     environment.sandbox.fail(
@@ -130,8 +131,8 @@ def prepare(environment: Environment) -> None:
     )
 
 
-def tell(screen: Screen, environment: Environment, system: OceanSystem) -> None:
-    """The story: a first resync, one that a new config aborts, one more."""
+def play(screen: Screen, environment: Environment, system: OceanSystem) -> None:
+    """Run the steps: a first resync, one that a new config aborts, one more."""
     identifier = system.settings.integration.identifier
     if not environment.starts_by_itself:
         system.request_resync("first resync")
@@ -148,17 +149,17 @@ def tell(screen: Screen, environment: Environment, system: OceanSystem) -> None:
 
 
 def completed(event: RunEvent) -> bool:
-    """A run has done all it had to."""
+    """Returns whether a run has completed."""
     return isinstance(event, RunEnded) and event.status == "completed"
 
 
 def at_work(event: RunEvent) -> bool:
-    """A run has done something, and has more to do."""
+    """Returns whether a run is at work."""
     return isinstance(event, RunProgressed)
 
 
 def table(runs: list[RunEnded]) -> Table:
-    """The runs, a row each."""
+    """Returns a table with a row for each run."""
     drawn = Table("run", "trigger", "status", "seconds", "entities", "deleted")
     for event in runs:
         seconds = (event.ended_at - event.run.started_at).total_seconds()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from ocean_actors.errors import OceanError
-from ocean_actors.frozen import freeze
+from ocean_actors.frozen import NestedTooDeeply, freeze
 from ocean_actors.messages import ConfigSnapshot
 from ocean_actors.port_time import parse_time
 
@@ -160,7 +160,7 @@ def _snapshot(config: object, updated_at: object) -> ConfigSnapshot | None:
         return None
     try:
         return ConfigSnapshot(freeze(config), parse_time(updated_at))
-    except RecursionError:
+    except NestedTooDeeply:
         return None
 
 

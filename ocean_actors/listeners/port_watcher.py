@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message
 from ocean_actors.listeners.recovery import owed
 from ocean_actors.listeners.watermark import Watermark
+from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigSnapshot, PortRequest, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.integration import snapshot_of
 from ocean_actors.retry import ONCE
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,5 +102,7 @@ class PortWatcher:
         integration = self._client.get_integration(retry=ONCE)
         request = self._client.get_resync_request(retry=ONCE)
         return Observed(
-            snapshot_of(integration), request, owed(integration, request, self._client.clock.now())
+            snapshot_of(integration),
+            request,
+            owed(integration, request, self._client.clock.now(), self._client.clock_skew),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from ocean_actors._version import __version__
@@ -97,6 +98,11 @@ class PortClient:
     def ownership(self) -> tuple[str, str]:
         """The start and the end of the User-Agents by which Port tells that an entity is ours."""
         return self._identity.ownership
+
+    @property
+    def clock_skew(self) -> timedelta | None:
+        """Port's clock minus ours, by the newest answer; None before there was one."""
+        return self._identity.clock_skew
 
     # -- the integration -----------------------------------------------------------------------
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ocean_actors.actors import Backoff
+from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
 from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
@@ -31,7 +32,7 @@ from ocean_actors.throttle import Throttle
 
 __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum=60.0))
 """For calls of a run: long enough for the period of a rate limit and for a short outage."""
@@ -99,6 +100,7 @@ class HandlerPort:
         self._barrier = barrier
         self._throttle = throttle
         self._largest = LARGEST_UPSERT
+        self._process = os.getpid()
 
     def upsert(
         self,
@@ -117,8 +119,10 @@ class HandlerPort:
 
         Returns the counts; entities that Port refuses are among them and raise nothing. Raises
         PortError if Port does not know the blueprint, refuses us, or cannot be reached for 15
-        minutes; TypeError if `entities` is a single one.
+        minutes; TypeError if `entities` is a single one; RuntimeError in a forked child, where
+        nothing would be recorded for `reconcile`.
         """
+        self._require_own_process()
         if isinstance(entities, Mapping | str | bytes):
             raise TypeError(f"upsert takes many entities, got one {type(entities).__name__}")
         query = {
@@ -152,8 +156,9 @@ class HandlerPort:
         Raises ReconcileRefused, having deleted nothing, if an entity or a handler of the run
         failed, or if more than `max_share` (0 to 1; default: the config's
         `entityDeletionThreshold`, else 0.9) of the owned entities would be deleted. Raises
-        PortError as `upsert` does, and ValueError for another `max_share`.
+        PortError and RuntimeError as `upsert` does, and ValueError for another `max_share`.
         """
+        self._require_own_process()
         share = self._max_share() if max_share is None else max_share
         if not 0 <= share <= 1:
             raise ValueError(f"max_share: expected a number from 0 to 1, got {share!r}")
@@ -209,6 +214,14 @@ class HandlerPort:
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}
+
+    def _require_own_process(self) -> None:
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"run.port of run {self._run.id} works in process {self._process} only, where its "
+                f"handler was started; this is a forked child ({os.getpid()}): return the entities "
+                f"to the handler and send them there"
+            )
 
     def _flag(self, key: str, given: bool | None) -> str:
         return flag(self._run.config.get(key) is not False if given is None else given)

@@ -6,6 +6,8 @@ import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 
 from ocean_actors._version import __version__
 from ocean_actors.port.models import AccessToken
@@ -33,6 +35,8 @@ class Identity:
     integration: IntegrationSettings
     _token: AccessToken | None = field(default=None, init=False, repr=False)
     _renew_at: float = field(default=0.0, init=False, repr=False)
+    clock_skew: timedelta | None = field(default=None, init=False, repr=False)
+    """Port's clock minus ours, by the newest answer; None before there was one."""
 
     @property
     def user_agent(self) -> str:
@@ -62,6 +66,18 @@ class Identity:
         """Renew this token, which Port does not accept any more."""
         if self._token is token:
             self._renew_at = 0.0
+
+    def note_clock(self, date: str | None, now: datetime) -> None:
+        """Compare an answer's `Date` header (RFC 9110, 6.6.1), if it can be read, with our time.
+
+        The header counts whole seconds, so the skew may come out up to a second too low.
+        """
+        if date is None:
+            return
+        try:
+            self.clock_skew = parsedate_to_datetime(date).astimezone(timezone.utc) - now
+        except (ValueError, TypeError, IndexError, OverflowError):  # IndexError: Python 3.10
+            return
 
     def mask(self, text: str) -> str:
         """Returns the start of `text` without our credentials, should a server repeat them.

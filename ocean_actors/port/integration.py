@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, MailboxFull, Message, OnFailure, Supervision, handles
 from ocean_actors.context import Actor
 from ocean_actors.frozen import freeze
+from ocean_actors.log import get_logger
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
@@ -23,10 +24,12 @@ from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
 from ocean_actors.retry import ONCE
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CONFIG_PATIENCE = 60.0
 """Seconds that a run waits for the current config; then it starts with the last known one."""
+
+LONGEST_PAUSE = 5.0  # seconds; between two attempts while a run waits
 
 
 @dataclass(frozen=True)
@@ -202,7 +205,7 @@ class IntegrationActor(Actor):
         try:
             integration = self._fetch_integration()
         except PortError as error:
-            delay = self._next_fetch(error)
+            delay = self._next_fetch(error, LONGEST_PAUSE)
             waited = self.context.clock.monotonic() - self._asked_at
             if error.temporary and waited + delay <= CONFIG_PATIENCE:
                 logger.warning("a run waits for its config; retrying in %.1f s: %s", delay, error)
@@ -224,10 +227,10 @@ class IntegrationActor(Actor):
         assert self._known is not None  # noqa: S101  (the integration is registered)
         question.reply_to.tell(ConfigFetched(question.number, self._known, answers, fresh))
 
-    def _next_fetch(self, error: PortError) -> float:
-        delay = error.delay(self._backoff.delay(self._failed_fetches, self.context.jitter()))
+    def _next_fetch(self, error: PortError, longest: float = math.inf) -> float:
+        backoff = self._backoff.delay(self._failed_fetches, self.context.jitter())
         self._failed_fetches += 1
-        return delay
+        return error.delay(min(backoff, longest))
 
     def _newest_request(self) -> PortRequest | None:
         """Returns Port's newest resync request, if a listener needs it."""

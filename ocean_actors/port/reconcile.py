@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from array import array
 from collections.abc import Iterator, Mapping
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
 
+from ocean_actors.log import get_logger
 from ocean_actors.port.batches import parse_largest
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import (
@@ -22,7 +22,7 @@ from ocean_actors.port.transport import segment
 from ocean_actors.retry import Retry
 from ocean_actors.text import one_line
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LARGEST_PAGE = 5000  # entities
 PAGE_BYTES = 16 * 1024 * 1024

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 import pykka
 
 from ocean_actors.actors import Actor, Backoff, Message, handles
+from ocean_actors.log import get_logger
 from ocean_actors.messages import Lease, RoleChanged, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.report_sender import Deliver, Delivery, ReportSender
 from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
 from ocean_actors.port_time import parse_time
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 FLUSH_PAUSE = 0.2  # seconds between two attempts while the system stops
 

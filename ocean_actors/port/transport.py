@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import random
 import socket
 import ssl
@@ -20,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import AnswerTooLong, causes, is_loopback
+from ocean_actors.log import get_logger
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
@@ -31,7 +31,7 @@ from ocean_actors.tls import UnusableAuthorities
 
 __all__ = ["Retry", "Transport"]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Parsed = TypeVar("Parsed")
 
@@ -190,6 +190,7 @@ class Transport:
             raise AnswerTooLarge(f"{place}: {error}") from None
         except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
             raise self._failure(place, error) from None
+        self._identity.note_clock(response.headers.get("Date"), self._clock.now())
         if not 200 <= response.status_code < 300:
             raise self._refusal(place, response, quoting=access is not None)
         try:
@@ -240,7 +241,7 @@ class Transport:
         """
         status = response.status_code
         temporary = status in TEMPORARY_STATUSES or status >= 500
-        message = self._identity.mask(_message(response, quoting=quoting))
+        message = _message(response, quoting=quoting)
         return self._error(place, response, message, temporary=temporary)
 
     def _error(

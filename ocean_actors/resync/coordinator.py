@@ -13,6 +13,7 @@ from ocean_actors.actors import (
     Actor,
     AtLimit,
     CancelToken,
+    MailboxFull,
     MailboxPolicy,
     Message,
     OnFailure,
@@ -23,6 +24,7 @@ from ocean_actors.actors import (
     Timer,
     handles,
 )
+from ocean_actors.log import get_logger
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
@@ -61,7 +63,7 @@ from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PROGRESS_LOG_SECONDS = 30.0
 LONGEST_LINE = 1000  # characters of a log line that lists handlers or failures
@@ -433,19 +435,27 @@ class ResyncCoordinator(Actor):
                 )  # fmt: skip
             settled = RequestSettled(request, outcome, run_id)
             if request.reply_to is not None:
-                request.reply_to.tell(settled)
+                self._tell_settled(request.reply_to, settled)
             self.context.publish(settled)
+
+    def _tell_settled(self, listener: Ref, settled: RequestSettled) -> None:
+        try:
+            listener.tell(settled)
+        except MailboxFull as error:  # a custom actor's limit must not end this actor
+            self._log_throttled(
+                self._refused_log, "%s was not told that its request was settled%s", one_line(error)
+            )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
         """Tell the reporter, which believes nobody else, and publish the event."""
         self._reporter.tell(event)
         self.context.publish(event)
 
-    def _log_throttled(self, throttle: Throttle, text: str, trigger: str) -> None:
+    def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:
         admission = throttle.admit()
         if admission.admitted:
             more = admission.suppressed
-            logger.info(text, trigger, f" (and {more} more like it)" if more else "")
+            logger.info(text, subject, f" (and {more} more like it)" if more else "")
 
     def _limit_flight(self, seconds: float, event: machine.TimeUp | machine.GraceOver) -> None:
         self._require_flight().timers.append(self.context.schedule(seconds, Elapsed(event)))

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import inspect
 import itertools
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
 from ocean_actors.errors import OceanError
+from ocean_actors.log import get_logger
 from ocean_actors.messages import Progress
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.text import one_line
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LONGEST_DURATION = 1e300  # seconds; more cannot be told as a float
 
@@ -130,12 +130,15 @@ def _unwrapped(factory: object) -> object:
 
 
 def _require_no_arguments(name: str, factory: Any) -> None:
+    made: Any = _unwrapped(factory)
+    partial = isinstance(factory, functools.partial)
+    args, keywords = (factory.args, factory.keywords) if partial else ((), {})
     try:
-        signature = inspect.signature(factory)
+        signature = inspect.signature(made)
     except (TypeError, ValueError):  # of a builtin, which says nothing about its arguments
         return
     try:
-        signature.bind()
+        signature.bind(*args, **keywords)
     except TypeError as error:
         raise TypeError(
             f"handlers: {name} is built without arguments, but: {error}; "
@@ -148,7 +151,7 @@ def _kinds_of(name: str, made: object) -> tuple[str, ...]:
     try:
         declared: Any = getattr(made, "kinds", ())
         kinds = (declared,) if isinstance(declared, str) else tuple(declared)
-    except Exception:  # noqa: BLE001  (a property of the user's class may raise anything)
+    except Exception:  # noqa: BLE001  (a property or metaclass of the user's may raise anything)
         logger.warning(
             "handler %s: kinds cannot be read from its class: expected a tuple of texts; "
             "status() shows none", name,

@@ -192,7 +192,7 @@ class StandBy:
 
 @dataclass(frozen=True)
 class Resume:
-    """This instance runs the resyncs from now on."""
+    """Let this instance run the resyncs from now on."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +279,7 @@ class LetFinish:
 
 @dataclass(frozen=True)
 class DropLate:
-    """This result came after its run was over, or after its handler was fenced off: count it."""
+    """A result came after its run was over, or after its handler was fenced off: count it."""
 
     run: int
     handler: str

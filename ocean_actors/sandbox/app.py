@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from http.client import responses
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 import bottle  # type: ignore[import-untyped]
 from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
 
+from ocean_actors.log import get_logger
 from ocean_actors.sandbox import api, api_catalog, control, guard
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
@@ -20,7 +20,7 @@ from ocean_actors.sandbox.errors import ApiError
 from ocean_actors.sandbox.faults import Answer, Fault, Kind, faulty_answer
 from ocean_actors.sandbox.request import Request, read_request
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MAX_BODY = 1024 * 1024  # bytes; docs/port-wire.md, section 1
 

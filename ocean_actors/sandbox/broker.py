@@ -48,7 +48,9 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{plain},SASL_SSL://localhost:{sasl}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
-sasl.enabled.mechanisms=SCRAM-SHA-512
+sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=\
+org.apache.kafka.common.security.plain.PlainLoginModule required{plain_users};
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
 ssl.keystore.type=PKCS12
@@ -87,7 +89,8 @@ class Broker:
     """A Kafka broker (KRaft) in its own process, with its data in a temporary folder.
 
     `bootstrap` is its PLAINTEXT address. `sasl_bootstrap` is its address for SASL_SSL with
-    SCRAM-SHA-512, for `users` (name: password) and clients that trust `ca_file`. Ports and data
+    SCRAM-SHA-512 or PLAIN, for `users` (name: password) and clients that trust `ca_file`. Ports and
+    data
     stay the same until `stop`, also through `restart` and `kill`.
 
     The broker ends when our process ends, however that happens.
@@ -169,7 +172,7 @@ class Broker:
     # -- users -------------------------------------------------------------------------------
 
     def set_password(self, user: str, password: str) -> None:
-        """Create `user` or replace its password; existing connections stay open."""
+        """Create `user`, or replace its password for SCRAM; existing connections are not ended."""
         from kafka.admin import KafkaAdminClient, UserScramCredentialUpsertion
 
         self._users[user] = password
@@ -196,7 +199,14 @@ class Broker:
             _write_certificate(folder, keystore_password)
             properties = folder / "server.properties"
             properties.write_text(
-                PROPERTIES.format(**self._ports, folder=folder, keystore_password=keystore_password)
+                PROPERTIES.format(
+                    **self._ports,
+                    folder=folder,
+                    keystore_password=keystore_password,
+                    plain_users="".join(
+                        f' user_{name}="{self._users[name]}"' for name in self._users
+                    ),
+                )
             )
             class_path = os.pathsep.join(map(str, jars))
             quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]

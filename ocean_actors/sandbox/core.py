@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from ocean_actors.log import get_logger
 from ocean_actors.sandbox.publishers import Json, Publisher
 from ocean_actors.sandbox.state import State
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 ResultT = TypeVar("ResultT")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import queue
 import threading
 from collections.abc import Iterator
@@ -14,12 +13,13 @@ from kafka import KafkaProducer
 from kafka import errors as kafka_errors
 from kafka.admin import KafkaAdminClient, NewTopic
 
+from ocean_actors.log import get_logger
 from ocean_actors.sandbox.broker import BrokerError, broker
 
 if TYPE_CHECKING:
     from ocean_actors.sandbox.server import Sandbox
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Json = dict[str, Any]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
@@ -13,9 +12,10 @@ from typing import Any, Protocol
 import requests
 
 from ocean_actors.actors.clock import Clock
+from ocean_actors.log import get_logger
 from ocean_actors.web.signature import sign
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Json = dict[str, Any]
 
@@ -116,7 +116,7 @@ class WebhookPublisher:
         try:
             self._waiting.put_nowait((url, message))
         except queue.Full:
-            self._record(Delivery(url, message, None, "too many webhooks are waiting"))
+            self._record(Delivery(url, message, None, "too many webhooks wait"))
 
     def _send_all(self) -> None:
         with requests.Session() as session:

@@ -246,6 +246,15 @@ class KafkaSettings(ListenerSettings):
         description="Seconds after which another instance takes over from one that died.",
     )
 
+    @field_validator("kafka_security_enabled")
+    @classmethod
+    def _open_brokers_are_named(cls, enabled: bool, info: ValidationInfo) -> bool:
+        if not enabled and info.data.get("brokers") is None:
+            raise UnusableError(
+                "expected true, or brokers to be set as well (Port's take no plain connections)"
+            )
+        return enabled
+
 
 class WebhookSettings(ListenerSettings):
     """Port calls our web server."""

@@ -1,4 +1,4 @@
-"""For tests of integrations and custom actors; see docs/testing.md."""
+"""Tools for tests of integrations and custom actors; see docs/testing.md."""
 
 from ocean_actors.testing.manual_clock import ManualClock
 from ocean_actors.testing.probe import Probe, wait_idle

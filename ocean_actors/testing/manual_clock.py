@@ -1,4 +1,4 @@
-"""Time turned by hand."""
+"""A clock that the test controls."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NANOSECONDS = 1_000_000_000
 
 
 class ManualClock(Clock):
-    """A clock that stands still until `advance` turns it.
+    """A clock that stands still until `advance` moves it.
 
-    It counts whole nanoseconds, so ten times a tenth of a second make a second. It starts at
-    `start` (wall clock) and at an odd monotonic value, so that code which reads another clock
-    by mistake is found out. Any thread may turn it; they take turns.
+    It counts whole nanoseconds, so that ten tenths of a second are exactly a second. The wall
+    clock starts at `start`, the monotonic one at an unusual value, which reveals code that reads
+    another clock by mistake. Safe to advance from any thread.
     """
 
     runs: ClassVar[bool] = False
@@ -27,29 +27,29 @@ class ManualClock(Clock):
         self._start = start
         self._origin = 8_191 * NANOSECONDS
         self._elapsed = 0
-        self._turning = threading.RLock()
+        self._advancing = threading.RLock()
 
     def monotonic(self) -> float:
-        """Seconds; moved only by `advance`."""
+        """Returns seconds; only `advance` changes them."""
         return (self._origin + self._elapsed) / NANOSECONDS
 
     def now(self) -> datetime:
-        """The wall clock; moved only by `advance`."""
+        """Returns the wall-clock time; only `advance` changes it."""
         return self._start + timedelta(microseconds=self._elapsed / 1000)
 
     def add(self, timer: Timer) -> None:
-        """Let `timer` wait for its moment, to the nanosecond."""
+        """Add a timer, with its time rounded to a nanosecond."""
         timer.due = round(timer.due * NANOSECONDS) / NANOSECONDS
         super().add(timer)
 
     def advance(self, seconds: float, settle: Callable[[], object] | None = None) -> None:
-        """Turn the clock, running every timer at the very moment it is due, in this thread.
+        """Move the clock forward, and run each timer in this thread at the time it is due.
 
-        Actors do what a timer told them in their own threads, so they may set a timer of their
-        own when the clock has moved on already. Give `settle` to have it called before the
-        first timer and after each: `lambda: wait_idle(system)` makes a turn of any length exact.
+        Actors handle the messages of timers in their own threads. One that sets another timer
+        may do so after the clock has moved on. `settle` is called before the first timer and
+        after each: with `lambda: wait_idle(system)` every timer is exact.
         """
-        with self._turning:
+        with self._advancing:
             target = self._elapsed + round(seconds * NANOSECONDS)
             if settle is not None:
                 settle()

@@ -1,4 +1,4 @@
-"""What happened in an actor system, and whether anything still does."""
+"""Waiting for the messages and the idle state of an actor system."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ ReceivedT = TypeVar("ReceivedT", bound=Message)
 
 
 def wait_idle(system: ActorSystem, timeout: float = 5.0, *, parked: str | None = None) -> None:
-    """Wait until nothing moves in `system`: no letter waits and no actor is in a message.
+    """Wait until `system` is idle: no message waits and no actor handles one.
 
-    An actor that waits by a `ManualClock` (in a sleep or a backoff) counts as at rest.
-    `parked` is a pattern of names (as "handler-*") to leave out: actors that your test itself
-    holds up in a message. Raises AssertionError with the names of those that still move after
-    `timeout` seconds of real time.
+    An actor that waits for a `ManualClock` (in a sleep or a backoff) counts as idle. `parked` is
+    a pattern of names (such as "handler-*") of actors to ignore, which your test blocks in a
+    message. Raises AssertionError with the names of the busy actors after `timeout` seconds of
+    real time.
     """
     moving = system.wait_idle(timeout, parked=parked)
     if moving:
@@ -26,10 +26,10 @@ def wait_idle(system: ActorSystem, timeout: float = 5.0, *, parked: str | None =
 
 
 class Probe:
-    """An actor for tests that keeps what it is told.
+    """An actor for tests that keeps the messages it receives.
 
-    Send to `ref`, or `subscribe` it to events. It answers an `ask` with what `answer` makes
-    of the message.
+    Send messages to `ref`, or `subscribe` it to events. It answers an `ask` with
+    `answer(message)`.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Probe:
         self.ref: Ref = system.spawn(_ProbeActor, self._keep, answer, name=name)
 
     def subscribe(self, *event_types: type[Message]) -> Probe:
-        """Receive these events of the system; returns the probe."""
+        """Subscribe to these events of the system; returns the probe."""
         for event_type in event_types:
             self._system.events.subscribe(self.ref, event_type)
         return self
@@ -57,10 +57,10 @@ class Probe:
         *,
         where: Callable[[ReceivedT], bool] = lambda _message: True,
     ) -> ReceivedT:
-        """Take out the first message of `message_type` for which `where` holds.
+        """Remove and return the first message of `message_type` for which `where` holds.
 
-        Waits up to `within` seconds of real time for it. Other messages stay, for later
-        expectations. Raises AssertionError, with what did arrive, if none comes.
+        Waits up to `within` seconds of real time. Other messages stay for later expectations.
+        Raises AssertionError, with the messages that arrived, if none fits.
         """
         deadline = time.monotonic() + within
         with self._arrived:
@@ -81,11 +81,10 @@ class Probe:
         *,
         settle: Callable[[], object] | None = None,
     ) -> None:
-        """Be sure that no (further) message of `message_type` has come or is on its way.
+        """Raises AssertionError if a message of `message_type` has arrived or is on its way.
 
-        No time is waited: `settle`, by default `wait_idle(system)`, waits until nothing moves
-        any more. Whoever sends from outside the system has to have sent by now. Raises
-        AssertionError with the first such message.
+        It waits for no time but for the idle state: `settle` is `wait_idle(system)` by default.
+        Threads outside of the system must have sent their messages before.
         """
         if settle is None:
             wait_idle(self._system)
@@ -96,7 +95,7 @@ class Probe:
             raise AssertionError(f"unexpected: {unexpected[0]}")
 
     def received(self) -> list[Message]:
-        """Everything that arrived and was not taken out, in its order."""
+        """Returns the messages that arrived and were not removed, in order."""
         with self._arrived:
             return list(self._received)
 

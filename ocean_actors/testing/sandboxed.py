@@ -1,4 +1,4 @@
-"""A system under test, run against the sandbox."""
+"""A system under test that runs against the sandbox."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ IDENTIFIER = "under-test"
 
 
 class SandboxedSystem:
-    """An `OceanSystem` whose Port is a sandbox of its own; a context manager.
+    """An `OceanSystem` with a sandbox as its Port; a context manager.
 
-    `settings` are shaped like the YAML file, without `port`; the integration is called
-    `identifier`, and polls ten times a second unless they say otherwise. `debug` is on: a
-    mutable message is refused. A `sandbox` that is given is used, and not stopped at the end.
+    `settings` are shaped like the YAML file, without `port`. By default the integration is
+    called `under-test` and polls ten times a second. `debug` is on: mutable messages are refused.
+    A given `sandbox` is used and not stopped at the end.
 
         with SandboxedSystem([MyHandler], resync={"onNewRequest": "queue"}) as rig:
             assert rig.expect(RunEnded).status == "completed"
@@ -62,7 +62,7 @@ class SandboxedSystem:
         }
 
     def __enter__(self) -> Self:
-        """Start the sandbox and then the system."""
+        """Start the sandbox, then the system."""
         if self._own_sandbox:
             self.sandbox.start()
         try:
@@ -90,7 +90,7 @@ class SandboxedSystem:
             self._stop_sandbox()
 
     def expect(self, event_type: type[MessageT], within: float = 30.0) -> MessageT:
-        """The next event of that type on the system's event stream; others are passed over.
+        """Returns the next event of a type on the system's event stream; others are skipped.
 
         Raises AssertionError after `within` seconds.
         """
@@ -104,7 +104,7 @@ class SandboxedSystem:
                 return event
 
     def statuses(self) -> list[str | None]:
-        """What was reported to the sandbox so far: running, completed, …"""
+        """Returns the statuses that were reported to the sandbox: running, completed, …"""
         return self.sandbox.statuses(self.identifier)
 
     def _stop_sandbox(self) -> None:
@@ -122,12 +122,12 @@ class EventRecorder(Actor):
         self._events = events
 
     def on_receive(self, message: Any) -> None:
-        """Keep it."""
+        """Put the event into the queue."""
         self._events.put(message)
 
 
 def port_of(sandbox: Sandbox) -> dict[str, str]:
-    """The section `port` of the settings that points at a sandbox."""
+    """Returns the section `port` of the settings for a sandbox."""
     return {
         "clientId": sandbox.client_id,
         "clientSecret": sandbox.client_secret,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import resource
 import socket
@@ -22,6 +21,7 @@ from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 from waitress.wasyncore import dispatcher, loop  # type: ignore[import-untyped]
 
+from ocean_actors.log import get_logger
 from ocean_actors.web.channel import (
     ARRIVING_BYTES,
     CONNECTIONS,
@@ -31,7 +31,7 @@ from ocean_actors.web.channel import (
 )
 from ocean_actors.web.log import ServerLog
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 CLEANUP_SECONDS = 1.0  # between two looks for connections that are overdue
 ACCEPTED_AT_ONCE = 64

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -297,6 +300,72 @@ def test_a_clock_that_gets_no_thread_says_so_each_time(monkeypatch: pytest.Monke
     clock.call_later(0, ran.set)
     assert ran.wait(5)
     clock.close()
+
+
+NO_MORE_THREADS = """
+import os, resource, threading
+from dataclasses import dataclass
+import psutil
+from ocean_actors.actors import Actor, ActorSystem, Message, handles
+
+
+@dataclass(frozen=True)
+class Go(Message):
+    pass
+
+
+class Deaf(Actor):
+    def __init__(self, entered):
+        super().__init__()
+        self.entered = entered
+
+    def on_start(self):
+        self.entered.set()
+        threading.Event().wait()
+
+
+class Parent(Actor):
+    @handles(Go)
+    def leave_one_behind(self, _message):
+        entered = threading.Event()
+        child = self.context.spawn(Deaf, entered, name="deaf")
+        entered.wait(10)
+        self.context.abandon(child)
+
+
+causes, fatal = [], threading.Event()
+system = ActorSystem(
+    on_fatal=lambda _name, error: (causes.append(str(error)), fatal.set()), max_left_behind=10_000
+)
+parent = system.spawn(Parent)
+room = psutil.Process().memory_info().vms + (256 << 20)  # for the stacks of some threads
+resource.setrlimit(resource.RLIMIT_AS, (room, room))
+try:
+    while not fatal.is_set():
+        parent.ask(Go())
+except RuntimeError:
+    pass
+fatal.wait(20)
+print(causes[0], "|", parent.is_alive(), "|", len(system.left_behind()) > 3)
+system.stop(0.1)
+print("stopped", parent.is_alive(), flush=True)
+os._exit(0)
+"""
+
+
+def test_a_system_that_can_start_no_more_threads_ends_and_can_be_stopped() -> None:
+    done = subprocess.run(  # noqa: S603  (our own program)
+        [sys.executable, "-c", NO_MORE_THREADS],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    fatal_line, stopped = done.stdout.splitlines()
+    assert re.fullmatch(
+        r"deaf-\d+ cannot start: can't start new thread \| (True|False) \| True", fatal_line
+    )
+    assert stopped == "stopped False"
 
 
 def test_too_many_threads_that_are_left_behind_end_the_system(

@@ -197,7 +197,7 @@ def test_mypy_finds_wrong_types_and_mutable_messages(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=110,
     )
     errors = {
         (int(line.split(":")[1]), line.rpartition("[")[2].rstrip("]"))

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import json
 import logging
+import socket
 import threading
 import time
 import uuid
@@ -178,3 +179,80 @@ def no_rubbish():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
+
+
+HEARTBEAT = b"\x00\x0c"  # the api key, which follows the four bytes of a request's length
+
+
+class Proxy:
+    """A proxy between one client and the broker, which can stop passing anything on.
+
+    Speaks HTTP CONNECT, as kafka-python's option `proxy_url` wants it.
+
+    `cut` leaves all connections open, but nothing passes any more, as when a network goes away.
+    `cut(heartbeats_only=True)` spares those of the present connections that carry no heartbeats.
+    """
+
+    def __init__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._sockets = [self._listener]
+        self._heartbeats = set()  # connections that carry some
+        self._passes = lambda _connection: True
+        self._changed = threading.Condition()
+        self._closed = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self, *, heartbeats_only=False):
+        spared = set(self._sockets) - self._heartbeats if heartbeats_only else set()
+        self._passes = spared.__contains__
+
+    def mend(self):
+        with self._changed:
+            self._passes = lambda _connection: True
+            self._changed.notify_all()
+
+    def close(self):
+        self._closed = True
+        self.mend()
+        for each in self._sockets:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                self._sockets.append(client)
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        with contextlib.suppress(OSError):
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(4096)
+            host, port = head.split()[1].decode().rsplit(":", 1)
+            broker = socket.create_connection((host, int(port)))
+            self._sockets.append(broker)
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            threading.Thread(target=self._pass, args=(client, client, broker), daemon=True).start()
+            self._pass(client, broker, client)
+
+    def _pass(self, connection, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if source is connection and data[4:6] == HEARTBEAT:
+                    self._heartbeats.add(connection)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._passes(connection))
+                sink.sendall(data)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def proxy():
+    with contextlib.closing(Proxy()) as running:
+        yield running

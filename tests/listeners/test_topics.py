@@ -31,7 +31,7 @@ def test_the_change_log_is_read_unless_the_organization_has_a_topic_of_requests(
 
 def test_the_group_is_upstreams():
     assert place().group == "org_1.github.my-github"
-    open_settings = KafkaSettings(kafka_security_enabled=False)
+    open_settings = KafkaSettings(kafka_security_enabled=False, brokers="a:1")
     assert place(open_settings, credentials=None).group == "no-security"
 
 
@@ -53,7 +53,7 @@ def test_the_login_is_by_scram_over_tls_unless_set_otherwise():
     assert options["sasl_plain_password"] == "secret"
     tls = KafkaSettings(security_protocol="SSL")
     assert "sasl_mechanism" not in consumer_options(tls, place(tls), context)
-    plain = KafkaSettings(kafka_security_enabled=False)
+    plain = KafkaSettings(kafka_security_enabled=False, brokers="a:1")
     assert "security_protocol" not in consumer_options(plain, place(plain, credentials=None), None)
 
 

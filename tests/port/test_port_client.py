@@ -6,7 +6,8 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
-from email.utils import format_datetime
+from email.utils import format_datetime, formatdate
+from typing import Any
 
 import pytest
 from requests.structures import CaseInsensitiveDict as Headers
@@ -14,6 +15,8 @@ from requests.structures import CaseInsensitiveDict as Headers
 from ocean_actors.actors import Cancelled, CancelToken
 from ocean_actors.port.errors import PortError
 from ocean_actors.retry import ONCE, Retry
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.testing import ManualClock
 
 SOON = 10  # seconds
 
@@ -336,3 +339,20 @@ def test_a_closed_client_leaves_nothing_behind(sandbox, connect):
     assert not {thread for thread in threading.enumerate() if thread.name == "timers"} - before
     with pytest.raises(Cancelled):
         client.get_organization()
+
+
+def test_the_skew_of_port_s_clock_is_known_from_its_answers(
+    sandbox: Sandbox, connect: Any, clock: ManualClock
+) -> None:
+    client = connect(sandbox.url)
+    assert client.clock_skew is None
+    for seconds in (-20, 3600):
+        port_says = formatdate(clock.now().timestamp() + seconds, usegmt=True)
+        sandbox.fail("status", status=404, headers={"Date": port_says}, path="/organization")
+        with pytest.raises(PortError):
+            client.get_organization(ONCE)
+        assert client.clock_skew == timedelta(seconds=seconds)
+    sandbox.fail("status", status=404, headers={"Date": "no date"}, path="/organization")
+    with pytest.raises(PortError, match="404"):
+        client.get_organization(ONCE)
+    assert client.clock_skew == timedelta(seconds=3600)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import re
 import threading
 import tracemalloc
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from requests.structures import CaseInsensitiveDict as Headers
@@ -13,6 +16,7 @@ from requests.structures import CaseInsensitiveDict as Headers
 from ocean_actors.port.entities import EntityWriter, ReconcileRefused
 from ocean_actors.port.errors import PortError
 from ocean_actors.resync.run import ResyncAborted
+from ocean_actors.sandbox import Sandbox
 
 SOON = 10  # seconds
 BULK = "POST /v1/blueprints/package/entities/bulk"
@@ -367,3 +371,23 @@ def test_who_waits_for_others_is_woken_by_an_abort(runs):
         writer.abort("newer request")
         with pytest.raises(ResyncAborted):
             call.result(SOON)
+
+
+def test_a_forked_child_writes_nothing_that_its_parent_would_not_know_of(
+    sandbox: Sandbox, runs: Any
+) -> None:
+    port = runs.start().for_handler("all")
+    child = multiprocessing.get_context("fork").Process(target=_write_in_child, args=(port,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork with threads: the point
+        child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert port.upsert("package", [{"identifier": "mine"}]).upserted == 1
+    assert [entity["identifier"] for entity in sandbox.entities("package")] == ["mine"]
+
+
+def _write_in_child(port: Any) -> None:
+    for write in (lambda: port.upsert("package", [{"identifier": "lost"}]), port.reconcile):
+        with pytest.raises(RuntimeError, match="this is a forked child"):
+            write()

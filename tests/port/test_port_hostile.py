@@ -115,7 +115,7 @@ def test_a_message_is_one_clean_line(failure):
 
 
 @pytest.mark.parametrize("secret", [SECRET, "sandbox", TOKEN["accessToken"]])
-@pytest.mark.parametrize("before", ["", "x" * 280], ids=["at the start", "where the text is cut"])
+@pytest.mark.parametrize("before", ["", "x" * 294], ids=["at the start", "where the text is cut"])
 def test_what_a_server_repeats_of_our_credentials_is_hidden(failure, secret, before):
     error = failure(f"{before}{secret}".encode(), Content_Type="text/plain")
     shown = str(error).partition("/demo: ")[2]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from typing import Any
 
 from ocean_actors import ResyncHandler, ResyncRun
 
@@ -15,11 +16,11 @@ class Script:
     """Lets a test follow the handlers of its systems, and decide when they finish."""
 
     def __init__(self) -> None:
-        self.entered: queue.Queue[ResyncRun] = queue.Queue()  # runs in which a handler is at work
+        self.entered: queue.Queue[Any] = queue.Queue()  # the run of each handler that begins
         self.go_on = threading.Semaphore(0)  # released once for each handler that may finish
 
-    def wait_until_at_work(self, within: float = WITHIN) -> ResyncRun:
-        """Returns the run of the next handler that begins to work. Raises queue.Empty."""
+    def wait_until_at_work(self, within: float = WITHIN) -> Any:
+        """Returns the next item of `entered`. Raises queue.Empty."""
         return self.entered.get(timeout=within)
 
     def let_finish(self, times: int = 1) -> None:

@@ -156,7 +156,7 @@ class Simulation:
             case machine.EndRun(number, status):
                 self.events.append(("ended", number, status))
             case machine.Settle(requests, outcome):
-                self.events += [("wait_idle", each.id, outcome) for each in requests]
+                self.events += [("settled", each.id, outcome) for each in requests]
             case machine.DropLate():
                 self.late += 1
             case machine.Stopped():

@@ -169,7 +169,7 @@ def event_of(message: Message) -> Event:
         case RunEnded(run, status):
             return ("ended", run.number, status)
         case RequestSettled(request, outcome):
-            return ("wait_idle", request.id, outcome)
+            return ("settled", request.id, outcome)
         case RoleChanged(active):
             return ("role", active)
         case CoordinatorStopped():

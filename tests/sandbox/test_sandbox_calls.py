@@ -1,15 +1,23 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import requests
 
+from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.calls import Call, CallLog
 
+if TYPE_CHECKING:
+    from tests.sandbox.conftest import Client
 
-def call(path="/", raw=b""):
+
+def call(path: str = "/", raw: bytes = b"") -> Any:
     return Call(number=0, at="", method="GET", path=path, query={}, headers={}, raw=raw)
 
 
-def test_every_call_is_remembered_as_it_came_and_was_answered(sandbox, demo):
+def test_every_call_is_remembered_as_it_came_and_was_answered(
+    sandbox: Sandbox, demo: Client
+) -> None:
     demo.ask("PATCH", "/integration/demo?x=1", 422, json={"version": 5})
     newest = sandbox.calls[-1]
     assert (newest.method, newest.path, newest.query) == (
@@ -22,7 +30,7 @@ def test_every_call_is_remembered_as_it_came_and_was_answered(sandbox, demo):
     assert "authorization" not in newest.headers
 
 
-def test_calls_can_be_read_from_outside(sandbox, demo):
+def test_calls_can_be_read_from_outside(sandbox: Sandbox, demo: Client) -> None:
     demo.ask("GET", "/organization")
     remembered = requests.get(f"{sandbox.url}/sandbox/calls", timeout=5).json()
     assert remembered["count"] == sandbox.call_count == 3
@@ -30,12 +38,12 @@ def test_calls_can_be_read_from_outside(sandbox, demo):
     assert remembered["calls"][1]["body"]["installationId"] == "demo"
 
 
-def test_a_body_that_is_no_json_is_remembered_as_text(sandbox, client):
+def test_a_body_that_is_no_json_is_remembered_as_text(sandbox: Sandbox, client: Client) -> None:
     client.ask("POST", "/integration", 400, data=b"\xffnonsense")
     assert sandbox.calls[-1].body == "\N{REPLACEMENT CHARACTER}nonsense"
 
 
-def test_old_calls_are_forgotten_but_counted():
+def test_old_calls_are_forgotten_but_counted() -> None:
     log = CallLog(kept=3)
     for number in range(10):
         log.arrived(call(str(number)))
@@ -44,14 +52,14 @@ def test_old_calls_are_forgotten_but_counted():
     assert log.count == 10
 
 
-def test_large_bodies_are_forgotten_earlier():
+def test_large_bodies_are_forgotten_earlier() -> None:
     log = CallLog(kept_bytes=100)
     for number in range(5):
         log.arrived(call(str(number), b"x" * 40))
     assert [item.path for item in log.all()] == ["3", "4"]
 
 
-def test_something_to_wait_for_happens_with_every_call(sandbox, client):
+def test_something_to_wait_for_happens_with_every_call(sandbox: Sandbox, client: Client) -> None:
     before = sandbox.call_count
     client.ask("GET", "/organization")
     sandbox.wait_for(lambda: sandbox.call_count == before + 1, timeout=5)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from ocean_actors.sandbox import api, api_catalog, control
+from ocean_actors.sandbox import Sandbox, api, api_catalog, control
 from ocean_actors.sandbox.faults import Kind
 from ocean_actors.sandbox.schemas import Behaviour, FaultOrder
+
+if TYPE_CHECKING:
+    from tests.sandbox.conftest import Client
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 SHORT = {
@@ -22,7 +26,7 @@ SHORT = {
 }
 
 
-def documented():
+def documented() -> Any:
     """The calls that the page's tables name: (method, path)."""
     found = set()
     for row in re.findall(r"^\| (.*?`.*?) \|", PAGE, re.MULTILINE):
@@ -36,7 +40,7 @@ def documented():
     return found
 
 
-def short(path):
+def short(path: str) -> Any:
     for long, name in SHORT.items():
         path = path.replace(long, name)
     return path.removeprefix("/v1")
@@ -49,26 +53,29 @@ def short(path):
         for method, path, _ in (*api.PUBLIC, *api.ROUTES, *api_catalog.ROUTES, *control.ROUTES)
     ],
 )
-def test_every_call_is_documented(method, path):
+def test_every_call_is_documented(method: Any, path: Any) -> None:
     assert (method, path) in documented()
 
 
 @pytest.mark.parametrize(
     "name", [*Behaviour.model_fields, *FaultOrder.model_fields, *(kind.value for kind in Kind)]
 )
-def test_every_setting_and_fault_is_documented(name):
+def test_every_setting_and_fault_is_documented(name: Any) -> None:
     assert re.search(rf"^\| .*`{name}`.* \|", PAGE, re.MULTILINE) or name == "kind"
 
 
-def test_the_order_for_faults_that_is_shown_is_taken(sandbox, client):
-    order = json.loads(re.search(r"-d '(.*)'", PAGE).group(1))
+def test_the_order_for_faults_that_is_shown_is_taken(sandbox: Sandbox, client: Client) -> None:
+    shown = re.search(r"-d '(.*)'", PAGE)
+    assert shown is not None
+    order = json.loads(shown[1])
     requests.post(f"{sandbox.url}/sandbox/faults", json=order, timeout=5).raise_for_status()
     answer = client.call("GET", "/organization")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
 
 
-def test_the_python_that_is_shown_runs_up_to_the_wait():
-    shown = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL).group(1)
-    names = {}
-    exec(shown.split("    # …")[0], names)  # noqa: S102
+def test_the_python_that_is_shown_runs_up_to_the_wait() -> None:
+    shown = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert shown is not None
+    names: dict[str, Any] = {}
+    exec(shown[1].split("    # …")[0], names)  # noqa: S102
     assert names["settings"]["port"]["baseUrl"] == names["sandbox"].url

@@ -2,9 +2,15 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+
+from ocean_actors.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.sandbox.conftest import Client
 
 PACKAGE = {
     "identifier": "package",
@@ -24,26 +30,28 @@ OWNED = "/blueprints/entities/datasource-entities"
 
 
 @pytest.fixture
-def catalog(client):
+def catalog(client: Client) -> Client:
     """The client, with two blueprints."""
     client.ask("POST", "/blueprints", 201, json=PACKAGE)
     client.ask("POST", "/blueprints", 201, json=PERSON)
     return client
 
 
-def package(name, **fields):
+def package(name: str | dict[str, Any], **fields: Any) -> dict[str, Any]:
     return {"identifier": name, "properties": {}, **fields}
 
 
-def write(client, *entities, status=200, query="?upsert=true", **kwargs):
+def write(
+    client: Client, *entities: Any, status: int = 200, query: str = "?upsert=true", **kwargs: Any
+) -> Any:
     return client.ask("POST", BULK + query, status, json={"entities": list(entities)}, **kwargs)
 
 
-def names(entities):
+def names(entities: Any) -> Any:
     return [entity["identifier"] for entity in entities]
 
 
-def test_a_blueprint_can_be_made_read_changed_and_deleted(client):
+def test_a_blueprint_can_be_made_read_changed_and_deleted(client: Client) -> None:
     client.ask("GET", "/blueprints/package", 404)
     client.ask("POST", "/blueprints", 201, json=PACKAGE)
     client.ask("POST", "/blueprints", 409, json=PACKAGE)
@@ -57,7 +65,7 @@ def test_a_blueprint_can_be_made_read_changed_and_deleted(client):
     assert client.ask("GET", "/blueprints")["blueprints"] == []
 
 
-def test_a_blueprint_with_entities_is_not_deleted(catalog):
+def test_a_blueprint_with_entities_is_not_deleted(catalog: Client) -> None:
     write(catalog, package("a"))
     assert catalog.ask("DELETE", "/blueprints/package", 409)["error"] == "has_dependents"
 
@@ -73,18 +81,18 @@ def test_a_blueprint_with_entities_is_not_deleted(catalog):
         {"identifier": "x", "relations": {"a": {"target": []}}},
     ],
 )
-def test_a_blueprint_that_does_not_fit_is_refused(client, body):
+def test_a_blueprint_that_does_not_fit_is_refused(client: Client, body: dict[str, Any]) -> None:
     assert client.ask("POST", "/blueprints", 422, json=body)["ok"] is False
 
 
-def test_entities_of_an_unknown_blueprint_are_not_found(client):
+def test_entities_of_an_unknown_blueprint_are_not_found(client: Client) -> None:
     body = {"entities": [package("a")]}
     assert client.ask("POST", "/blueprints/no/entities/bulk", 404, json=body)["error"] == (
         "not_found"
     )
 
 
-def test_written_entities_can_be_read(catalog):
+def test_written_entities_can_be_read(catalog: Client) -> None:
     answer = write(catalog, package("a", title="A", properties={"version": "1"}), package("b"))
     assert answer["ok"]
     assert answer["errors"] == []
@@ -98,14 +106,14 @@ def test_written_entities_can_be_read(catalog):
     assert write(catalog, package("a"))["entities"][0]["created"] is False
 
 
-def test_without_upsert_an_entity_that_is_there_is_an_error(catalog):
+def test_without_upsert_an_entity_that_is_there_is_an_error(catalog: Client) -> None:
     write(catalog, package("a"))
     answer = write(catalog, package("a"), package("b"), query="", status=207)
     assert [error["statusCode"] for error in answer["errors"]] == [409]
     assert names(answer["entities"]) == ["b"]
 
 
-def test_merge_keeps_what_is_not_given_and_else_it_goes(catalog):
+def test_merge_keeps_what_is_not_given_and_else_it_goes(catalog: Client) -> None:
     write(catalog, package("a", title="A", properties={"version": "1", "size": 5}))
     write(catalog, package("a", properties={"size": 6}), query="?upsert=true&merge=true")
     merged = catalog.ask("GET", "/blueprints/package/entities/a")["entity"]
@@ -130,7 +138,7 @@ def test_merge_keeps_what_is_not_given_and_else_it_goes(catalog):
         (package("x", title=5), 422, "title"),
     ],
 )
-def test_one_bad_entity_fails_alone(catalog, entity, status, said):
+def test_one_bad_entity_fails_alone(catalog: Client, entity: Any, status: int, said: str) -> None:
     answer = write(catalog, package("a"), entity, package("b"), status=207)
     assert names(answer["entities"]) == ["a", "b"]
     (error,) = answer["errors"]
@@ -139,24 +147,24 @@ def test_one_bad_entity_fails_alone(catalog, entity, status, said):
     assert said in error["message"]
 
 
-def test_required_properties_are_required(client):
+def test_required_properties_are_required(client: Client) -> None:
     schema = {"properties": {"version": {"type": "string"}}, "required": ["version"]}
     client.ask("POST", "/blueprints", 201, json={"identifier": "package", "schema": schema})
     assert write(client, package("a"), status=207)["errors"][0]["statusCode"] == 422
 
 
-def test_missing_related_entities_can_be_made(catalog):
+def test_missing_related_entities_can_be_made(catalog: Client) -> None:
     body = package("a", relations={"needs": ["b", "c"], "owner": "me"})
     write(catalog, body, query="?upsert=true&create_missing_related_entities=true")
     assert names(catalog.ask("GET", "/blueprints/package/entities")["entities"]) == ["b", "c", "a"]
     assert names(catalog.ask("GET", "/blueprints/person/entities")["entities"]) == ["me"]
 
 
-def test_an_entity_may_name_those_before_it_in_the_batch_and_itself(catalog):
+def test_an_entity_may_name_those_before_it_in_the_batch_and_itself(catalog: Client) -> None:
     write(catalog, package("a", relations={"needs": ["a"]}), package("b", relations={"needs": "a"}))
 
 
-def test_a_search_stands_for_the_one_identifier_it_finds(catalog):
+def test_a_search_stands_for_the_one_identifier_it_finds(catalog: Client) -> None:
     write(catalog, package("a", title="first"))
     rule = {"property": "$title", "operator": "=", "value": "first"}
     query = {"combinator": "and", "rules": [rule]}
@@ -169,24 +177,24 @@ def test_a_search_stands_for_the_one_identifier_it_finds(catalog):
     assert (error["identifier"], error["statusCode"]) == ("unknown", 404)
 
 
-def test_validation_only_writes_nothing(catalog):
+def test_validation_only_writes_nothing(catalog: Client) -> None:
     write(catalog, package("a"), query="?upsert=true&validation_only=true")
     assert catalog.ask("GET", "/blueprints/package/entities")["entities"] == []
 
 
-def test_more_than_twenty_at_once_are_refused(catalog):
+def test_more_than_twenty_at_once_are_refused(catalog: Client) -> None:
     write(catalog, *(package(str(n)) for n in range(20)))
     write(catalog, *(package(str(n)) for n in range(21)), status=422)
 
 
-def test_a_body_over_a_mebibyte_is_too_large(catalog):
+def test_a_body_over_a_mebibyte_is_too_large(catalog: Client) -> None:
     fits = package("a", properties={"version": "x" * 900_000})
     write(catalog, fits)
     too_large = write(catalog, fits, package("b", title="x" * 200_000), status=413)
     assert too_large["ok"] is False
 
 
-def test_a_single_entity_can_be_written_changed_and_deleted(catalog):
+def test_a_single_entity_can_be_written_changed_and_deleted(catalog: Client) -> None:
     path = "/blueprints/package/entities"
     catalog.ask("POST", path, 201, json=package("a/b", properties={"size": 1}))
     catalog.ask("POST", path, 409, json=package("a/b"))
@@ -201,7 +209,7 @@ def test_a_single_entity_can_be_written_changed_and_deleted(catalog):
     catalog.ask("GET", f"{path}/a%2Fb", 404)
 
 
-def test_deleting_says_what_was_there(catalog):
+def test_deleting_says_what_was_there(catalog: Client) -> None:
     write(catalog, package("a"), package("b"), package("c"))
     answer = catalog.ask("POST", DELETE, json={"entities": ["b", "gone", "a"]})
     assert answer["deletedEntities"] == ["a", "b"]
@@ -209,7 +217,7 @@ def test_deleting_says_what_was_there(catalog):
     catalog.ask("POST", DELETE, 422, json={"entities": [str(n) for n in range(101)]})
 
 
-def test_what_others_relate_to_is_deleted_with_them_or_not_at_all(catalog):
+def test_what_others_relate_to_is_deleted_with_them_or_not_at_all(catalog: Client) -> None:
     write(catalog, package("a"), package("b", relations={"needs": ["a"]}))
     write(catalog, package("c", relations={"needs": "b"}), package("d"))
     refused = catalog.ask("POST", DELETE, 409, json={"entities": ["d", "a"]})
@@ -220,17 +228,17 @@ def test_what_others_relate_to_is_deleted_with_them_or_not_at_all(catalog):
     assert names(catalog.ask("GET", "/blueprints/package/entities")["entities"]) == ["d"]
 
 
-def test_those_that_relate_to_each_other_go_together(catalog):
+def test_those_that_relate_to_each_other_go_together(catalog: Client) -> None:
     write(catalog, package("a"), package("b", relations={"needs": ["a"]}))
     assert catalog.ask("POST", DELETE, json={"entities": ["a", "b"]})["deletedEntities"]
 
 
-def owned(client, **more):
+def owned(client: Client, **more: Any) -> Any:
     body = {"datasource_prefix": "port-ocean/custom/", "datasource_suffix": "/demo/exporter"}
     return client.ask("POST", OWNED, json={**body, **more})
 
 
-def test_entities_belong_to_the_client_that_wrote_them(catalog, sandbox):
+def test_entities_belong_to_the_client_that_wrote_them(catalog: Client, sandbox: Sandbox) -> None:
     write(catalog, package("mine"), package("also-mine"))
     other = {"User-Agent": "port-ocean/custom/1.0.0/other/exporter"}
     write(catalog, package("theirs"), package("also-mine"), headers=other)
@@ -240,7 +248,9 @@ def test_entities_belong_to_the_client_that_wrote_them(catalog, sandbox):
 
 
 @pytest.mark.parametrize("deleting", [False, True])
-def test_what_is_owned_is_read_page_by_page_even_while_it_is_deleted(catalog, deleting):
+def test_what_is_owned_is_read_page_by_page_even_while_it_is_deleted(
+    catalog: Client, deleting: bool
+) -> None:
     for start in range(0, 60, 20):
         write(catalog, *(package(f"p{n:02}") for n in range(start, start + 20)))
     found, mark = [], None
@@ -254,7 +264,7 @@ def test_what_is_owned_is_read_page_by_page_even_while_it_is_deleted(catalog, de
     assert found == [f"p{n:02}" for n in range(60)]
 
 
-def test_what_is_owned_can_be_limited_to_what_is_older(catalog):
+def test_what_is_owned_can_be_limited_to_what_is_older(catalog: Client) -> None:
     write(catalog, package("old"))
     entity = catalog.ask("GET", "/blueprints/package/entities/old")["entity"]
     write(catalog, package("new"))
@@ -264,7 +274,7 @@ def test_what_is_owned_can_be_limited_to_what_is_older(catalog):
 
 
 @pytest.mark.parametrize("more", [{"limit": 0}, {"limit": "5"}, {"from": 5}, {"before": "soon"}])
-def test_a_question_for_what_is_owned_must_fit(catalog, more):
+def test_a_question_for_what_is_owned_must_fit(catalog: Client, more: dict[str, Any]) -> None:
     body = {"datasource_prefix": "a", "datasource_suffix": "b", **more}
     assert catalog.ask("POST", OWNED, 422, json=body)["ok"] is False
 
@@ -285,7 +295,7 @@ def test_a_question_for_what_is_owned_must_fit(catalog, more):
         (("needs", "containsAny", ["a", "q"]), ["b"]),
     ],
 )
-def test_entities_can_be_searched(catalog, rule, expected):
+def test_entities_can_be_searched(catalog: Client, rule: Any, expected: Any) -> None:
     write(catalog, package("a", properties={"version": "1.0", "size": 1}))
     write(catalog, package("b", properties={"size": 2}, relations={"needs": ["a"]}))
     catalog.ask("POST", "/blueprints/person/entities", 201, json={"identifier": "me"})
@@ -308,14 +318,14 @@ def test_entities_can_be_searched(catalog, rule, expected):
         {"combinator": "and", "rules": [{"property": "a", "operator": "near"}]},
     ],
 )
-def test_a_search_that_makes_no_sense_is_refused(client, query):
+def test_a_search_that_makes_no_sense_is_refused(client: Client, query: Any) -> None:
     assert client.ask("POST", "/entities/search", 422, data=json.dumps(query))["ok"] is False
 
 
-def test_many_clients_at_once_lose_nothing(catalog, sandbox):
+def test_many_clients_at_once_lose_nothing(catalog: Client, sandbox: Sandbox) -> None:
     failures = []
 
-    def write_some(number):
+    def write_some(number: int) -> None:
         entities = [package(f"{number}-{item}") for item in range(20)]
         headers = dict(catalog.headers)
         url = f"{sandbox.url}/v1{BULK}?upsert=true"
@@ -331,7 +341,7 @@ def test_many_clients_at_once_lose_nothing(catalog, sandbox):
     assert len(sandbox.entities("package")) == 240
 
 
-def test_the_state_can_be_looked_at_and_reset(catalog, sandbox):
+def test_the_state_can_be_looked_at_and_reset(catalog: Client, sandbox: Sandbox) -> None:
     write(catalog, package("a"))
     state = requests.get(f"{sandbox.url}/sandbox/state", timeout=5).json()
     assert (state["blueprints"], state["entities"]) == (["package", "person"], {"package": 1})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ocean_actors.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from tests.sandbox.conftest import Client
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 PATHS = [
@@ -78,7 +83,7 @@ QUERIES = st.dictionaries(
 
 
 @pytest.fixture(scope="module")
-def target():
+def target() -> Iterator[Any]:
     """One sandbox for all that is thrown, with something in it, and a client that may in."""
     with Sandbox() as sandbox, requests.Session() as session:
         sandbox.create_integration("demo")
@@ -88,7 +93,7 @@ def target():
         yield sandbox, session
 
 
-def log_in(sandbox, session):
+def log_in(sandbox: Sandbox, session: Any) -> None:
     sandbox.clear_faults()
     sandbox.configure(refuse_credentials=False, token_lifetime=3600)
     credentials = {"clientId": "sandbox", "clientSecret": "sandbox-secret"}
@@ -104,7 +109,9 @@ def log_in(sandbox, session):
     query=QUERIES,
     body=BODIES,
 )
-def test_a_call_of_any_shape_is_answered_like_port(target, method, path, names, query, body):
+def test_a_call_of_any_shape_is_answered_like_port(
+    target: Any, method: str, path: str, names: Any, query: Any, body: Any
+) -> None:
     sandbox, session = target
     log_in(sandbox, session)
     path = path.format(*(quote(name.encode("utf-8", "replace"), safe="") for name in names))
@@ -133,7 +140,9 @@ def test_a_call_of_any_shape_is_answered_like_port(target, method, path, names, 
     ],
     ids=lambda body: str(body[:12]),
 )
-def test_a_body_that_no_json_reader_should_have_to_bear_is_refused(demo, body):
+def test_a_body_that_no_json_reader_should_have_to_bear_is_refused(
+    demo: Client, body: bytes
+) -> None:
     answer = demo.call("PATCH", "/integration/demo", data=body)
     assert answer.status_code in {400, 422}
     assert answer.json()["ok"] is False
@@ -141,7 +150,7 @@ def test_a_body_that_no_json_reader_should_have_to_bear_is_refused(demo, body):
 
 
 @pytest.mark.parametrize("body", [b"[]", b"5", b'"text"', b"true"])
-def test_a_body_that_is_no_object_is_refused(demo, body):
+def test_a_body_that_is_no_object_is_refused(demo: Client, body: bytes) -> None:
     assert demo.call("PATCH", "/integration/demo", data=body).status_code == 422
 
 
@@ -158,7 +167,9 @@ def test_a_body_that_is_no_object_is_refused(demo, body):
         b"nonsense",
     ],
 )
-def test_a_first_line_of_any_shape_costs_the_server_nothing(sandbox, client, first_line):
+def test_a_first_line_of_any_shape_costs_the_server_nothing(
+    sandbox: Sandbox, client: Client, first_line: bytes
+) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
         connection.sendall(first_line + b"\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))

@@ -1,11 +1,15 @@
 """Which records of reports count as legal."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 
 from ocean_actors.sandbox.legal import IllegalReports, runs_of
 
 
-def record(*words):
+def record(*words: Any) -> Any:
     """Reports, from "running@1" or "completed@2": the number is the second."""
     reports = []
     for number, word in enumerate(words):
@@ -28,7 +32,7 @@ def record(*words):
         (["running@1", "running@1", "aborted@2", "aborted@2"], ["aborted"]),
     ],
 )
-def test_a_legal_record_is_read_as_runs(words, runs):
+def test_a_legal_record_is_read_as_runs(words: Any, runs: Any) -> None:
     assert runs_of(record(*words)) == runs
 
 
@@ -44,6 +48,6 @@ def test_a_legal_record_is_read_as_runs(words, runs):
         ["running@1", "paused@2"],
     ],
 )
-def test_an_illegal_record_is_refused(words):
+def test_an_illegal_record_is_refused(words: Any) -> None:
     with pytest.raises(IllegalReports, match="does not fit"):
         runs_of(record(*words))

@@ -6,12 +6,14 @@ import hmac
 import json
 import logging
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import requests
 
 from ocean_actors.sandbox import Sandbox, changelog
-from ocean_actors.sandbox.publishers import WebhookPublisher
+from ocean_actors.sandbox.publishers import Delivery, WebhookPublisher
 from ocean_actors.testing import ManualClock
 from ocean_actors.web.server import HttpServer
 
@@ -19,8 +21,8 @@ from ocean_actors.web.server import HttpServer
 class Receiver:
     """An integration's web server: keeps what it gets, and answers as told."""
 
-    def __init__(self):
-        self.got = []
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, Any], bytes]] = []
         self.status = "202 Accepted"
         self.release = threading.Event()
         self.release.set()
@@ -30,7 +32,7 @@ class Receiver:
         self.url = self._server.url + "/resync"
         self.stop = self._server.stop
 
-    def _app(self, environ, start_response):
+    def _app(self, environ: Any, start_response: Any) -> Any:
         self.arrived.set()
         self.release.wait(10)
         self.got.append((environ, environ["wsgi.input"].read()))
@@ -38,12 +40,12 @@ class Receiver:
         return [b""]
 
     @property
-    def messages(self):
+    def messages(self) -> Any:
         return [json.loads(body) for _, body in self.got]
 
 
 @pytest.fixture
-def receiver():
+def receiver() -> Iterator[Any]:
     receiver = Receiver()
     yield receiver
     receiver.release.set()
@@ -51,32 +53,33 @@ def receiver():
 
 
 @pytest.fixture
-def registered(sandbox, receiver):
+def registered(sandbox: Sandbox, receiver: Any) -> Any:
     """The sandbox, with an integration that wants webhooks."""
     destination = {"type": "WEBHOOK", "url": receiver.url}
     sandbox.create_integration("demo", changelogDestination=destination)
     return sandbox
 
 
-def delivered(sandbox, number):
+def delivered(sandbox: Sandbox, number: int) -> Any:
     return sandbox.wait_for(
         lambda: sandbox.deliveries if len(sandbox.deliveries) >= number else None
     )
 
 
-def verifies(environ, body, secret=b"sandbox-secret"):
+def verifies(environ: Any, body: Any, secret: bytes = b"sandbox-secret") -> bool:
     timestamp = environ["HTTP_X_PORT_TIMESTAMP"]
     digest = hmac.new(secret, f"{timestamp}.".encode() + body, hashlib.sha256).digest()
-    return environ["HTTP_X_PORT_SIGNATURE"] == "v1," + base64.b64encode(digest).decode()
+    signature: str = environ["HTTP_X_PORT_SIGNATURE"]
+    return signature == "v1," + base64.b64encode(digest).decode()
 
 
-def test_registering_itself_calls_nobody(registered, receiver):
+def test_registering_itself_calls_nobody(registered: Any, receiver: Any) -> None:
     registered.request_resync("demo")
     delivered(registered, 1)
     assert [message["action"] for message in receiver.messages] == ["RESYNC"]
 
 
-def test_every_kind_of_news_arrives_in_its_order(registered, receiver):
+def test_every_kind_of_news_arrives_in_its_order(registered: Any, receiver: Any) -> None:
     registered.set_config("demo", {"a": 1})
     registered.request_resync("demo")
     base = f"{registered.url}/v1"
@@ -107,13 +110,13 @@ def test_every_kind_of_news_arrives_in_its_order(registered, receiver):
     assert deletion["diff"]["before"]["identifier"] == "demo"
 
 
-def test_webhooks_are_signed(registered, receiver):
+def test_webhooks_are_signed(registered: Any, receiver: Any) -> None:
     registered.request_resync("demo")
     delivered(registered, 1)
     assert verifies(*receiver.got[0])
 
 
-def test_webhooks_may_be_unsigned_or_signed_wrong(registered, receiver):
+def test_webhooks_may_be_unsigned_or_signed_wrong(registered: Any, receiver: Any) -> None:
     for number, signing in enumerate(("unsigned", "wrong"), start=1):
         settings = {"webhook_signing": signing}
         requests.put(f"{registered.url}/sandbox/settings", json=settings, timeout=5)
@@ -126,7 +129,9 @@ def test_webhooks_may_be_unsigned_or_signed_wrong(registered, receiver):
 
 
 @pytest.mark.parametrize("destination", [{}, {"type": "KAFKA"}])
-def test_those_who_want_no_webhook_get_none(sandbox, receiver, destination):
+def test_those_who_want_no_webhook_get_none(
+    sandbox: Sandbox, receiver: Any, destination: dict[str, Any]
+) -> None:
     sandbox.create_integration("other", changelogDestination=destination)
     sandbox.request_resync("other")
     webhook = {"type": "WEBHOOK", "url": receiver.url}
@@ -137,7 +142,9 @@ def test_those_who_want_no_webhook_get_none(sandbox, receiver, destination):
     assert message["context"]["integrationId"] == "demo"
 
 
-def test_a_refusal_and_a_dead_address_are_recorded_and_not_repeated(registered, receiver):
+def test_a_refusal_and_a_dead_address_are_recorded_and_not_repeated(
+    registered: Any, receiver: Any
+) -> None:
     receiver.status = "503 Service Unavailable"
     registered.request_resync("demo")
     delivered(registered, 1)
@@ -152,7 +159,9 @@ def test_a_refusal_and_a_dead_address_are_recorded_and_not_repeated(registered, 
     assert len(receiver.got) == 1
 
 
-def test_a_receiver_that_does_not_answer_costs_the_time_out(make_sandbox, receiver):
+def test_a_receiver_that_does_not_answer_costs_the_time_out(
+    make_sandbox: Callable[..., Sandbox], receiver: Any
+) -> None:
     sandbox = make_sandbox(webhook_timeout=0.05)
     destination = {"type": "WEBHOOK", "url": receiver.url}
     sandbox.create_integration("demo", changelogDestination=destination)
@@ -162,8 +171,8 @@ def test_a_receiver_that_does_not_answer_costs_the_time_out(make_sandbox, receiv
     assert "timed out" in delivery.error
 
 
-def test_no_more_than_its_capacity_waits(receiver):
-    recorded = []
+def test_no_more_than_its_capacity_waits(receiver: Any) -> None:
+    recorded: list[Delivery] = []
     publisher = WebhookPublisher(
         "secret", lambda: "signed", recorded.append, ManualClock(), capacity=2
     )
@@ -175,7 +184,9 @@ def test_no_more_than_its_capacity_waits(receiver):
     publisher.stop()
 
 
-def test_nothing_is_sent_after_the_stop_and_no_thread_stays(make_sandbox, receiver):
+def test_nothing_is_sent_after_the_stop_and_no_thread_stays(
+    make_sandbox: Callable[..., Sandbox], receiver: Any
+) -> None:
     sandbox = make_sandbox()
     before = {thread for thread in threading.enumerate() if "webhook" in thread.name}
     destination = {"type": "WEBHOOK", "url": receiver.url}
@@ -197,20 +208,22 @@ def test_nothing_is_sent_after_the_stop_and_no_thread_stays(make_sandbox, receiv
 class Notes:
     """A publisher that takes notes."""
 
-    def __init__(self):
-        self.notes = []
+    def __init__(self) -> None:
+        self.notes: list[Any] = []
 
-    def start(self):
+    def start(self) -> None:
         self.notes.append("start")
 
-    def publish(self, message, integration):
+    def publish(self, message: Any, integration: Any) -> None:
         self.notes.append((message["action"], integration["identifier"]))
 
-    def stop(self):
+    def stop(self) -> None:
         self.notes.append("stop")
 
 
-def test_other_publishers_get_every_message_between_start_and_stop(make_sandbox):
+def test_other_publishers_get_every_message_between_start_and_stop(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
     given, added = Notes(), Notes()
     sandbox = make_sandbox(publishers=[given])
     sandbox.add_publisher(added)
@@ -222,9 +235,11 @@ def test_other_publishers_get_every_message_between_start_and_stop(make_sandbox)
     assert given.notes == added.notes == expected
 
 
-def test_a_publisher_that_fails_costs_only_its_own(make_sandbox, caplog):
+def test_a_publisher_that_fails_costs_only_its_own(
+    make_sandbox: Callable[..., Sandbox], caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken(Notes):
-        def publish(self, message, integration):
+        def publish(self, message: Any, integration: Any) -> None:
             raise RuntimeError("no broker")
 
     notes = Notes()
@@ -236,9 +251,9 @@ def test_a_publisher_that_fails_costs_only_its_own(make_sandbox, caplog):
     assert "no broker" in caplog.text
 
 
-def test_a_publisher_that_does_not_start_leaves_nothing_running():
+def test_a_publisher_that_does_not_start_leaves_nothing_running() -> None:
     class Broken(Notes):
-        def start(self):
+        def start(self) -> None:
             raise RuntimeError("no broker")
 
     sandbox = Sandbox(publishers=[Broken()])
@@ -248,7 +263,7 @@ def test_a_publisher_that_does_not_start_leaves_nothing_running():
         requests.get(sandbox.url, timeout=5)
 
 
-def test_messages_have_the_shape_that_port_wire_shows():
+def test_messages_have_the_shape_that_port_wire_shows() -> None:
     before = {"identifier": "demo", "updatedAt": "1", "changelogDestination": {"type": "KAFKA"}}
     after = {**before, "updatedAt": "2"}
     at = "2026-10-01T08:05:00.000Z"

@@ -1,10 +1,12 @@
 """An actor of the user's own that fails again and again ends the system, and says why."""
 
-from typing import ClassVar
+from __future__ import annotations
+
+from typing import Any, ClassVar
 
 import pytest
 
-from ocean_actors import Actor, Supervision
+from ocean_actors import Actor, ResyncHandler, Supervision
 from ocean_actors.actors import Backoff
 from ocean_actors.testing import SandboxedSystem
 
@@ -12,7 +14,7 @@ WITHIN = 30.0
 
 
 class Mute(Exception):
-    def __str__(self):
+    def __str__(self) -> str:
         raise OSError
 
 
@@ -20,7 +22,7 @@ class Looping(Actor):
     supervision = Supervision(backoff=Backoff(initial=0.001, maximum=0.001), limit=2)
     error: ClassVar[BaseException]
 
-    def on_start(self):
+    def on_start(self) -> None:
         raise self.error
 
 
@@ -36,8 +38,8 @@ class Looping(Actor):
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
 )
 def test_a_crash_loop_ends_the_system_with_the_cause_in_the_last_line(
-    scripted, caplog, error, said
-):
+    scripted: type[ResyncHandler], caplog: pytest.LogCaptureFixture, error: Any, said: str
+) -> None:
     caplog.set_level("INFO")
     looping = type("Looping", (Looping,), {"error": error})
     with SandboxedSystem([scripted], [looping]) as rig:

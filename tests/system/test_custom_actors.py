@@ -1,6 +1,9 @@
 """What may be handed to `OceanSystem(actors=[…])`, and what it is built from."""
 
+from __future__ import annotations
+
 import functools
+from typing import Any
 
 import pytest
 
@@ -9,13 +12,15 @@ from ocean_actors.testing import SandboxedSystem
 
 
 class Greeter(Actor):
-    def __init__(self, built, name, parent=None):
+    def __init__(self, built: Any, name: str, parent: Any = None) -> None:
         super().__init__()
         built.append((name, parent))
 
 
-def test_a_custom_actor_is_given_all_its_arguments_whatever_they_are_called(quick):
-    built = []
+def test_a_custom_actor_is_given_all_its_arguments_whatever_they_are_called(
+    quick: type[ResyncHandler],
+) -> None:
+    built: list[tuple[str, str]] = []
     greeter = functools.partial(Greeter, built, name="Ada", parent="Annabella")
     with SandboxedSystem([quick], [greeter, greeter]) as rig:
         names = [
@@ -26,7 +31,9 @@ def test_a_custom_actor_is_given_all_its_arguments_whatever_they_are_called(quic
 
 
 @pytest.mark.parametrize("wrong", [lambda: Greeter([], "Ada"), ResyncHandler, 7])
-def test_what_is_no_class_of_actors_is_refused_before_anything_starts(quick, wrong):
+def test_what_is_no_class_of_actors_is_refused_before_anything_starts(
+    quick: type[ResyncHandler], wrong: Any
+) -> None:
     port = {"clientId": "id", "clientSecret": "secret", "baseUrl": "http://127.0.0.1:9"}
     settings = Settings.from_dict({"port": port, "integration": {"identifier": "demo"}}, {})
     with pytest.raises(TypeError, match="expected Actor classes"):

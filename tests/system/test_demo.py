@@ -1,19 +1,26 @@
 """`ocean-actors demo`, as a user sees it."""
 
+from __future__ import annotations
+
+import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
-COMMAND = [sys.executable, "-c", "import sys; from ocean_actors.cli import main; sys.exit(main())"]
+from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors.testing import SandboxedSystem
+
+COMMAND = [sys.executable, "-m", "ocean_actors"]
 
 
 @pytest.mark.parametrize("listener", ["polling", "webhook"])
-def test_the_demo_shows_an_abort_and_ends_by_itself(listener):
+def test_the_demo_shows_an_abort_and_ends_by_itself(listener: str) -> None:
     done = subprocess.run(  # noqa: S603
         [*COMMAND, "demo", "--listener", listener],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -25,12 +32,34 @@ def test_the_demo_shows_an_abort_and_ends_by_itself(listener):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_demo_ends_in_a_line(number):
+def test_an_interrupted_demo_ends_in_a_line(number: Any) -> None:
     demo = subprocess.Popen(  # noqa: S603
         [*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with demo:
+        assert demo.stdout is not None
         demo.stdout.readline()
         demo.send_signal(number)
         _, errors = demo.communicate(timeout=30)
     assert (demo.returncode, errors) == (1, "ocean-actors: interrupted\n")
+
+
+def test_the_demo_reaches_its_sandbox_in_spite_of_a_proxy() -> None:
+    nobody = "http://127.0.0.1:9"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "all_proxy"), nobody)
+    kept = {name: text for name, text in os.environ.items() if name.lower() != "no_proxy"}
+    done = subprocess.run(  # noqa: S603
+        [*COMMAND, "demo"],
+        capture_output=True, text=True, timeout=110, check=False, env={**kept, **proxies},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_system_of_the_test_kit_reaches_its_sandbox_in_spite_of_a_proxy(
+    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with SandboxedSystem([quick]) as rig:
+        assert rig.expect(RunEnded).status == "completed"

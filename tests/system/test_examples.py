@@ -1,17 +1,21 @@
 """The examples do what they say."""
 
+from __future__ import annotations
+
 import functools
 import importlib.util
 import json
 import queue
 import sys
+from collections.abc import Iterator
 from datetime import datetime, time, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
-from bottle import Bottle, request
+from bottle import Bottle, request  # type: ignore[import-untyped]
 
-from ocean_actors import RunEnded, RunStarted
+from ocean_actors import ResyncHandler, RunEnded, RunStarted
 from ocean_actors.testing import ManualClock, SandboxedSystem
 from ocean_actors.web.server import HttpServer
 
@@ -19,15 +23,19 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 CALM = {"type": "POLLING", "interval": 86_400}
 
 
-def example(name):
+def example(name: str) -> Any:
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
 
 
-def test_a_changed_file_requests_a_resync_and_an_unchanged_one_does_not(quick, tmp_path):
+def test_a_changed_file_requests_a_resync_and_an_unchanged_one_does_not(
+    quick: type[ResyncHandler], tmp_path: Path
+) -> None:
     watched = tmp_path / "teams.csv"
     watched.write_text("a")
     watcher = functools.partial(example("file_watcher").FileWatcher, watched, 10.0)
@@ -42,7 +50,7 @@ def test_a_changed_file_requests_a_resync_and_an_unchanged_one_does_not(quick, t
         assert ended.run.id.endswith("-2")
 
 
-def test_the_file_may_come_and_go(quick, tmp_path):
+def test_the_file_may_come_and_go(quick: type[ResyncHandler], tmp_path: Path) -> None:
     watched = tmp_path / "absent.csv"
     watcher = functools.partial(example("file_watcher").FileWatcher, watched, 10.0)
     clock = ManualClock()
@@ -54,7 +62,7 @@ def test_the_file_may_come_and_go(quick, tmp_path):
         assert rig.expect(RunEnded).run.reason == "absent.csv changed"
 
 
-def test_quiet_hours_are_quiet_and_the_others_are_not(quick):
+def test_quiet_hours_are_quiet_and_the_others_are_not(quick: type[ResyncHandler]) -> None:
     clock = ManualClock(datetime(2026, 3, 1, 20, 30, tzinfo=timezone.utc))
     with SandboxedSystem(
         [quick], [example("quiet_hours").QuietHours], eventListener=CALM, clock=clock
@@ -74,18 +82,18 @@ def test_quiet_hours_are_quiet_and_the_others_are_not(quick):
 @pytest.mark.parametrize(
     ("moment", "is_quiet"), [(time(22), True), (time(2), True), (time(6), False), (time(12), False)]
 )
-def test_quiet_hours_reach_over_midnight(moment, is_quiet):
+def test_quiet_hours_reach_over_midnight(moment: Any, is_quiet: bool) -> None:
     assert example("quiet_hours").quiet(moment, time(22), time(6)) is is_quiet
 
 
 @pytest.fixture
-def chat():
+def chat() -> Iterator[Any]:
     """A chat's webhook: what was posted, and its address."""
-    posted = queue.Queue()
+    posted: queue.Queue[Any] = queue.Queue()
     app = Bottle()
 
-    @app.post("/hook")
-    def hook():
+    @app.post("/hook")  # type: ignore[untyped-decorator]
+    def hook() -> str:
         posted.put(json.loads(request.body.read()))
         return "ok"
 
@@ -95,7 +103,9 @@ def chat():
     server.stop()
 
 
-def test_finished_runs_are_posted_to_the_chat(quick, failing, chat):
+def test_finished_runs_are_posted_to_the_chat(
+    quick: type[ResyncHandler], failing: type[ResyncHandler], chat: Any
+) -> None:
     posted, url = chat
     notifier = functools.partial(example("chat_notifier").ChatNotifier, url)
     with SandboxedSystem([quick, failing], [notifier]) as rig:
@@ -105,7 +115,9 @@ def test_finished_runs_are_posted_to_the_chat(quick, failing, chat):
     assert text.endswith("Failing: ValueError: no such repository")
 
 
-def test_a_chat_that_is_away_costs_a_line_in_the_log(quick, caplog):
+def test_a_chat_that_is_away_costs_a_line_in_the_log(
+    quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     notifier = functools.partial(example("chat_notifier").ChatNotifier, "http://127.0.0.1:9/hook")
     with SandboxedSystem([quick], [notifier]) as rig:
         rig.expect(RunEnded)
@@ -115,7 +127,9 @@ def test_a_chat_that_is_away_costs_a_line_in_the_log(quick, caplog):
     assert "/hook" not in caplog.text
 
 
-def test_a_chat_that_refuses_is_told_apart_without_its_address(quick, chat, caplog):
+def test_a_chat_that_refuses_is_told_apart_without_its_address(
+    quick: type[ResyncHandler], chat: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     _, url = chat
     notifier = functools.partial(example("chat_notifier").ChatNotifier, f"{url}/removed")
     with SandboxedSystem([quick], [notifier]) as rig:
@@ -124,7 +138,7 @@ def test_a_chat_that_refuses_is_told_apart_without_its_address(quick, chat, capl
     assert "/hook" not in caplog.text
 
 
-def test_the_packages_of_this_machine_are_catalogued():
+def test_the_packages_of_this_machine_are_catalogued() -> None:
     packages = example("python_packages")
     rig = SandboxedSystem([packages.PythonPackages])
     rig.sandbox.create_blueprint(
@@ -146,5 +160,5 @@ def test_the_packages_of_this_machine_are_catalogued():
         assert ended.written.deleted == len(found) - len(left)
 
 
-def test_the_model_example_is_short():
+def test_the_model_example_is_short() -> None:
     assert len((EXAMPLES / "python_packages.py").read_text().splitlines()) < 80

@@ -1,12 +1,17 @@
 """Handlers that ignore an abort: fenced off, named, and their late results dropped."""
 
+from __future__ import annotations
+
 import asyncio
 import socket
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from scripted import Script
 
-from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.testing import SandboxedSystem
 
@@ -18,42 +23,42 @@ WITHIN = 30.0
 class Hostile:
     """What holds a handler up until the test frees it, in several ways."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.entered = threading.Event()
         self.freed = threading.Event()
         self.ours, self.theirs = socket.socketpair()
 
-    def free(self):
+    def free(self) -> None:
         self.freed.set()
         self.theirs.sendall(b"!")
 
-    def close(self):
+    def close(self) -> None:
         self.ours.close()
         self.theirs.close()
 
-    def in_a_socket(self):
+    def in_a_socket(self) -> None:
         self.ours.recv(1)
 
-    def in_a_loop(self):
+    def in_a_loop(self) -> None:
         while not self.freed.is_set():
             pass
 
-    def in_a_sleep(self):
+    def in_a_sleep(self) -> None:
         self.freed.wait(WITHIN)
 
-    async def swallowing_cancellation(self):
+    async def swallowing_cancellation(self) -> None:
         while not self.freed.is_set():
             try:
                 await asyncio.sleep(3600 if not self.freed.is_set() else 0)
             except asyncio.CancelledError:
                 await asyncio.to_thread(self.freed.wait, WITHIN)
 
-    async def blocking_the_loop(self):
+    async def blocking_the_loop(self) -> None:
         self.freed.wait(WITHIN)
 
 
 @pytest.fixture
-def hostile():
+def hostile() -> Iterator[Any]:
     hostile = Hostile()
     yield hostile
     hostile.free()
@@ -63,15 +68,15 @@ def hostile():
     hostile.close()
 
 
-def nothing(_run):
+def nothing(_run: ResyncRun) -> None:
     pass
 
 
-def handler(hostile, way, at_last=nothing):
+def handler(hostile: Any, way: Any, at_last: Any = nothing) -> Any:
     """A handler whose first run is held up in that way, and whose others are quick."""
 
     class Stubborn(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> Any:
             if hostile.entered.is_set():
                 return None
             hostile.entered.set()
@@ -83,11 +88,11 @@ def handler(hostile, way, at_last=nothing):
     return Stubborn
 
 
-def actors(rig):
+def actors(rig: SandboxedSystem) -> Any:
     return {actor["name"]: actor["state"] for actor in rig.system.status()["actors"]}
 
 
-def ended(rig, number):
+def ended(rig: SandboxedSystem, number: int) -> Any:
     event = rig.expect(RunEnded)
     while event.run.number != number:
         event = rig.expect(RunEnded)
@@ -100,7 +105,9 @@ def ended(rig, number):
         "in_a_socket", "in_a_loop", "in_a_sleep", "swallowing_cancellation", "blocking_the_loop",
     ],
 )  # fmt: skip
-def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(hostile, way, caplog):
+def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(
+    hostile: Any, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with SandboxedSystem([handler(hostile, way)], eventListener=CALM, resync=GRACE) as rig:
         assert hostile.entered.wait(WITHIN)
         rig.system.request_resync("newer")
@@ -113,20 +120,22 @@ def test_whoever_ignores_an_abort_is_fenced_off_and_a_fresh_one_goes_on(hostile,
         assert actors(rig)["handler-Stubborn-2"] == "running"
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4, WITHIN)
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted", "completed"]
-    assert "handler Stubborn does not end run 1: it is fenced off" in caplog.text
+    run_id = first.run.id
+    assert "handler Stubborn did not stop within abortGrace (0.05 s); " in caplog.text
+    assert f"run {run_id} goes on without it" in caplog.text
     assert "threads left behind, as they did not end: handler-Stubborn" in caplog.text
 
 
-def late_progress(run):
+def late_progress(run: ResyncRun) -> None:
     for done in range(20):
         run.progress(done)
 
 
-def late_failure(run):
+def late_failure(run: ResyncRun) -> None:
     raise ValueError("too late")
 
 
-def late_write(run):
+def late_write(run: ResyncRun) -> None:
     run.port.upsert("service", [{"identifier": "late"}])
 
 
@@ -135,7 +144,9 @@ def late_write(run):
     [(nothing, 1), (late_progress, 3), (late_failure, 1), (late_write, 1)],
     ids=["result", "progress", "failure", "entities"],
 )
-def test_what_a_fenced_handler_does_late_is_dropped_and_counted(hostile, at_last, dropped):
+def test_what_a_fenced_handler_does_late_is_dropped_and_counted(
+    hostile: Any, at_last: Any, dropped: int
+) -> None:
     stubborn = handler(hostile, "in_a_sleep", at_last)
     rig = SandboxedSystem([stubborn], eventListener=CALM, resync={**GRACE, "onNewRequest": "queue"})
     rig.sandbox.create_blueprint("service")
@@ -155,9 +166,11 @@ def test_what_a_fenced_handler_does_late_is_dropped_and_counted(hostile, at_last
         assert rig.sandbox.entities("service") == []
 
 
-def test_each_fenced_handler_is_replaced_and_its_thread_is_told(hostile, script):
+def test_each_fenced_handler_is_replaced_and_its_thread_is_told(
+    hostile: Any, script: Script
+) -> None:
     class Deaf(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             script.entered.put(threading.current_thread().name)
             hostile.freed.wait(WITHIN)
 
@@ -174,11 +187,11 @@ def test_each_fenced_handler_is_replaced_and_its_thread_is_told(hostile, script)
         assert ended(rig, 6).status == "completed"
 
 
-def test_an_async_handler_is_cancelled_at_its_await_and_its_finally_runs(hostile):
+def test_an_async_handler_is_cancelled_at_its_await_and_its_finally_runs(hostile: Any) -> None:
     said = []
 
     class Tidy(ResyncHandler):
-        async def resync(self, run):
+        async def resync(self, run: ResyncRun) -> None:
             try:
                 hostile.entered.set()
                 await asyncio.sleep(3600)
@@ -193,13 +206,15 @@ def test_an_async_handler_is_cancelled_at_its_await_and_its_finally_runs(hostile
     assert said == ["tidied up"]
 
 
-def test_an_exception_that_cannot_even_be_printed_fails_the_run_and_no_more(quick):
+def test_an_exception_that_cannot_even_be_printed_fails_the_run_and_no_more(
+    quick: type[ResyncHandler],
+) -> None:
     class Unprintable(Exception):
-        def __str__(self):
+        def __str__(self) -> str:
             raise RuntimeError("not printable")
 
     class Broken(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             raise Unprintable
 
     with SandboxedSystem([Broken, quick], eventListener=CALM) as rig:

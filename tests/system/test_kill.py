@@ -1,11 +1,17 @@
 """kill -9 in the middle of a run: what the next process does, and what Port sees of it all."""
 
+from __future__ import annotations
+
+import functools
 import os
 import random
 import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,18 +61,18 @@ with OceanSystem(Settings.from_file("config.yaml", {}), [handler], clock=clock) 
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def start(tmp_path, sandbox):
+def start(tmp_path: Path, sandbox: Sandbox) -> Iterator[Any]:
     """Starts the integration as a process of its own."""
     (tmp_path / "program.py").write_text(PROGRAM)
     running = []
 
-    def start(handler, listener, more=""):
+    def start(handler: Any, listener: Any, more: str = "") -> Any:
         (tmp_path / "config.yaml").write_text(
             textwrap.dedent(f"""
             port:
@@ -92,21 +98,27 @@ def start(tmp_path, sandbox):
         process.communicate(timeout=WITHIN)
 
 
-def turn(process, seconds):
+def turn(process: Any, seconds: float) -> None:
     process.stdin.write(f"{seconds}\n")
     process.stdin.flush()
 
 
-def wait_for(sandbox, *statuses):
+def wait_for(sandbox: Sandbox, *statuses: Any) -> None:
     sandbox.wait_for(lambda: sandbox.statuses(DEMO) == list(statuses), WITHIN)
 
 
-def looks(sandbox):
+def looks(sandbox: Sandbox) -> int:
     return sum(call.path.endswith("/resync-request") for call in sandbox.calls)
 
 
+def has_looked(sandbox: Sandbox, before: int) -> bool:
+    return looks(sandbox) > before
+
+
 @pytest.mark.parametrize("listener", [POLLING, QUIET], ids=["resyncOnStart", "quiet"])
-def test_a_run_that_was_killed_is_ended_and_run_anew(sandbox, start, listener):
+def test_a_run_that_was_killed_is_ended_and_run_anew(
+    sandbox: Sandbox, start: Any, listener: Any
+) -> None:
     first = start("Patient", listener)
     sandbox.wait_for(lambda: looks(sandbox) > 0, WITHIN)
     sandbox.request_resync(DEMO)
@@ -119,7 +131,9 @@ def test_a_run_that_was_killed_is_ended_and_run_anew(sandbox, start, listener):
     assert runs_of(sandbox.reports(DEMO)) == ["aborted", "completed"]
 
 
-def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwhile(sandbox, start):
+def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwhile(
+    sandbox: Sandbox, start: Any
+) -> None:
     first = start("Patient", QUIET, "scheduledResyncInterval: 1")
     sandbox.wait_for(lambda: looks(sandbox) > 0, WITHIN)
     turn(first, 60)
@@ -138,14 +152,16 @@ def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwh
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_any_moment_what_was_asked_for_is_run_in_the_end(sandbox, start, seed):
+def test_killed_at_any_moment_what_was_asked_for_is_run_in_the_end(
+    sandbox: Sandbox, start: Any, seed: int
+) -> None:
     rng = random.Random(seed)  # noqa: S311  (repeatable, not secret)
     sandbox.create_blueprint("seen")
     sandbox.create_integration(DEMO, config={"resources": [{"kind": "none"}]})
     for number in range(4):
         process = start("Faithful", QUIET.replace("0.1", "0.01"))
         seen = looks(sandbox)
-        sandbox.wait_for(lambda seen=seen: looks(sandbox) > seen, WITHIN)
+        sandbox.wait_for(functools.partial(has_looked, sandbox, seen), WITHIN)
         sandbox.set_config(DEMO, {"resources": [{"kind": f"change {number}"}]})
         threading.Event().wait(rng.uniform(0.0, 0.15))
         process.kill()
@@ -156,5 +172,5 @@ def test_killed_at_any_moment_what_was_asked_for_is_run_in_the_end(sandbox, star
     assert runs_of(sandbox.reports(DEMO))[-1] == "completed"
 
 
-def titles(sandbox):
+def titles(sandbox: Sandbox) -> Any:
     return [entity["title"] for entity in sandbox.entities("seen")]

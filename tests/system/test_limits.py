@@ -1,10 +1,14 @@
 """Time limits, retries, the debounce, starvation and the schedule, by a clock turned by hand."""
 
+from __future__ import annotations
+
 import queue
+from typing import Any, ClassVar
 
 import pytest
+from scripted import Script
 
-from ocean_actors import ResyncHandler, RetryLater, RunEnded, RunStarted
+from ocean_actors import ResyncHandler, ResyncRun, RetryLater, RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
@@ -18,37 +22,37 @@ class Rig(SandboxedSystem):
     `parked` is None: then they only ever wait by that clock, and each turn is exact.
     """
 
-    def __init__(self, handler, parked="handler-*", **settings):
+    def __init__(self, handler: Any, parked: str | None = "handler-*", **settings: Any) -> None:
         self.clock = ManualClock()
         self.parked = parked
         super().__init__([handler], clock=self.clock, **{"eventListener": CALM, **settings})
 
-    def settle(self):
+    def settle(self) -> None:
         wait_idle(self.system._actors, WITHIN, parked=self.parked)
 
-    def turn(self, seconds):
+    def turn(self, seconds: float) -> None:
         self.clock.advance(seconds, self.settle)
 
-    def runs(self):
+    def runs(self) -> Any:
         return runs_of(self.sandbox.reports(self.identifier))
 
-    def wait_for_runs(self, *expected):
+    def wait_for_runs(self, *expected: Any) -> None:
         self.sandbox.wait_for(lambda: self.runs() == list(expected), WITHIN)
 
 
 class Outcomes(ResyncHandler):
     """Fails or not as the test has said; None is a success."""
 
-    said = queue.SimpleQueue()
+    said: ClassVar[queue.SimpleQueue[Exception | None]] = queue.SimpleQueue()
 
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         error = type(self).said.get(timeout=WITHIN)
         if error is not None:
             raise error
 
 
-def says(*outcomes):
-    said = queue.SimpleQueue()
+def says(*outcomes: Any) -> Any:
+    said: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
     for outcome in outcomes:
         said.put(outcome)
     return type("Outcomes", (Outcomes,), {"said": said})
@@ -57,7 +61,9 @@ def says(*outcomes):
 # -- resync.timeout ----------------------------------------------------------------------------
 
 
-def test_a_run_past_its_time_is_aborted_and_reported_as_failed(script, scripted):
+def test_a_run_past_its_time_is_aborted_and_reported_as_failed(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     with Rig(scripted, resync={"timeout": 60}) as rig:
         run = script.wait_until_at_work()
         rig.turn(59.0)
@@ -69,9 +75,9 @@ def test_a_run_past_its_time_is_aborted_and_reported_as_failed(script, scripted)
         rig.wait_for_runs("failed")
 
 
-def test_a_run_past_its_time_that_does_not_end_is_fenced_off_and_failed(script):
+def test_a_run_past_its_time_that_does_not_end_is_fenced_off_and_failed(script: Script) -> None:
     class Deaf(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             script.entered.put(run)
             script.go_on.acquire(timeout=WITHIN)
 
@@ -88,7 +94,7 @@ def test_a_run_past_its_time_that_does_not_end_is_fenced_off_and_failed(script):
         rig.wait_for_runs("failed")
 
 
-def test_the_time_limit_is_each_run_s_own(script, scripted):
+def test_the_time_limit_is_each_run_s_own(script: Script, scripted: type[ResyncHandler]) -> None:
     with Rig(scripted, resync={"timeout": 60}) as rig:
         script.wait_until_at_work()
         rig.turn(50.0)
@@ -105,7 +111,7 @@ def test_the_time_limit_is_each_run_s_own(script, scripted):
 # -- resync.retry and RetryLater ---------------------------------------------------------------
 
 
-def test_a_failed_run_is_tried_again_with_a_growing_backoff_and_then_settled():
+def test_a_failed_run_is_tried_again_with_a_growing_backoff_and_then_settled() -> None:
     broken = says(*[ValueError("broken")] * 3)
     with Rig(broken, resync={"retry": {"attempts": 2, "backoff": 10}}) as rig:
         rig.expect(RunEnded)
@@ -119,7 +125,7 @@ def test_a_failed_run_is_tried_again_with_a_growing_backoff_and_then_settled():
         rig.wait_for_runs("failed", "failed", "failed")
 
 
-def test_a_try_that_succeeds_settles_the_request_as_completed():
+def test_a_try_that_succeeds_settles_the_request_as_completed() -> None:
     with Rig(says(ValueError("broken"), None), resync={"retry": {"attempts": 1}}) as rig:
         rig.expect(RunEnded)
         rig.turn(10.0)
@@ -128,7 +134,7 @@ def test_a_try_that_succeeds_settles_the_request_as_completed():
         rig.wait_for_runs("failed", "completed")
 
 
-def test_a_newer_request_comes_before_the_next_try_and_covers_it():
+def test_a_newer_request_comes_before_the_next_try_and_covers_it() -> None:
     broken = says(ValueError("broken"), None)
     with Rig(broken, resync={"retry": {"attempts": 1, "backoff": 3600}}) as rig:
         rig.expect(RunEnded)
@@ -140,7 +146,7 @@ def test_a_newer_request_comes_before_the_next_try_and_covers_it():
         rig.wait_for_runs("failed", "completed")
 
 
-def test_a_handler_may_ask_to_be_run_again_later_whatever_the_settings_say():
+def test_a_handler_may_ask_to_be_run_again_later_whatever_the_settings_say() -> None:
     with Rig(says(RetryLater(30, "rate limited"), None)) as rig:
         assert rig.expect(RunEnded).failures == ("Outcomes: RetryLater: rate limited",)
         rig.turn(29.0)
@@ -151,9 +157,9 @@ def test_a_handler_may_ask_to_be_run_again_later_whatever_the_settings_say():
 
 
 @pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon"])
-def test_a_wish_for_no_time_at_all_fails_the_run_and_nothing_else(seconds):
+def test_a_wish_for_no_time_at_all_fails_the_run_and_nothing_else(seconds: Any) -> None:
     class Vague(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             raise RetryLater(seconds)
 
     with Rig(Vague) as rig:
@@ -165,7 +171,7 @@ def test_a_wish_for_no_time_at_all_fails_the_run_and_nothing_else(seconds):
 # -- resync.debounce ---------------------------------------------------------------------------
 
 
-def test_requests_gather_for_a_while_and_are_served_by_one_run(quick):
+def test_requests_gather_for_a_while_and_are_served_by_one_run(quick: type[ResyncHandler]) -> None:
     with Rig(quick, resync={"debounce": 5}) as rig:
         rig.sandbox.wait_for(lambda: rig.sandbox.integration(rig.identifier))
         rig.sandbox.wait_for(lambda: rig.sandbox.calls[-1].path.endswith("/resync-request"))
@@ -188,18 +194,20 @@ def test_requests_gather_for_a_while_and_are_served_by_one_run(quick):
 
 
 class Slow(ResyncHandler):
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         run.sleep(100)
 
 
 @pytest.mark.parametrize(("limit", "pace"), [(1, "every 30.0 s"), (3, "every 24.0 s")])
-def test_polling_and_the_schedule_together_cannot_starve_a_run(caplog, limit, pace):
+def test_polling_and_the_schedule_together_cannot_starve_a_run(
+    caplog: pytest.LogCaptureFixture, limit: int, pace: str
+) -> None:
     with Rig(
         Slow,
         parked=None,
         eventListener={"type": "POLLING", "interval": 30},
         scheduledResyncInterval=1,
-        resync={"maxConsecutiveAborts": limit},
+        resync={"maxConsecutiveAborts": limit, "onScheduledResync": "abort"},
     ) as rig:
         rig.expect(RunStarted)
         for _ in range(8):
@@ -222,7 +230,9 @@ def test_polling_and_the_schedule_together_cannot_starve_a_run(caplog, limit, pa
 # -- the schedule ------------------------------------------------------------------------------
 
 
-def test_beats_that_fall_into_a_long_run_make_one_run_and_the_phase_stays(script, scripted):
+def test_beats_that_fall_into_a_long_run_make_one_run_and_the_phase_stays(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     with Rig(scripted, scheduledResyncInterval=1, resync={"onNewRequest": "queue"}) as rig:
         began = rig.clock.now()
         script.wait_until_at_work()
@@ -242,7 +252,9 @@ def test_beats_that_fall_into_a_long_run_make_one_run_and_the_phase_stays(script
         assert reports[-1]["nextResync"] == "2026-01-01T00:12:00+00:00"
 
 
-def test_the_schedule_works_beside_a_listener_that_hears_nothing(quick):
+def test_the_schedule_works_beside_a_listener_that_hears_nothing(
+    quick: type[ResyncHandler],
+) -> None:
     quiet = {**CALM, "resyncOnStart": False}
     with Rig(quick, eventListener=quiet, scheduledResyncInterval=10) as rig:
         rig.sandbox.wait_for(lambda: rig.sandbox.calls[-1:] and rig.system.status()["registered"])

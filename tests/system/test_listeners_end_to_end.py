@@ -1,17 +1,22 @@
 """POLLING, ONCE and the schedule: real actors, real HTTP, a sandbox for Port."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from scripted import Script
 
-from ocean_actors import RunEnded, RunStarted
+from ocean_actors import ResyncHandler, RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
 NEW = {"resources": [{"kind": "repository"}]}
 
 
-def test_polling_resyncs_at_its_start_and_tells_port(quick):
+def test_polling_resyncs_at_its_start_and_tells_port(quick: type[ResyncHandler]) -> None:
     with SandboxedSystem([quick]) as rig:
         ended = rig.expect(RunEnded)
         assert (ended.status, ended.run.trigger, ended.run.reason) == (
@@ -20,15 +25,20 @@ def test_polling_resyncs_at_its_start_and_tells_port(quick):
         rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"])
 
 
-def test_polling_registers_an_integration_that_port_does_not_know(quick):
+def test_polling_registers_an_integration_that_port_does_not_know(
+    quick: type[ResyncHandler],
+) -> None:
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
         created = rig.sandbox.integration(rig.identifier)
+        assert created is not None
         assert created["changelogDestination"] in ({}, None)
         assert created["installationAppType"] == "custom"
 
 
-def test_without_resync_on_start_polling_runs_nothing_until_something_changes(quick):
+def test_without_resync_on_start_polling_runs_nothing_until_something_changes(
+    quick: type[ResyncHandler],
+) -> None:
     quiet = {"type": "POLLING", "interval": 0.1, "resyncOnStart": False}
     with SandboxedSystem([quick], eventListener=quiet) as rig:
         polls = "/resync-request"
@@ -38,7 +48,9 @@ def test_without_resync_on_start_polling_runs_nothing_until_something_changes(qu
         assert rig.expect(RunStarted).run.reason == "resync requested"
 
 
-def test_a_change_that_brings_both_signals_is_one_run_with_the_new_config(quick):
+def test_a_change_that_brings_both_signals_is_one_run_with_the_new_config(
+    quick: type[ResyncHandler],
+) -> None:
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
         rig.sandbox.set_config(rig.identifier, NEW)  # the sandbox adds a request, as Port does
@@ -49,7 +61,7 @@ def test_a_change_that_brings_both_signals_is_one_run_with_the_new_config(quick)
         assert rig.statuses() == ["running", "completed"] * 2
 
 
-def test_a_config_change_alone_is_enough(quick):
+def test_a_config_change_alone_is_enough(quick: type[ResyncHandler]) -> None:
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
         rig.sandbox.set_config(rig.identifier, NEW, skip_resync=True)
@@ -57,7 +69,7 @@ def test_a_config_change_alone_is_enough(quick):
         assert (run.reason, run.config) == ("configuration changed", NEW)
 
 
-def test_its_own_reports_never_trigger_it(quick):
+def test_its_own_reports_never_trigger_it(quick: type[ResyncHandler]) -> None:
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2)
@@ -66,7 +78,9 @@ def test_its_own_reports_never_trigger_it(quick):
         assert rig.statuses() == ["running", "completed"]
 
 
-def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(script, scripted):
+def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     rig = SandboxedSystem([scripted])
     rig.sandbox.create_integration("under-test")
     rig.sandbox.request_resync("under-test")
@@ -81,7 +95,9 @@ def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(script, sc
         assert rig.statuses() == ["running", "completed"]
 
 
-def test_an_answer_that_is_older_than_a_run_does_not_abort_it(script, scripted):
+def test_an_answer_that_is_older_than_a_run_does_not_abort_it(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([scripted]) as rig:
         script.wait_until_at_work()
         script.let_finish()
@@ -96,7 +112,7 @@ def test_an_answer_that_is_older_than_a_run_does_not_abort_it(script, scripted):
         assert rig.expect(RunEnded).status == "completed"
 
 
-def test_a_poll_waits_as_long_as_port_asks_it_to(quick):
+def test_a_poll_waits_as_long_as_port_asks_it_to(quick: type[ResyncHandler]) -> None:
     clock = ManualClock()
     every_second = {"type": "POLLING", "interval": 1}
     with SandboxedSystem([quick], eventListener=every_second, clock=clock) as rig:
@@ -110,7 +126,9 @@ def test_a_poll_waits_as_long_as_port_asks_it_to(quick):
             assert _polls(rig) == before + more
 
 
-def test_a_failing_poll_never_ends_the_listener(quick, caplog):
+def test_a_failing_poll_never_ends_the_listener(
+    quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
         for fault in ("garbage", "html", "list", "empty", "truncate", "drop"):
@@ -122,7 +140,9 @@ def test_a_failing_poll_never_ends_the_listener(quick, caplog):
     assert "Port cannot be asked what is new; retrying in" in caplog.text
 
 
-def test_once_ends_with_the_result_of_its_run(quick, failing):
+def test_once_ends_with_the_result_of_its_run(
+    quick: type[ResyncHandler], failing: type[ResyncHandler]
+) -> None:
     for handler, code in ((quick, 0), (failing, 1)):
         with SandboxedSystem([handler], eventListener={"type": "ONCE"}) as rig:
             assert rig.system.wait(10.0)
@@ -130,23 +150,29 @@ def test_once_ends_with_the_result_of_its_run(quick, failing):
             assert rig.statuses()[-1] == ("failed" if code else "completed")
 
 
-def test_once_leaves_the_destination_of_another_process_alone(quick):
+def test_once_leaves_the_destination_of_another_process_alone(quick: type[ResyncHandler]) -> None:
     rig = SandboxedSystem([quick], eventListener={"type": "ONCE"})
     rig.sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
     with rig:
         assert rig.system.wait(10.0)
-        assert rig.sandbox.integration("under-test")["changelogDestination"] == {"type": "KAFKA"}
+        assert (rig.sandbox.integration("under-test") or {})["changelogDestination"] == {
+            "type": "KAFKA"
+        }
 
 
-def test_polling_takes_over_the_destination_of_an_earlier_listener(quick):
+def test_polling_takes_over_the_destination_of_an_earlier_listener(
+    quick: type[ResyncHandler],
+) -> None:
     rig = SandboxedSystem([quick])
     rig.sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
     with rig:
         rig.expect(RunEnded)
-        assert rig.sandbox.integration("under-test")["changelogDestination"] == {}
+        assert (rig.sandbox.integration("under-test") or {})["changelogDestination"] == {}
 
 
-def test_the_scheduled_resync_keeps_its_phase_and_is_told_to_port(quick):
+def test_the_scheduled_resync_keeps_its_phase_and_is_told_to_port(
+    quick: type[ResyncHandler],
+) -> None:
     clock = ManualClock()
     once_a_day = {"type": "POLLING", "interval": 86_400}
     with SandboxedSystem(
@@ -166,7 +192,7 @@ def test_the_scheduled_resync_keeps_its_phase_and_is_told_to_port(quick):
         assert report["intervalInMinuets"] == 2
 
 
-def test_a_request_from_outside_is_settled(quick):
+def test_a_request_from_outside_is_settled(quick: type[ResyncHandler]) -> None:
     with SandboxedSystem([quick]) as rig:
         rig.expect(RunEnded)
         wanted = rig.system.request_resync("button")
@@ -176,14 +202,14 @@ def test_a_request_from_outside_is_settled(quick):
         assert settled.outcome == "completed"
 
 
-def _polls(rig):
+def _polls(rig: SandboxedSystem) -> Any:
     return sum(
         call.method == "GET" and call.path.endswith("/resync-request") for call in rig.sandbox.calls
     )
 
 
 @contextlib.contextmanager
-def _a_poll_that_waits(rig, path):
+def _a_poll_that_waits(rig: SandboxedSystem, path: str) -> Iterator[None]:
     """The next call of a poll to that path is answered at the end of the block."""
     rig.sandbox.fail("hang", path=path, method="GET")
     rig.sandbox.wait_for(lambda: any(call.status is None for call in rig.sandbox.calls))
@@ -192,7 +218,9 @@ def _a_poll_that_waits(rig, path):
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_only_a_run_with_port_s_own_config_answers_for_port_s_newest_request(quick, away):
+def test_only_a_run_with_port_s_own_config_answers_for_port_s_newest_request(
+    quick: type[ResyncHandler], away: bool
+) -> None:
     calm = {"type": "POLLING", "interval": 3600}
     with SandboxedSystem([quick], eventListener=calm) as rig:
         rig.expect(RunEnded)
@@ -204,7 +232,9 @@ def test_only_a_run_with_port_s_own_config_answers_for_port_s_newest_request(qui
         assert (rig.expect(RunStarted).run.answers is None) is away
 
 
-def test_a_request_that_another_run_has_answered_is_not_served_again(script, scripted):
+def test_a_request_that_another_run_has_answered_is_not_served_again(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([scripted], eventListener={"type": "POLLING", "interval": 0.1}) as rig:
         script.wait_until_at_work()
         script.let_finish()

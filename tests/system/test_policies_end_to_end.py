@@ -1,8 +1,13 @@
 """What happens to a request that arrives while a run is in flight; sync and async handlers."""
 
-import pytest
+from __future__ import annotations
 
-from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted
+from typing import Any
+
+import pytest
+from scripted import Script
+
+from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunStarted
 from ocean_actors.messages import RequestSettled
 from ocean_actors.testing import SandboxedSystem
 
@@ -10,11 +15,15 @@ CALM = {"type": "POLLING", "interval": 3600}
 
 
 @pytest.fixture(params=["sync", "async"])
-def handler(request, scripted, scripted_async):
+def handler(
+    request: pytest.FixtureRequest,
+    scripted: type[ResyncHandler],
+    scripted_async: type[ResyncHandler],
+) -> Any:
     return scripted if request.param == "sync" else scripted_async
 
 
-def test_abort_ends_the_run_and_starts_anew(script, handler):
+def test_abort_ends_the_run_and_starts_anew(script: Script, handler: Any) -> None:
     with SandboxedSystem([handler], eventListener=CALM) as rig:
         first = script.wait_until_at_work()
         rig.system.request_resync("newer")
@@ -28,9 +37,9 @@ def test_abort_ends_the_run_and_starts_anew(script, handler):
         assert rig.statuses() == ["running", "aborted", "running", "completed"]
 
 
-def test_drop_does_not_wait_for_a_handler_that_does_not_end(script):
+def test_drop_does_not_wait_for_a_handler_that_does_not_end(script: Script) -> None:
     class Deaf(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             script.entered.put(run)
             script.go_on.acquire(timeout=30.0)
 
@@ -46,7 +55,7 @@ def test_drop_does_not_wait_for_a_handler_that_does_not_end(script):
         assert rig.statuses() == ["running", "aborted", "running", "completed"]
 
 
-def test_queue_lets_the_run_finish_and_then_runs_once_for_all(script, handler):
+def test_queue_lets_the_run_finish_and_then_runs_once_for_all(script: Script, handler: Any) -> None:
     with SandboxedSystem([handler], eventListener=CALM, resync={"onNewRequest": "queue"}) as rig:
         script.wait_until_at_work()
         for number in range(50):
@@ -60,7 +69,7 @@ def test_queue_lets_the_run_finish_and_then_runs_once_for_all(script, handler):
         assert rig.system.status()["resync"]["state"] == "idle"
 
 
-def test_ignore_does_not_serve_the_request_and_says_so(script, handler):
+def test_ignore_does_not_serve_the_request_and_says_so(script: Script, handler: Any) -> None:
     with SandboxedSystem([handler], eventListener=CALM, resync={"onNewRequest": "ignore"}) as rig:
         script.wait_until_at_work()
         ignored = rig.system.request_resync("newer")
@@ -72,7 +81,7 @@ def test_ignore_does_not_serve_the_request_and_says_so(script, handler):
         assert (status["state"], status["ignored"]) == ("idle", 1)
 
 
-def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(script, handler):
+def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(script: Script, handler: Any) -> None:
     with SandboxedSystem([handler], eventListener=CALM) as rig:
         script.wait_until_at_work()
         assert rig.system.stop()
@@ -80,8 +89,8 @@ def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(script, handler):
 
 
 def test_the_run_fails_if_one_of_its_handlers_does_and_the_others_go_on(
-    script, handler, failing, caplog
-):
+    script: Script, handler: Any, failing: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     with SandboxedSystem([failing, handler], eventListener=CALM) as rig:
         script.wait_until_at_work()
         script.let_finish()
@@ -92,7 +101,9 @@ def test_the_run_fails_if_one_of_its_handlers_does_and_the_others_go_on(
     assert 'raise ValueError("no such repository")' in caplog.text
 
 
-def test_a_run_waits_for_the_config_that_port_holds_when_it_starts(quick):
+def test_a_run_waits_for_the_config_that_port_holds_when_it_starts(
+    quick: type[ResyncHandler],
+) -> None:
     with SandboxedSystem([quick], eventListener=CALM) as rig:
         rig.expect(RunEnded)
         rig.sandbox.set_config(rig.identifier, {"resources": []})
@@ -100,7 +111,7 @@ def test_a_run_waits_for_the_config_that_port_holds_when_it_starts(quick):
         assert rig.expect(RunStarted).run.config == {"resources": []}
 
 
-def test_a_burst_that_aborts_a_run_makes_one_further_run(script, handler):
+def test_a_burst_that_aborts_a_run_makes_one_further_run(script: Script, handler: Any) -> None:
     with SandboxedSystem([handler], eventListener=CALM) as rig:
         script.wait_until_at_work()
         for number in range(5_000):
@@ -113,7 +124,9 @@ def test_a_burst_that_aborts_a_run_makes_one_further_run(script, handler):
         assert ended.run.number == 2
 
 
-def test_a_request_before_the_start_or_after_the_stop_is_an_error(quick):
+def test_a_request_before_the_start_or_after_the_stop_is_an_error(
+    quick: type[ResyncHandler],
+) -> None:
     rig = SandboxedSystem([quick], eventListener=CALM)
     with rig:
         rig.expect(RunEnded)

@@ -1,12 +1,17 @@
 """The table of docs/recovery.md, row by row, against the sandbox; and clocks that differ."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+from scripted import Script
 
-from ocean_actors import RunEnded
+from ocean_actors import ResyncHandler, RunEnded
 from ocean_actors.port.client import PortClient
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
@@ -35,7 +40,9 @@ LISTENERS = {
 class Past:
     """An earlier process of the integration, as the sandbox remembers it."""
 
-    def __init__(self, sandbox, clock, listener, ahead=timedelta(0)):
+    def __init__(
+        self, sandbox: Sandbox, clock: ManualClock, listener: Any, ahead: Any = timedelta(0)
+    ) -> None:
         self.sandbox = sandbox
         self.listener = listener
         self.clock = clock  # the sandbox's
@@ -47,39 +54,39 @@ class Past:
             self._report = client.report_resync_state
             self.happens()
 
-    def happens(self):
+    def happens(self) -> None:
         raise NotImplementedError
 
-    def registered(self):
+    def registered(self) -> None:
         url = f"{self.listener.get('appHost')}/resync"
         webhook = {"type": "WEBHOOK", "url": url}
         destination = webhook if self.listener["type"] == "WEBHOOK" else {}
         self.sandbox.create_integration(NAME, changelogDestination=destination)
 
-    def begins(self):
+    def begins(self) -> None:
         body = {"status": "running", "lastResyncStart": self.now(), "lastResyncEnd": None}
         self._report({**body, "nextResync": None, "intervalInMinuets": None})
 
-    def ends(self, status, next_resync=None):
+    def ends(self, status: str, next_resync: Any = None) -> None:
         body = {"status": status, "lastResyncEnd": self.now()}
         interval = None if next_resync is None else 60
         self._report({**body, "nextResync": next_resync, "intervalInMinuets": interval})
 
-    def requested(self):
+    def requested(self) -> None:
         self.sandbox.request_resync(NAME)
 
-    def saved(self, **how):
+    def saved(self, **how: Any) -> None:
         self.sandbox.set_config(NAME, {"resources": [{"kind": "new"}]}, **how)
 
-    def now(self, later=timedelta(0)):
+    def now(self, later: Any = timedelta(0)) -> Any:
         return (self.clock.now() + self.ahead + later).isoformat()
 
 
-def past(*steps):
+def past(*steps: Any) -> Any:
     """A `Past` in which these happen: names of its methods, with arguments."""
 
     class Told(Past):
-        def happens(self):
+        def happens(self) -> None:
             for step in steps:
                 step(self)
                 self.clock.advance(1.0)
@@ -118,7 +125,7 @@ PASTS = {
 }
 
 
-def table():
+def table() -> Any:
     """The first table of the page: {row: {listener: whether it runs}}."""
     lines = [line for line in PAGE.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in re.split(r"\s*\|\s*", line)[1:-1]] for line in lines]
@@ -129,27 +136,27 @@ def table():
     }
 
 
-def test_every_row_and_listener_of_the_page_is_tested():
+def test_every_row_and_listener_of_the_page_is_tested() -> None:
     assert list(table()) == list(PASTS)
     assert all(list(row) == list(LISTENERS) for row in table().values())
 
 
 @pytest.fixture
-def clock():
+def clock() -> ManualClock:
     return ManualClock(datetime.now(timezone.utc) - HOUR / 2)
 
 
 @pytest.fixture
-def sandbox(clock):
+def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
     with Sandbox(clock=clock) as sandbox:
         yield sandbox
 
 
-def looks(sandbox):
+def looks(sandbox: Sandbox) -> Any:
     return sum(call.path.endswith("/resync-request") for call in sandbox.calls)
 
 
-def ran_at_start(sandbox, listener, quick):
+def ran_at_start(sandbox: Sandbox, listener: Any, quick: type[ResyncHandler]) -> Any:
     """Start an integration, and tell whether it runs a resync by itself: its reason, or None."""
     with SandboxedSystem([quick], sandbox=sandbox, eventListener=listener, http=ANY_PORT) as rig:
         if listener["type"] == "ONCE":
@@ -166,7 +173,9 @@ def ran_at_start(sandbox, listener, quick):
 
 @pytest.mark.parametrize("listener", LISTENERS)
 @pytest.mark.parametrize("row", PASTS)
-def test_a_restart_does_what_the_table_says(sandbox, clock, quick, row, listener):
+def test_a_restart_does_what_the_table_says(
+    sandbox: Sandbox, clock: ManualClock, quick: type[ResyncHandler], row: Any, listener: Any
+) -> None:
     PASTS[row](sandbox, clock, LISTENERS[listener])
     before = runs_of(sandbox.reports(NAME))
     reason = ran_at_start(sandbox, LISTENERS[listener], quick)
@@ -188,9 +197,19 @@ def test_a_restart_does_what_the_table_says(sandbox, clock, quick, row, listener
     ],
 )
 def test_a_request_is_found_however_wrong_the_clock_of_the_process_was(
-    sandbox, clock, quick, ahead, requested, runs
-):
-    steps = {"registered": Past.registered, "before": None, "begins": Past.begins, "during": None}
+    sandbox: Sandbox,
+    clock: ManualClock,
+    quick: type[ResyncHandler],
+    ahead: Any,
+    requested: str,
+    runs: bool,
+) -> None:
+    steps: dict[str, Callable[[Past], None] | None] = {
+        "registered": Past.registered,
+        "before": None,
+        "begins": Past.begins,
+        "during": None,
+    }
     steps.update(ends=lambda past: past.ends("completed"), after=None)
     steps[requested] = Past.requested
     past(*(step for step in steps.values() if step is not None))(sandbox, clock, WEBHOOK, ahead)
@@ -198,7 +217,9 @@ def test_a_request_is_found_however_wrong_the_clock_of_the_process_was(
     assert (reason is not None) == runs
 
 
-def test_what_a_clean_stop_left_unserved_is_run_by_the_next_start(sandbox, script, scripted, quick):
+def test_what_a_clean_stop_left_unserved_is_run_by_the_next_start(
+    sandbox: Sandbox, script: Script, scripted: type[ResyncHandler], quick: type[ResyncHandler]
+) -> None:
     quiet = LISTENERS["POLLING, `resyncOnStart: false`"]
     with SandboxedSystem([scripted], sandbox=sandbox, eventListener=quiet) as rig:
         sandbox.wait_for(lambda: looks(sandbox) >= 1, WITHIN)

@@ -1,16 +1,21 @@
 """What Port is told of runs while it is down, slow, hanging or talking garbage."""
 
+from __future__ import annotations
+
 import socket
 import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pykka
 import pytest
+from scripted import Script
 
-from ocean_actors import RunEnded, RunStarted
+from ocean_actors import ResyncHandler, RunEnded, RunStarted
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import RoleChanged, RunInfo, Written
+from ocean_actors.messages import RoleChanged, RunInfo, Status, Written
 from ocean_actors.port import integration
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.reporter import FlushReports, Reporter
@@ -30,7 +35,7 @@ WITHIN = 30.0
 class Desk:
     """A reporter, with a sandbox to report to and a clock that is turned by hand."""
 
-    def __init__(self, sandbox):
+    def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
         self.clock = ManualClock()
         self.system = ActorSystem(clock=self.clock, debug=True, seed=1)
@@ -41,50 +46,50 @@ class Desk:
         backoff = Backoff(initial=10.0, maximum=10.0, jitter=0.0)
         self.reporter = self.system.spawn(Reporter, self.client, None, backoff, name="reporter")
 
-    def close(self):
+    def close(self) -> None:
         self.sandbox.clear_faults()
         assert self.system.stop(WITHIN, wake=lambda: self.client.cancel("over")) == []
         self.client.close()
 
-    def run(self, number, status="completed"):
+    def run(self, number: int, status: Status = "completed") -> None:
         """What the coordinator publishes of a whole run."""
         self.begin(number)
         self.end(status)
 
-    def begin(self, number):
+    def begin(self, number: int) -> None:
         now = self.clock.now()
         self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
-        self.system.events.publish(RunStarted(self.info))
+        self.reporter.tell(RunStarted(self.info))
 
     def end(self, status="completed"):
         ended = RunEnded(self.info, status, self.clock.now(), (), Written())
-        self.system.events.publish(ended)
+        self.reporter.tell(ended)
 
     def settle(self, *, parked=None):
         wait_idle(self.system, WITHIN, parked=parked)
 
-    def pass_backoff(self):
+    def pass_backoff(self) -> None:
         self.settle()
         self.clock.advance(10.0)
         self.settle()
 
-    def runs(self):
+    def runs(self) -> Any:
         return runs_of(self.sandbox.reports(NAME))
 
-    def waiting(self):
+    def waiting(self) -> Any:
         found = {actor["name"]: actor["mailbox"] for actor in self.system.snapshot()}
         return found["reporter"], found["report-sender"]
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.create_integration(NAME)
         yield sandbox
 
 
 @pytest.fixture
-def desk(sandbox):
+def desk(sandbox: Sandbox) -> Iterator[Any]:
     desk = Desk(sandbox)
     yield desk
     desk.close()
@@ -92,7 +97,9 @@ def desk(sandbox):
 
 @pytest.mark.parametrize("fault", ["status", "html", "garbage", "list", "truncate", "drop"])
 @pytest.mark.parametrize("applied", [True, False], ids=["taken", "not taken"])
-def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(desk, sandbox, fault, applied):
+def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(
+    desk: Any, sandbox: Sandbox, fault: str, applied: bool
+) -> None:
     sandbox.fail(fault, times=2, path=STATE, applied=applied, status=502)
     desk.run(1)
     desk.run(2, "failed")
@@ -101,7 +108,9 @@ def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(desk, sandbo
     assert desk.runs() == ["completed", "failed"]
 
 
-def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(desk, sandbox):
+def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("hang", path=STATE, applied=True, seconds=5)
     desk.run(1, "failed")
     sandbox.wait_for(lambda: len(sandbox.reports(NAME)) == 1, WITHIN)
@@ -118,7 +127,9 @@ def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(desk, sandbox):
     assert len(runs) <= KEPT_RUNS + 1
 
 
-def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(desk, sandbox, caplog):
+def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(
+    desk: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
     desk.settle()
@@ -129,17 +140,21 @@ def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(desk, sand
     assert "Port refused the report 'running'" in caplog.text
 
 
-def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(desk, sandbox):
+def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
     first = desk.info
     desk.settle()
-    desk.system.events.publish(RunEnded(first, "completed", desk.clock.now(), (), Written()))
+    desk.reporter.tell(RunEnded(first, "completed", desk.clock.now(), (), Written()))
     desk.settle()
     assert sandbox.reports(NAME) == []
 
 
-def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(desk, sandbox):
+def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(
+    desk: Any, sandbox: Sandbox
+) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -150,7 +165,9 @@ def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_a
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(desk, sandbox):
+def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(
+    desk: Any, sandbox: Sandbox
+) -> None:
     began = desk.clock.now() + timedelta(hours=1)
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": began.isoformat(), "lastResyncEnd": None}
@@ -160,44 +177,48 @@ def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(desk
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk):
+def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk: Any) -> None:
     desk.run(1)
     desk.settle()
     assert desk.runs() == ["completed"]
 
 
-def test_an_own_run_is_never_mistaken_for_a_dead_one(desk, sandbox):
+def test_an_own_run_is_never_mistaken_for_a_dead_one(desk: Any, sandbox: Sandbox) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("drop", path=STATE, applied=False)
-    desk.system.events.publish(RunEnded(desk.info, "completed", desk.clock.now(), (), Written()))
+    desk.reporter.tell(RunEnded(desk.info, "completed", desk.clock.now(), (), Written()))
     desk.run(2)
     desk.pass_backoff()
     assert desk.runs() == ["completed", "completed"]
 
 
-def test_another_instance_says_what_became_of_a_run_that_it_took_over(desk, sandbox):
+def test_another_instance_says_what_became_of_a_run_that_it_took_over(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", status=503, path=STATE)
     desk.begin(1)
     desk.settle()
-    desk.system.events.publish(RoleChanged(active=False))
-    desk.system.events.publish(RunEnded(desk.info, "aborted", desk.clock.now(), (), Written()))
+    desk.reporter.tell(RoleChanged(active=False))
+    desk.reporter.tell(RunEnded(desk.info, "aborted", desk.clock.now(), (), Written()))
     desk.pass_backoff()
     assert sandbox.reports(NAME) == []
 
 
-def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(desk, sandbox):
+def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(
+    desk: Any, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", status=503, path=STATE)
     sandbox.fail("hang", path=STATE, applied=True, seconds=5)
     desk.begin(1)
     desk.settle()
     desk.clock.advance(10.0)
     sandbox.wait_for(lambda: sandbox.statuses(NAME) == ["running"], WITHIN)
-    desk.system.events.publish(RoleChanged(active=False))
+    desk.reporter.tell(RoleChanged(active=False))
     desk.settle(parked="report-sender")
     sandbox.release()
     desk.settle()
-    desk.system.events.publish(RoleChanged(active=True))
+    desk.reporter.tell(RoleChanged(active=True))
     desk.run(2)
     desk.settle()
     assert desk.runs() == ["aborted", "completed"]
@@ -264,7 +285,7 @@ def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(desk,
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
-    desk.system.events.publish(RoleChanged(active=True))
+    desk.reporter.tell(RoleChanged(active=True))
     desk.settle()
     assert desk.runs() == ["aborted"]
     desk.run(1)
@@ -277,7 +298,7 @@ def test_it_tries_until_port_can_be_asked(desk, sandbox):
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
     sandbox.fail("status", times=2, status=503)
-    desk.system.events.publish(RoleChanged(active=True))
+    desk.reporter.tell(RoleChanged(active=True))
     for _ in range(2):
         desk.pass_backoff()
     assert desk.runs() == ["aborted"]
@@ -287,7 +308,7 @@ def test_one_that_stands_by_leaves_the_record_alone(desk, sandbox):
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
-    desk.system.events.publish(RoleChanged(active=False))
+    desk.reporter.tell(RoleChanged(active=False))
     desk.settle()
     assert desk.runs() == ["running"]
 
@@ -303,7 +324,7 @@ class Lease:
 
 def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox):
     lease = Lease()
-    desk.system.events.publish(RoleChanged(active=True, lease=lease))
+    desk.reporter.tell(RoleChanged(active=True, lease=lease))
     desk.run(1)
     desk.settle()
     assert desk.runs() == ["completed"]
@@ -311,7 +332,7 @@ def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox)
     desk.run(2)
     desk.pass_backoff()
     assert desk.runs() == ["completed"]
-    desk.system.events.publish(RoleChanged(active=True, lease=Lease()))
+    desk.reporter.tell(RoleChanged(active=True, lease=Lease()))
     desk.run(3)
     desk.settle()
     assert desk.runs() == ["completed", "completed"]
@@ -321,7 +342,7 @@ def test_a_call_that_hangs_ends_with_its_tenure(desk, sandbox):
     sandbox.fail("hang", None, path=STATE, seconds=WITHIN)
     desk.begin(1)
     sandbox.wait_for(lambda: any(STATE[1:-1] in call.path for call in sandbox.calls), WITHIN)
-    desk.system.events.publish(RoleChanged(active=False))
+    desk.reporter.tell(RoleChanged(active=False))
     desk.settle()  # no report sender is left behind in the call
     names = [actor["name"] for actor in desk.system.snapshot()]
     assert sum(name.startswith("report-sender") for name in names) == 1
@@ -337,8 +358,8 @@ def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
     assert desk.runs() == ["completed"]
 
 
-def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived():
-    queue = ()
+def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived() -> None:
+    queue: tuple[Report, ...] = ()
     for number in range(1, 10):
         for kind in ("start", "end"):
             queue = enqueue(queue, Report(number, kind, FrozenDict()), kept=3)
@@ -364,7 +385,9 @@ def test_port_goes_away_for_a_run_and_hears_of_it_later(quick, monkeypatch):
         assert runs_of(sandbox.reports(rig.identifier)) == ["completed"] * 2
 
 
-def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(script, scripted):
+def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([scripted], eventListener=CALM) as rig:
         script.wait_until_at_work()
         rig.sandbox.wait_for(lambda: rig.statuses() == ["running"], WITHIN)
@@ -373,7 +396,9 @@ def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(scrip
         assert runs_of(rig.sandbox.reports(rig.identifier)) == ["aborted"]
 
 
-def test_a_port_that_hangs_does_not_hold_up_the_end(script, scripted, caplog):
+def test_a_port_that_hangs_does_not_hold_up_the_end(
+    script: Script, scripted: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     with SandboxedSystem([scripted], eventListener=CALM) as rig:
         before = threading.active_count()
         rig.sandbox.fail("hang", None, path=STATE, applied=True)

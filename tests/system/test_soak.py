@@ -1,9 +1,13 @@
 """The soak in its short form; `python benchmarks/soak.py` is the whole."""
 
+from __future__ import annotations
+
 import importlib.util
 import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +15,11 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 
 
 @pytest.fixture
-def soak(caplog):
+def soak(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     caplog.set_level(logging.CRITICAL, "ocean_actors")  # hundreds of runs fail on purpose
     spec = importlib.util.spec_from_file_location("soak", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -21,7 +27,7 @@ def soak(caplog):
     del sys.modules[spec.name]
 
 
-def test_after_a_short_soak_all_is_well(soak):
+def test_after_a_short_soak_all_is_well(soak: Any) -> None:
     report = soak.soak(requests=240, seed=7)
     assert report.problems == []
     assert report.requests == 240
@@ -30,7 +36,7 @@ def test_after_a_short_soak_all_is_well(soak):
     assert list(soak.lines(report))[-1] == "all is well"
 
 
-def test_what_was_told_is_what_ran_with_some_left_out(soak):
+def test_what_was_told_is_what_ran_with_some_left_out(soak: Any) -> None:
     ran = ["aborted", "failed", "completed"]
     assert soak.is_part(["aborted", "completed"], ran)
     assert soak.is_part([], ran)

@@ -1,5 +1,7 @@
 """A stop in every state: it ends in time, leaves no thread behind and floods no log."""
 
+from __future__ import annotations
+
 import os
 import signal
 import socket
@@ -7,10 +9,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
+from scripted import Script
 
-from ocean_actors import Actor, ResyncHandler, RunEnded, Supervision
+from ocean_actors import Actor, ResyncHandler, ResyncRun, RunEnded, Supervision
 from ocean_actors.actors import Backoff
 from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.messages import IntegrationRegistered
@@ -30,63 +36,63 @@ class Fragile(Actor):
 
     supervision = Supervision(backoff=Backoff(initial=3600.0, maximum=3600.0))
 
-    def on_start(self):
+    def on_start(self) -> None:
         raise ValueError("broken on purpose")
 
 
 class Failing(ResyncHandler):
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         raise ValueError("broken on purpose")
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.create_blueprint("service")
         yield sandbox
 
 
 @pytest.fixture
-def hanging():
+def hanging() -> Iterator[Any]:
     """A server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/"
 
 
-def state(rig):
+def state(rig: SandboxedSystem) -> Any:
     return rig.system.status()["resync"]["state"]
 
 
-def calls(sandbox, end):
+def calls(sandbox: Sandbox, end: Any) -> Any:
     return sum(call.path.endswith(end) for call in sandbox.calls)
 
 
-def idle(rig, _script):
+def idle(rig: SandboxedSystem, _script: Script) -> None:
     rig.expect(RunEnded)
 
 
-def running(_rig, script):
+def running(_rig: SandboxedSystem, script: Script) -> None:
     script.wait_until_at_work()
 
 
-def aborting(rig, script):
+def aborting(rig: SandboxedSystem, script: Script) -> None:
     script.wait_until_at_work()
     rig.system.request_resync("newer")
     rig.system.request_resync("and newer")
 
 
-def debounce(rig, _script):
+def debounce(rig: SandboxedSystem, _script: Script) -> None:
     rig.expect(IntegrationRegistered)
     rig.system.request_resync()
     assert state(rig) == "waiting"
 
 
-def retry(rig, _script):
+def retry(rig: SandboxedSystem, _script: Script) -> None:
     rig.expect(RunEnded)
     assert state(rig) == "waiting"
 
 
-def preparing(rig, _script):
+def preparing(rig: SandboxedSystem, _script: Script) -> None:
     rig.expect(RunEnded)
     rig.sandbox.fail("hang", None, path=GET)
     rig.system.request_resync()
@@ -94,27 +100,30 @@ def preparing(rig, _script):
     rig.sandbox.wait_for(lambda: rig.sandbox.calls[-1].status is None)
 
 
-def registering(rig, _script):
+def registering(rig: SandboxedSystem, _script: Script) -> None:
     rig.sandbox.wait_for(lambda: rig.sandbox.calls)
     assert not rig.system.status()["registered"]
 
 
-def backoff(rig, _script):
+def backoff(rig: SandboxedSystem, _script: Script) -> None:
     rig.expect(RunEnded)
     found = {actor["name"]: actor["state"] for actor in rig.system.status()["actors"]}
     assert found["Fragile"] == "restarting"
 
 
-def serving(rig, _script):
+OPEN_SOCKETS: list[socket.socket] = []
+
+
+def serving(rig: SandboxedSystem, _script: Script) -> None:
     url = rig.expect(WebhookServed).url
     port = int(url.rpartition(":")[2])
     half_sent = socket.create_connection(("127.0.0.1", port))
-    rig.open_sockets.append(half_sent)
+    OPEN_SOCKETS.append(half_sent)
     half_sent.sendall(b"POST /resync HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
     rig.sandbox.wait_for(lambda: calls(rig.sandbox, "/resync-request"))
 
 
-STATES = {
+STATES: dict[str, tuple[Callable[[SandboxedSystem, Script], None], dict[str, Any]]] = {
     "idle": (idle, {}),
     "running": (running, {}),
     "aborting": (aborting, {}),
@@ -134,30 +143,40 @@ STATES = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_a_stop_ends_everything(name, sandbox, script, scripted, quick, caplog):
+def test_a_stop_ends_everything(
+    name: Any,
+    sandbox: Sandbox,
+    script: Script,
+    scripted: type[ResyncHandler],
+    quick: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     reach, settings = STATES[name]
-    handler = {running: scripted, aborting: scripted, retry: Failing}.get(reach, quick)
+    handlers: dict[Any, type[ResyncHandler]] = {
+        running: scripted, aborting: scripted, retry: Failing,
+    }  # fmt: skip
+    handler = handlers.get(reach, quick)
     if reach is registering:
         sandbox.fail("hang", None)
     before = set(threading.enumerate())
     actors = [Fragile] if reach is backoff else []
-    with SandboxedSystem(
-        [handler], actors, sandbox=sandbox, **{"eventListener": CALM, **settings}
-    ) as rig:
-        rig.open_sockets = []
+    settings = {"eventListener": CALM, **settings}
+    with SandboxedSystem([handler], actors, sandbox=sandbox, **settings) as rig:
         reach(rig, script)
         told = len(caplog.records)
         assert rig.system.stop()
         assert rig.system.status()["leftBehind"] == []
-        for left in rig.open_sockets:
-            left.close()
+        while OPEN_SOCKETS:
+            OPEN_SOCKETS.pop().close()
     assert set(threading.enumerate()) <= before
     assert [item.message for item in caplog.records[told:] if item.levelname == "ERROR"] == []
     assert "running" not in runs_of(sandbox.reports(NAME))
     sandbox.clear_faults()
 
 
-def test_a_stop_ends_the_search_for_a_port_that_is_away(quick, caplog):
+def test_a_stop_ends_the_search_for_a_port_that_is_away(
+    quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         away = Sandbox(probe.getsockname()[1])
     before = set(threading.enumerate())
@@ -174,35 +193,35 @@ def test_a_stop_ends_the_search_for_a_port_that_is_away(quick, caplog):
 class Calling(ResyncHandler):
     """Waits in a call that is never answered; says so, and how it came out of it."""
 
-    script = None
-    wait = None
+    script: ClassVar[Script]
+    wait: ClassVar[Callable[[ResyncRun], None]]
 
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         try:
-            type(self).script.entered.put(run)
+            self.script.entered.put(run)
             type(self).wait(run)
         except BaseException as error:
             self.script.entered.put(error)
             raise
 
 
-def calling(script, wait):
+def calling(script: Script, wait: Any) -> Any:
     return type("Calling", (Calling,), {"script": script, "wait": staticmethod(wait)})
 
 
-def first_byte(run, url):
+def first_byte(run: ResyncRun, url: str) -> None:
     run.session.get(url)
 
 
-def busy_session(run, _url):
+def busy_session(run: ResyncRun, _url: Any) -> None:
     run.session.get(run.config["busy"])
 
 
-def upsert(run, _url):
+def upsert(run: ResyncRun, _url: Any) -> None:
     run.port.upsert("service", [{"identifier": "shop"}])
 
 
-def upsert_again(run, _url):
+def upsert_again(run: ResyncRun, _url: Any) -> None:
     run.port.upsert("service", [{"identifier": "busy"}])
 
 
@@ -226,7 +245,9 @@ def upsert_again(run, _url):
         "upsert: first byte", "upsert: backoff", "upsert: Retry-After",
     ],
 )  # fmt: skip
-def test_an_abort_ends_the_call_that_a_handler_waits_in(sandbox, script, hanging, call, fault):
+def test_an_abort_ends_the_call_that_a_handler_waits_in(
+    sandbox: Sandbox, script: Script, hanging: Any, call: Any, fault: dict[str, Any] | None
+) -> None:
     if fault is not None:
         sandbox.fail(times=None, **fault)
     sandbox.create_integration(NAME, config={"busy": f"{sandbox.url}/v1/busy"})
@@ -249,11 +270,13 @@ def test_an_abort_ends_the_call_that_a_handler_waits_in(sandbox, script, hanging
 # -- handlers that do not end ------------------------------------------------------------------
 
 
-def test_threads_that_do_not_end_are_named_and_do_not_hold_up_the_stop(script, caplog):
+def test_threads_that_do_not_end_are_named_and_do_not_hold_up_the_stop(
+    script: Script, caplog: pytest.LogCaptureFixture
+) -> None:
     freed = threading.Event()
 
     class Deaf(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             script.entered.put(run)
             freed.wait(WITHIN)
 
@@ -297,7 +320,9 @@ class Loop(ResyncHandler):
     ],
     ids=["cooperative", "endless loop", "token hangs", "registration hangs", "Port fails"],
 )
-def test_sigterm_ends_the_process_in_every_state(tmp_path, sandbox, handler, fault, wait_for):
+def test_sigterm_ends_the_process_in_every_state(
+    tmp_path: Path, sandbox: Sandbox, handler: str, fault: dict[str, Any] | None, wait_for: str
+) -> None:
     if fault is not None:
         sandbox.fail(**fault)
     (tmp_path / "work.py").write_text(HANDLERS)

@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -17,6 +18,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ocean_actors.sandbox import Sandbox
 from ocean_actors.web.channel import CONNECTIONS, limits
 from ocean_actors.web.parser import FRAMING_BYTES
 from ocean_actors.web.server import HttpServer
@@ -88,14 +90,29 @@ def test_urgent_data_within_a_request_close_the_connection_silently(door, caplog
     assert list(lines(caplog)) == []
 
 
-def test_resets_during_an_answer_leave_no_line_of_the_callers(door, caplog):
+def test_resets_during_an_answer_leave_no_line_of_the_callers(caplog):
     caplog.set_level(logging.INFO)
-    path = b"/" + b"%1b%5b31mforged%0aline" + b"\x1b[31m" * 0
-    for _ in range(60):
-        sock = connect(door)
-        sock.sendall((b"GET " + path + b" HTTP/1.1\r\nHost: here\r\n\r\n") * 3)
-        reset(sock)
-    assert_serves(door)
+    called, gone = threading.Semaphore(0), threading.Event()
+
+    def app(environ, start_response):
+        called.release()
+        gone.wait(20)
+        start_response("200 OK", [])
+        return [b"x" * 100_000] * 100
+
+    server = HttpServer(app, "127.0.0.1", 0, threads=10, **limits(1000, lambda *_: None))
+    server.start()
+    try:
+        for _ in range(10):
+            sock = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+            sock.sendall(b"GET /%1b%5b31mforged%0aline HTTP/1.1\r\nHost: here\r\n\r\n")
+            assert called.acquire(timeout=20)
+            reset(sock)
+        gone.set()
+        wait_until(lambda: not server._serving._channels())
+    finally:
+        gone.set()
+        server.stop()
     assert_clean(caplog, LINES_A_KIND)
 
 
@@ -389,12 +406,13 @@ def test_large_bodies_are_refused_while_too_many_arrive(open_door, monkeypatch):
     assert door.post(b"[" + b" " * 149_000 + b"]").status_code == 202
 
 
-def test_large_bodies_need_no_temporary_folder(door, monkeypatch):
+def test_large_bodies_need_no_temporary_folder(open_door, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/proc/read-only")
+    door = open_door(max_body_bytes=1 << 20)
     body = json.dumps({"action": "RESYNC", "context": {"integrationId": "demo"}}).encode()
-    assert door.post_signed(body.ljust(100_000)).status_code == 202
-    headers = door.signed(body.ljust(99_000))
-    chunks = iter([body.ljust(99_000)])
+    assert door.post_signed(body.ljust(1 << 20)).status_code == 202
+    headers = door.signed(body.ljust(1_000_000))
+    chunks = iter([body.ljust(1_000_000)])
     answer = requests.post(door.server.url + "/resync", data=chunks, headers=headers, timeout=10)
     assert answer.status_code == 202
 
@@ -460,3 +478,23 @@ def test_garbage_costs_no_traceback_and_no_line_that_is_not_bounded(door, caplog
     assert not any("Traceback" in line or "failed" in line for line in found)
     assert all(char.isprintable() for line in found for char in line), found
     assert len(found) <= 10 * LINES_A_KIND  # a few statuses, five lines each
+
+
+# -- the sandbox stands on the same server -----------------------------------------------------
+
+
+def test_the_sandbox_takes_no_harm_either(caplog):
+    with Sandbox() as sandbox:
+        for attack in (b"", b"GET /sandbox/state HTTP/1.1\r\n"):
+            with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as sock:
+                sock.sendall(attack)
+                sock.send(b"x", socket.MSG_OOB)
+                assert read_all(sock) == b""
+        head = b"POST /v1/auth/access_token HTTP/1.1\r\nContent-Length: 2\r\n"
+        with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as sock:
+            sock.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + BODY + SMUGGLED)
+            answer = read_all(sock)
+        assert [int(status) for status in STATUS.findall(answer)] == [400]
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "bad_request"
+        assert requests.get(sandbox.url + "/sandbox/state", timeout=10).status_code == 200
+    assert list(lines(caplog)) == []

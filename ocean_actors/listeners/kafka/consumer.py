@@ -8,7 +8,6 @@ at between two polls.
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Mapping
@@ -18,18 +17,19 @@ from kafka import errors as kafka_errors
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
+from ocean_actors.errors import OceanError
 from ocean_actors.listeners.kafka.health import UNSETTLED, Health, Observation, State, state_of
-from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer
-from ocean_actors.listeners.kafka.lease import Lease
-from ocean_actors.listeners.kafka.messages import ConsumerFailed, LeaseChanged, ResyncOwed
+from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer, text_of
+from ocean_actors.listeners.kafka.messages import ConsumerFailed, ResyncOwed
 from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
+from ocean_actors.listeners.kafka.role import Role
 from ocean_actors.listeners.kafka.scanner import Finding, Scanner
 from ocean_actors.listeners.kafka.subscription import Place
+from ocean_actors.log import get_logger
 from ocean_actors.port.errors import PortError
 from ocean_actors.retry import ONCE
-from ocean_actors.text import one_line
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 BACKOFF = Backoff(initial=0.5, maximum=10.0)
 IDLE_SECONDS = 0.2  # of one poll: how late a stop is noticed
@@ -42,8 +42,15 @@ UNREACHABLE_SECONDS = 300.0  # without a broker, then a new consumer is tried
 FAILED_POLLS = 50  # in a row, then a new consumer is tried
 COMMIT_SECONDS = 0.3  # for the last commit
 LEAVE_SECONDS = 0.5  # for leaving the group
-LOOKUP_MS = 5_000  # for the question for an offset
 MISSED = "messages were missed"
+
+
+class Reconnect(OceanError):
+    """The connection is given up in order to begin anew; the message says why."""
+
+
+CURABLE = (Reconnect, PortError, kafka_errors.KafkaError, OSError, ValueError)
+"""What a new connection may cure; anything else is a bug of ours."""
 
 
 class TopicConsumer:
@@ -82,14 +89,13 @@ class TopicConsumer:
         self._stopping = threading.Event()
         self._acknowledged: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._offsets = OffsetTracker()
+        self._role = Role(self._offsets, session_seconds, self._tell_unless_stopping, clock)
         self._health = Health(tell, clock)
         self._group: GroupConsumer | None = None
         self._scanner: Scanner | None = None
         self._place: Place | None = None
         # Later lives of the listener use higher tags: settlements of old ones acknowledge nothing.
         self._delivery_tag = round(clock.monotonic() * 1_000_000)
-        self._lease: Lease | None = None  # the one that the listener was told
-        self._confirmed_at = float("-inf")
         self._failed_polls = 0
         self._observed_at = self._reached_at = self._asked_at = self._ask_from = float("-inf")
         self._thread = threading.Thread(target=self._main, name="kafka-consumer", daemon=True)
@@ -125,7 +131,7 @@ class TopicConsumer:
                     if not self._health.failures:
                         self._show("connecting")
                     self._session(self._find())
-                except (PortError, kafka_errors.KafkaError, OSError, ValueError) as error:
+                except CURABLE as error:
                     if not self._stopping.is_set():
                         self._pause(error)
         except Cancelled:
@@ -138,11 +144,11 @@ class TopicConsumer:
         if self._scanner is None or self._place is None or self._place.topic != place.topic:
             self._scanner = Scanner(self._identifier, requests_only=place.requests_only)
         self._place = place
-        self._confirmed_at = float("-inf")
+        self._role.join(place.topic)
         group = self._group = GroupConsumer(
             self._options(place),
             owned=lambda: self._offsets.partitions,
-            confirmed=self._on_confirmed,
+            confirmed=self._role.confirm,
             clock=self._clock,
         )
         if self._stopping.is_set():
@@ -155,7 +161,7 @@ class TopicConsumer:
             group.subscribe(place.topic, self._on_assigned, self._on_revoked)
             while not self._stopping.is_set():
                 group.check()
-                self._check_lease(group)
+                self._check_role(group)
                 self._take_acknowledged()
                 self._commit(group)
                 self._observe(group, place)
@@ -165,10 +171,9 @@ class TopicConsumer:
 
     def _poll(self, group: GroupConsumer, place: Place, scanner: Scanner) -> None:
         longest = OWING_SECONDS if self._offsets.owed else IDLE_SECONDS
-        wait = round(min(self._poll_seconds, longest) * 1000)
         try:
-            batches = group.consumer.poll(timeout_ms=wait, max_records=BATCH)
-            known = self._lease is not None or batches or self._is_at_end(group)
+            batches = group.poll(min(self._poll_seconds, longest), BATCH)
+            known = self._role.held or batches or self._is_at_end(group)
         except kafka_errors.NoOffsetForPartitionError as error:
             self._begin(group, error.args[0])
         except kafka_errors.OffsetOutOfRangeError as error:
@@ -185,8 +190,8 @@ class TopicConsumer:
             self._failed_polls = 0
             if batches:
                 self._scan(batches, scanner, place)
-            if known and self._lease is None:  # what is owed was told before a run can start
-                self._take_lease(place)
+            if known and not self._role.held:  # what is owed was told before a run can start
+                self._role.take()
 
     def _scan(
         self, batches: Mapping[TopicPartition, list[Any]], scanner: Scanner, place: Place
@@ -210,42 +215,17 @@ class TopicConsumer:
                 place.topic, dict(scanner.unreadable),
             )  # fmt: skip
 
-    # -- the role ----------------------------------------------------------------------------
+    # -- partitions --------------------------------------------------------------------------
 
-    def _on_confirmed(self, sent_at: float) -> None:
-        """In kafka-python's thread: the broker has answered what was sent at `sent_at`."""
-        self._confirmed_at = sent_at
-        lease = self._lease
-        if lease is not None:
-            lease.renew(sent_at)
-
-    def _take_lease(self, place: Place) -> None:
-        """Become the active instance if the partition that confers the role is ours."""
-        lease = Lease(self._clock, self._confirmed_at, self._session_seconds)
-        if self._leads(place) and lease.valid():
-            self._lease = lease
-            self._tell(LeaseChanged(lease))
-
-    def _check_lease(self, group: GroupConsumer) -> None:
-        """Raise if the lease has run out: another instance may take over soon."""
-        if self._lease is not None and not self._lease.valid():
-            self._end_lease()
+    def _check_role(self, group: GroupConsumer) -> None:
+        """Raise Reconnect if the broker has not confirmed our membership for too long."""
+        if self._role.expired:
+            self._role.end()
             group.forget_membership()  # leaving would let the other one start while our run ends
-            raise kafka_errors.KafkaConnectionError(
+            raise Reconnect(
                 "no heartbeat was answered for two thirds of sessionTimeout "
                 f"({self._session_seconds:g} s); the role is given up"
             )
-
-    def _end_lease(self) -> None:
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            lease.end()
-            if not self._stopping.is_set():
-                self._tell(LeaseChanged(None))
-
-    def _leads(self, place: Place) -> bool:
-        """Returns whether the partition that confers the role is ours: only one instance has it."""
-        return (place.topic, 0) in self._offsets.partitions
 
     def _on_assigned(self, partitions: Iterable[Partition]) -> None:
         """In kafka-python's thread, while this one waits in a poll."""
@@ -256,8 +236,8 @@ class TopicConsumer:
         """In kafka-python's thread, while this one waits in a poll or closes."""
         for partition in partitions:
             self._offsets.revoke(partition)
-        if self._place is None or not self._leads(self._place):
-            self._end_lease()
+        if not self._role.assigned():
+            self._role.end()
 
     # -- where to read -----------------------------------------------------------------------
 
@@ -267,15 +247,11 @@ class TopicConsumer:
         What was requested before may be known to Port only, so Port is asked, unless we have the
         role already and the topic has only got more partitions. Raises PortError.
         """
-        reason = self._owed() if self._lease is None else None
-        wanted = list(partitions)
-        found = group.consumer.offsets_for_times(dict.fromkeys(wanted, self._started_ms), LOOKUP_MS)
-        ends = group.consumer.end_offsets(wanted, LOOKUP_MS)
+        reason = None if self._role.held else self._owed()
+        offsets = group.offsets_at(self._started_ms, list(partitions))
         if reason is not None:
             self._delivery_tag += 1
-        for partition in wanted:
-            since = found.get(partition)
-            offset = since.offset if since is not None else ends[partition]
+        for partition, offset in offsets.items():
             logger.info("%s %d is read from offset %d", *partition, offset)
             group.consumer.seek(partition, offset)
             self._offsets.begin(partition, offset)
@@ -287,10 +263,7 @@ class TopicConsumer:
     def _is_at_end(self, group: GroupConsumer) -> bool:
         """Returns whether partitions are assigned, and all that is in them has been read."""
         partitions = [TopicPartition(*each) for each in self._offsets.partitions]
-        if not partitions:
-            return False
-        ends = group.consumer.end_offsets(partitions, 1_000)
-        return all((group.consumer.position(each, 1_000) or 0) >= end for each, end in ends.items())
+        return bool(partitions) and group.is_at_end(partitions)
 
     def _resume_after_gap(
         self, group: GroupConsumer, offsets: Mapping[TopicPartition, int]
@@ -352,11 +325,11 @@ class TopicConsumer:
             if offsets and group.is_member():
                 group.consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
-            logger.warning("what settled last was not committed: %s", one_line(error))
+            logger.warning("what settled last was not committed: %s", text_of(error))
         try:
             group.consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
         except kafka_errors.KafkaError as error:
-            logger.warning("the consumer did not close properly: %s", one_line(error))
+            logger.warning("the consumer did not close properly: %s", text_of(error))
         if self._offsets.partitions:  # the group did not say so
             self._on_revoked(self._offsets.partitions)
 
@@ -378,13 +351,13 @@ class TopicConsumer:
             interval = UNREACHABLE_RECHECK_SECONDS
         seen = Observation(
             reachable=reachable,
-            leads=self._leads(place),
+            leads=self._role.assigned(),
             topic_exists=reachable and group.has_topic(place.topic),
             joined=group.joined(),
         )
         self._show(state_of(seen, self._health.state))
         if now - self._reached_at > UNREACHABLE_SECONDS:
-            raise kafka_errors.KafkaConnectionError("no broker can be reached any more")
+            raise Reconnect("no broker can be reached any more")
         if now - asked_at > interval and now >= self._ask_from:
             self._recheck(place, reachable=reachable)
 
@@ -403,7 +376,11 @@ class TopicConsumer:
         if (found.topic, found.group) != (place.topic, place.group) or (
             found != place and not reachable
         ):
-            raise kafka_errors.KafkaConnectionError("Port names another topic or another login")
+            raise Reconnect("Port names another topic or another login")
+
+    def _tell_unless_stopping(self, message: Message) -> None:
+        if not self._stopping.is_set():
+            self._tell(message)
 
     def _show(self, state: State) -> None:
         self._health.show(state, self._place, self._scanner, self._offsets)

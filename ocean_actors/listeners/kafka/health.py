@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocean_actors.actors import Clock, Message
 from ocean_actors.frozen import freeze
+from ocean_actors.listeners.kafka.kafka_python import text_of
 from ocean_actors.listeners.kafka.messages import HealthChanged
 from ocean_actors.listeners.kafka.offsets import OffsetTracker
 from ocean_actors.listeners.kafka.scanner import Scanner
 from ocean_actors.listeners.kafka.subscription import Place
-from ocean_actors.text import one_line
+from ocean_actors.log import get_logger
 from ocean_actors.throttle import Throttle
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 State = Literal[
     "connecting",
@@ -91,7 +91,7 @@ class Health:
 
     def fail(self, error: Exception, what_now: str) -> None:
         """Remember `error`. The log names each error once until all is well again."""
-        self._error = one_line(error)
+        self._error = text_of(error)
         if self._error != self._logged_error:
             self._logged_error = self._error
             self.warn("trouble", "Kafka: %s; %s", self._error, what_now)
@@ -99,7 +99,7 @@ class Health:
     def unreachable(self, error: Exception | None) -> None:
         """Remember why no broker can be reached."""
         if error is not None:
-            self._error = one_line(error)
+            self._error = text_of(error)
 
     def warn(self, kind: str, text: str, *arguments: object) -> None:
         """Log a warning, unless there were too many of that kind lately."""

@@ -39,6 +39,8 @@ OPTIONS: dict[str, Any] = {
     "max_partition_fetch_bytes": 4 * 1024 * 1024,  # fewer turns with kafka-python's own thread
 }
 
+LOOKUP_MS = 5_000  # for a question for offsets
+
 WIRE_LOGGERS = ("kafka.net.connection", "kafka.net.transport", "kafka.protocol.parser")
 """The loggers that print whole requests, and so passwords, at level DEBUG."""
 
@@ -53,6 +55,14 @@ for _name in WIRE_LOGGERS:
 
 class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
     """None of the brokers accepted a connection; the message says why."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+def text_of(error: Exception) -> str:
+    """Returns an error as one line; those of kafka-python begin with their type already."""
+    return one_line(str(error) if isinstance(error, kafka_errors.KafkaError) else error)
 
 
 class GroupConsumer:
@@ -125,6 +135,36 @@ class GroupConsumer:
         """
         self.consumer.subscribe([topic], listener=RebalanceListener(assigned, revoked))
 
+    def poll(self, seconds: float, max_records: int) -> dict[TopicPartition, list[Any]]:
+        """Return the next records, by partition, after waiting for them up to `seconds`.
+
+        Raises a KafkaError; DamagedBatch if the next batch cannot be read.
+        """
+        coordinator = self.consumer._coordinator  # noqa: SLF001
+        if coordinator._join_task is not None:  # noqa: SLF001
+            # kafka-python 3.0.12 forgets a join that outlasts a poll if new partitions caused it
+            coordinator.request_rejoin()
+        records: dict[TopicPartition, list[Any]] = self.consumer.poll(
+            timeout_ms=round(seconds * 1000), max_records=max_records
+        )
+        return records
+
+    def offsets_at(
+        self, milliseconds: int, partitions: list[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        """Return each partition's first offset since a time (epoch milliseconds), or its end."""
+        found = self.consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds), LOOKUP_MS)
+        ends = self.consumer.end_offsets(partitions, LOOKUP_MS)
+        return {
+            each: ends[each] if found.get(each) is None else found[each].offset
+            for each in partitions
+        }
+
+    def is_at_end(self, partitions: list[TopicPartition]) -> bool:
+        """Return whether all that is in the partitions has been read."""
+        ends = self.consumer.end_offsets(partitions, 1_000)
+        return all((self.consumer.position(each, 1_000) or 0) >= end for each, end in ends.items())
+
     def forget_membership(self) -> None:
         """Have `close` not leave the group: the broker then waits for the session timeout."""
         self.consumer._coordinator.reset_generation()  # noqa: SLF001
@@ -173,7 +213,7 @@ class GroupConsumer:
         if connections.refusal is not None:
             return connections.refusal
         brokers = ", ".join(self._options["bootstrap_servers"])
-        cause = "no answer" if connections.failure is None else one_line(connections.failure)
+        cause = "no answer" if connections.failure is None else text_of(connections.failure)
         return BrokersUnreachable(f"cannot connect to any of {brokers}: {cause}")
 
     def _connections(self) -> Connections:
@@ -347,7 +387,7 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
         except Exception as error:  # a wrong CRC, an unknown codec, what decompressors raise
             offset = self.next_fetch_offset
             end = end_of_batch(records._buffer, offset)  # noqa: SLF001
-            raise DamagedBatch(tp, offset, end, one_line(error)) from error
+            raise DamagedBatch(tp, offset, end, text_of(error)) from error
 
 
 def end_of_batch(buffer: bytes, offset: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,12 +19,13 @@ from ocean_actors.listeners.kafka.messages import (
 )
 from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of, uses_tls
 from ocean_actors.listeners.recovery import owed
+from ocean_actors.log import get_logger
 from ocean_actors.messages import RequestSettled
 from ocean_actors.port.client import PortClient
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import IntegrationSettings, KafkaSettings
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 STOP_SECONDS = 0.9  # for the thread: the system gives its actors a second
 
@@ -50,7 +50,6 @@ class KafkaListener(Actor):
         settings: KafkaSettings,
         integration: IntegrationSettings,
         started_at: datetime,
-        *,
         strict_tls: bool = True,
     ) -> None:
         """`started_at`: a group without offsets reads what was published since then.
@@ -154,7 +153,7 @@ class KafkaListener(Actor):
         """Ask Port what an earlier process owes, in the consumer's thread. Raises PortError."""
         integration = self._client.get_integration(retry=ONCE)
         request = self._client.get_resync_request(retry=ONCE)
-        return owed(integration, request, self._client.clock.now())
+        return owed(integration, request, self._client.clock.now(), self._client.clock_skew)
 
     def _options(self, place: Place) -> dict[str, Any]:
         """Return kafka-python's options. Raises OSError if certificates cannot be read."""

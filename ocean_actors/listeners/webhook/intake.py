@@ -9,7 +9,6 @@ So a stranger can neither start nor abort a run. How calls are told apart is in 
 from __future__ import annotations
 
 import itertools
-import logging
 import os
 import uuid
 from collections.abc import Callable
@@ -22,9 +21,10 @@ from ocean_actors.actors import Clock, MailboxFull
 from ocean_actors.errors import OceanError
 from ocean_actors.listeners.changelog import ConfigUpdate, Irrelevant, interpret, read
 from ocean_actors.listeners.webhook.caller import Call
+from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 OFFER_SECONDS = 1.0
 COALESCE_SECONDS = 0.1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,10 +10,11 @@ from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
 from ocean_actors.listeners.port_watcher import Observed, PortWatcher
 from ocean_actors.listeners.webhook.intake import Listening, WebhookIntake
+from ocean_actors.log import get_logger
 from ocean_actors.messages import IntegrationMissing, IntegrationRegistered, RunStarted
 from ocean_actors.port.client import PortClient
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 LOOK_GAP = 1.0  # seconds at least between two questions to Port, however many calls come
 LOOK_BACKOFF = Backoff(initial=1.0, maximum=60.0)  # while Port fails

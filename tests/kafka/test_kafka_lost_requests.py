@@ -1,0 +1,134 @@
+"""Requests that no readable message holds: Port is asked, or a resync stands in for them."""
+
+import struct
+
+import pytest
+from kafka.record.util import calc_crc32c
+
+from ocean_actors.listeners.kafka import consumer
+from ocean_actors.listeners.kafka.kafka_python import BATCH_HEADER, end_of_batch
+from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
+from ocean_actors.messages import RunEnded
+
+pytestmark = pytest.mark.xdist_group("kafka brokers")
+
+
+# -- a group without offsets -----------------------------------------------------------------------
+
+
+def test_without_a_committed_offset_port_is_asked_what_is_owed(organization, script, scripted):
+    sandbox = organization.sandbox
+    sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
+    sandbox.request_resync("under-test")
+    with organization.system(scripted):
+        script.expect_at_work()
+        # Nothing is committed yet: a crash now must not make the next start forget the request.
+        assert organization.committed() is None
+    with organization.system(scripted) as rig:
+        script.expect_at_work()
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(0)
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        assert script.entered.empty()
+
+
+def test_another_topic_is_noticed_while_the_consumer_runs(organization, quick, monkeypatch):
+    monkeypatch.setattr(consumer, "RECHECK_SECONDS", 0.5)
+    sandbox = organization.sandbox
+    topic = f"{sandbox.organization_id}.integration.resync.requests"
+    organization.make_topic(topic)
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        sandbox.configure(feature_flags=[REQUESTS_FLAG])
+        organization.eventually(lambda: organization.shown(rig)["topic"] == topic)
+        organization.expect_state(rig, "active")
+        organization.publish(organization.request(), topic=topic)
+        assert rig.expect(RunEnded).status == "completed"
+
+
+# -- damaged batches -------------------------------------------------------------------------------
+
+
+class TopicFile:
+    """The file in which a broker keeps the one partition of a topic."""
+
+    def __init__(self, broker, topic):
+        self._path = broker.log_file.parent / "data" / f"{topic}-0" / f"{0:020}.log"
+
+    def edit(self, offset, change):
+        """Have `change` alter the bytes of the batch that begins with `offset`."""
+        with self._path.open("r+b") as file:
+            data = file.read()
+            begin = 0
+            while (header := BATCH_HEADER.unpack_from(data, begin))[0] != offset:
+                begin += 12 + header[1]
+            batch = bytearray(data[begin : begin + 12 + header[1]])
+            change(batch)
+            file.seek(begin)
+            file.write(batch)
+
+
+def with_a_wrong_crc(batch):
+    batch[-2] ^= 0xFF
+
+
+def with_an_unknown_codec(batch):
+    struct.pack_into(">h", batch, 21, 5)
+    struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
+
+
+def that_does_not_decompress(batch):
+    struct.pack_into(">h", batch, 21, 4)
+    struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
+
+
+@pytest.mark.parametrize(
+    "damage", [with_a_wrong_crc, with_an_unknown_codec, that_does_not_decompress]
+)
+def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
+    make_organization, own_broker, quick, script, scripted, damage
+):
+    organization = make_organization(own_broker.bootstrap).make_topic()
+    with organization.system(quick) as rig:
+        organization.expect_state(rig, "active")
+        organization.expect_committed(0)
+    noise = [{"context": {"integrationId": f"other-{number}"}} for number in range(5)]
+    first = organization.publish(*noise[:2]) - 1
+    assert first == 0
+    damaged = organization.publish(noise[2], linger_ms=0)
+    organization.publish(noise[3])
+    TopicFile(own_broker, organization.topic).edit(damaged, damage)
+    with organization.system(scripted) as rig:
+        assert script.expect_at_work().reason == "messages were missed"
+        organization.eventually(lambda: organization.shown(rig)["damaged"] == 1)
+        organization.eventually(lambda: organization.shown(rig)["messages"] == 3)
+        assert (organization.committed() or 0) <= damaged
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(4)
+        organization.publish(organization.request())
+        assert script.expect_at_work().reason == "resync requested"
+        script.let_finish()
+        organization.expect_committed(5)
+
+
+def batch(base, count, length=100):
+    header = BATCH_HEADER.pack(base, length - 12, 0, 2, 0, 0, count - 1)
+    return header + bytes(length - len(header))
+
+
+def test_the_end_of_a_damaged_batch_is_in_its_header():
+    fetched = batch(10, 5) + batch(15, 3) + batch(18, 1)
+    assert end_of_batch(fetched, 10) == 15
+    assert end_of_batch(fetched, 12) == 15
+    assert end_of_batch(fetched, 15) == 18
+    assert end_of_batch(fetched, 18) == 19
+
+
+def test_a_header_that_makes_no_sense_skips_as_little_as_possible():
+    assert end_of_batch(batch(10, 1_000_000) + batch(15, 3), 10) == 15
+    assert end_of_batch(b"", 10) == 11
+    assert end_of_batch(batch(10, 5)[:20], 10) == 11
+    assert end_of_batch(BATCH_HEADER.pack(3, -50, 0, 2, 0, 0, 1), 10) == 11

@@ -1,0 +1,482 @@
+"""What users' classes declare, raise and return costs a run at most, and is shown as plain data."""
+
+import asyncio
+import functools
+import json
+import logging
+import pickle
+import threading
+from dataclasses import replace
+
+import pytest
+from simulation import asked
+from stage import Stage
+
+from ocean_actors import (
+    Message,
+    OceanSystem,
+    PortError,
+    ReconcileRefused,
+    RequestSettled,
+    ResyncAborted,
+    ResyncHandler,
+    RetryLater,
+    RunEnded,
+    RunProgressed,
+    Settings,
+    handles,
+)
+from ocean_actors.actors import Actor, MailboxPolicy
+from ocean_actors.messages import ResyncRequested
+from ocean_actors.resync.handlers import named_handlers
+from ocean_actors.settings import ResyncSettings
+from ocean_actors.testing import Probe
+
+WITHIN = 30.0
+
+
+class Plain(ResyncHandler):
+    def resync(self, run):
+        pass
+
+
+@pytest.fixture
+def stages():
+    open_stages = []
+
+    def build(*handlers, **settings):
+        named = {handler.__name__: handler for handler in handlers}
+        open_stages.append(Stage(ResyncSettings(**settings), named))
+        return open_stages[-1]
+
+    yield build
+    for stage in open_stages:
+        stage.close()
+
+
+def handler(work):
+    """A handler that does `work(run)`."""
+    return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
+
+
+def outcome(stage, number=1):
+    """The end of a run of that stage."""
+    stage.do(asked("test", number))
+    stage.answer()
+    return stage.stream.expect(RunEnded, WITHIN)
+
+
+# -- handlers --------------------------------------------------------------------------------------
+
+
+class NeedsUrl(ResyncHandler):
+    kinds = ("page",)
+
+    def __init__(self, url):
+        self.url = url
+
+    def resync(self, run):
+        pass
+
+
+class Abstract(ResyncHandler):
+    pass
+
+
+async def coroutine():
+    return Plain()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (Plain(), "expected the class Plain, not an object of it"),
+        ("handlers.py:Plain", "expected ResyncHandler classes, got handlers.py:Plain"),
+        (None, "expected ResyncHandler classes, got None"),
+        (Abstract, "Abstract is abstract: it has no method resync"),
+        (NeedsUrl, "NeedsUrl is built without arguments, but: missing a required argument: 'url'"),
+        (functools.partial(NeedsUrl, "a", "b"), "too many positional arguments"),
+        (functools.partial(Abstract), "Abstract is abstract"),
+        (int, "int is not a subclass of ResyncHandler"),
+        (coroutine, "expected ResyncHandler classes"),
+        (lambda url: NeedsUrl(url), "is built without arguments"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_when_the_system_is_made(given, said):
+    settings = Settings.from_dict({"port": {"clientId": "i", "clientSecret": "s"}}, {})
+    with pytest.raises(TypeError, match=r"^handlers: ") as caught:
+        OceanSystem(settings, [given])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_handlers_have_to_be_a_list_that_is_not_empty():
+    with pytest.raises(ValueError, match="at least one"):
+        named_handlers([])
+    with pytest.raises(TypeError, match="expected a list"):
+        named_handlers("handlers.py:Plain")
+
+
+def test_a_partial_is_named_like_its_class_and_keeps_its_kinds():
+    named = named_handlers([functools.partial(NeedsUrl, "a"), functools.partial(NeedsUrl, url="b")])
+    assert list(named) == ["NeedsUrl", "NeedsUrl-2"]
+    assert [spec.kinds for spec in named.values()] == [("page",), ("page",)]
+    assert named["NeedsUrl-2"].build().url == "b"
+
+
+class Raising(type(ResyncHandler)):
+    @property
+    def kinds(cls):
+        raise RuntimeError("no kinds today")
+
+
+class Unprintable:
+    def __str__(self):
+        raise RuntimeError("not printable")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shown"),
+    [
+        (("a", "b"), ["a", "b"]),
+        ("repository", ["repository"]),
+        (None, []),
+        (property(lambda _self: ("repository",)), []),
+        (7, []),
+        ((1, b"x", Unprintable()), ["1", "b'x'", "(its __str__ raised RuntimeError)"]),
+    ],
+)
+def test_kinds_of_any_type_are_shown_as_texts(kinds, shown):
+    odd = type("Odd", (Plain,), {"kinds": kinds})
+    assert list(named_handlers([odd])["Odd"].kinds) == shown
+
+
+def test_kinds_that_raise_are_shown_as_none(caplog):
+    odd = Raising("Odd", (ResyncHandler,), {"resync": Plain.resync})
+    assert named_handlers([odd])["Odd"].kinds == ()
+    assert "handler Odd: kinds cannot be read" in caplog.text
+
+
+def test_a_factory_that_makes_something_else_fails_the_run(stages):
+    def Factory():  # noqa: N802
+        return object()
+
+    (failure,) = outcome(stages(Factory)).failures
+    assert "built as a object, which is not a ResyncHandler" in failure
+
+
+async def no_pages():
+    yield []
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [[1], (), {"identifier": "a"}, iter([]), (n for n in ()), map(str, []), no_pages()],
+    ids=["list", "tuple", "dict", "iterator", "generator", "map", "async generator"],
+)
+@pytest.mark.parametrize("way", ["def", "async def"])
+def test_a_resync_that_returns_what_it_should_have_sent_has_failed(stages, returned, way):
+    async def later(_run):
+        return returned
+
+    work = later if way == "async def" else lambda _run: returned
+    ended = outcome(stages(handler(work)))
+    assert ended.status == "failed"
+    assert f"resync returned a {type(returned).__name__}, which is not used" in ended.failures[0]
+
+
+@pytest.mark.parametrize("returned", [None, 0, "done", Message()])
+def test_a_resync_may_return_what_is_no_collection(stages, returned):
+    assert outcome(stages(handler(lambda _run: returned))).status == "completed"
+
+
+def test_a_session_that_cannot_be_closed_fails_the_run_and_no_more(stages):
+    def work(run):
+        def broken():
+            raise OSError("close failed")
+
+        run.session.close = broken
+
+    stage = stages(handler(work))
+    assert outcome(stage).failures == ("Working: OSError: close failed",)
+    assert outcome(stage, 2).status == "failed"
+
+
+# -- exceptions ------------------------------------------------------------------------------------
+
+
+class WithoutInit(RetryLater):
+    def __init__(self, answer):
+        Exception.__init__(self, f"rate limited: {answer}")
+
+
+class Soon(RetryLater):
+    def __init__(self, seconds):
+        super().__init__(1.0, "rate limited")
+        self.seconds = seconds
+
+
+class Never(RetryLater):
+    @property
+    def seconds(self):
+        raise RuntimeError("who knows")
+
+    @seconds.setter
+    def seconds(self, value):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (lambda: WithoutInit(429), "WithoutInit: rate limited: 429"),
+        (lambda: Soon(float("nan")), "Soon: rate limited"),
+        (lambda: Soon("soon"), "Soon: rate limited"),
+        (lambda: Soon(-1), "Soon: rate limited"),
+        (lambda: Never(1, "rate limited"), "Never: rate limited"),
+        (lambda: RetryLater("soon"), "ValueError: seconds: expected a number from 0 on, got soon"),
+        (lambda: RetryLater(10**400), "ValueError: seconds: expected a number from 0 on"),
+    ],
+)
+def test_a_wish_that_cannot_be_read_is_a_failure_with_its_reason(stages, error, reason):
+    def work(_run):
+        raise error()
+
+    stage = stages(handler(work))
+    ended = outcome(stage)
+    assert ended.status == "failed"
+    assert ended.failures[0].startswith(f"Working: {reason}")
+    assert stage.status()["state"] == "idle"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RetryLater(30, "rate limited"),
+        RetryLater(30),
+        PortError("no", status=503, temporary=True, asked_wait=3.0),
+        ReconcileRefused("no"),
+        ResyncAborted("superseded"),
+    ],
+)
+def test_public_exceptions_survive_a_process_pool(error):
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert vars(copy) == vars(error)
+
+
+@pytest.mark.parametrize(
+    "error", [PortError("Port says no"), ReconcileRefused("too many"), RetryLater(5, "limited")]
+)
+def test_an_expected_failure_is_one_line_of_the_log(stages, caplog, error):
+    def work(_run):
+        raise error
+
+    outcome(stages(handler(work)))
+    ours = [item for item in caplog.records if item.name == "ocean_actors.resync.handlers"]
+    assert len(ours) == 1
+    assert ours[0].exc_info is None
+    assert "run-1" in ours[0].getMessage()
+
+
+# -- progress, reasons, status ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ((float("nan"), float("inf"), b"page"), (0, None, "b'page'")),
+        (("many", [], Unprintable()), (0, None, "(its __str__ raised RuntimeError)")),
+        ((2**80, 1.5, "two\nlines\x1b[2J"), (2**63 - 1, 1.5, "two lines [2J")),
+        ((10**5000, True, None), (2**63 - 1, 1, None)),
+    ],
+)
+def test_status_is_json_whatever_the_progress(stages, values, shown):
+    held = threading.Event()
+
+    def work(run):
+        run.progress(*values)
+        held.wait(WITHIN)
+
+    stage = stages(handler(work))
+    heard = Probe(stage.system, name="heard").subscribe(RunProgressed)
+    stage.coordinator.ask(asked("test", 1).request)
+    stage.answer()
+    progress = heard.expect(RunProgressed, WITHIN).progress
+    status = json.loads(json.dumps(stage.status(), allow_nan=False))
+    held.set()
+    assert (progress.done, progress.total, progress.message) == shown
+    assert status["run"]["progress"]["Working"] == dict(
+        zip(("done", "total", "message"), shown, strict=True)
+    )
+
+
+def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(stages):
+    stage = stages(Plain)
+    request = ResyncRequested(
+        reason=Unprintable(), trigger="a\nb", requested_at=asked("a", 1).request.requested_at
+    )
+    assert request.trigger == "a b"
+    stage.coordinator.ask(request)
+    stage.answer()
+    assert stage.stream.expect(RunEnded).run.reason == "(its __str__ raised RuntimeError)"
+
+
+def test_an_unknown_policy_is_the_callers_error():
+    with pytest.raises(ValueError, match="policy: expected one of abort, drop, queue, ignore"):
+        asked("a", 1, "later")
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+def test_a_line_says_every_half_minute_how_far_each_handler_is(stages, caplog):
+    caplog.set_level(logging.INFO, "ocean_actors")
+
+    class Counting(ResyncHandler):
+        def resync(self, run):
+            run.progress(120, 400, "page 3")
+            run.sleep(70)
+
+    class Silent(ResyncHandler):
+        def resync(self, run):
+            run.sleep(40)
+
+    stage = stages(Counting, Silent)
+    stage.do(asked("test", 1))
+    stage.answer()
+    stage.clock.advance(75.0, settle=stage.settle)
+    lines = [text for text in caplog.messages if " has run for " in text]
+    assert lines == [
+        "run run-1 has run for 30 s: Counting is at 120 of 400 (page 3); Silent is at work",
+        "run run-1 has run for 60 s: Counting is at 120 of 400 (page 3); Silent has returned",
+    ]
+
+
+def test_a_failed_run_is_a_warning_with_its_id_and_reasons(stages, caplog):
+    def work(_run):
+        raise ValueError("no such page\nat all")
+
+    outcome(stages(handler(work)))
+    (line,) = (item for item in caplog.records if "run run-1 failed" in item.getMessage())
+    assert line.levelno == logging.WARNING
+    assert line.getMessage().endswith(": Working: ValueError: no such page at all")
+
+
+def test_a_flood_of_ignored_requests_is_a_few_lines(stages, caplog):
+    caplog.set_level(logging.INFO, "ocean_actors")
+    held = threading.Event()
+    stage = stages(handler(lambda _run: held.wait(WITHIN)), on_new_request="ignore")
+    stage.coordinator.ask(asked("test", 1).request)
+    stage.answer()
+    while stage.status()["run"] is None:
+        pass
+    for number in range(2, 302):
+        assert stage.coordinator.ask(asked("test", number).request) == "ignored"
+    assert stage.status()["ignored"] == 300
+    assert len([text for text in caplog.messages if text.startswith("ignored the")]) == 5
+    stage.clock.advance(61.0)
+    stage.coordinator.ask(asked("test", 400).request)
+    held.set()
+    assert caplog.messages[-1].endswith("a run is in flight (and 295 more like it)")
+
+
+# -- a handler's actor that dies, and sessions -----------------------------------------------------
+
+
+def actor_of(stage, name):
+    return stage.coordinator._actor._refs[name]
+
+
+def test_a_handlers_actor_that_dies_in_a_run_fails_it_and_is_replaced(stages, caplog):
+    entered, go_on = threading.Event(), threading.Event()
+
+    def work(_run):
+        entered.set()
+        go_on.wait(WITHIN)
+
+    stage = stages(handler(work))
+    stage.coordinator.ask(asked("test", 1).request)
+    stage.answer()
+    assert entered.wait(WITHIN)
+    dying = actor_of(stage, "Working")
+    dying._actor._coordinator = stage.reporter.ref  # its report is lost
+    stopped = dying.stop(block=False)
+    go_on.set()
+    stopped.get(timeout=WITHIN)
+    ended = stage.stream.expect(RunEnded, WITHIN)
+    assert ended.failures == ("Working: its actor died: its thread ended",)
+    assert ended.status == "failed"
+    assert "the actor of handler Working died and is replaced" in caplog.text
+    assert outcome(stage, 2).status == "completed"
+
+
+def test_a_handlers_actor_that_dies_between_runs_is_replaced(stages):
+    stage = stages(Plain)
+    actor_of(stage, "Plain").stop(timeout=WITHIN)
+    stage.settle()
+    assert outcome(stage).status == "completed"
+
+
+def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(stages):
+    held, entered = threading.Event(), threading.Event()
+
+    class Full(Actor):
+        mailbox = MailboxPolicy(limit=1)
+
+        @handles(Message)
+        def on_message(self, _message):
+            entered.set()
+            held.wait(WITHIN)
+
+    stage = stages(Plain)
+    listener = stage.system.spawn(Full)
+    listener.tell(Message())
+    assert entered.wait(WITHIN)
+    listener.tell(Message())
+    request = replace(asked("test", 1).request, reply_to=listener)
+    stage.coordinator.ask(request)
+    stage.answer()
+    assert stage.stream.expect(RequestSettled, WITHIN).outcome == "completed"
+    held.set()
+    assert outcome(stage, 2).status == "completed"
+
+
+def test_threads_of_a_handler_share_one_session(stages):
+    found = []
+
+    def work(run):
+        barrier = threading.Barrier(16)
+
+        def ask():
+            barrier.wait(WITHIN)
+            found.append(run.session)
+
+        threads = [threading.Thread(target=ask) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(WITHIN)
+
+    assert outcome(stages(handler(work))).status == "completed"
+    assert len(found) == 16
+    assert len({id(session) for session in found}) == 1
+
+
+def test_an_aborted_coroutine_may_return_anything(stages):
+    entered = threading.Event()
+
+    async def work(_run):
+        entered.set()
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            return
+
+    stage = stages(handler(work))
+    stage.coordinator.ask(asked("test", 1).request)
+    stage.answer()
+    assert entered.wait(WITHIN)
+    stage.coordinator.ask(asked("test", 2).request)
+    assert stage.stream.expect(RunEnded, WITHIN).status == "aborted"
