@@ -94,6 +94,7 @@ class Flight:
     failures: list[str] = field(default_factory=list)
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
+    parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
 
 
 class ResyncCoordinator(Actor):
@@ -154,12 +155,13 @@ class ResyncCoordinator(Actor):
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
-        self._fenced: dict[Ref, tuple[int, str]] = {}  # whose threads have not ended
+        self._fenced: dict[Ref, ResyncRun] = {}  # whose threads have not ended, and their part
 
     def on_start(self) -> None:
         """Start the handlers' actors."""
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
+        self.context.show(standby=self._state.standby)
         for name in self._handlers:
             self._spawn_handler(name)
 
@@ -229,7 +231,8 @@ class ResyncCoordinator(Actor):
         """A handler's actor has ended: expected of one that was fenced off, else an incident."""
         fenced = self._fenced.pop(event.ref, None)
         if fenced is not None:
-            self._feed(machine.HandlerGone(*fenced))
+            gone = machine.HandlerGone(fenced.info.number, fenced.handler, fenced.begun)
+            self._feed(gone)
             return
         name = next((name for name, ref in self._refs.items() if ref == event.ref), None)
         if name is None or self.context.stopping.is_set():
@@ -272,6 +275,7 @@ class ResyncCoordinator(Actor):
         if command.active == self._state.standby:
             self._announce(RoleChanged(command.active, command.lease))
             self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
+            self.context.show(standby=self._state.standby)  # for probes, which ask nobody
 
     @handles(StopResyncs)
     def on_stop_resyncs(self, command: StopResyncs) -> None:
@@ -321,8 +325,8 @@ class ResyncCoordinator(Actor):
                 self._start_run(number, requests)
             case machine.AbortRun(number, reason):
                 self._abort_run(number, reason)
-            case machine.FenceOff(number, names, dropped):
-                self._fence_off(number, names, dropped=dropped)
+            case machine.FenceOff(_, names, dropped):
+                self._fence_off(names, dropped=dropped)
             case machine.EndRun(_, status):
                 self._end_run(status)
             case machine.Settle(requests, outcome, number):
@@ -383,6 +387,7 @@ class ResyncCoordinator(Actor):
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
             )
+            flight.parts[name] = run
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:
@@ -395,7 +400,7 @@ class ResyncCoordinator(Actor):
         flight.failures.append(reason)
         flight.token.cancel(reason)
 
-    def _fence_off(self, number: int, names: frozenset[str], *, dropped: bool) -> None:
+    def _fence_off(self, names: frozenset[str], *, dropped: bool) -> None:
         flight = self._require_flight()
         for name in sorted(names):
             if dropped:
@@ -408,7 +413,7 @@ class ResyncCoordinator(Actor):
             flight.failures.append(f"{name}: was still at work when it was fenced off")
             self._announce_handler_ended(flight, name, "aborted")
             fenced = self._refs[name]
-            self._fenced[fenced] = (number, name)
+            self._fenced[fenced] = flight.parts[name]
             self.context.abandon(fenced)
             self.context.watch(fenced)
             self._spawn_handler(name)

@@ -378,3 +378,8 @@ class HttpSettings(Section):
     max_body_bytes: Annotated[Count, Field(ge=1, le=1 << 30)] = Field(
         default=1 << 20, description="Largest request body that is read, in bytes."
     )
+    metrics: bool | None = Field(
+        default=None,
+        description="Whether `GET /metrics` is served. Default: yes, except under WEBHOOK, whose "
+        "port faces the internet.",
+    )
