@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import functools
 import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
 from ocean_actors._version import __version__
-from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock
+from ocean_actors.actors import (
+    ActorSystem,
+    Backoff,
+    CancelToken,
+    Clock,
+    Message,
+    Ref,
+    SystemClock,
+)
 from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
@@ -24,12 +33,17 @@ from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
+from ocean_actors.port.kind_metrics import Source
+from ocean_actors.port.log_shipper import LogShipper
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
+from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
+from ocean_actors.port.sync_metrics import Flush, SyncMetrics
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory, named_handlers
+from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 
@@ -41,7 +55,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
-FLUSH_SECONDS = 1.0  # for the last report, at the end
+FLUSH_SECONDS = 1.0  # for what is still to be sent to Port, at the end
 SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
@@ -102,7 +116,7 @@ class OceanSystem:
         self._listener: Listener = self._spec.build(
             settings.event_listener, self._services(serve_http=serve_http)
         )
-        self._reporter: Ref | None = None
+        self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
         self._left_behind: list[str] = []
 
     # -- life --------------------------------------------------------------------------------
@@ -291,18 +305,19 @@ class OceanSystem:
             start_timeout=settings.start_timeout if self._spec.job else None,
             name="integration",
         )
-        self._reporter = spawn(
-            Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
-        )
+        reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")
+        self._flushed_last.append((reporter, FlushReports))
+        sync_metrics = self._spawn_page_actors()
         coordinator = spawn(
             ResyncCoordinator,
             self._handlers,
             settings.resync,
             integration,
-            self._reporter,
+            reporter,
             self._open_writer,
             uuid.uuid4().hex[:8],
             active=not self._spec.standby,
+            sync_metrics=sync_metrics,
             generation=self._generation,
             strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
@@ -313,6 +328,20 @@ class OceanSystem:
         for name, listener in early.items():
             spawn(listener.actor, *listener.args, name=name)
         integration.tell(Register())  # the last, so that nobody misses an event
+
+    def _spawn_page_actors(self) -> Ref:
+        """Start what Port's page of the integration is told by; returns the one for runs."""
+        settings = self.settings
+        if settings.port.ship_logs:
+            shipper = self._actors.spawn(LogShipper, self._client(PAGE_TIMEOUT), name="log-shipper")
+            self._flushed_last.append((shipper, Flush))
+        source = Source(settings.integration.identifier, settings.integration.type, __version__)
+        kinds = {name: handler.kinds for name, handler in self._handlers.items()}
+        sync_metrics = self._actors.spawn(
+            SyncMetrics, self._client(PAGE_TIMEOUT), source, kinds, name="sync-metrics"
+        )
+        self._flushed_last.append((sync_metrics, Flush))
+        return sync_metrics
 
     def _services(self, *, serve_http: bool) -> Services:
         return Services(
@@ -334,8 +363,8 @@ class OceanSystem:
         policy = self.settings.resync.on_scheduled_resync
         return {"schedule": Listener(ScheduleListener, (minutes, anchor, policy.value))}
 
-    def _client(self) -> PortClient:
-        client = self._port.clone(token=self._cancel)
+    def _client(self, timeout: Timeout | None = None) -> PortClient:
+        client = self._port.clone(token=self._cancel, timeout=timeout)
         self._clients.append(client)
         return client
 
@@ -360,7 +389,7 @@ class OceanSystem:
         """Stop the run first, then send its last report, then stop everybody."""
         try:
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
-            self._flush_reports()
+            self._flush()
             self._left_behind = self._actors.stop(
                 STOP_SECONDS, wake=lambda: self._cancel.cancel("stopping")
             )
@@ -372,13 +401,18 @@ class OceanSystem:
         finally:
             self._stopped.set()
 
-    def _flush_reports(self) -> None:
-        if self._reporter is None or not self._reporter.is_alive():
-            return
-        flushed: pykka.Future[None] = pykka.ThreadingFuture()
-        self._reporter.tell(FlushReports(flushed))
+    def _flush(self) -> None:
+        """Have the last reports, metrics and lines of the log sent, if Port answers in time."""
+        waiting = []
+        for ref, flush in self._flushed_last:
+            if ref.is_alive():
+                flushed: pykka.Future[None] = pykka.ThreadingFuture()
+                ref.tell(flush(flushed))
+                waiting.append(flushed)
+        until = time.monotonic() + FLUSH_SECONDS
         with contextlib.suppress(pykka.Timeout):
-            flushed.get(timeout=FLUSH_SECONDS)
+            for flushed in waiting:
+                flushed.get(timeout=max(0.0, until - time.monotonic()))
 
     def _log_end(self) -> None:
         identifier = self.settings.integration.identifier

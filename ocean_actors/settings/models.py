@@ -140,6 +140,10 @@ class PortSettings(Section):
         default="https://api.getport.io",
         description="Address of Port's API, without `/v1`; `https://api.us.getport.io` in the US.",
     )
+    ship_logs: bool = Field(
+        default=True,
+        description="Whether the log is sent to Port, which shows it on the integration's page.",
+    )
 
 
 class IntegrationSettings(Section):
