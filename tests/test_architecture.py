@@ -45,7 +45,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings", "throttle",
     },
     "web": {*SMALL, "actors", "throttle"},
+    "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},
+    "control": {*SMALL, "actors", "messages", "settings", "web"},
     "listeners": {
         *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
         "web",

@@ -23,6 +23,7 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import ingest_addresses
 from ocean_actors.port.models import Integration
+from ocean_actors.port.transport import LONGEST_MESSAGE
 from ocean_actors.retry import ONCE
 
 logger = get_logger(__name__)
@@ -87,6 +88,7 @@ class IntegrationActor(Actor):
 
     subscribes_to = (IntegrationMissing,)
     supervision = Supervision(OnFailure.ESCALATE)  # the coordinator waits for an answer
+    message_bound = LONGEST_MESSAGE
 
     def __init__(
         self,

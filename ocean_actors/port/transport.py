@@ -42,6 +42,10 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """All may be sent again over a fresh connection: creating twice answers 409."""
 
 DEADLINE = 120.0  # seconds; for one attempt, until the answer is complete
+LONGEST_MESSAGE = 5 * DEADLINE
+"""`message_bound` of actors that call Port, a few times for a message: Port being slow is logged,
+and no reason to start the process again."""
+
 MAX_ANSWER = 4 * 1024 * 1024  # bytes after decompression; JSON takes up to 26 times as much memory
 UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 

@@ -162,6 +162,7 @@ class ResyncCoordinator(Actor):
         """Start the handlers' actors."""
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
+        self.context.show(standby=self._state.standby)
         for name in self._handlers:
             self._spawn_handler(name)
 
@@ -276,6 +277,7 @@ class ResyncCoordinator(Actor):
         if command.active == self._state.standby:
             self._announce(RoleChanged(command.active, command.lease))
             self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
+            self.context.show(standby=self._state.standby)  # for probes, which ask nobody
 
     @handles(StopResyncs)
     def on_stop_resyncs(self, command: StopResyncs) -> None:

@@ -20,7 +20,6 @@ import requests
 
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunStarted, Settings
 from ocean_actors.listeners.port_watcher import Observed
-from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, wait_idle
 from ocean_actors.testing.sandboxed import EventRecorder, port_of
@@ -65,7 +64,7 @@ class Webhook:
             handlers,
             [functools.partial(EventRecorder, self.events)],
             clock=clock,
-            serve_http=own_server,
+            serve_http=None if own_server else False,
             debug=True,
         )
         self.url = self.front.url
@@ -494,7 +493,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox: Sandbox, tmp_path: P
 def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox: Sandbox) -> None:
     before = set(threading.enumerate())
     with Webhook(sandbox, own_server=True) as webhook:
-        webhook.url = webhook.expect(WebhookServed).url
+        webhook.url = webhook.system.http_url
         webhook.wait_for_looks(1)
         assert webhook.ready().status_code == 200
         assert webhook.post_signed().status_code == 202
@@ -514,13 +513,13 @@ def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox: Sandbox) ->
 def test_after_a_crash_the_listener_serves_again(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Webhook(sandbox, own_server=True, http_port=free_port()) as webhook:
-        webhook.url = webhook.expect(WebhookServed).url
+    with Webhook(sandbox, own_server=True) as webhook:
+        webhook.url = webhook.system.http_url
         webhook.wait_for_looks(1)
         webhook.settle()
-        cells = webhook.system._actors._cells
-        cells["webhook"].ref.tell(Observed(NOTHING, None, None))
-        assert webhook.expect(WebhookServed).url == webhook.url
+        cells = webhook.system._actors._cells.values()
+        listener = next(cell.ref for cell in cells if cell.name == "webhook")
+        listener.tell(Observed(NOTHING, None, None))
         webhook.wait_for_looks(2)
         assert webhook.post_signed().status_code == 202
         webhook.expect(RunEnded)

@@ -74,7 +74,7 @@ def test_the_copy_in_a_forked_child_answers_503_and_says_so_once(door: Door) -> 
 
     (resync, hint, ready, live), said = in_child(work)
     assert resync[0] == hint[0] == ready[0] == "503"
-    assert ready[1] == {"ok": False, "listening": False, "port": True}
+    assert ready[1] == {"ok": False, "listening": False, "port": True, "standby": False}
     assert live[0] == "200"
     assert len(said) == 1
     assert "was forked" in said[0]

@@ -29,7 +29,7 @@ class Coordinator:
         return "accepted"
 
 clock = ManualClock()
-intake = WebhookIntake("demo", resync=Coordinator(), reached=lambda: True, clock=clock)
+intake = WebhookIntake("demo", resync=Coordinator(), clock=clock)
 reader = CallReader(
     WebhookSettings(app_host="https://demo.example"),
     PortSettings(client_id="id", client_secret="s3cr3t").client_secret,

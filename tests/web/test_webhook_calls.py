@@ -399,11 +399,12 @@ def test_it_is_live_at_once_and_ready_when_it_listens_and_has_heard_from_port(do
     door.intake.shut()
     door.reached = False
     assert get("/health/live") == (200, {"ok": True})
-    assert get("/health/ready") == (503, {"ok": False, "listening": False, "port": False})
+    no = {"ok": False, "listening": False, "port": False, "standby": False}
+    assert get("/health/ready") == (503, no)
     door.open()
-    assert get("/health/ready") == (503, {"ok": False, "listening": True, "port": False})
+    assert get("/health/ready") == (503, {**no, "listening": True})
     door.reached = True
-    assert get("/health/ready") == (200, {"ok": True, "listening": True, "port": True})
+    assert get("/health/ready") == (200, {**no, "ok": True, "listening": True, "port": True})
 
 
 # -- mounted in somebody else's server ---------------------------------------------------------
