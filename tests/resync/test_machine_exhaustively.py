@@ -18,14 +18,18 @@ from typing import get_args
 import pytest
 from guarantees import Onlooker, Requests
 
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.resync import machine
 from ocean_actors.resync.machine import (
+    Abort,
+    Activate,
     ConfigReady,
     GraceOver,
     HandlerDone,
     HandlerGone,
     Input,
+    Pause,
     Request,
     Resume,
     Run,
@@ -52,14 +56,16 @@ Known = tuple[State, Onlooker]
 
 
 Requested = Mapping[str, ResyncRequested]
+Kinds = Mapping[str, tuple[str, ...]]
 
 
-def requests(policy: Policy | None) -> Requested:
-    """Requests by their ids; those of trigger b carry `policy`."""
+def requests(policy: Policy | None, kinds: Kinds | None = None) -> Requested:
+    """Requests by their ids; those of trigger b carry `policy`, each the kinds of its trigger."""
     return {
         f"{trigger}{number}": ResyncRequested(
             reason="", trigger=trigger, requested_at=NOON, id=f"{trigger}{number}",
             policy=policy if trigger == "b" else None,
+            kinds=None if kinds is None else kinds[trigger],
         )
         for trigger in "ab"
         for number in range(9)
@@ -68,7 +74,8 @@ def requests(policy: Policy | None) -> Requested:
 
 def inputs(known: Requested, handlers: frozenset[str]) -> list[Input]:
     """All that can be said, in time and too late."""
-    said: list[Input] = [StandBy(), Resume(), Stop()]
+    said: list[Input] = [StandBy(), Activate(), Stop()]
+    said += [Abort("enough"), Pause("x"), Pause("y", abort=True), Resume("x"), Resume("y")]
     said += [Request(known["a8"]), Request(known["b8"])]
     for number in (BEFORE, NOW):
         said += [WaitOver(number), ConfigReady(number), TimeUp(number), GraceOver(number)]
@@ -94,7 +101,10 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
     numbers = {run.number: NOW, **{number: BEFORE - rank for rank, number in enumerate(before)}}
 
     def rename(requests: Requests) -> Requests:
-        return tuple(names[each.id] for each in requests)
+        return tuple(
+            replace(names[each.id], kinds=each.kinds and tuple(sorted(each.kinds)))
+            for each in requests
+        )
 
     def renumber(dropped: machine.Dropped) -> machine.Dropped:
         return frozenset((numbers[number], handler) for number, handler in dropped)
@@ -120,8 +130,9 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
     return state, seen
 
 
-STATE_FIELDS = [each.name for each in fields(State) if each.name not in {"handlers", "settings"}]
-SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in {"handlers", "settings"}]
+FIXED = {"handlers", "settings", "kinds"}
+STATE_FIELDS = [each.name for each in fields(State) if each.name not in FIXED]
+SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in FIXED]
 
 
 RUN_FIELDS = [each.name for each in fields(Run)]
@@ -130,7 +141,7 @@ RUN_FIELDS = [each.name for each in fields(Run)]
 def key(known: Known) -> tuple[object, ...]:
     def by_id(value: object) -> object:
         if isinstance(value, tuple):
-            return tuple(each.id for each in value)
+            return tuple((each.id, each.kinds) for each in value)
         if isinstance(value, Run):
             return tuple(by_id(getattr(value, name)) for name in RUN_FIELDS)
         return value
@@ -143,11 +154,18 @@ def key(known: Known) -> tuple[object, ...]:
 
 
 def walk(
-    handlers: frozenset[str], settings: ResyncSettings, length: int, policy: Policy | None
+    handlers: frozenset[str],
+    settings: ResyncSettings,
+    length: int,
+    policy: Policy | None,
+    kinds: Kinds | None,
 ) -> Iterator[tuple[int, int]]:
     """For each length: how many states were reached so far, by how many sequences."""
-    asked = requests(policy)
-    start: Known = renumbered(State(handlers, settings), Onlooker(handlers, settings), asked)
+    asked = requests(policy, kinds)
+    declared = FrozenDict() if kinds is None else FrozenDict(one=kinds["a"], two=kinds["b"])
+    start: Known = renumbered(
+        State(handlers, settings, declared), Onlooker(handlers, settings, declared), asked
+    )
     known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
@@ -185,13 +203,14 @@ def check_all(
     default: OnNewRequest,
     own: Policy | None,
     length: int,
+    kinds: Kinds | None = None,
     **chosen: object,
 ) -> int:
     """Check every sequence of `length` inputs; returns how many states they reach."""
     settings = ResyncSettings(
         on_new_request=default, timeout=100.0, max_consecutive_aborts=1, **chosen
     )
-    *_, (states, sequences) = walk(handlers, settings, length, own)
+    *_, (states, sequences) = walk(handlers, settings, length, own, kinds)
     assert sequences == len(inputs(requests(own), handlers)) ** length
     assert states > 300
     return states
@@ -213,3 +232,8 @@ def test_every_sequence_of_inputs_keeps_the_guarantees(default, chosen):
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
 def test_requests_with_a_policy_of_their_own_keep_them_too(default, own):
     check_all(ONE, default, own, 7)
+
+
+@pytest.mark.parametrize("own", [None, "queue"])
+def test_requests_for_some_kinds_keep_them_too(own):
+    check_all(TWO, OnNewRequest.ABORT, own, 6, {"a": ("1",), "b": ("2", "3")})
