@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -169,6 +168,85 @@ class ResumeResyncs(Message):
     def __post_init__(self) -> None:
         object.__setattr__(self, "owner", one_line(self.owner))
         object.__setattr__(self, "reason", one_line(self.reason))
+
+
+@dataclass(frozen=True)
+class Allow:
+    """A decision: the request is taken."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """A decision: the request is taken after so many seconds, and nobody is asked again.
+
+    Raises ValueError unless `seconds` is a finite number that is not negative.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.seconds, int | float)
+        if not number or not 0 <= self.seconds <= LONGEST_DELAY:
+            shown = one_line(self.seconds, 40)
+            raise ValueError(f"seconds: expected a number from 0 to {LONGEST_DELAY:g}, got {shown}")
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """A decision: the request is settled as ignored."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+
+Decision = Allow | Delay | Ignore
+"""What a custom actor decides about a request before it is taken; see `Actor.decide`."""
+
+LONGEST_DELAY = 366 * 86400.0  # seconds
+
+
+@dataclass(frozen=True)
+class Decide(Message):
+    """To a custom actor: decide about `request`, and tell `reply_to` `Decided`."""
+
+    request: ResyncRequested
+    number: int
+    reply_to: Ref
+
+
+@dataclass(frozen=True)
+class Decided(Message):
+    """To the gatekeeper: what the actor `decider` decided about the request `number`.
+
+    `failure` is one line if it could not decide; then the decision is `Allow`.
+    """
+
+    number: int
+    decider: str
+    decision: Decision
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Admit(Message):
+    """To the coordinator, from the gatekeeper: take the request, or count it as ignored.
+
+    `reply` is set to the `Reception` if somebody waits for it.
+    """
+
+    request: ResyncRequested
+    reply: pykka.Future[Reception] | None = None
+    ignore: Ignore | None = None
+
+
+@dataclass(frozen=True)
+class Offered(Message):
+    """To the gatekeeper: a request; `reply` is set to the `Reception`."""
+
+    request: ResyncRequested
+    reply: pykka.Future[Reception]
 
 
 Reception = Literal["accepted", "ignored", "refused"]

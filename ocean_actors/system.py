@@ -6,19 +6,21 @@ import contextlib
 import functools
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
 
+from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Clock, Ref, SystemClock
-from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
+from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts, decides
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Policy, ResyncRequested, RunInfo
+from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -26,8 +28,10 @@ from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
+from ocean_actors.resync.gatekeeper import Gatekeeper
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory, named_handlers
+from ocean_actors.resync.scope import all_kinds, narrowed
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 
@@ -72,7 +76,9 @@ class OceanSystem:
         self._custom = [actor_parts(spec) for spec in actors]
         self._own_clock = clock is None
         self._generation = ConfigGeneration()
-        self._resync = ResyncClient(self._generation)
+        self._kinds = {name: spec.kinds for name, spec in self._handlers.items()}
+        self._resync = ResyncClient(self._generation, all_kinds(self._kinds))
+        self._owners = BlueprintOwners()
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
@@ -81,6 +87,7 @@ class OceanSystem:
             seed=seed,
         )
         self._started = False
+        self._started_at = self._actors.clock.now()
         self._registered = threading.Event()
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
@@ -173,23 +180,63 @@ class OceanSystem:
 
     # -- use ---------------------------------------------------------------------------------
 
-    def request_resync(self, reason: str = "manual", *, policy: Policy | None = None) -> str:
+    def request_resync(
+        self,
+        reason: str = "manual",
+        *,
+        kinds: Iterable[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
+    ) -> str:
         """Request a resync, with `manual` as its trigger; returns the request's id at once.
 
+        `kinds` are those to resync; default: all. `parameters`, JSON-like data, narrow the run
+        down in ways that the handlers know. If one run covers several requests, it does what they
+        ask for together: all their kinds, and the parameters only if they are equal.
+
         `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
-        Raises ValueError for an unknown policy, RuntimeError unless the system is running,
-        MailboxFull if it is flooded.
+        Raises ValueError for an unknown policy or kind, TypeError for parameters that are not
+        JSON-like, RuntimeError unless the system is running, MailboxFull if it is flooded.
         """
-        if self._stop_requested.is_set():
-            raise RuntimeError("the OceanSystem is stopped, or about to be")
+        self._require_running()
         request = ResyncRequested(
             reason=reason,
             trigger="manual",
             requested_at=self._actors.clock.now(),
             policy=policy,
+            kinds=kinds,  # type: ignore[arg-type]  # it makes a tuple of any iterable
+            parameters=parameters,  # type: ignore[arg-type]  # it freezes any mapping
         )
         self._resync.submit(request)
         return request.id
+
+    def abort(self, reason: str) -> bool:
+        """Abort the run in flight; returns whether there was one.
+
+        The requests that it covers are settled as aborted, and not run again. Requests that wait
+        are served by the next run. Raises RuntimeError unless the system is running,
+        pykka.Timeout if the coordinator does not answer.
+        """
+        self._require_running()
+        return self._resync.abort(reason)
+
+    def pause(self, reason: str, *, owner: str = "api", abort: bool = False) -> None:
+        """Start no run until `owner` resumes; returns at once. Requests are taken and wait.
+
+        A run in flight finishes; with `abort` it is aborted, and its requests wait as well. Pauses
+        are counted by owner: runs start again once every owner has resumed. A pause does not
+        survive a restart of the process. Raises RuntimeError unless the system is running.
+        """
+        self._require_running()
+        self._resync.pause(reason, owner=owner, abort=abort)
+
+    def resume(self, reason: str, *, owner: str = "api") -> None:
+        """Lift the pause of `owner`; returns at once. No effect if it has none.
+
+        Raises RuntimeError unless the system is running.
+        """
+        self._require_running()
+        self._resync.resume(reason, owner=owner)
 
     def status(self) -> dict[str, Any]:
         """Everything an operator asks for, as plain JSON-able data without secrets.
@@ -207,11 +254,28 @@ class OceanSystem:
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
             "cause": self.cause,
+            "version": __version__,
+            "startedAt": self._started_at.isoformat(),
+            "now": self._actors.clock.now().isoformat(),
+            "listening": self._listening(actors),
             "resync": None if self._actors.forked else self._resync.status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
         }
+
+    def _listening(self, actors: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the listener shows of itself; `state` is its actor's unless it has its own."""
+        name = self._spec.name.lower()
+        shown: dict[str, Any] = {"state": "waiting for Port"}
+        for actor in actors:
+            if actor["name"] == name:
+                shown = {"state": actor["state"], **actor["details"]}
+        return {**shown, **self._listener.details()}
+
+    def _require_running(self) -> None:
+        if self._stop_requested.is_set():
+            raise RuntimeError("the OceanSystem is stopped, or about to be")
 
     def log_state(self) -> None:
         """Log a line for every actor: what it is at, what waits, how often it failed."""
@@ -271,8 +335,14 @@ class OceanSystem:
             name="coordinator",
         )
         self._resync.connect(coordinator)
+        deciders: list[Ref] = []
         for actor_class, args, keywords in self._custom:
-            self._actors.spawn_child(None, actor_class, args, keywords, None)
+            custom = self._actors.spawn_child(None, actor_class, args, keywords, None)
+            if decides(actor_class):
+                deciders.append(custom)
+        if deciders:
+            gatekeeper = spawn(Gatekeeper, coordinator, tuple(deciders), name="gatekeeper")
+            self._resync.connect(coordinator, gatekeeper)
         for name, listener in early.items():
             spawn(listener.actor, *listener.args, name=name)
         integration.tell(Register())  # the last, so that nobody misses an event
@@ -283,7 +353,7 @@ class OceanSystem:
             client=self._client,
             resync=self._resync,
             clock=self._actors.clock,
-            started_at=self._actors.clock.now(),
+            started_at=self._started_at,
             registered=self._registered.is_set,
             serve_http=serve_http,
         )
@@ -307,7 +377,13 @@ class OceanSystem:
         return None if minutes is None else Schedule(self._actors.clock.now(), minutes)
 
     def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
-        return EntityWriter(self._port.clone(token=token), run, tuple(self._handlers))
+        return EntityWriter(
+            self._port.clone(token=token),
+            run,
+            run.handlers,
+            narrowed=narrowed(run, self._kinds),
+            owners=self._owners,
+        )
 
     # -- the end -----------------------------------------------------------------------------
 

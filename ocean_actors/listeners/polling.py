@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
@@ -36,6 +37,8 @@ class PollingListener(Actor):
         backoff = Backoff(settings.interval, max(settings.interval, LONGEST_BACKOFF))
         self._watcher = PortWatcher(client, backoff, settings.interval)
         self._next: Timer | None = None
+        self._last_event_at: datetime | None = None  # of Port, that called for a resync
+        self._next_poll_at: datetime | None = None
 
     def on_start(self) -> None:
         """Poll at once."""
@@ -50,6 +53,8 @@ class PollingListener(Actor):
         if look.missing:
             self.context.publish(IntegrationMissing())
         self._next = self.context.schedule(look.next_in, Poll())
+        self._next_poll_at = self.context.clock.now() + timedelta(seconds=look.next_in)
+        self._show()
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
@@ -60,12 +65,22 @@ class PollingListener(Actor):
         first = "start" if self._resync_on_start else observed.owed
         reason = self._watcher.reason(observed, first)
         if reason is not None:
+            self._last_event_at = self.context.clock.now()
+            self._show()
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Remember what the run answers, whoever requested it."""
         self._watcher.run_started(event.run)
+
+    def _show(self) -> None:
+        last, coming = self._last_event_at, self._next_poll_at
+        self.context.show(
+            connected=not self._watcher.failing,
+            lastEventAt=None if last is None else last.isoformat(),
+            nextPollAt=None if coming is None else coming.isoformat(),
+        )
 
     def _poll_again(self) -> None:
         if self._next is not None:

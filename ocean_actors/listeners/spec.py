@@ -39,11 +39,15 @@ class Services:
 
 @dataclass(frozen=True)
 class Listener:
-    """A listener that is ready to be spawned: its actor class, the arguments, and its web app."""
+    """A listener that is ready to be spawned: its actor class, the arguments, and its web app.
+
+    `details` returns facts for `status()["listening"]` beside those that the actor shows.
+    """
 
     actor: type[Actor]
     args: tuple[Any, ...] = ()
     app: WsgiApp | None = None
+    details: Callable[[], Mapping[str, Any]] = dict
 
 
 def _no_destination(_settings: Any) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ class SentEntities:
         self._sent = array("Q")
         self._written = Written()
         self._incomplete: str | None = None
+        self._blueprints: dict[str, set[str]] = {}
         self._lock = threading.Lock()  # handlers write at the same time, and the coordinator reads
 
     def add(self, sent: Iterable[tuple[str, str]], failed: int) -> None:
@@ -38,6 +39,16 @@ class SentEntities:
             self._written = Written(
                 before.upserted + len(prints), before.failed + failed, before.deleted
             )
+
+    def begin(self, handler: str, blueprint: str) -> None:
+        """Note that a handler sends entities of a blueprint."""
+        with self._lock:
+            self._blueprints.setdefault(handler, set()).add(blueprint)
+
+    def blueprints(self) -> dict[str, frozenset[str]]:
+        """Returns the blueprints of which each handler has sent entities."""
+        with self._lock:
+            return {name: frozenset(each) for name, each in self._blueprints.items()}
 
     def add_deleted(self, count: int) -> None:
         """Count deleted entities."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ocean_actors.errors import OceanError
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import ResyncRequested
+from ocean_actors.messages import ResyncRequested, RunInfo
 
 
 @dataclass(frozen=True)
@@ -69,3 +69,14 @@ def scope_of(requests: Iterable[ResyncRequested]) -> Scope:
         return Scope()
     kinds = None if wanted.kinds is None else frozenset(wanted.kinds)
     return Scope(kinds, wanted.parameters)
+
+
+def narrowed(run: RunInfo, declared: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+    """Returns the handlers that may do less than everything in `run`, or nothing.
+
+    `declared` has the kinds of all handlers. Each handler may have been narrowed by parameters.
+    """
+    wanted = set(run.kinds)
+    return frozenset(
+        name for name, kinds in declared.items() if run.parameters or not wanted.issuperset(kinds)
+    )

@@ -152,6 +152,17 @@ class Simulation:
                 self._feed(machine.Stop())
 
     @property
+    def paused(self) -> list[str]:
+        """Who pauses, in the order in which they began."""
+        owners: list[str] = []
+        for event in self.events:
+            if event[0] == "paused":
+                owners.append(str(event[1]))
+            elif event[0] == "resumed":
+                owners.remove(str(event[1]))
+        return owners
+
+    @property
     def next_timer(self) -> float | None:
         """In how many seconds the next timer is due."""
         return self._timers[0][0] - self.now if self._timers else None

@@ -72,10 +72,15 @@ def requests(policy: Policy | None, kinds: Kinds | None = None) -> Requested:
     }  # fmt: skip
 
 
-def inputs(known: Requested, handlers: frozenset[str]) -> list[Input]:
-    """All that can be said, in time and too late."""
+STEERING: list[Input] = [
+    Abort("enough"), Pause("x"), Pause("y", abort=True), Resume("x"), Resume("y"),
+]  # fmt: skip
+
+
+def inputs(known: Requested, handlers: frozenset[str], *, steered: bool) -> list[Input]:
+    """All that can be said, in time and too late; with `steered` also by somebody who steers."""
     said: list[Input] = [StandBy(), Activate(), Stop()]
-    said += [Abort("enough"), Pause("x"), Pause("y", abort=True), Resume("x"), Resume("y")]
+    said += STEERING if steered else []
     said += [Request(known["a8"]), Request(known["b8"])]
     for number in (BEFORE, NOW):
         said += [WaitOver(number), ConfigReady(number), TimeUp(number), GraceOver(number)]
@@ -158,7 +163,9 @@ def walk(
     settings: ResyncSettings,
     length: int,
     policy: Policy | None,
-    kinds: Kinds | None,
+    kinds: Kinds | None = None,
+    *,
+    steered: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """For each length: how many states were reached so far, by how many sequences."""
     asked = requests(policy, kinds)
@@ -169,7 +176,7 @@ def walk(
     known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
-    alphabet = inputs(asked, handlers)
+    alphabet = inputs(asked, handlers, steered=steered)
     for _ in range(length):
         following: Counter[object] = Counter()
         for place, sequences in reached.items():
@@ -204,14 +211,16 @@ def check_all(
     own: Policy | None,
     length: int,
     kinds: Kinds | None = None,
+    *,
+    steered: bool = False,
     **chosen: object,
 ) -> int:
     """Check every sequence of `length` inputs; returns how many states they reach."""
     settings = ResyncSettings(
         on_new_request=default, timeout=100.0, max_consecutive_aborts=1, **chosen
     )
-    *_, (states, sequences) = walk(handlers, settings, length, own, kinds)
-    assert sequences == len(inputs(requests(own), handlers)) ** length
+    *_, (states, sequences) = walk(handlers, settings, length, own, kinds, steered=steered)
+    assert sequences == len(inputs(requests(own), handlers, steered=steered)) ** length
     assert states > 300
     return states
 
@@ -234,6 +243,14 @@ def test_requests_with_a_policy_of_their_own_keep_them_too(default, own):
     check_all(ONE, default, own, 7)
 
 
-@pytest.mark.parametrize("own", [None, "queue"])
-def test_requests_for_some_kinds_keep_them_too(own):
-    check_all(TWO, OnNewRequest.ABORT, own, 6, {"a": ("1",), "b": ("2", "3")})
+@pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
+def test_pauses_and_aborts_keep_them_too(default):
+    check_all(ONE, default, None, 6, steered=True)
+
+
+def test_pauses_and_aborts_of_two_handlers_keep_them_too():
+    check_all(TWO, OnNewRequest.ABORT, "drop", 5, steered=True, retry={"attempts": 1})
+
+
+def test_requests_for_some_kinds_keep_them_too():
+    check_all(TWO, OnNewRequest.ABORT, "queue", 5, {"a": ("1",), "b": ("2", "3")}, steered=True)

@@ -5,11 +5,11 @@ from datetime import datetime, timezone
 from ocean_actors.actors import Actor, ActorSystem
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.machine import (
+    Activate,
     AskConfig,
     ConfigReady,
     HandlerDone,
     Request,
-    Activate,
     StandBy,
     StartRun,
     State,

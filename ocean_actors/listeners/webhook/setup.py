@@ -37,4 +37,4 @@ def webhook(settings: WebhookSettings, services: Services) -> Listener:
         threads=http.threads, **limits(http.max_body_bytes, log.refused),
     )  # fmt: skip
     args = (services.client(), intake, server if services.serve_http else None)
-    return Listener(WebhookListener, (*args, settings.check_interval), app)
+    return Listener(WebhookListener, (*args, settings.check_interval), app, intake.details)
