@@ -150,7 +150,7 @@ class Actor(actors.Actor):
         return Allow()
 
     @actors.handles(Decide)
-    def on_decide(self, question: Decide) -> None:
+    def _answer_gatekeeper(self, question: Decide) -> None:
         """Answer the gatekeeper, whatever `decide` does."""
         decision: object = None
         failure: str | None = None

@@ -11,7 +11,7 @@ from typing import Literal, Protocol, get_args
 import pykka
 
 from ocean_actors.actors import Message, Ref
-from ocean_actors.frozen import FrozenDict, freeze
+from ocean_actors.frozen import EMPTY, FrozenDict, freeze
 from ocean_actors.text import one_line
 
 Status = Literal["completed", "failed", "aborted"]
@@ -24,7 +24,8 @@ Outcome = Literal["completed", "failed", "aborted", "ignored"]
 """How a request was settled: as the run that covered it ended, or not served.
 
 `aborted` only if the run was aborted on request (`OceanSystem.abort`): otherwise the requests of a
-run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor decided.
+run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
+decided.
 """
 
 
@@ -77,7 +78,7 @@ class ResyncRequested(Message):
     policy: Policy | None = None
     correlation: str | int | None = None
     kinds: tuple[str, ...] | None = None
-    parameters: FrozenDict = FrozenDict()
+    parameters: FrozenDict = EMPTY
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -109,7 +110,7 @@ def _checked_kinds(given: object) -> tuple[str, ...] | None:
 
 def _checked_parameters(given: object) -> FrozenDict:
     if given is None:
-        return FrozenDict()
+        return EMPTY
     if isinstance(given, FrozenDict):  # frozen before: a copy of a request costs nothing
         return given
     if not isinstance(given, Mapping):
@@ -354,7 +355,7 @@ class RunInfo:
     config: FrozenDict
     answers: PortRequest | None = None
     kinds: tuple[str, ...] = ()
-    parameters: FrozenDict = FrozenDict()
+    parameters: FrozenDict = EMPTY
     handlers: tuple[str, ...] = ()
     partial: bool = False
     covered: int = 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 
 class BlueprintOwners:
@@ -31,7 +32,7 @@ class BlueprintOwners:
 
 
 def reconcilable(
-    written: Mapping[str, Set[str]], narrowed: Set[str], owners: BlueprintOwners
+    written: Mapping[str, AbstractSet[str]], narrowed: AbstractSet[str], owners: BlueprintOwners
 ) -> frozenset[str]:
     """Returns the blueprints in which a partial run may delete.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ocean_actors.actors import Backoff
@@ -57,7 +58,7 @@ class EntityWriter:
         run: RunInfo,
         handlers: Sequence[str],
         *,
-        narrowed: Set[str] = frozenset(),
+        narrowed: AbstractSet[str] = frozenset(),
         owners: BlueprintOwners | None = None,
     ) -> None:
         """Take the handlers that work in the run, and those of all that do not do everything."""

@@ -46,7 +46,7 @@ class ResyncClient:
         return self._generation.value
 
     def connect(self, coordinator: Ref, gatekeeper: Ref | None = None) -> None:
-        """Send everything to `coordinator` from now on, requests to `gatekeeper` if there is one."""
+        """Send everything to `coordinator` from now on, requests to a `gatekeeper` if given."""
         self._gatekeeper = gatekeeper
         self._coordinator = coordinator
 

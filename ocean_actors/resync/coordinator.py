@@ -325,7 +325,7 @@ class ResyncCoordinator(Actor):
         self._pauses[owner] = paused = ResyncsPaused(owner, command.reason, since)
         if known is None:
             logger.info(
-                "resyncs are paused by %s: %s; requests are kept and wait; a restart ends the pause",
+                "resyncs are paused by %s: %s; requests wait; the pause ends if the process does",
                 owner, command.reason,
             )  # fmt: skip
             self.context.publish(paused)

@@ -90,7 +90,10 @@ def written_data(written: Written) -> dict[str, int]:
 
 
 def request_data(request: ResyncRequested) -> dict[str, Any]:
-    """Returns a request that waits, as plain data. Its parameters are left out: they may be secret."""
+    """Returns a request that waits, as plain data.
+
+    Its parameters are left out, as they may be secret.
+    """
     return {
         "id": request.id,
         "trigger": request.trigger,

@@ -22,12 +22,13 @@ flight. A run that a newer request aborts makes way if all its handlers return. 
 to be fenced off does not count, so hung handlers never protect a hung run. Under `drop` handlers
 are fenced off at once, so a dropped run counts when the last of their threads has ended.
 
-A run is also aborted on request (`Abort`). Its requests are then settled, as the next run would be
-the same. A pause starts no run, and keeps what is requested. It lets the run in flight finish, unless
-it is to be aborted; its requests are then pending again. Each owner lifts its own pause only.
+A run is also aborted on request (`Abort`). Its requests are then settled, as the next run would
+be the same. While paused, the machine starts no run and keeps what is requested. The run in flight
+finishes, unless it is to be aborted; then its requests are pending again. Each owner lifts only
+its own pause.
 
-A run does what its requests ask for together: see `scope.py`. Handlers that send none of these kinds
-are left out.
+A run does what its requests ask for together: see `scope.py`. Handlers that send none of these
+kinds are left out.
 
 Requests come in bursts. Two kinds of run are therefore postponed until no request has come for
 `QUIET_SECONDS`: a run that replaces one in flight, and a run that is still out of date after its
@@ -41,7 +42,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from ocean_actors.frozen import FrozenDict
+from ocean_actors.frozen import EMPTY
 from ocean_actors.messages import Outcome, ResyncRequested, Status
 from ocean_actors.resync.scope import joined, scope_of
 from ocean_actors.settings import OnNewRequest, ResyncSettings
@@ -119,7 +120,7 @@ class State:
 
     handlers: frozenset[str]
     settings: ResyncSettings = field(default_factory=ResyncSettings)
-    kinds: Mapping[str, tuple[str, ...]] = FrozenDict()  # that handlers declare, by their names
+    kinds: Mapping[str, tuple[str, ...]] = EMPTY  # that handlers declare, by their names
     phase: Phase = Phase.IDLE
     present: Run = Run()
     pending: Requests = ()  # not covered by the present run

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ocean_actors.errors import OceanError
-from ocean_actors.frozen import FrozenDict
+from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.messages import ResyncRequested, RunInfo
 
 
@@ -15,7 +15,7 @@ class Scope:
     """What requests ask for together. The default is everything."""
 
     kinds: frozenset[str] | None = None  # None: all
-    parameters: FrozenDict = FrozenDict()
+    parameters: FrozenDict = EMPTY
 
 
 class UnknownKind(OceanError, ValueError):
@@ -54,7 +54,7 @@ def joined(older: ResyncRequested, newer: ResyncRequested) -> ResyncRequested:
         kinds = None
     else:
         kinds = tuple(dict.fromkeys((*older.kinds, *newer.kinds)))
-    parameters = newer.parameters if newer.parameters == older.parameters else FrozenDict()
+    parameters = newer.parameters if newer.parameters == older.parameters else EMPTY
     if (kinds, parameters) == (newer.kinds, newer.parameters):
         return newer
     return replace(newer, kinds=kinds, parameters=parameters)
