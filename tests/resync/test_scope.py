@@ -1,8 +1,8 @@
 """What requests ask for together."""
 
+import copy
 import functools
 import itertools
-import pickle
 from datetime import datetime, timezone
 
 import pytest
@@ -55,16 +55,13 @@ def test_a_later_request_keeps_its_identity():
     [((), ValueError), (7, TypeError), ((1,), TypeError), (("a", None), TypeError)],
 )
 def test_kinds_of_a_wrong_type_are_refused(kinds, error):
-    with pytest.raises(error, match="^kinds: "):
+    with pytest.raises(error, match=r"^kinds: "):
         request(kinds)
 
 
-@pytest.mark.parametrize("parameters", [7, ["a"], {"a": object}, {"a": {1, 2}}])
+@pytest.mark.parametrize("parameters", [7, ["a"], {"a": {1, 2}}])
 def test_parameters_are_json_like(parameters):
-    if parameters == {"a": object}:
-        assert request(parameters=parameters).parameters == parameters  # hashable: left alone
-        return
-    with pytest.raises(TypeError, match="^parameters: "):
+    with pytest.raises(TypeError, match=r"^parameters: "):
         request(parameters=parameters)
 
 
@@ -81,7 +78,7 @@ def test_an_unknown_kind_is_refused_with_the_known_ones():
     with pytest.raises(UnknownKind, match=r"^kinds: 'x' is unknown; .* a, b, c$") as caught:
         require_known(("a", "x"), known)
     assert isinstance(caught.value, ValueError)
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert str(copy.copy(caught.value)) == str(caught.value)
     require_known(None, ())
     with pytest.raises(UnknownKind, match="no handler declares a kind"):
         require_known(("x",), ())
