@@ -56,6 +56,7 @@ def test_a_change_that_brings_both_signals_is_one_run_with_the_new_config(
         rig.sandbox.set_config(rig.identifier, NEW)  # the sandbox adds a request, as Port does
         run = rig.expect(RunEnded).run
         assert run.config == NEW
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         assert rig.statuses() == ["running", "completed"] * 2
@@ -90,6 +91,7 @@ def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2)
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         assert rig.statuses() == ["running", "completed"]
@@ -249,6 +251,7 @@ def test_a_request_that_another_run_has_answered_is_not_served_again(
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         assert rig.statuses() == ["running", "completed"] * 2
