@@ -122,7 +122,7 @@ def test_a_poll_waits_as_long_as_port_asks_it_to(quick: type[ResyncHandler]) -> 
         wait_idle(rig.system._actors)
         rig.sandbox.fail("status", status=429, headers={"Retry-After": "30"}, path="-request$")
         before = _polls(rig)
-        for seconds, more in ((1.0, 1), (29.0, 1), (1.0, 2)):
+        for seconds, more in ((1.0, 1), (30.0, 1), (1.0, 2)):  # the backoff comes after the wait
             clock.advance(seconds)
             wait_idle(rig.system._actors)
             assert _polls(rig) == before + more
