@@ -192,7 +192,8 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
     gathers = first and before.settings.debounce > 0 and not ignored
     if gathers:
         assert kinds[0] is Wait, "debounce: others have time to join the first request"
-    pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers
+    free = before.wait is None or retries  # else the pending requests wait already
+    pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers and free
     assert kinds.count(Wait) == gathers + pauses, "debounce: counts from the first request"
     if before.run is None or before.aborting is not None:
         assert AbortRun not in kinds, "a run is aborted once"
