@@ -151,7 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("kafka").setLevel(kafka_level)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
-    system = OceanSystem(settings, handlers, serve_control=True)
+    system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)
