@@ -135,7 +135,7 @@ class OceanSystem:
             metrics=metrics if endpoint.has_metrics(settings.http, listens=listens) else None,
             mounted=self._listener.app,
         )
-        self._control = self._make_control(serve_control)
+        self._control = self._make_control(serve_control, metrics)
         self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
         self._http: HttpEndpoint | None = None
         if endpoint.is_served(serve_http, settings.http, listens=listens):
@@ -390,7 +390,7 @@ class OceanSystem:
             started_at=self._actors.clock.now(),
         )
 
-    def _make_control(self, wanted: bool | None) -> Control | None:
+    def _make_control(self, wanted: bool | None, metrics: MetricsPage | None) -> Control | None:
         settings = self.settings
         named = "control" in settings.model_fields_set
         if not settings.control.enabled or not (named if wanted is None else wanted):
@@ -404,6 +404,7 @@ class OceanSystem:
             tuple(kinds),
             lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
             self._actors.clock,
+            metrics,
         )
 
     def _schedule_listener(self) -> dict[str, Listener]:
