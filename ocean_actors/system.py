@@ -32,6 +32,7 @@ from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_sp
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Policy, ResyncRequested, RunInfo
+from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -48,7 +49,7 @@ from ocean_actors.resync.handlers import HandlerFactory, named_handlers
 from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
-from ocean_actors.web.endpoint import EndpointApp, MetricsPage
+from ocean_actors.web.endpoint import EndpointApp
 from ocean_actors.web.health import Health, judge
 from ocean_actors.web.log import WebLog
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 
     from ocean_actors.control.adapter import Steerable
     from ocean_actors.control.setup import Control
+    from ocean_actors.metrics.collector import SystemCollector
 
 logger = get_logger(__name__)
 
@@ -128,14 +130,13 @@ class OceanSystem:
         self._listener: Listener = self._spec.build(settings.event_listener, self._services())
         listens = self._listener.app is not None
         log = WebLog(self._actors.clock)
-        metrics: MetricsPage | None = None
         self._app = EndpointApp(
             self._health,
             log,
-            metrics=metrics if endpoint.has_metrics(settings.http, listens=listens) else None,
+            metrics=self.metrics if endpoint.has_metrics(settings.http, listens=listens) else None,
             mounted=self._listener.app,
         )
-        self._control = self._make_control(serve_control, metrics)
+        self._control = self._make_control(serve_control)
         self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
         self._http: HttpEndpoint | None = None
         if endpoint.is_served(serve_http, settings.http, listens=listens):
@@ -262,6 +263,39 @@ class OceanSystem:
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
         }
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Returns all metrics in Prometheus' text format, and its content type.
+
+        Waits for the coordinator a second at most; what it did not say is missing then.
+        docs/observability.md explains each metric.
+        """
+        return self.collector.exposition()
+
+    @property
+    def collector(self) -> SystemCollector:
+        """The metrics as a prometheus-client collector, for a registry of your own.
+
+        Give the collector of several systems, `SystemCollector(first, second)`, to one registry.
+        """
+        from ocean_actors.metrics.collector import SystemCollector
+
+        return SystemCollector(self)
+
+    def measure(self) -> SystemMetrics:
+        """Returns the values of all metrics now; see `metrics`."""
+        return SystemMetrics(
+            identifier=self.settings.integration.identifier,
+            type=self.settings.integration.type,
+            listener=self._spec.name,
+            version=__version__,
+            resync=None if self._actors.forked else self._resync.metrics(),
+            calls=self._port.calls,
+            restarts=self._actors.restarts.counts,
+            dead_letters=sum(self._actors.dead_letters.counts.values()),
+            left_behind=len(self._left_behind or self._actors.left_behind()),
+            **actor_metrics(self._actors.snapshot(), listener=self._spec.name.lower()),
+        )
 
     def log_state(self) -> None:
         """Log a line for every actor: what it is at, what waits, how often it failed."""
@@ -390,7 +424,7 @@ class OceanSystem:
             started_at=self._actors.clock.now(),
         )
 
-    def _make_control(self, wanted: bool | None, metrics: MetricsPage | None) -> Control | None:
+    def _make_control(self, wanted: bool | None) -> Control | None:
         settings = self.settings
         named = "control" in settings.model_fields_set
         if not settings.control.enabled or not (named if wanted is None else wanted):
@@ -404,7 +438,7 @@ class OceanSystem:
             tuple(kinds),
             lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
             self._actors.clock,
-            metrics,
+            self.metrics,
         )
 
     def _schedule_listener(self) -> dict[str, Listener]:

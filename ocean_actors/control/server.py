@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
-
 from ocean_actors.control.calls import MAX_BODY_BYTES
 from ocean_actors.log import get_logger
 from ocean_actors.settings import ControlSettings
 from ocean_actors.web.channel import limits
 from ocean_actors.web.log import WebLog
-from ocean_actors.web.server import HttpServer, WsgiApp
+from ocean_actors.web.server import HttpServer, PortInUse, WsgiApp
 
 logger = get_logger(__name__)
 
@@ -40,7 +38,7 @@ class ControlServer:
         try:
             self._server.start()
         except OSError as error:
-            if error.errno != errno.EADDRINUSE or "port" in self._settings.model_fields_set:
+            if not isinstance(error, PortInUse) or "port" in self._settings.model_fields_set:
                 raise OSError(f"{error}: free the port, or set control.port") from None
             self._server = self._on(0)
             self._server.start()
