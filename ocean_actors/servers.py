@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 HTTP_STOP_SECONDS = 0.5  # for calls in flight; the coordinator, which they wait for, has stopped
 CONTROL_STOP_SECONDS = 0.5
+STOP_SECONDS = HTTP_STOP_SECONDS + CONTROL_STOP_SECONDS
 
 
 class Servers:

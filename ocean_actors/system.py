@@ -20,6 +20,7 @@ from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory, named_handlers
 from ocean_actors.resync.scope import all_kinds
+from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -154,7 +155,8 @@ class OceanSystem:
             return True  # nothing of it runs in this process
         self.shutdown()
         grace = self.settings.resync.abort_grace
-        return self.wait(grace + FLUSH_SECONDS + 3 * STOP_SECONDS) and not self._left_behind
+        seconds = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + SERVERS_STOP_SECONDS
+        return self.wait(seconds) and not self._left_behind
 
     def __enter__(self) -> Self:
         """Start."""
@@ -385,6 +387,8 @@ class OceanSystem:
             self._parts.close()
             if self._own_clock:
                 self._actors.clock.close()
+            if self._control is not None:
+                self._control.server.stop(HTTP_STOP_SECONDS)
             self._log_end()
             self._servers.stop_control()
         finally:
