@@ -102,5 +102,7 @@ class PortWatcher:
         integration = self._client.get_integration(retry=ONCE)
         request = self._client.get_resync_request(retry=ONCE)
         return Observed(
-            snapshot_of(integration), request, owed(integration, request, self._client.clock.now())
+            snapshot_of(integration),
+            request,
+            owed(integration, request, self._client.clock.now(), self._client.clock_skew),
         )

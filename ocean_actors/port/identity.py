@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import parsedate_to_datetime
 
 from ocean_actors._version import __version__
 from ocean_actors.port.models import AccessToken
+from ocean_actors.port.tally import CallTally
 from ocean_actors.settings import IntegrationSettings, PortSettings
 
 EXPORTER = "/exporter"
@@ -33,6 +37,11 @@ class Identity:
     integration: IntegrationSettings
     _token: AccessToken | None = field(default=None, init=False, repr=False)
     _renew_at: float = field(default=0.0, init=False, repr=False)
+    clock_skew: timedelta | None = field(default=None, init=False, repr=False)
+    """Port's clock minus ours, by the newest answer; None before there was one."""
+
+    tally: CallTally = field(default_factory=CallTally, init=False, repr=False)
+    """Counts the calls of all clients."""
 
     @property
     def user_agent(self) -> str:
@@ -63,6 +72,18 @@ class Identity:
         if self._token is token:
             self._renew_at = 0.0
 
+    def note_clock(self, date: str | None, now: datetime) -> None:
+        """Compare an answer's `Date` header (RFC 9110, 6.6.1), if it can be read, with our time.
+
+        The header counts whole seconds, so the skew may come out up to a second too low.
+        """
+        if date is None:
+            return
+        try:
+            self.clock_skew = parsedate_to_datetime(date).astimezone(timezone.utc) - now
+        except (ValueError, TypeError, IndexError, OverflowError):  # IndexError: Python 3.10
+            return
+
     def mask(self, text: str) -> str:
         """Returns the start of `text` without our credentials, should a server repeat them.
 
@@ -81,6 +102,7 @@ class Identity:
                 yield secret
 
 
+@functools.lru_cache(maxsize=16)
 def _pattern(secret: str) -> re.Pattern[str]:
     """Returns what finds a secret as it is, in JSON, in a URL, and in Base64."""
     forms = [_spelled(secret)]

@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "ocean_actors"]
 def test_the_demo_shows_an_abort_and_ends_by_itself(listener: str) -> None:
     done = subprocess.run(  # noqa: S603
         [*COMMAND, "demo", "--listener", listener],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=110, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -50,7 +50,7 @@ def test_the_demo_reaches_its_sandbox_in_spite_of_a_proxy() -> None:
     kept = {name: text for name, text in os.environ.items() if name.lower() != "no_proxy"}
     done = subprocess.run(  # noqa: S603
         [*COMMAND, "demo"],
-        capture_output=True, text=True, timeout=60, check=False, env={**kept, **proxies},
+        capture_output=True, text=True, timeout=110, check=False, env={**kept, **proxies},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from pydantic import SecretStr
 
 from ocean_actors.listeners.webhook.app import WebhookApp
 from ocean_actors.listeners.webhook.caller import CallReader
@@ -39,7 +40,7 @@ class Door:
         self.hints = 0
         self.reached = True
         self.generation = 0  # the coordinator asked so often for a run's config
-        port = PortSettings(client_id="id", client_secret=SECRET)
+        port = PortSettings(client_id="id", client_secret=SecretStr(SECRET))
         self.intake = WebhookIntake("demo", resync=self, clock=self.clock)
         reader = CallReader(
             WebhookSettings(app_host="https://demo.example", **settings),

@@ -50,7 +50,6 @@ class KafkaListener(Actor):
         settings: KafkaSettings,
         integration: IntegrationSettings,
         started_at: datetime,
-        *,
         strict_tls: bool = True,
     ) -> None:
         """`started_at`: a group without offsets reads what was published since then.
@@ -154,7 +153,7 @@ class KafkaListener(Actor):
         """Ask Port what an earlier process owes, in the consumer's thread. Raises PortError."""
         integration = self._client.get_integration(retry=ONCE)
         request = self._client.get_resync_request(retry=ONCE)
-        return owed(integration, request, self._client.clock.now())
+        return owed(integration, request, self._client.clock.now(), self._client.clock_skew)
 
     def _options(self, place: Place) -> dict[str, Any]:
         """Return kafka-python's options. Raises OSError if certificates cannot be read."""

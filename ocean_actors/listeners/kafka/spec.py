@@ -9,8 +9,10 @@ from ocean_actors.settings import KafkaSettings
 def _build(settings: KafkaSettings, services: Services) -> Listener:
     from ocean_actors.listeners.kafka.listener import KafkaListener
 
-    integration = services.settings.integration
-    return Listener(KafkaListener, (services.client(), settings, integration, services.started_at))
+    integration, strict = services.settings.integration, services.settings.ssl.port.x509.strict
+    return Listener(
+        KafkaListener, (services.client(), settings, integration, services.started_at, strict)
+    )
 
 
 def _describe(settings: KafkaSettings) -> str:
