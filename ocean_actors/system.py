@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
-from ocean_actors import endpoint
+from ocean_actors import endpoint, tracing
 from ocean_actors._version import __version__
 from ocean_actors.actors import (
     ActorSystem,
@@ -46,6 +46,7 @@ from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory, named_handlers
+from ocean_actors.resync.traces import FlushTraces, Traces
 from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -352,6 +353,10 @@ class OceanSystem:
         reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")
         self._flushed_last.append((reporter, FlushReports))
         sync_metrics = self._spawn_page_actors()
+        traces = None
+        if tracing.is_available():
+            traces = spawn(Traces, name="traces")
+            self._flushed_last.append((traces, FlushTraces))
         coordinator = spawn(
             ResyncCoordinator,
             self._handlers,
@@ -362,6 +367,7 @@ class OceanSystem:
             uuid.uuid4().hex[:8],
             active=not self._spec.standby,
             sync_metrics=sync_metrics,
+            traces=traces,
             generation=self._generation,
             strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",

@@ -61,9 +61,11 @@ from ocean_actors.resync.handlers import (
 from ocean_actors.resync.history import History, run_data
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
+from ocean_actors.resync.traces import EndTrace, trace_of
 from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
+from ocean_actors.tracing import RunTrace
 
 logger = get_logger(__name__)
 
@@ -96,6 +98,7 @@ class Flight:
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
     parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
+    trace: RunTrace | None = None
 
 
 class ResyncCoordinator(Actor):
@@ -126,6 +129,7 @@ class ResyncCoordinator(Actor):
         *,
         active: bool = True,
         sync_metrics: Ref | None = None,
+        traces: Ref | None = None,
         generation: ConfigGeneration | None = None,
         strict_tls: bool = True,
     ) -> None:
@@ -136,7 +140,8 @@ class ResyncCoordinator(Actor):
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
         until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
         `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `strict_tls`: see `ssl.thirdParty.x509.strict`.
+        `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs; without
+        it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
@@ -145,6 +150,7 @@ class ResyncCoordinator(Actor):
         self._integration = integration
         self._reporter = reporter
         self._sync_metrics = sync_metrics
+        self._traces = traces
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._strict_tls = strict_tls
@@ -392,6 +398,7 @@ class ResyncCoordinator(Actor):
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
         self._flight = flight = Flight(info, token, writer)
+        flight.trace = None if self._traces is None else trace_of(info)
         logger.info("run %s starts: %s (requested by %s)", info.id, info.reason, info.trigger)
         self._announce(RunStarted(info))
         if self._settings.timeout is not None:
@@ -405,8 +412,9 @@ class ResyncCoordinator(Actor):
         for name, ref in self._refs.items():
             port = writer.for_handler(name)
             run = ResyncRun(
-                info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
-            )
+                info, name, token, self.context.clock, port, report,
+                strict_tls=self._strict_tls, trace=flight.trace,
+            )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
 
@@ -457,6 +465,8 @@ class ResyncCoordinator(Actor):
             _written_text(written), f": {reasons}" if status == "failed" and reasons else "",
         )  # fmt: skip
         self._announce(event)
+        if self._traces is not None and flight.trace is not None:
+            self._traces.tell(EndTrace(flight.trace, event))
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
         for request in requests:
