@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -28,6 +29,11 @@ trace.set_tracer_provider(PROVIDER)  # a process has one
 class Repositories(ResyncHandler):
     def resync(self, run: Any) -> None:
         run.port.upsert("repository", [{"identifier": "a"}])
+
+
+class Quick(ResyncHandler):
+    def resync(self, run: Any) -> None:
+        pass
 
 
 class Asynchronous(ResyncHandler):
@@ -119,23 +125,46 @@ class Hanging(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-def test_an_exporter_that_hangs_holds_up_no_run(spans: InMemorySpanExporter) -> None:
-    hanging = Hanging()
-    processor = SimpleSpanProcessor(hanging)
+@contextlib.contextmanager
+def processing(processor: SpanProcessor) -> Iterator[None]:
+    """Has the provider call `processor`, too; the SDK cannot remove one."""
     PROVIDER.add_span_processor(processor)
     try:
-        with SandboxedSystem([Asynchronous]) as rig:
-            assert rig.expect(RunEnded).status == "completed"
-            assert hanging.reached.wait(WITHIN)
-            rig.system.request_resync()
-            assert rig.expect(RunEnded).status == "completed"
-            hanging.go_on.set()
+        yield
     finally:
-        hanging.go_on.set()
         multi: Any = PROVIDER._active_span_processor
         multi._span_processors = tuple(
             each for each in multi._span_processors if each is not processor
         )
+
+
+def test_an_exporter_that_hangs_holds_up_no_run(spans: InMemorySpanExporter) -> None:
+    hanging = Hanging()
+    with processing(SimpleSpanProcessor(hanging)), SandboxedSystem([Quick]) as rig:
+        try:
+            assert rig.expect(RunEnded).status == "completed"
+            assert hanging.reached.wait(WITHIN)
+            rig.system.request_resync()
+            assert rig.expect(RunEnded).status == "completed"
+        finally:
+            hanging.go_on.set()
+
+
+class Refusing(SpanProcessor):
+    """Raises whenever a span begins."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise ValueError("no tracing today")
+
+
+def test_a_tracer_that_fails_is_logged_once_and_fails_nothing(
+    spans: InMemorySpanExporter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with processing(Refusing()):
+        assert run_once(Quick, Repositories).status == "completed"
+    assert named(spans) == {}
+    warnings = [text for text in caplog.messages if "OpenTelemetry" in text]
+    assert warnings == ["OpenTelemetry failed, so spans are missing: ValueError: no tracing today"]
 
 
 def test_without_opentelemetry_nothing_of_it_is_loaded() -> None:
