@@ -13,6 +13,7 @@ from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
+from ocean_actors.tracing import RunTrace
 
 Item = TypeVar("Item")
 
@@ -76,6 +77,7 @@ class ResyncRun:
         report: Callable[[Progress], None],
         *,
         strict_tls: bool = True,
+        trace: RunTrace | None = None,
     ) -> None:
         self.info = info
         self.handler = handler
@@ -84,6 +86,7 @@ class ResyncRun:
         """Whether the handler's actor has begun with this run."""
         self.port = port
         self.token = token
+        self.trace = trace
         self._clock = clock
         self._report = report
         self._strict_tls = strict_tls
