@@ -17,7 +17,7 @@ from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
-from ocean_actors.log import get_logger
+from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import Policy, ResyncRequested, RunInfo
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
@@ -73,12 +73,14 @@ class OceanSystem:
         self._own_clock = clock is None
         self._generation = ConfigGeneration()
         self._resync = ResyncClient(self._generation)
+        self._log_context = LogContext(settings.integration.identifier)
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
             context=functools.partial(IntegrationContext, resync=self._resync, integration=self),
             debug=debug,
             seed=seed,
+            log_context=self._log_context,
         )
         self._started = False
         self._registered = threading.Event()
@@ -113,7 +115,8 @@ class OceanSystem:
         self._started = True
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
-            self._spawn_all()
+            with logging_context(self._log_context):
+                self._spawn_all()
         except BaseException as error:  # Ctrl-C among them
             if isinstance(error, RuntimeError) and self._stop_requested.is_set():
                 return  # an actor has had the system stopped, so no more actors can be started
@@ -321,6 +324,10 @@ class OceanSystem:
 
     def _stop(self) -> None:
         """Stop the run first, then send its last report, then stop everybody."""
+        with logging_context(self._log_context):
+            self._stop_everybody()
+
+    def _stop_everybody(self) -> None:
         try:
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._flush_reports()

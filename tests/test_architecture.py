@@ -27,6 +27,7 @@ SMALL = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     **SMALL,
+    "log_output": {*SMALL},
     "actors": {*SMALL},
     "throttle": {*SMALL, "actors"},
     "settings": {*SMALL},
@@ -140,7 +141,8 @@ def test_every_part_is_there() -> None:
 
 
 HEAVY = {
-    "asyncio", "bottle", "cryptography", "dotenv", "jgo", "kafka", "pydantic", "pykka", "requests",
+    "asyncio", "bottle", "cryptography", "dotenv", "jgo", "kafka", "pydantic", "pykka",
+    "pythonjsonlogger", "requests",
     "rich", "trustme", "urllib3", "waitress", "yaml",
 }  # fmt: skip
 

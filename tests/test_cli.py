@@ -72,9 +72,9 @@ class Forking(ResyncHandler):
 
 class Talkative(ResyncHandler):
     def resync(self, run):
-        import logging
-        while True:
-            logging.getLogger("talk").warning("x" * 1000)
+        import itertools, logging
+        for number in itertools.count():
+            logging.getLogger("talk").warning("%s", str(number).rjust(1000, "x"))
 
 class NoHandler:
     pass

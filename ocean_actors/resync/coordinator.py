@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import pykka
@@ -24,7 +24,7 @@ from ocean_actors.actors import (
     Timer,
     handles,
 )
-from ocean_actors.log import get_logger
+from ocean_actors.log import current_context, get_logger, set_context
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigSnapshot,
@@ -361,6 +361,7 @@ class ResyncCoordinator(Actor):
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
         self._flight = flight = Flight(info, token, writer)
+        set_context(replace(current_context(), run=info.id, trigger=info.trigger))
         logger.info("run %s starts: %s (requested by %s)", info.id, info.reason, info.trigger)
         self._announce(RunStarted(info))
         if self._settings.timeout is not None:
@@ -424,6 +425,7 @@ class ResyncCoordinator(Actor):
             _written_text(written), f": {reasons}" if status == "failed" and reasons else "",
         )  # fmt: skip
         self._announce(event)
+        set_context(replace(current_context(), run=None, trigger=None))
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
         for request in requests:
