@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
     from ocean_actors.messages import (
+        HandlerEnded,
         Progress,
         RequestSettled,
         RunEnded,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
 _MODULES = {
     "Actor": "ocean_actors.context",
     "Backoff": "ocean_actors.actors",
+    "HandlerEnded": "ocean_actors.messages",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -57,6 +59,7 @@ _MODULES = {
 __all__ = [
     "Actor",
     "Backoff",
+    "HandlerEnded",
     "Message",
     "OceanError",
     "OceanSystem",

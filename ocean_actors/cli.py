@@ -135,7 +135,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("kafka").setLevel(kafka_level)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
-    system = OceanSystem(settings, handlers)
+    system = OceanSystem(settings, handlers, serve_http=True)
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)

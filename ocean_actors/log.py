@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 else:
     _LoggerAdapter = logging.LoggerAdapter
 
+owner: ContextVar[object | None] = ContextVar("ocean_actors_log_owner", default=None)
+"""The actor system in whose thread or task a line is logged; None outside of any."""
+
 _reported: set[type[BaseException]] = set()
 _reporting = threading.Lock()
 

@@ -10,6 +10,7 @@ from ocean_actors.listeners.port_watcher import Observed, PortWatcher
 from ocean_actors.listeners.spec import Listener, ListenerSpec, Services
 from ocean_actors.messages import IntegrationMissing, RunStarted
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.transport import LONGEST_MESSAGE
 from ocean_actors.settings import PollingSettings
 
 LONGEST_BACKOFF = 60.0  # seconds; while Port fails, unless the interval itself is longer
@@ -28,6 +29,7 @@ class PollingListener(Actor):
     earlier process still owes one. A poll that fails is logged and repeated with a backoff.
     """
 
+    message_bound = LONGEST_MESSAGE
     subscribes_to = (RunStarted,)
 
     def __init__(self, client: PortClient, settings: PollingSettings) -> None:

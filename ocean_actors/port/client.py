@@ -68,17 +68,17 @@ class PortClient:
         )
         self._path = f"/integration/{segment(integration.identifier)}"
 
-    def clone(self, token: CancelToken | None = None) -> PortClient:
+    def clone(self, token: CancelToken | None = None, timeout: Timeout | None = None) -> PortClient:
         """Returns a client with the same access token that is cancelled and closed by itself.
 
-        Close it before this one.
+        `timeout` replaces this client's. Close it before this one.
         """
         return PortClient(
             self._identity.port,
             self._identity.integration,
             token=token,
             clock=self._clock,
-            timeout=self._timeout,
+            timeout=timeout or self._timeout,
             jitter=self._jitter,
             strict=self._strict,
             identity=self._identity,
@@ -93,6 +93,11 @@ class PortClient:
     def clock(self) -> Clock:
         """The clock that times them."""
         return self._clock
+
+    @property
+    def base_url(self) -> str:
+        """The address of Port's API."""
+        return self._identity.port.base_url
 
     @property
     def ownership(self) -> tuple[str, str]:
@@ -191,6 +196,14 @@ class PortClient:
             exporter=exporter,
             max_bytes=max_bytes,
         )
+
+    def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
+        """Send `body` to an address that Port named; see `Transport.deliver`."""
+        self._transport.deliver(method, address, body)
+
+    def mask(self, text: str) -> str:
+        """Returns `text` without our credentials, however they are encoded."""
+        return self._identity.mask(text)
 
     def pause(self, seconds: float) -> None:
         """Wait by the clock. Raises the token's error at once when cancelled or closed."""

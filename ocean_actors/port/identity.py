@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class Identity:
                 yield secret
 
 
+@functools.lru_cache(maxsize=16)
 def _pattern(secret: str) -> re.Pattern[str]:
     """Returns what finds a secret as it is, in JSON, in a URL, and in Base64."""
     forms = [_spelled(secret)]

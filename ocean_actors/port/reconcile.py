@@ -54,6 +54,7 @@ class Reconciliation:
         deleted, or if an entity that exists may not have been sent; PortError if Port cannot be
         asked.
         """
+        self._sent.mark_reconciled(ok=False)
         if self._sent.incomplete is not None:
             raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
         stale, owned = self._stale()
@@ -63,7 +64,9 @@ class Reconciliation:
                 f"than the share of {max_share:g} (entityDeletionThreshold in the mapping, or "
                 "max_share)"
             )
-        return self._delete(sorted(stale))
+        deleted = self._delete(sorted(stale))
+        self._sent.mark_reconciled(ok=True)
+        return deleted
 
     def _stale(self) -> tuple[list[Name], int]:
         """Returns the owned entities that were not sent, and how many are owned.

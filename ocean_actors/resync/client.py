@@ -34,6 +34,11 @@ class ResyncClient:
         """Send everything to `coordinator` from now on."""
         self._coordinator = coordinator
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a coordinator to send to."""
+        return self._coordinator is not None
+
     def submit(self, request: ResyncRequested) -> None:
         """Tell the coordinator a request, and return at once.
 

@@ -32,6 +32,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    HandlerEnded,
     Outcome,
     PortRequest,
     Progress,
@@ -93,6 +94,7 @@ class Flight:
     failures: list[str] = field(default_factory=list)
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
+    parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
 
 
 class ResyncCoordinator(Actor):
@@ -122,6 +124,7 @@ class ResyncCoordinator(Actor):
         run_prefix: str,
         *,
         active: bool = True,
+        sync_metrics: Ref | None = None,
         generation: ConfigGeneration | None = None,
         strict_tls: bool = True,
     ) -> None:
@@ -130,7 +133,8 @@ class ResyncCoordinator(Actor):
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
         `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
-        until it is told `SetRole`. `generation` is advanced whenever a run's config is asked for.
+        until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
+        `RunEnded`. `generation` is advanced whenever a run's config is asked for.
         `strict_tls`: see `ssl.thirdParty.x509.strict`.
         """
         super().__init__()
@@ -139,6 +143,7 @@ class ResyncCoordinator(Actor):
         self._settings = settings
         self._integration = integration
         self._reporter = reporter
+        self._sync_metrics = sync_metrics
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._strict_tls = strict_tls
@@ -150,12 +155,13 @@ class ResyncCoordinator(Actor):
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
-        self._fenced: dict[Ref, tuple[int, str]] = {}  # whose threads have not ended
+        self._fenced: dict[Ref, ResyncRun] = {}  # whose threads have not ended, and their part
 
     def on_start(self) -> None:
         """Start the handlers' actors."""
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
+        self.context.show(standby=self._state.standby)
         for name in self._handlers:
             self._spawn_handler(name)
 
@@ -211,6 +217,9 @@ class ResyncCoordinator(Actor):
             flight.writer.handler_finished(event.handler, ok=not failed)
             if event.failure is not None:
                 flight.failures.append(event.failure)
+            status: Status = "failed" if failed else "completed"
+            aborted = flight.token.cancelled
+            self._announce_handler_ended(flight, event.handler, "aborted" if aborted else status)
         self._feed(
             machine.HandlerDone(
                 event.number, event.handler, failed, event.lasting, event.retry_after
@@ -222,7 +231,8 @@ class ResyncCoordinator(Actor):
         """A handler's actor has ended: expected of one that was fenced off, else an incident."""
         fenced = self._fenced.pop(event.ref, None)
         if fenced is not None:
-            self._feed(machine.HandlerGone(*fenced))
+            gone = machine.HandlerGone(fenced.info.number, fenced.handler, fenced.begun)
+            self._feed(gone)
             return
         name = next((name for name, ref in self._refs.items() if ref == event.ref), None)
         if name is None or self.context.stopping.is_set():
@@ -265,6 +275,7 @@ class ResyncCoordinator(Actor):
         if command.active == self._state.standby:
             self._announce(RoleChanged(command.active, command.lease))
             self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
+            self.context.show(standby=self._state.standby)  # for probes, which ask nobody
 
     @handles(StopResyncs)
     def on_stop_resyncs(self, command: StopResyncs) -> None:
@@ -314,8 +325,8 @@ class ResyncCoordinator(Actor):
                 self._start_run(number, requests)
             case machine.AbortRun(number, reason):
                 self._abort_run(number, reason)
-            case machine.FenceOff(number, names, dropped):
-                self._fence_off(number, names, dropped=dropped)
+            case machine.FenceOff(_, names, dropped):
+                self._fence_off(names, dropped=dropped)
             case machine.EndRun(_, status):
                 self._end_run(status)
             case machine.Settle(requests, outcome, number):
@@ -377,6 +388,7 @@ class ResyncCoordinator(Actor):
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
             )
+            flight.parts[name] = run
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:
@@ -389,7 +401,7 @@ class ResyncCoordinator(Actor):
         flight.failures.append(reason)
         flight.token.cancel(reason)
 
-    def _fence_off(self, number: int, names: frozenset[str], *, dropped: bool) -> None:
+    def _fence_off(self, names: frozenset[str], *, dropped: bool) -> None:
         flight = self._require_flight()
         for name in sorted(names):
             if dropped:
@@ -400,8 +412,9 @@ class ResyncCoordinator(Actor):
                     name, self._settings.abort_grace, flight.info.id,
                 )  # fmt: skip
             flight.failures.append(f"{name}: was still at work when it was fenced off")
+            self._announce_handler_ended(flight, name, "aborted")
             fenced = self._refs[name]
-            self._fenced[fenced] = (number, name)
+            self._fenced[fenced] = flight.parts[name]
             self.context.abandon(fenced)
             self.context.watch(fenced)
             self._spawn_handler(name)
@@ -449,8 +462,18 @@ class ResyncCoordinator(Actor):
             )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Tell the reporter, which believes nobody else, and publish the event."""
+        """Tell those who report to Port, which believe nobody else, and publish the event."""
         self._reporter.tell(event)
+        if self._sync_metrics is not None and not isinstance(event, RoleChanged):
+            self._sync_metrics.tell(event)
+        self.context.publish(event)
+
+    def _announce_handler_ended(self, flight: Flight, name: str, status: Status) -> None:
+        ended_at = max(self.context.clock.now(), flight.info.started_at)
+        written = flight.writer.written_by(name)
+        event = HandlerEnded(flight.info, name, status, ended_at, written)
+        if self._sync_metrics is not None:
+            self._sync_metrics.tell(event)
         self.context.publish(event)
 
     def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:

@@ -212,6 +212,7 @@ class HandlerActor(Actor):
             self._do(command.run)
 
     def _do(self, run: ResyncRun) -> None:
+        run.begun = True
         finished = HandlerFinished(run.info.number, self._name, f"{self._name}: failed")
         try:
             error = self._attempt(run)

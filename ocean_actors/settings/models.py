@@ -140,6 +140,10 @@ class PortSettings(Section):
         default="https://api.getport.io",
         description="Address of Port's API, without `/v1`; `https://api.us.getport.io` in the US.",
     )
+    ship_logs: bool = Field(
+        default=True,
+        description="Whether the log is sent to Port, which shows it on the integration's page.",
+    )
 
 
 class IntegrationSettings(Section):
@@ -373,4 +377,9 @@ class HttpSettings(Section):
     )
     max_body_bytes: Annotated[Count, Field(ge=1, le=1 << 30)] = Field(
         default=1 << 20, description="Largest request body that is read, in bytes."
+    )
+    metrics: bool | None = Field(
+        default=None,
+        description="Whether `GET /metrics` is served. Default: yes, except under WEBHOOK, whose "
+        "port faces the internet.",
     )

@@ -140,7 +140,9 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         if bound is not None:
             bound.close()
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        failure = OSError(f"cannot listen on {host}:{port}: {error.strerror or error}")
+        failure.errno = error.errno  # its text would begin with the number, were it passed
+        raise failure from None
     return bound
 
 

@@ -3,6 +3,10 @@
 The onlooker of `guarantees.py` watches the machine, so what holds for it holds for the actors.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from hypothesis import settings
 from stage import Stage
 from walks import LONG, Walk
@@ -11,7 +15,7 @@ from walks import LONG, Walk
 class WalkOnStage(Walk):
     stage = None
 
-    def do(self, action):
+    def do(self, action: Any) -> None:
         if self.stage is None:
             self.stage = Stage(self.simulation.settings)
         super().do(action)
@@ -25,7 +29,7 @@ class WalkOnStage(Walk):
         handlers = sorted(handler for _, handler in self.simulation.at_work)
         assert (status["run"] or {"handlers": []})["handlers"] == handlers
 
-    def teardown(self):
+    def teardown(self) -> None:
         try:
             super().teardown()
         finally:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timezone
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from guarantees import Onlooker, Requests
@@ -75,6 +75,7 @@ def inputs(known: Requested, handlers: frozenset[str]) -> list[Input]:
         for handler in sorted(handlers):
             said += [HandlerDone(number, handler), HandlerGone(number, handler)]
     said += [HandlerDone(NOW, handler, failed=True) for handler in sorted(handlers)]
+    said += [HandlerGone(BEFORE, "one", began=False)]
     said += [HandlerDone(NOW, "one", failed=True, lasting=True)]
     said += [HandlerDone(NOW, "one", failed=True, retry_after=60.0)]
     return said
@@ -148,12 +149,14 @@ def walk(
     """For each length: how many states were reached so far, by how many sequences."""
     asked = requests(policy)
     start: Known = renumbered(State(handlers, settings), Onlooker(handlers, settings), asked)
-    known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
+    known: dict[
+        tuple[object, ...], Counter[tuple[object, ...]]
+    ] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
     alphabet = inputs(asked, handlers)
     for _ in range(length):
-        following: Counter[object] = Counter()
+        following: Counter[tuple[object, ...]] = Counter()
         for place, sequences in reached.items():
             if place not in known:
                 known[place] = Counter()
@@ -185,7 +188,7 @@ def check_all(
     default: OnNewRequest,
     own: Policy | None,
     length: int,
-    **chosen: object,
+    **chosen: Any,
 ) -> int:
     """Check every sequence of `length` inputs; returns how many states they reach."""
     settings = ResyncSettings(
@@ -198,18 +201,20 @@ def check_all(
 
 
 @pytest.fixture(autouse=True)
-def short_bursts(monkeypatch):
+def short_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "MOST_QUIET_WAITS", 2)
 
 
 @pytest.mark.parametrize("chosen", SETTINGS)
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_every_sequence_of_inputs_keeps_the_guarantees(default, chosen):
+def test_every_sequence_of_inputs_keeps_the_guarantees(default: OnNewRequest, chosen: str) -> None:
     length, more = SETTINGS[chosen]
     check_all(TWO, default, None, length, **more)
 
 
 @pytest.mark.parametrize("own", get_args(Policy))
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_requests_with_a_policy_of_their_own_keep_them_too(default, own):
+def test_requests_with_a_policy_of_their_own_keep_them_too(
+    default: OnNewRequest, own: Policy
+) -> None:
     check_all(ONE, default, own, 7)
