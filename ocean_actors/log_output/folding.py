@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
 from typing import TypeAlias
 
 from ocean_actors.log import FIELDS
@@ -45,10 +44,11 @@ class Folding:
         """Returns when `take` has to be called; None if nothing was repeated."""
         return self._since + self._seconds if self._count else None
 
-    def take(self, now: float) -> logging.LogRecord | None:
+    def take(self, now: float, created: float) -> logging.LogRecord | None:
         """Returns a record that says how often the last line was repeated, and counts anew.
 
-        Returns None if it was not repeated.
+        `created` is the record's time, as `time.time()` gives it. Returns None if the line was
+        not repeated.
         """
         if not self._count or self._record is None:
             return None
@@ -57,8 +57,7 @@ class Folding:
         said = copy.copy(self._record)
         said.msg = f"{said.getMessage()} (repeated {times} in {seconds} s)"
         said.args = None
-        said.created = time.time()
-        said.msecs = said.created % 1 * 1000 // 1
+        said.created, said.msecs = created, created % 1 * 1000 // 1
         said.repeated = self._count
         self._since, self._count = now, 0
         return said

@@ -86,7 +86,8 @@ class QueuedHandler(logging.Handler):
         self._output = DescriptorOutput(output) if isinstance(output, int) else output
         self._process = os.getpid()
         self._lines: queue.Queue[Line | None] = queue.Queue(limit)
-        self._dropped = 0
+        self._dropped = 0  # counted under the handler's lock
+        self._dropped_logged = 0
         self._folding = Folding()  # of the writer's thread
         self._writer = threading.Thread(target=self._write_lines, name="log-writer", daemon=True)
         self._writer.start()
@@ -104,7 +105,7 @@ class QueuedHandler(logging.Handler):
         try:
             self._lines.put_nowait(line)
         except queue.Full:
-            self._dropped += 1  # under the handler's lock
+            self._dropped += 1
 
     def write_line(self, text: str) -> None:
         """Write a line that is not of the log; waits for its turn as a write to a file does."""
@@ -121,8 +122,7 @@ class QueuedHandler(logging.Handler):
                 written.wait_for(lambda: not self._lines.unfinished_tasks, FLUSH_SECONDS)
 
     def close(self) -> None:
-        """Write what is queued and end the thread, within twice `FLUSH_SECONDS`."""
-        self.flush()
+        """Write what is queued and end the thread; waits `FLUSH_SECONDS` at most."""
         if os.getpid() == self._process and self._writer.is_alive():
             with contextlib.suppress(queue.Full):  # the log is not read; the thread is a daemon
                 self._lines.put_nowait(None)
@@ -142,7 +142,7 @@ class QueuedHandler(logging.Handler):
             texts = [self._text(line) for line in lines if line is not None]
             due = self._folding.due()
             if ended or (due is not None and time.monotonic() >= due):
-                texts.append(self._repeats())
+                texts.append(self._repeats(time.time()))
             if text := "".join(texts):
                 self._output.write(text)
             elif not ended:
@@ -176,23 +176,22 @@ class QueuedHandler(logging.Handler):
         now = time.monotonic()
         if self._folding.repeats(line.key, now):
             return ""
-        before = self._repeats()
+        before = self._repeats(line.record.created)
         self._folding.begin(line.record, line.key, now)
         return before + line.text
 
-    def _repeats(self) -> str:
+    def _repeats(self, created: float) -> str:
         """Returns the line that says how often the last one was repeated, if it was."""
-        record = self._folding.take(time.monotonic())
+        record = self._folding.take(time.monotonic(), created)
         return "" if record is None else self.format(record) + "\n"
 
     def _log_dropped(self) -> None:
-        self.acquire()
-        dropped, self._dropped = self._dropped, 0
-        self.release()
+        # Without the handler's lock, which the end of the process holds while it waits for us.
+        dropped = self._dropped - self._dropped_logged
+        self._dropped_logged += dropped
         if dropped:
             text = f"{dropped} lines of the log were dropped: it was not read in time"
-            record = logging.makeLogRecord({"name": __name__, "levelno": logging.WARNING})
-            record.levelname, record.msg = "WARNING", text
+            record = logging.LogRecord(__name__, logging.WARNING, "", 0, text, None, None)
             self._output.write(self.format(record) + "\n")
 
 
