@@ -28,6 +28,11 @@ class Broken(logging.Handler):
         raise self.error
 
 
+class Unreadable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 @pytest.fixture
 def logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     monkeypatch.setattr(log, "_reported", set())
@@ -101,6 +106,21 @@ def test_a_log_that_is_not_read_loses_lines_and_says_how_many(
     assert not handler._writer.is_alive()
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("message", "arguments"), [("%d pages", ("x",)), ("%s %s", (1,)), (Unreadable(), ())]
+)
+def test_a_line_that_cannot_be_formatted_names_the_error_and_fails_nobody(
+    message: object, arguments: tuple[object, ...]
+) -> None:
+    reader, writer = os.pipe()
+    handler = QueuedHandler(writer)
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, message, arguments, None))
+    handler.close()
+    os.close(writer)
+    with open(reader) as log_file:
+        assert "(its arguments do not fit: " in log_file.read()
 
 
 PROGRAM = """

@@ -64,7 +64,8 @@ class LiveLines:
         for part in live_lines(status, datetime.now(timezone.utc), console.width):
             with console.capture() as capture:
                 console.print(part, no_wrap=True, overflow="ellipsis", end="")
-            lines.append(capture.get().rstrip("\n"))
+            drawn = capture.get().rstrip("\n")
+            lines.append(drawn.encode(self._encoding, "replace").decode(self._encoding))
         return lines
 
 
