@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from ocean_actors.log import get_logger
@@ -83,4 +82,4 @@ class HttpEndpoint:
 
     def _may_do_without(self, error: OSError) -> bool:
         port_set = "port" in self._settings.model_fields_set
-        return error.errno == errno.EADDRINUSE and not port_set and not self._listens
+        return isinstance(error, PortInUse) and not port_set and not self._listens

@@ -7,9 +7,10 @@ import functools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pykka
 
@@ -31,6 +32,7 @@ from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_sp
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import Policy, ResyncRequested, RunInfo
+from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
@@ -47,12 +49,16 @@ from ocean_actors.resync.handlers import HandlerFactory, named_handlers
 from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
-from ocean_actors.web.endpoint import EndpointApp, MetricsPage
+from ocean_actors.web.endpoint import EndpointApp
 from ocean_actors.web.health import Health, judge
 from ocean_actors.web.log import WebLog
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from ocean_actors.control.adapter import Steerable
+    from ocean_actors.control.setup import Control
+    from ocean_actors.metrics.collector import SystemCollector
 
 logger = get_logger(__name__)
 
@@ -60,6 +66,7 @@ PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 FLUSH_SECONDS = 1.0  # for what is still to be sent to Port, at the end
 SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
 HTTP_STOP_SECONDS = 0.5  # for calls in flight; the coordinator, which they wait for, has stopped
+CONTROL_SECONDS = 0.5  # for calls to the control server that are in flight at the end
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
 
@@ -70,7 +77,9 @@ class OceanSystem:
     arguments that make one; TypeError says what is wrong with others. `actors` are classes of
     custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app` is served
     on `http.host` and `http.port`: by default under WEBHOOK, and if the settings name anything
-    in `http`. With False, mount it yourself. `clock` and `seed` are for tests; `debug` checks
+    in `http`. With False, mount it yourself. `serve_control` says whether the
+    control server is started, unless `control.enabled` is false: by default if the settings name
+    anything in `control`. `clock` and `seed` are for tests; `debug` checks
     every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
@@ -83,6 +92,7 @@ class OceanSystem:
         actors: Sequence[ActorSpec] = (),
         *,
         serve_http: bool | None = None,
+        serve_control: bool | None = None,
         clock: Clock | None = None,
         debug: bool = False,
         seed: int | None = None,
@@ -106,6 +116,7 @@ class OceanSystem:
             log_context=self._log_context,
         )
         self._started = False
+        self._started_at: datetime | None = None
         self._registered = threading.Event()
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
@@ -123,17 +134,17 @@ class OceanSystem:
         self._listener: Listener = self._spec.build(settings.event_listener, self._services())
         listens = self._listener.app is not None
         log = WebLog(self._actors.clock)
-        metrics: MetricsPage | None = None
         self._app = EndpointApp(
             self._health,
             log,
-            metrics=metrics if endpoint.has_metrics(settings.http, listens=listens) else None,
+            metrics=self.metrics if endpoint.has_metrics(settings.http, listens=listens) else None,
             mounted=self._listener.app,
         )
         self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
         self._http: HttpEndpoint | None = None
         if endpoint.is_served(serve_http, settings.http, listens=listens):
             self._http = HttpEndpoint(settings.http, self._app, log, listens=listens)
+        self._control = self._make_control(serve_control)
         self._left_behind: list[str] = []
 
     # -- life --------------------------------------------------------------------------------
@@ -147,8 +158,11 @@ class OceanSystem:
         if self._started:
             raise RuntimeError("an OceanSystem starts once: make a new one")
         self._started = True
+        self._started_at = self._actors.clock.now()
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
+            if self._control is not None:
+                self._control.server.start()  # before the rest, as its port may be taken
             with logging_context(self._log_context):
                 if self._open_http():
                     self._spawn_all()
@@ -193,7 +207,8 @@ class OceanSystem:
             return True  # nothing of it runs in this process
         self.shutdown()
         grace = self.settings.resync.abort_grace
-        return self.wait(grace + FLUSH_SECONDS + 3 * STOP_SECONDS) and not self._left_behind
+        bound = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + CONTROL_SECONDS
+        return self.wait(bound) and not self._left_behind
 
     def __enter__(self) -> Self:
         """Start."""
@@ -238,9 +253,14 @@ class OceanSystem:
         """
         actors = self._actors.snapshot()
         fenced = [actor["name"] for actor in actors if actor["state"] == "abandoned"]
+        started_at = self._started_at
         return {
             "integration": self.settings.integration.identifier,
+            "version": __version__,
+            "startedAt": None if started_at is None else started_at.isoformat(),
+            "now": self._actors.clock.now().isoformat(),
             "listener": self.settings.event_listener.type,
+            "listening": _listening(actors, self._spec.name.lower()),
             "registered": self._registered.is_set(),
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
@@ -251,9 +271,47 @@ class OceanSystem:
             "leftBehind": self._left_behind or fenced,
         }
 
+    def metrics(self) -> tuple[bytes, str]:
+        """Returns all metrics in Prometheus' text format, and its content type.
+
+        Waits for the coordinator a second at most; what it did not say is missing then.
+        docs/observability.md explains each metric.
+        """
+        return self.collector.exposition()
+
+    @property
+    def collector(self) -> SystemCollector:
+        """The metrics as a prometheus-client collector, for a registry of your own.
+
+        Give the collector of several systems, `SystemCollector(first, second)`, to one registry.
+        """
+        from ocean_actors.metrics.collector import SystemCollector
+
+        return SystemCollector(self)
+
+    def measure(self) -> SystemMetrics:
+        """Returns the values of all metrics now; see `metrics`."""
+        return SystemMetrics(
+            identifier=self.settings.integration.identifier,
+            type=self.settings.integration.type,
+            listener=self._spec.name,
+            version=__version__,
+            resync=None if self._actors.forked else self._resync.metrics(),
+            calls=self._port.calls,
+            restarts=self._actors.restarts.counts,
+            dead_letters=sum(self._actors.dead_letters.counts.values()),
+            left_behind=len(self._left_behind or self._actors.left_behind()),
+            **actor_metrics(self._actors.snapshot(), listener=self._spec.name.lower()),
+        )
+
     def log_state(self) -> None:
         """Log a line for every actor: what it is at, what waits, how often it failed."""
         self._actors.log_state()
+
+    @property
+    def control_url(self) -> str | None:
+        """The address of the control server; None if this system has none."""
+        return None if self._control is None else self._control.server.url
 
     @property
     def wsgi_app(self) -> WsgiApp:
@@ -312,6 +370,8 @@ class OceanSystem:
             name="coordinator",
         )
         self._resync.connect(coordinator)
+        if self._control is not None:
+            spawn(self._control.actor, *self._control.args, name="event-recorder")
         for actor_class, args, keywords in self._custom:
             ref = self._actors.spawn_child(None, actor_class, args, keywords, None)
             self._custom_names |= {ref.name}
@@ -369,6 +429,22 @@ class OceanSystem:
             started_at=self._actors.clock.now(),
         )
 
+    def _make_control(self, wanted: bool | None) -> Control | None:
+        settings = self.settings
+        named = "control" in settings.model_fields_set
+        if not settings.control.enabled or not (named if wanted is None else wanted):
+            return None
+        from ocean_actors.control.setup import control  # imports the web server
+
+        kinds = dict.fromkeys(kind for handler in self._handlers.values() for kind in handler.kinds)
+        return control(
+            settings,
+            cast("Steerable", self),
+            tuple(kinds),
+            lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
+            self._actors.clock,
+        )
+
     def _schedule_listener(self) -> dict[str, Listener]:
         """The scheduled resync, beside whichever listener is configured."""
         minutes = self.settings.scheduled_resync_interval
@@ -419,6 +495,8 @@ class OceanSystem:
             if self._own_clock:
                 self._actors.clock.close()
             self._log_end()
+            if self._control is not None:  # the last, so that the dashboard shows the end
+                self._control.server.stop(CONTROL_SECONDS)
         finally:
             self._stopped.set()
 
@@ -446,3 +524,15 @@ class OceanSystem:
             logger.info("integration %s stopped", identifier)
         else:
             logger.error("integration %s stopped: %s", identifier, self.cause)
+
+
+def _listening(actors: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
+    """Returns what the listener's actor shows, and its state.
+
+    That is the listener's own if it shows one (`standby`), else its actor's; None without an actor.
+    """
+    listener = next((actor for actor in actors if actor["name"] == name), None)
+    if listener is None:
+        return {"state": None}
+    state, details = listener["state"], listener["details"]
+    return {"state": state, **details} if state == "running" else {**details, "state": state}

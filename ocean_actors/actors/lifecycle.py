@@ -188,6 +188,7 @@ class Lifecycle:
         )  # fmt: skip
         cell.state = "restarting"
         cell.restarts += 1
+        self._services.restarts.add(cell.name)
         cell.timers = ActorTimers(self._services.clock, cell.deliver)
         cell.wake.clear()
         if not cell.stopping.is_set():

@@ -23,6 +23,7 @@ from ocean_actors.actors.lifecycle import Lifecycle
 from ocean_actors.actors.message import require_immutable
 from ocean_actors.actors.quiescence import Quiescence
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.restarts import Restarts
 from ocean_actors.actors.services import Services
 from ocean_actors.actors.watchdog import Watchdog
 from ocean_actors.errors import OceanError
@@ -71,6 +72,7 @@ class ActorSystem:
         self.clock = clock or SystemClock()
         self.events = EventStream(require_immutable if debug else None)
         self.dead_letters = DeadLetters()
+        self.restarts = Restarts()
         self.cause: BaseException | None = None
         """The first failure that escalated."""
         self.forked = False
@@ -80,6 +82,7 @@ class ActorSystem:
             random=random.Random(seed),  # noqa: S311  (jitter)
             events=self.events,
             dead_letters=self.dead_letters,
+            restarts=self.restarts,
             quiescence=Quiescence(self.clock),
             check_message=require_immutable if debug else None,
             log_context=log_context,

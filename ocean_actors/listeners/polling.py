@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
@@ -38,6 +39,7 @@ class PollingListener(Actor):
         backoff = Backoff(settings.interval, max(settings.interval, LONGEST_BACKOFF))
         self._watcher = PortWatcher(client, backoff, settings.interval)
         self._next: Timer | None = None
+        self._shown: dict[str, object] = {"lastPollAt": None, "lastEventAt": None}
 
     def on_start(self) -> None:
         """Poll at once."""
@@ -47,8 +49,13 @@ class PollingListener(Actor):
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
         look = self._watcher.look(self.context.jitter())
+        now = self.context.clock.now()
         if look.observed is not None:
             self.context.ref.tell(look.observed)
+            self._shown["lastPollAt"] = now.isoformat()
+        self._shown["connected"] = look.observed is not None
+        self._shown["nextPollAt"] = (now + timedelta(seconds=look.next_in)).isoformat()
+        self.context.show(**self._shown)
         if look.missing:
             self.context.publish(IntegrationMissing())
         self._next = self.context.schedule(look.next_in, Poll())
@@ -62,6 +69,8 @@ class PollingListener(Actor):
         first = "start" if self._resync_on_start else observed.owed
         reason = self._watcher.reason(observed, first)
         if reason is not None:
+            self._shown["lastEventAt"] = self.context.clock.now().isoformat()
+            self.context.show(**self._shown)
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)

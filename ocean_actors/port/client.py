@@ -14,6 +14,7 @@ from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.identity import Identity
 from ocean_actors.port.models import Integration, KafkaCredentials, Organization
+from ocean_actors.port.tally import Calls
 from ocean_actors.port.transport import MAX_ANSWER, RETRY, Retry, Transport, flag, segment
 from ocean_actors.retry import ONCE
 from ocean_actors.session import TIMEOUT, Timeout
@@ -108,6 +109,11 @@ class PortClient:
     def clock_skew(self) -> timedelta | None:
         """Port's clock minus ours, by the newest answer; None before there was one."""
         return self._identity.clock_skew
+
+    @property
+    def calls(self) -> Calls:
+        """The calls so far of this client and of those that have the same access token."""
+        return self._identity.tally.calls
 
     # -- the integration -----------------------------------------------------------------------
 

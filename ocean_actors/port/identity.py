@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from ocean_actors._version import __version__
 from ocean_actors.port.models import AccessToken
+from ocean_actors.port.tally import CallTally
 from ocean_actors.settings import IntegrationSettings, PortSettings
 
 EXPORTER = "/exporter"
@@ -38,6 +39,9 @@ class Identity:
     _renew_at: float = field(default=0.0, init=False, repr=False)
     clock_skew: timedelta | None = field(default=None, init=False, repr=False)
     """Port's clock minus ours, by the newest answer; None before there was one."""
+
+    tally: CallTally = field(default_factory=CallTally, init=False, repr=False)
+    """Counts the calls of all clients."""
 
     @property
     def user_agent(self) -> str:

@@ -23,6 +23,7 @@ from ocean_actors.log import get_logger
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
+from ocean_actors.port.tally import NO_ANSWER
 from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait
 from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Timeout
 from ocean_actors.text import one_line
@@ -120,6 +121,7 @@ class Transport:
                 if asked is not None:
                     self._pauses.begin(self._base_url, now + asked, delay - asked)
                 self._warn(error, delay)
+                self._identity.tally.note_retry()
             self._token.sleep(delay, self._clock)
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
@@ -198,9 +200,7 @@ class Transport:
         )
         place = self._place(request, settings["proxies"])
         try:
-            response = self._session.send(
-                prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
-            )
+            response = self._exchange(request, prepared, settings)
         except AnswerTooLong as error:
             raise AnswerTooLarge(f"{place}: {error}") from None
         except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
@@ -212,6 +212,21 @@ class Transport:
             return parse({} if request.address else _json_object(response))
         except UnexpectedAnswer as error:
             raise self._error(place, response, str(error)) from None
+
+    def _exchange(
+        self, request: _Request, prepared: requests.PreparedRequest, settings: dict[str, Any]
+    ) -> requests.Response:
+        """Send, return the answer and count it; a call that is cancelled is not counted."""
+        tally, began = self._identity.tally, self._clock.monotonic()
+        try:
+            response = self._session.send(
+                prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
+            )
+        except Exception:
+            tally.note(request.method, NO_ANSWER, self._clock.monotonic() - began)
+            raise
+        tally.note(request.method, str(response.status_code), self._clock.monotonic() - began)
+        return response
 
     def _prepare(self, request: _Request, access: AccessToken | None) -> requests.PreparedRequest:
         """Make the request. Raises PortError, which is lasting, if the URL cannot be used."""

@@ -10,6 +10,7 @@ import pykka
 from ocean_actors.actors import Ref
 from ocean_actors.messages import GetStatus, Lease, Reception, ResyncRequested, SetRole, StopResyncs
 from ocean_actors.resync.generation import ConfigGeneration
+from ocean_actors.resync.totals import GetMetrics, ResyncMetrics
 
 STATUS_SECONDS = 1.0
 
@@ -82,6 +83,16 @@ class ResyncClient:
             return None
         try:
             answer: dict[str, Any] = self._coordinator.ask(GetStatus(), timeout=timeout)
+        except (pykka.Timeout, pykka.ActorDeadError):
+            return None
+        return answer
+
+    def metrics(self, timeout: float = STATUS_SECONDS) -> ResyncMetrics | None:
+        """Returns what the coordinator counts, or None without an answer in `timeout` seconds."""
+        if self._coordinator is None:
+            return None
+        try:
+            answer: ResyncMetrics = self._coordinator.ask(GetMetrics(), timeout=timeout)
         except (pykka.Timeout, pykka.ActorDeadError):
             return None
         return answer

@@ -60,6 +60,7 @@ from ocean_actors.resync.handlers import (
 )
 from ocean_actors.resync.history import History, run_data
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
+from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -179,7 +180,8 @@ class ResyncCoordinator(Actor):
     @handles(ResyncRequested)
     def on_request(self, request: ResyncRequested) -> Reception:
         """Take a request, and the config that an authentic one may carry."""
-        self._history = self._history.with_request(self.context.clock.monotonic())
+        moment = self.context.clock.monotonic()
+        self._history = self._history.with_request(request.trigger, moment)
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
             self._pushed = request.snapshot.newer(self._pushed)
@@ -302,6 +304,23 @@ class ResyncCoordinator(Actor):
             **self._history.as_data(),
         }  # fmt: skip
 
+    @handles(GetMetrics)
+    def on_get_metrics(self, _query: GetMetrics) -> ResyncMetrics:
+        """Returns what was counted so far, and how far the run in flight is."""
+        state, flight = self._state, self._flight
+        measured = ResyncMetrics(
+            active=not state.standby,
+            totals=self._history.totals,
+            waiting=tuple(each.trigger for each in (*state.pending, *state.present.covered)),
+        )
+        if flight is None:
+            return measured
+        return replace(
+            measured,
+            written=flight.writer.written(),
+            progress=progress_ratios(self._handlers, state.present.working, flight.progress),
+        )
+
     # -- outputs -----------------------------------------------------------------------------
 
     def _feed(self, event: machine.Input) -> tuple[machine.Output, ...]:
@@ -350,6 +369,7 @@ class ResyncCoordinator(Actor):
                 if self._stopped is not None:
                     self._stopped.set(None)
             case machine.Refuse(request):
+                self._history = self._history.with_settled(request.trigger, "refused")
                 self._log_throttled(
                     self._refused_log,
                     "the system is stopping: the next start serves the request of %s%s",
@@ -442,6 +462,7 @@ class ResyncCoordinator(Actor):
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
         for request in requests:
+            self._history = self._history.with_settled(request.trigger, outcome)
             if outcome == "ignored":
                 self._history = self._history.with_ignored()
                 self._log_throttled(
