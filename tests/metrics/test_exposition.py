@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import prometheus_client
@@ -51,6 +53,14 @@ class Scrape:
             for sample in self.samples
             if sample.name == f"ocean_actors_{name}" and sample.value
         }
+
+
+def eventually(condition: Callable[[], object], within: float = 60.0) -> None:
+    """Wait until `condition` is true."""
+    until, pause = time.monotonic() + within, threading.Event()
+    while not condition():
+        assert time.monotonic() < until, f"it did not come to be within {within:g} s"
+        pause.wait(0.01)
 
 
 def settings(identifier: str = "idle") -> Settings:
@@ -159,7 +169,7 @@ def test_progress_and_entities_show_while_a_run_is_in_flight(script: Script) -> 
         port.create_blueprint("package")
         with SandboxedSystem([Sends, Quick], sandbox=port, eventListener=CALM) as rig:
             rig.expect(RunProgressed)
-            port.wait_for(
+            eventually(
                 lambda: Scrape(rig.system).by("handler_progress_ratio", "handler").get(("Quick",))
             )
             scrape = Scrape(rig.system)
@@ -181,14 +191,18 @@ def test_every_request_that_port_saw_is_counted(quick: type[ResyncHandler]) -> N
         rig.system.request_resync("again")
         rig.expect(RunEnded)
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
-    scrape = Scrape(rig.system)
-    seen: dict[tuple[str, str], int] = {}
-    for call in rig.sandbox.calls:
-        key = (call.method, str(call.status))
-        seen[key] = seen.get(key, 0) + 1
-    assert scrape.by("port_requests_total", "method", "code") == seen
-    assert sum(count for (_, code), count in seen.items() if code == "503") == 1
-    assert scrape.value("port_request_duration_seconds_count") == len(rig.sandbox.calls)
+        eventually(lambda: answers(rig.sandbox) == Scrape(rig.system).by(*PORT_REQUESTS))
+        scrape = Scrape(rig.system)
+        counts = scrape.by(*PORT_REQUESTS)
+        assert sum(count for (_, code), count in counts.items() if code == "503") == 1
+        assert scrape.value("port_request_duration_seconds_count") == sum(counts.values())
+
+
+def answers(port: Sandbox) -> Counter[tuple[str, str]]:
+    return Counter((call.method, str(call.status)) for call in port.calls)
+
+
+PORT_REQUESTS = ("port_requests_total", "method", "code")
 
 
 def test_incidents_of_actors_stay_counted_after_their_end(quick: type[ResyncHandler]) -> None:
@@ -200,7 +214,7 @@ def test_incidents_of_actors_stay_counted_after_their_end(quick: type[ResyncHand
 
     with SandboxedSystem([quick], [Fragile], eventListener=CALM) as rig:
         rig.expect(RunEnded)
-        rig.sandbox.wait_for(
+        eventually(
             lambda: Scrape(rig.system).by("actor_restarts_total", "actor") == {("Fragile",): 1}
         )
         assert Scrape(rig.system).by("runs_total", "outcome") == {("completed",): 1}
@@ -222,7 +236,7 @@ def test_a_thread_left_behind_is_counted_until_it_ends(script: Script) -> None:
         script.wait_until_at_work()
         assert Scrape(rig.system).value("left_behind_threads") == 1
         script.let_finish(2)
-        rig.sandbox.wait_for(lambda: not Scrape(rig.system).value("left_behind_threads"))
+        eventually(lambda: not Scrape(rig.system).value("left_behind_threads"))
 
 
 def test_the_exposition_is_whole_before_the_start_and_names_every_metric() -> None:
