@@ -11,7 +11,9 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-SOURCES = ("*.md", "docs/**/*.md", "examples/*.py", "LICENSE")
+SOURCES = (
+    "*.md", "docs/**/*.md", "docs/images/*.png", "docs/observability/*", "examples/*.py", "LICENSE",
+)  # fmt: skip
 
 # Mermaid 11.16.0, mermaid.min.js as npm has it. Without it the theme loads Mermaid from a CDN when
 # a page is viewed. A wheel brings it, so that neither the repository nor the build fetches 3.5 MB.

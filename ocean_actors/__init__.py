@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.messages import (
         Allow,
         Delay,
+        HandlerEnded,
         Ignore,
         Progress,
         RequestSettled,
@@ -38,6 +39,7 @@ _MODULES = {
     "Backoff": "ocean_actors.actors",
     "Delay": "ocean_actors.messages",
     "Ignore": "ocean_actors.messages",
+    "HandlerEnded": "ocean_actors.messages",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -67,6 +69,7 @@ __all__ = [
     "Allow",
     "Backoff",
     "Delay",
+    "HandlerEnded",
     "Ignore",
     "Message",
     "OceanError",

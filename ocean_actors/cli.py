@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ocean_actors._version import __version__
+from ocean_actors.control.command import add_commands
 from ocean_actors.errors import UsageError
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(check)
     check.set_defaults(command=_check)
 
+    add_commands(commands)
+
     sandbox = commands.add_parser("sandbox", help="run a local stand-in of Port's API")
     sandbox.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8099, help="default: 8099; 0: any free port")
@@ -148,7 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("kafka").setLevel(kafka_level)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
-    system = OceanSystem(settings, handlers)
+    system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)

@@ -8,10 +8,14 @@ import os
 import queue
 import sys
 import threading
+from contextvars import ContextVar
 
 from ocean_actors.text import one_line
 
 FLUSH_SECONDS = 1.0  # how long the end of the process waits for a log that is not read
+
+owner: ContextVar[object | None] = ContextVar("ocean_actors_log_owner", default=None)
+"""The actor system in whose thread or task a line is logged; None outside of any."""
 
 _reported: set[type[BaseException]] = set()
 _reporting = threading.Lock()

@@ -363,11 +363,15 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Written:
-    """Entities that a run sent to Port, that Port or we refused, and that it deleted."""
+    """Entities that a run sent to Port, that Port or we refused, and that it deleted.
+
+    `reconciled` says whether `reconcile` succeeded; None if no handler called it.
+    """
 
     upserted: int = 0
     failed: int = 0
     deleted: int = 0
+    reconciled: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -383,6 +387,21 @@ class RunProgressed(Message):
 
     run: RunInfo
     progress: Progress
+
+
+@dataclass(frozen=True)
+class HandlerEnded(Message):
+    """A handler's part of the present run is over.
+
+    `status` is `aborted` if the run was aborted before, and `failed` if the handler raised.
+    `written` has the handler's counts by blueprint.
+    """
+
+    run: RunInfo
+    handler: str
+    status: Status
+    ended_at: datetime
+    written: tuple[tuple[str, Written], ...] = ()
 
 
 @dataclass(frozen=True)

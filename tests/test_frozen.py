@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,7 +25,11 @@ def test_frozen_data_equals_its_source_and_cannot_be_changed() -> None:
     frozen = freeze({"a": [1, {"b": 2}]})
     assert frozen == {"a": [1, {"b": 2}]}
     assert (type(frozen), type(frozen["a"])) == (FrozenDict, FrozenList)
-    for change in (lambda: frozen.update(a=1), lambda: frozen["a"].append(1)):
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: frozen.update(a=1),
+        lambda: frozen["a"].append(1),
+    )
+    for change in changes:
         with pytest.raises(TypeError, match="cannot be changed"):
             change()
 

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import queue
 import socket
 import socketserver
 import ssl
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -33,11 +37,11 @@ class Stopped(Cancelled):
 class JumpingClock(ManualClock):
     """Ends each wait at once, and keeps its seconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.waits = []
+        self.waits: list[float] = []
 
-    def wait(self, seconds, wake):
+    def wait(self, seconds: float, wake: threading.Event) -> None:
         self.waits.append(round(seconds, 6))
         self.advance(seconds)
 
@@ -45,11 +49,11 @@ class JumpingClock(ManualClock):
 class TellingClock(ManualClock):
     """Stands still, and says when somebody waits for it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.waited_for = threading.Event()
 
-    def wait(self, seconds, wake):
+    def wait(self, seconds: float, wake: threading.Event) -> None:
         self.waited_for.set()
         super().wait(seconds, wake)
 
@@ -62,28 +66,30 @@ class Server(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self, context=None):
-        self.script = queue.Queue()
-        self.heads = queue.Queue()
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self.script: queue.Queue[bytes] = queue.Queue()
+        self.heads: queue.Queue[bytes] = queue.Queue()
         self.connections = 0
         self.released = threading.Event()
         self.context = context
         super().__init__(("127.0.0.1", 0), Connection)
 
     @property
-    def address(self):
+    def address(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
 
     @property
-    def url(self):
+    def url(self) -> str:
         return f"{'https' if self.context else 'http'}://{self.address}/"
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         pass  # a client that hangs up is what these tests are about
 
 
 class Connection(socketserver.BaseRequestHandler):
-    def handle(self):
+    server: Server
+
+    def handle(self) -> None:
         connection = self.request
         self.server.connections += 1
         if self.server.context is not None:
@@ -101,7 +107,7 @@ class Connection(socketserver.BaseRequestHandler):
                     return
 
 
-def serve(server):
+def serve(server: Server) -> Iterator[Server]:
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -114,52 +120,52 @@ def serve(server):
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[Server]:
     yield from serve(Server())
 
 
 @pytest.fixture
-def authority():
+def authority() -> trustme.CA:
     return trustme.CA()
 
 
 @pytest.fixture
-def tls_server(authority):
+def tls_server(authority: trustme.CA) -> Iterator[Server]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     yield from serve(Server(context))
 
 
 @pytest.fixture
-def token():
+def token() -> CancelToken:
     return CancelToken(Stopped)
 
 
 @pytest.fixture
-def clock():
+def clock() -> JumpingClock:
     return JumpingClock()
 
 
 @pytest.fixture
-def session(token, clock):
+def session(token: CancelToken, clock: JumpingClock) -> Iterator[CancellableSession]:
     with CancellableSession(token, clock=clock, jitter=lambda: 0.0) as session:
         yield session
 
 
 @pytest.fixture
-def elsewhere():
+def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
     """Run a call in another thread."""
     with ThreadPoolExecutor(4) as pool:
         yield pool.submit
 
 
-def answer(status, body=b"", **headers):
+def answer(status: int, body: bytes = b"", **headers: Any) -> bytes:
     lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def assert_stopped(call):
+def assert_stopped(call: Any) -> None:
     with pytest.raises(Stopped, match="enough"):
         call.result(SOON)
 
@@ -168,15 +174,23 @@ def assert_stopped(call):
 
 
 def test_a_call_that_waits_for_the_first_byte_ends_when_the_token_is_cancelled(
-    server, session, token, elsewhere
-):
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
     call = elsewhere(session.get, server.url)
     server.heads.get(timeout=SOON)
     token.cancel("enough")
     assert_stopped(call)
 
 
-def test_all_calls_of_a_session_end(server, session, token, elsewhere):
+def test_all_calls_of_a_session_end(
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
     calls = [elsewhere(session.post, server.url, data=b"x") for _ in range(3)]
     for _ in calls:
         server.heads.get(timeout=SOON)
@@ -186,8 +200,11 @@ def test_all_calls_of_a_session_end(server, session, token, elsewhere):
 
 
 def test_a_call_over_a_connection_that_was_used_before_ends_as_well(
-    server, session, token, elsewhere
-):
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
     server.script.put(answer(200))
     session.get(server.url)
     server.heads.get(timeout=SOON)
@@ -197,7 +214,14 @@ def test_a_call_over_a_connection_that_was_used_before_ends_as_well(
     assert_stopped(call)
 
 
-def test_a_call_over_tls_ends(tls_server, authority, session, token, elsewhere, tmp_path):
+def test_a_call_over_tls_ends(
+    tls_server: Server,
+    authority: trustme.CA,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+    tmp_path: Path,
+) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     call = elsewhere(session.get, tls_server.url, verify=str(tmp_path / "ca.pem"))
     tls_server.heads.get(timeout=SOON)
@@ -205,7 +229,9 @@ def test_a_call_over_tls_ends(tls_server, authority, session, token, elsewhere, 
     assert_stopped(call)
 
 
-def test_a_tls_handshake_that_hangs_ends(session, token, elsewhere):
+def test_a_tls_handshake_that_hangs_ends(
+    session: CancellableSession, token: CancelToken, elsewhere: Callable[..., Future[Any]]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         call = elsewhere(session.get, f"https://127.0.0.1:{listener.getsockname()[1]}/")
         with listener.accept()[0] as peer:
@@ -214,11 +240,16 @@ def test_a_tls_handshake_that_hangs_ends(session, token, elsewhere):
             assert_stopped(call)
 
 
-def test_a_call_that_cannot_connect_ends(session, token, elsewhere, monkeypatch):
+def test_a_call_that_cannot_connect_ends(
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     resolved = threading.Event()
     resolve = socket.getaddrinfo
 
-    def tell(*args):
+    def tell(*args: Any) -> Any:
         found = resolve(*args)
         resolved.set()
         return found
@@ -237,7 +268,12 @@ def test_a_call_that_cannot_connect_ends(session, token, elsewhere, monkeypatch)
         assert_stopped(call)
 
 
-def test_a_body_that_stops_flowing_ends(server, session, token, elsewhere):
+def test_a_body_that_stops_flowing_ends(
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
     server.script.put(answer(200, b"0123456789").replace(b": 10", b": 20"))
     response = session.get(server.url, stream=True)
     pieces = response.iter_content(10)
@@ -248,8 +284,11 @@ def test_a_body_that_stops_flowing_ends(server, session, token, elsewhere):
 
 
 def test_a_body_without_a_length_is_not_taken_for_whole_when_it_is_cut(
-    server, session, token, elsewhere
-):
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
     server.script.put(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of it")
     response = session.get(server.url, stream=True)
     call = elsewhere(lambda: response.content)
@@ -257,7 +296,9 @@ def test_a_body_without_a_length_is_not_taken_for_whole_when_it_is_cut(
     assert_stopped(call)
 
 
-def test_the_wait_before_a_retry_ends(server, token, elsewhere):
+def test_the_wait_before_a_retry_ends(
+    server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]]
+) -> None:
     clock = TellingClock()
     server.script.put(answer(503))
     with CancellableSession(token, clock=clock) as session:
@@ -268,14 +309,18 @@ def test_the_wait_before_a_retry_ends(server, token, elsewhere):
     assert clock.pending() == 0
 
 
-def test_nothing_is_sent_once_the_token_is_cancelled(server, session, token):
+def test_nothing_is_sent_once_the_token_is_cancelled(
+    server: Server, session: CancellableSession, token: CancelToken
+) -> None:
     token.cancel("enough")
     with pytest.raises(Stopped):
         session.get(server.url)
     assert server.heads.empty()
 
 
-def test_a_closed_session_is_forgotten_by_its_token(token, clock):
+def test_a_closed_session_is_forgotten_by_its_token(
+    token: CancelToken, clock: JumpingClock
+) -> None:
     CancellableSession(token, clock=clock).close()
     assert not token._callbacks
 
@@ -284,8 +329,12 @@ def test_a_closed_session_is_forgotten_by_its_token(token, clock):
 
 
 def test_a_proxy_of_the_environment_is_used_and_calls_through_it_end_too(
-    server, session, token, elsewhere, monkeypatch
-):
+    server: Server,
+    session: CancellableSession,
+    token: CancelToken,
+    elsewhere: Callable[..., Future[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("http_proxy", f"http://{server.address}")
     monkeypatch.setenv("no_proxy", "")
     call = elsewhere(session.get, "http://port.invalid/v1")
@@ -297,7 +346,9 @@ def test_a_proxy_of_the_environment_is_used_and_calls_through_it_end_too(
 # -- time-outs and retries ---------------------------------------------------------------------
 
 
-def test_a_silent_server_is_given_up(server, token, clock):
+def test_a_silent_server_is_given_up(
+    server: Server, token: CancelToken, clock: JumpingClock
+) -> None:
     retry = Retry(attempts=2)
     with (
         CancellableSession(token, clock=clock, timeout=(SOON, 0.02), retry=retry) as session,
@@ -308,14 +359,18 @@ def test_a_silent_server_is_given_up(server, token, clock):
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_get_is_tried_again_on_what_passes(server, session, clock, status):
+def test_a_get_is_tried_again_on_what_passes(
+    server: Server, session: CancellableSession, clock: JumpingClock, status: int
+) -> None:
     server.script.put(answer(status))
     server.script.put(answer(200, b"there"))
     assert session.get(server.url).content == b"there"
     assert len(clock.waits) == 1
 
 
-def test_it_waits_as_long_as_the_server_asks(server, session, clock):
+def test_it_waits_as_long_as_the_server_asks(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     server.script.put(answer(429, Retry_After=7))
     server.script.put(answer(200))
     assert session.get(server.url).ok
@@ -323,14 +378,18 @@ def test_it_waits_as_long_as_the_server_asks(server, session, clock):
 
 
 @pytest.mark.parametrize("broken", [HANG_UP, HALF])
-def test_a_connection_that_breaks_is_tried_again(server, session, clock, broken):
+def test_a_connection_that_breaks_is_tried_again(
+    server: Server, session: CancellableSession, clock: JumpingClock, broken: Any
+) -> None:
     server.script.put(broken)
     server.script.put(answer(200, b"there"))
     assert session.get(server.url).content == b"there"
     assert len(clock.waits) == 1
 
 
-def test_the_last_answer_is_returned_when_nothing_helps(server, session, clock):
+def test_the_last_answer_is_returned_when_nothing_helps(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     for _ in range(5):
         server.script.put(answer(503))
     assert session.get(server.url).status_code == 503
@@ -339,19 +398,25 @@ def test_the_last_answer_is_returned_when_nothing_helps(server, session, clock):
 
 
 @pytest.mark.parametrize("status", [400, 404, 500])
-def test_other_statuses_are_the_callers_affair(server, session, clock, status):
+def test_other_statuses_are_the_callers_affair(
+    server: Server, session: CancellableSession, clock: JumpingClock, status: int
+) -> None:
     server.script.put(answer(status))
     assert session.get(server.url).status_code == status
     assert not clock.waits
 
 
-def test_a_post_is_not_sent_twice(server, session, clock):
+def test_a_post_is_not_sent_twice(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     server.script.put(answer(503))
     assert session.post(server.url, data=b"").status_code == 503
     assert not clock.waits
 
 
-def test_a_refused_connection_is_an_error_of_requests_in_the_end(session, clock):
+def test_a_refused_connection_is_an_error_of_requests_in_the_end(
+    session: CancellableSession, clock: JumpingClock
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(requests.ConnectionError, match="refused"):
@@ -359,7 +424,9 @@ def test_a_refused_connection_is_an_error_of_requests_in_the_end(session, clock)
     assert len(clock.waits) == 4
 
 
-def test_a_refusal_that_says_when_to_come_back_costs_no_attempt(server, session, clock):
+def test_a_refusal_that_says_when_to_come_back_costs_no_attempt(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     for _ in range(20):
         server.script.put(answer(429, Retry_After=2))
     server.script.put(answer(200, b"there"))
@@ -367,33 +434,43 @@ def test_a_refusal_that_says_when_to_come_back_costs_no_attempt(server, session,
     assert sum(clock.waits) == 40
 
 
-def test_the_patience_with_refusals_ends(server, session, clock):
+def test_the_patience_with_refusals_ends(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     for _ in range(100):
         server.script.put(answer(429, Retry_After=100))
     assert session.get(server.url).status_code == 429
     assert 700 < sum(clock.waits) <= 900
 
 
-def test_a_server_that_asks_for_hours_is_not_waited_for(server, session, clock):
+def test_a_server_that_asks_for_hours_is_not_waited_for(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     server.script.put(answer(429, Retry_After=7200))
     assert session.get(server.url).status_code == 429
     assert not clock.waits
 
 
-def test_callers_that_a_server_sends_away_together_come_back_spread(server, token, clock):
+def test_callers_that_a_server_sends_away_together_come_back_spread(
+    server: Server, token: CancelToken, clock: JumpingClock
+) -> None:
     for _ in range(2):
         server.script.put(answer(429, Retry_After=1))
         server.script.put(answer(200))
     for jitter in (0.0, 0.9):
-        with CancellableSession(token, clock=clock, jitter=lambda j=jitter: j) as session:
+        with CancellableSession(
+            token, clock=clock, jitter=functools.partial(float, jitter)
+        ) as session:
             session.get(server.url)
     assert clock.waits[0] == 1
     assert clock.waits[1] > 1.3
 
 
-def test_all_calls_of_a_session_wait_when_a_server_asks_one_to(server, token, elsewhere):
+def test_all_calls_of_a_session_wait_when_a_server_asks_one_to(
+    server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]]
+) -> None:
     clock = ManualClock()
-    sleeping = queue.Queue()
+    sleeping: queue.Queue[None] = queue.Queue()
     clock.on_sleep.add(lambda: sleeping.put(None))
     server.script.put(answer(429, Retry_After=5))
     with CancellableSession(token, clock=clock, jitter=lambda: 0.0) as session:
@@ -412,7 +489,9 @@ def test_all_calls_of_a_session_wait_when_a_server_asks_one_to(server, token, el
 # -- redirects ---------------------------------------------------------------------------------
 
 
-def test_a_redirect_does_not_multiply_the_attempts(server, session):
+def test_a_redirect_does_not_multiply_the_attempts(
+    server: Server, session: CancellableSession
+) -> None:
     for _ in range(5):
         server.script.put(answer(302, Location="/b"))
         server.script.put(answer(503))
@@ -421,13 +500,21 @@ def test_a_redirect_does_not_multiply_the_attempts(server, session):
     assert [head.split()[1] for head in heads] == [b"/", b"/b"] * 5
 
 
-def test_a_malformed_redirect_that_is_not_followed_is_an_answer(server, session):
+def test_a_malformed_redirect_that_is_not_followed_is_an_answer(
+    server: Server, session: CancellableSession
+) -> None:
     server.script.put(answer(302, Location="http://[::bad"))
     assert session.get(server.url, allow_redirects=False).status_code == 302
 
 
 @pytest.mark.parametrize("redirected", [False, True])
-def test_a_netrc_replaces_no_authorization(server, session, monkeypatch, tmp_path, redirected):
+def test_a_netrc_replaces_no_authorization(
+    server: Server,
+    session: CancellableSession,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    redirected: bool,
+) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else\n")
     (tmp_path / "netrc").chmod(0o600)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -439,7 +526,7 @@ def test_a_netrc_replaces_no_authorization(server, session, monkeypatch, tmp_pat
         assert b"Authorization: Bearer ours" in server.heads.get_nowait()
 
 
-def test_credentials_in_a_url_are_sent(server, session):
+def test_credentials_in_a_url_are_sent(server: Server, session: CancellableSession) -> None:
     server.script.put(answer(200))
     session.get(server.url.replace("http://", "http://user:word@"))
     assert b"Authorization: Basic dXNlcjp3b3Jk" in server.heads.get_nowait()
@@ -448,7 +535,7 @@ def test_credentials_in_a_url_are_sent(server, session):
 # -- connections that were dropped -------------------------------------------------------------
 
 
-def idle_then_closed(server, session):
+def idle_then_closed(server: Server, session: CancellableSession) -> None:
     """Use a connection, which the server then closes as soon as it is used again."""
     server.script.put(answer(200))
     session.get(server.url)
@@ -457,8 +544,12 @@ def idle_then_closed(server, session):
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_a_call_over_a_connection_that_was_dropped_while_idle_is_sent_again_at_once(
-    server, session, clock, method, caplog
-):
+    server: Server,
+    session: CancellableSession,
+    clock: JumpingClock,
+    method: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     idle_then_closed(server, session)
     server.script.put(answer(200, b"there"))
     assert session.request(method, server.url, data=b"x").content == b"there"
@@ -466,7 +557,9 @@ def test_a_call_over_a_connection_that_was_dropped_while_idle_is_sent_again_at_o
     assert not caplog.records
 
 
-def test_it_is_sent_again_over_a_fresh_connection_though_others_are_idle(server, session, clock):
+def test_it_is_sent_again_over_a_fresh_connection_though_others_are_idle(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     for _ in range(3):
         server.script.put(answer(200, b"there"))
     responses = [session.get(server.url, stream=True) for _ in range(3)]
@@ -480,13 +573,17 @@ def test_it_is_sent_again_over_a_fresh_connection_though_others_are_idle(server,
     assert not clock.waits
 
 
-def test_a_post_is_not_sent_again_over_a_fresh_connection(server, session):
+def test_a_post_is_not_sent_again_over_a_fresh_connection(
+    server: Server, session: CancellableSession
+) -> None:
     idle_then_closed(server, session)
     with pytest.raises(requests.ConnectionError):
         session.post(server.url, data=b"x")
 
 
-def test_a_fresh_connection_that_is_dropped_is_not_a_stale_one(server, session, clock):
+def test_a_fresh_connection_that_is_dropped_is_not_a_stale_one(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     idle_then_closed(server, session)
     server.script.put(HANG_UP)
     server.script.put(answer(200))
@@ -506,7 +603,9 @@ def test_a_fresh_connection_that_is_dropped_is_not_a_stale_one(server, session, 
     ],
     ids=["head", "body", "body without a length"],
 )
-def test_an_answer_that_trickles_in_ends_at_the_deadline(server, token, elsewhere, said):
+def test_an_answer_that_trickles_in_ends_at_the_deadline(
+    server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]], said: bytes
+) -> None:
     clock = ManualClock()
     with CancellableSession(token, clock=clock, deadline=30, retry=Retry(attempts=1)) as session:
         server.script.put(said)
@@ -521,14 +620,18 @@ def test_an_answer_that_trickles_in_ends_at_the_deadline(server, token, elsewher
         assert session.get(server.url).content == b"there"
 
 
-def test_a_stream_may_take_longer_than_the_deadline(server, session, clock):
+def test_a_stream_may_take_longer_than_the_deadline(
+    server: Server, session: CancellableSession, clock: JumpingClock
+) -> None:
     server.script.put(answer(200, b"0123456789"))
     response = session.get(server.url, stream=True)
     clock.advance(10_000)
     assert response.content == b"0123456789"
 
 
-def test_an_answer_may_be_limited_in_bytes_after_decompression(server, session):
+def test_an_answer_may_be_limited_in_bytes_after_decompression(
+    server: Server, session: CancellableSession
+) -> None:
     squeezed = gzip.compress(b"0" * 1_000_000)
     server.script.put(answer(200, squeezed, Content_Encoding="gzip"))
     request = session.prepare_request(requests.Request("GET", server.url))
@@ -539,16 +642,20 @@ def test_an_answer_may_be_limited_in_bytes_after_decompression(server, session):
 # -- proxies, and the end ----------------------------------------------------------------------
 
 
-def test_this_machine_is_reached_without_a_proxy(server, session, monkeypatch):
+def test_this_machine_is_reached_without_a_proxy(
+    server: Server, session: CancellableSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "")
     server.script.put(answer(200))
     assert session.get(server.url).ok
 
 
-def test_an_adapter_whose_close_raises_holds_nothing_up(token, clock, caplog):
+def test_an_adapter_whose_close_raises_holds_nothing_up(
+    token: CancelToken, clock: JumpingClock, caplog: pytest.LogCaptureFixture
+) -> None:
     class Adapter(HTTPAdapter):
-        def close(self):
+        def close(self) -> None:
             raise SystemExit("no")
 
     session = CancellableSession(token, clock=clock)
@@ -558,7 +665,9 @@ def test_an_adapter_whose_close_raises_holds_nothing_up(token, clock, caplog):
     assert not token._callbacks
 
 
-def test_threads_that_share_a_session_all_get_their_answers(server, session, elsewhere):
+def test_threads_that_share_a_session_all_get_their_answers(
+    server: Server, session: CancellableSession, elsewhere: Callable[..., Future[Any]]
+) -> None:
     for _ in range(40):
         server.script.put(answer(200, b"there"))
     calls = [elsewhere(session.get, server.url) for _ in range(40)]

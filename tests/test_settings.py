@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, SecretStr
 
 from ocean_actors.settings import (
+    ControlSettings,
     HttpSettings,
     IntegrationSettings,
     KafkaSettings,
@@ -327,6 +328,7 @@ SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "port.client_id": ("file", "env"),
     "port.client_secret": ("file", "env"),
     "port.base_url": ("http://file", "http://env"),
+    "port.ship_logs": (True, "false"),
     "integration.type": ("file", "env"),
     "integration.identifier": ("file", "env"),
     "POLLING.resync_on_start": (True, "false"),
@@ -358,6 +360,10 @@ SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "http.port": (1, "2"),
     "http.threads": (1, "2"),
     "http.max_body_bytes": (1, "2"),
+    "control.enabled": (False, "true"),
+    "control.host": ("127.0.0.2", "localhost"),
+    "control.port": (1, "2"),
+    "control.token": ("from-file", "from-env"),
 }
 
 
@@ -419,7 +425,7 @@ def test_camel_case_and_snake_case_mean_the_same(leaf: Any) -> None:
 
 # --- empty variables ------------------------------------------------------------------------------
 
-CREDENTIALS = {"port.client_id", "port.client_secret", "WEBHOOK.secrets"}
+CREDENTIALS = {"port.client_id", "port.client_secret", "WEBHOOK.secrets", "control.token"}
 
 
 @pytest.mark.parametrize("blank", ["", " "])
@@ -712,6 +718,8 @@ def test_an_event_listener_that_is_not_there_is_told_with_those_that_are(name: A
         ({"integration": {"config": {"a": {1}}}}, "not a set"),
         ({"integration": {"identifier": 5}}, "integration.identifier: expected text"),
         ({"http": {"port": 65536}}, "http.port: expected 65535 or less"),
+        ({"control": {"host": "10.0.0.5"}}, "control.token: missing; a control server on 10.0.0.5"),
+        ({"control": {"token": "two words"}}, "control.token: expected printable ASCII"),
     ],
 )
 def test_a_mistake_is_told_with_its_key(values: dict[str, Any], said: str) -> None:
@@ -945,6 +953,7 @@ SHAPED = st.fixed_dictionaries(
         "integration": st.fixed_dictionaries({"config": GARBAGE}),
         "resync": GARBAGE,
         "http": GARBAGE,
+        "control": GARBAGE,
         "scheduledResyncInterval": SCALARS,
     },
 )
@@ -999,6 +1008,7 @@ def rows() -> list[str]:
         (["resync"], ResyncSettings),
         (["resync", "retry"], RetrySettings),
         (["http"], HttpSettings),
+        (["control"], ControlSettings),
         (["ssl", "port", "x509"], X509Settings),
         (["ssl", "third_party", "x509"], X509Settings),
     ]

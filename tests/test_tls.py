@@ -8,6 +8,9 @@ import socket
 import ssl
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -16,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pydantic import SecretStr
 
 from ocean_actors.actors import CancelToken
 from ocean_actors.port.client import PortClient
@@ -30,7 +34,7 @@ VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch):
+def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
@@ -38,14 +42,14 @@ def clean(monkeypatch):
 class Front:
     """A TLS server that answers every connection's request with an empty object."""
 
-    def __init__(self, context):
+    def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/"
 
-    def _serve(self):
+    def _serve(self) -> None:
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -58,23 +62,23 @@ class Front:
             except OSError:
                 pass  # a client that does not trust it
 
-    def close(self):
+    def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
 
 
 @pytest.fixture
-def authority():
+def authority() -> trustme.CA:
     return trustme.CA()
 
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Callable[[ssl.SSLContext], str]]:
     """Serve with a context, until the end of the test."""
     made = []
 
-    def make(context):
+    def make(context: ssl.SSLContext) -> str:
         made.append(Front(context))
         return made[-1].url
 
@@ -84,19 +88,19 @@ def serve():
 
 
 @pytest.fixture
-def url(authority, serve):
+def url(authority: trustme.CA, serve: Callable[[ssl.SSLContext], str]) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     return serve(context)
 
 
-def get(url, **options):
+def get(url: str, **options: Any) -> str:
     with CancellableSession(CancelToken(), clock=ManualClock(), retry=ONCE, **options) as session:
         return session.get(url).text
 
 
-def ask_port(url, **options):
-    settings = PortSettings(client_id="id", client_secret="secret", base_url=url)
+def ask_port(url: str, **options: Any) -> None:
+    settings = PortSettings(client_id="id", client_secret=SecretStr("secret"), base_url=url)
     integration = IntegrationSettings(identifier="demo")
     with PortClient(settings, integration, clock=ManualClock(), **options) as client:
         client.get_organization(retry=ONCE)
@@ -104,8 +108,8 @@ def ask_port(url, **options):
 
 @pytest.mark.parametrize("variable", VARIABLES[:3])
 def test_a_file_of_authorities_that_the_environment_names_is_trusted(
-    url, authority, monkeypatch, tmp_path, variable
-):
+    url: str, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
     with pytest.raises(requests.exceptions.SSLError, match=r"self.signed|local issuer"):
         get(url)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -113,7 +117,9 @@ def test_a_file_of_authorities_that_the_environment_names_is_trusted(
     assert get(url) == "{}"
 
 
-def test_folders_of_authorities_are_trusted(url, authority, monkeypatch, tmp_path):
+def test_folders_of_authorities_are_trusted(
+    url: str, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     certificate = ssl.create_default_context(cafile=tmp_path / "ca.pem")
     assert certificate.get_ca_certs()
@@ -125,14 +131,14 @@ def test_folders_of_authorities_are_trusted(url, authority, monkeypatch, tmp_pat
     assert get(url) == "{}"
 
 
-def subject_hash(authority):
+def subject_hash(authority: trustme.CA) -> str:
     """As `openssl x509 -subject_hash` has it: of the canonical encoding of the name."""
     import hashlib
 
     name = x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject
     sets = b""
     for attribute in name:
-        value = " ".join(attribute.value.lower().split()).encode()
+        value = " ".join(str(attribute.value).lower().split()).encode()
         oid = x509.Name([attribute]).public_bytes()
         start = oid.index(b"\x06")
         identifier = oid[start : start + 2 + oid[start + 1]]
@@ -143,7 +149,9 @@ def subject_hash(authority):
     return f"{int.from_bytes(digest[:4], 'little'):08x}"
 
 
-def test_requests_own_variable_comes_first(url, authority, monkeypatch, tmp_path):
+def test_requests_own_variable_comes_first(
+    url: str, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
@@ -152,7 +160,9 @@ def test_requests_own_variable_comes_first(url, authority, monkeypatch, tmp_path
         get(url)
 
 
-def test_a_file_that_cannot_be_used_is_named_with_its_variable(url, monkeypatch, tmp_path):
+def test_a_file_that_cannot_be_used_is_named_with_its_variable(
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
     with pytest.raises(UnusableAuthorities, match=r"SSL_CERT_FILE: cannot read .*nothing.pem"):
         client_context()
@@ -163,7 +173,7 @@ def test_a_file_that_cannot_be_used_is_named_with_its_variable(url, monkeypatch,
     assert caught.value.lasting
 
 
-def test_an_untrusted_certificate_of_port_is_a_lasting_cause(url):
+def test_an_untrusted_certificate_of_port_is_a_lasting_cause(url: str) -> None:
     with pytest.raises(PortError, match=r"the certificate is not trusted.*SSL_CERT_FILE") as caught:
         ask_port(url)
     assert caught.value.lasting
@@ -171,8 +181,8 @@ def test_an_untrusted_certificate_of_port_is_a_lasting_cause(url):
 
 
 def test_a_session_that_verifies_nothing_does_so_whatever_the_environment_says(
-    url, monkeypatch, tmp_path
-):
+    url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "other.pem"))
     with CancellableSession(CancelToken(), clock=ManualClock(), retry=ONCE) as session:
@@ -181,7 +191,12 @@ def test_a_session_that_verifies_nothing_does_so_whatever_the_environment_says(
             assert session.get(url).text == "{}"
 
 
-def test_a_client_certificate_stays_with_its_session(authority, serve, monkeypatch, tmp_path):
+def test_a_client_certificate_stays_with_its_session(
+    authority: trustme.CA,
+    serve: Callable[[ssl.SSLContext], str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = ssl.TLSVersion.TLSv1_2  # which refuses during the handshake
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -202,7 +217,9 @@ def test_a_client_certificate_stays_with_its_session(authority, serve, monkeypat
 
 
 @pytest.fixture
-def inspected(serve, monkeypatch, tmp_path):
+def inspected(
+    serve: Callable[[ssl.SSLContext], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> str:
     """A server whose authority is like those of proxies that inspect TLS: no key identifiers."""
     now = datetime.datetime.now(datetime.timezone.utc)
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
@@ -210,7 +227,7 @@ def inspected(serve, monkeypatch, tmp_path):
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("proxy", "server")
     )
 
-    def certificate(subject, public_key, extension):
+    def certificate(subject: Any, public_key: Any, extension: Any) -> Any:
         builder = x509.CertificateBuilder(issuer, subject, public_key, x509.random_serial_number())
         day = datetime.timedelta(days=1)
         builder = builder.not_valid_before(now - day).not_valid_after(now + day)
@@ -230,14 +247,14 @@ def inspected(serve, monkeypatch, tmp_path):
     return serve(context)
 
 
-def test_a_lenient_session_accepts_what_an_inspecting_proxy_issues(inspected):
+def test_a_lenient_session_accepts_what_an_inspecting_proxy_issues(inspected: str) -> None:
     assert get(inspected, strict=False) == "{}"
     if sys.version_info >= (3, 13):
         with pytest.raises(requests.exceptions.SSLError):
             get(inspected)
 
 
-def test_so_does_a_lenient_client_of_port(inspected):
+def test_so_does_a_lenient_client_of_port(inspected: str) -> None:
     with pytest.raises(PortError, match="accessToken"):  # it was answered
         ask_port(inspected, strict=False)
     if sys.version_info >= (3, 13):
@@ -245,7 +262,9 @@ def test_so_does_a_lenient_client_of_port(inspected):
             ask_port(inspected)
 
 
-def test_a_bundle_of_the_handlers_own_can_be_lenient_too(inspected, tmp_path, monkeypatch):
+def test_a_bundle_of_the_handlers_own_can_be_lenient_too(
+    inspected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with CancellableSession(
         CancelToken(), clock=ManualClock(), retry=ONCE, strict=False

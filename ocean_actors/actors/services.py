@@ -10,6 +10,7 @@ from ocean_actors.actors.clock import Clock
 from ocean_actors.actors.deadletters import DeadLetters
 from ocean_actors.actors.events import EventStream
 from ocean_actors.actors.quiescence import Quiescence
+from ocean_actors.actors.restarts import Restarts
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Services:
     random: random.Random
     events: EventStream
     dead_letters: DeadLetters
+    restarts: Restarts
     quiescence: Quiescence
     check_message: Callable[[object], None] | None
     """Raises TypeError for a mutable message; None unless the system runs with `debug`."""

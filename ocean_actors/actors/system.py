@@ -23,6 +23,7 @@ from ocean_actors.actors.lifecycle import Lifecycle
 from ocean_actors.actors.message import require_immutable
 from ocean_actors.actors.quiescence import Quiescence
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.restarts import Restarts
 from ocean_actors.actors.services import Services
 from ocean_actors.actors.watchdog import Watchdog
 from ocean_actors.errors import OceanError
@@ -70,6 +71,7 @@ class ActorSystem:
         self.clock = clock or SystemClock()
         self.events = EventStream(require_immutable if debug else None)
         self.dead_letters = DeadLetters()
+        self.restarts = Restarts()
         self.cause: BaseException | None = None
         """The first failure that escalated."""
         self.forked = False
@@ -79,6 +81,7 @@ class ActorSystem:
             random=random.Random(seed),  # noqa: S311  (jitter)
             events=self.events,
             dead_letters=self.dead_letters,
+            restarts=self.restarts,
             quiescence=Quiescence(self.clock),
             check_message=require_immutable if debug else None,
             fail=self.fail,

@@ -11,14 +11,14 @@ from ocean_actors.messages import Policy
 
 @dataclass(frozen=True)
 class Beat(Message):
-    """A scheduled moment has come."""
+    """A scheduled time has come."""
 
 
 class ScheduleListener(Actor):
-    """Requests a resync every `minutes` from `anchor` (monotonic seconds) on, first after one
-    interval. The phase survives a restart of this actor.
+    """Requests a resync every `minutes`, counted from `anchor` (monotonic seconds).
 
-    `policy` (`resync.onScheduledResync`) says what its requests do to a run in flight.
+    The first one comes after one interval. A restart of this actor keeps the times. `policy`
+    (`resync.onScheduledResync`) says what the requests do to a run in flight.
     """
 
     def __init__(self, minutes: int, anchor: float, policy: Policy) -> None:
@@ -28,7 +28,7 @@ class ScheduleListener(Actor):
         self._anchor = anchor
 
     def on_start(self) -> None:
-        """Wait for the next beat."""
+        """Set the timer, in phase with the anchor."""
         elapsed = self.context.clock.monotonic() - self._anchor
         self.context.schedule_every(
             self._seconds, Beat(), first=self._seconds - elapsed % self._seconds
@@ -36,5 +36,5 @@ class ScheduleListener(Actor):
 
     @handles(Beat)
     def on_beat(self, _message: Beat) -> None:
-        """Request a resync like anybody else."""
+        """Request a resync."""
         self.context.request_resync("scheduled", policy=self._policy)

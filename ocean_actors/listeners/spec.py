@@ -24,8 +24,7 @@ SettingsT = TypeVar("SettingsT", bound=ListenerSettings)
 class Services:
     """What a listener may use of its system.
 
-    `client` makes a client of Port that the system closes. `registered` returns whether Port
-    knows the integration. Without `serve_http`, somebody else serves the web application.
+    `client` makes a client of Port that the system closes.
     """
 
     settings: Settings
@@ -33,14 +32,13 @@ class Services:
     resync: ResyncClient
     clock: Clock
     started_at: datetime
-    registered: Callable[[], bool]
-    serve_http: bool
 
 
 @dataclass(frozen=True)
 class Listener:
     """A listener that is ready to be spawned: its actor class, the arguments, and its web app.
 
+    The system serves the application, beside its own paths, before Port is told of the listener.
     `details` returns facts for `status()["listening"]` beside those that the actor shows.
     """
 
@@ -66,8 +64,6 @@ class ListenerSpec(Generic[SettingsT]):
     - `describe`: one line for `ocean-actors check`.
     - `standby`: the instance stands by until the listener says that it is active.
     - `answers_requests`: a run answers Port's newest resync request, which is asked for then.
-    - `before_registration`: it is spawned before Port knows the integration, as Port may call it
-      as soon as it does.
     - `job`: the system ends by itself once the work is done, so it may not wait for Port for ever.
     """
 
@@ -78,7 +74,6 @@ class ListenerSpec(Generic[SettingsT]):
     describe: Callable[[SettingsT], str] = lambda settings: settings.type
     standby: bool = False
     answers_requests: bool = False
-    before_registration: bool = False
     job: bool = False
 
 

@@ -14,6 +14,7 @@ from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.identity import Identity
 from ocean_actors.port.models import Integration, KafkaCredentials, Organization
+from ocean_actors.port.tally import Calls
 from ocean_actors.port.transport import MAX_ANSWER, RETRY, Retry, Transport, flag, segment
 from ocean_actors.retry import ONCE
 from ocean_actors.session import TIMEOUT, Timeout
@@ -68,17 +69,17 @@ class PortClient:
         )
         self._path = f"/integration/{segment(integration.identifier)}"
 
-    def clone(self, token: CancelToken | None = None) -> PortClient:
+    def clone(self, token: CancelToken | None = None, timeout: Timeout | None = None) -> PortClient:
         """Returns a client with the same access token that is cancelled and closed by itself.
 
-        Close it before this one.
+        `timeout` replaces this client's. Close it before this one.
         """
         return PortClient(
             self._identity.port,
             self._identity.integration,
             token=token,
             clock=self._clock,
-            timeout=self._timeout,
+            timeout=timeout or self._timeout,
             jitter=self._jitter,
             strict=self._strict,
             identity=self._identity,
@@ -95,6 +96,11 @@ class PortClient:
         return self._clock
 
     @property
+    def base_url(self) -> str:
+        """The address of Port's API."""
+        return self._identity.port.base_url
+
+    @property
     def ownership(self) -> tuple[str, str]:
         """The start and the end of the User-Agents by which Port tells that an entity is ours."""
         return self._identity.ownership
@@ -103,6 +109,11 @@ class PortClient:
     def clock_skew(self) -> timedelta | None:
         """Port's clock minus ours, by the newest answer; None before there was one."""
         return self._identity.clock_skew
+
+    @property
+    def calls(self) -> Calls:
+        """The calls so far of this client and of those that have the same access token."""
+        return self._identity.tally.calls
 
     # -- the integration -----------------------------------------------------------------------
 
@@ -191,6 +202,14 @@ class PortClient:
             exporter=exporter,
             max_bytes=max_bytes,
         )
+
+    def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
+        """Send `body` to an address that Port named; see `Transport.deliver`."""
+        self._transport.deliver(method, address, body)
+
+    def mask(self, text: str) -> str:
+        """Returns `text` without our credentials, however they are encoded."""
+        return self._identity.mask(text)
 
     def pause(self, seconds: float) -> None:
         """Wait by the clock. Raises the token's error at once when cancelled or closed."""

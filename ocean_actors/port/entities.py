@@ -101,6 +101,10 @@ class EntityWriter:
         """Returns the counts of what was written so far."""
         return self._sent.written
 
+    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:
+        """Returns one handler's counts so far, by blueprint."""
+        return self._sent.written_by(handler)
+
     def close(self) -> None:
         """Close the connections; later calls raise the token's error."""
         self._client.close()
@@ -166,7 +170,7 @@ class HandlerPort:
             **self._origin(),
         }
         self._sent.begin(self._handler, blueprint)
-        counts = _UpsertCounts(blueprint, self._sent, self._throttle)
+        counts = _UpsertCounts(self._handler, blueprint, self._sent, self._throttle)
         try:
             for batch in batches(self._encoded(entities, counts), lambda: self._largest):
                 self._send(blueprint, batch, query, counts)
@@ -279,7 +283,10 @@ class HandlerPort:
 class _UpsertCounts:
     """Counts the entities of one `upsert`: written, created, failed."""
 
-    def __init__(self, blueprint: str, sent: SentEntities, throttle: Throttle) -> None:
+    def __init__(
+        self, handler: str, blueprint: str, sent: SentEntities, throttle: Throttle
+    ) -> None:
+        self._handler = handler
         self._blueprint = blueprint
         self._sent = sent
         self._throttle = throttle
@@ -302,7 +309,7 @@ class _UpsertCounts:
 
     def add(self, names: Sequence[str], failures: Sequence[FailedEntity]) -> None:
         """Count written and failed entities; the log gets a line for each of the first failures."""
-        self._sent.add(((self._blueprint, name) for name in names), len(failures))
+        self._sent.add(self._handler, self._blueprint, names, len(failures))
         self._upserted += len(names)
         self._failed += len(failures)
         self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])

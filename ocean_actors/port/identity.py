@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from email.utils import parsedate_to_datetime
 
 from ocean_actors._version import __version__
 from ocean_actors.port.models import AccessToken
+from ocean_actors.port.tally import CallTally
 from ocean_actors.settings import IntegrationSettings, PortSettings
 
 EXPORTER = "/exporter"
@@ -37,6 +39,9 @@ class Identity:
     _renew_at: float = field(default=0.0, init=False, repr=False)
     clock_skew: timedelta | None = field(default=None, init=False, repr=False)
     """Port's clock minus ours, by the newest answer; None before there was one."""
+
+    tally: CallTally = field(default_factory=CallTally, init=False, repr=False)
+    """Counts the calls of all clients."""
 
     @property
     def user_agent(self) -> str:
@@ -97,6 +102,7 @@ class Identity:
                 yield secret
 
 
+@functools.lru_cache(maxsize=16)
 def _pattern(secret: str) -> re.Pattern[str]:
     """Returns what finds a secret as it is, in JSON, in a URL, and in Base64."""
     forms = [_spelled(secret)]

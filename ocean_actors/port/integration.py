@@ -21,7 +21,9 @@ from ocean_actors.messages import (
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
+from ocean_actors.port.ingest import ingest_addresses
 from ocean_actors.port.models import Integration
+from ocean_actors.port.transport import LONGEST_MESSAGE
 from ocean_actors.retry import ONCE
 
 logger = get_logger(__name__)
@@ -86,6 +88,7 @@ class IntegrationActor(Actor):
 
     subscribes_to = (IntegrationMissing,)
     supervision = Supervision(OnFailure.ESCALATE)  # the coordinator waits for an answer
+    message_bound = LONGEST_MESSAGE
 
     def __init__(
         self,
@@ -251,6 +254,7 @@ class IntegrationActor(Actor):
                 raise
             logger.info("registering the integration with Port")
             return self._client.create_integration(self._destination or {})
+        self.context.publish(ingest_addresses(integration, self._client.base_url))
         if needs_patch(integration, self._destination):
             logger.info("telling Port where to send changes: %s", self._destination or "nowhere")
             return self._client.patch_integration(

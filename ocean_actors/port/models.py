@@ -35,13 +35,19 @@ class ResyncState:
 
 @dataclass(frozen=True)
 class Integration:
-    """The integration. Every report of a run moves `updated_at` too."""
+    """The integration. Every report of a run moves `updated_at` too.
+
+    `metrics_url` and `logs_url` are where Port takes sync metrics and logs, as Port wrote them.
+    """
 
     identifier: str | None = None
     config: dict[str, Any] | None = None
     changelog_destination: dict[str, Any] | None = None
     updated_at: datetime | None = None
     resync_state: ResyncState | None = None
+    installation_type: str | None = None
+    metrics_url: str | None = None
+    logs_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,9 @@ def parse_integration(answer: Answer) -> Integration:
         changelog_destination=_object(found.get("changelogDestination")),
         updated_at=parse_time(found.get("updatedAt")),
         resync_state=_resync_state(found.get("resyncState")),
+        installation_type=_text(found.get("installationType")),
+        metrics_url=_ingest_url(found.get("metricAttributes")),
+        logs_url=_ingest_url(found.get("logAttributes")),
     )
 
 
@@ -156,6 +165,10 @@ def _resync_state(value: object) -> ResyncState | None:
         next_resync=parse_time(found.get("nextResync")),
         updated_at=parse_time(found.get("updatedAt")),
     )
+
+
+def _ingest_url(attributes: object) -> str | None:
+    return _text((_object(attributes) or {}).get("ingestUrl"))
 
 
 def _is_deeper(value: object, levels: int) -> bool:

@@ -63,6 +63,7 @@ class Reconciliation:
         deleted, or if an entity that exists may not have been sent; PortError if Port cannot be
         asked.
         """
+        self._sent.mark_reconciled(ok=False)
         if self._sent.incomplete is not None:
             raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
         if self._blueprints is not None and not self._blueprints:
@@ -74,7 +75,9 @@ class Reconciliation:
                 f"than the share of {max_share:g} (entityDeletionThreshold in the mapping, or "
                 "max_share)"
             )
-        return self._delete(sorted(stale))
+        deleted = self._delete(sorted(stale))
+        self._sent.mark_reconciled(ok=True)
+        return deleted
 
     def _stale(self) -> tuple[list[Name], int]:
         """Returns the owned entities that were not sent, and how many are owned, of the blueprints.

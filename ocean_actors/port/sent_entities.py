@@ -6,6 +6,7 @@ import threading
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import blake2b
 
 from ocean_actors.messages import Written
@@ -26,19 +27,19 @@ class SentEntities:
     def __init__(self) -> None:
         self._sent = array("Q")
         self._written = Written()
+        self._parts: dict[tuple[str, str], Written] = {}  # by handler and blueprint
         self._incomplete: str | None = None
         self._blueprints: dict[str, set[str]] = {}
         self._lock = threading.Lock()  # handlers write at the same time, and the coordinator reads
 
-    def add(self, sent: Iterable[tuple[str, str]], failed: int) -> None:
-        """Add the result of a batch: blueprint and identifier of what was written, and a count."""
-        prints = array("Q", (fingerprint(*names) for names in sent))
+    def add(self, handler: str, blueprint: str, sent: Iterable[str], failed: int) -> None:
+        """Add the result of a batch: the identifiers of what was written, and a count."""
+        prints = array("Q", (fingerprint(blueprint, identifier) for identifier in sent))
         with self._lock:
             self._sent.extend(prints)
-            before = self._written
-            self._written = Written(
-                before.upserted + len(prints), before.failed + failed, before.deleted
-            )
+            self._written = _more(self._written, len(prints), failed)
+            part = self._parts.get((handler, blueprint), Written())
+            self._parts[handler, blueprint] = _more(part, len(prints), failed)
 
     def begin(self, handler: str, blueprint: str) -> None:
         """Note that a handler sends entities of a blueprint."""
@@ -53,8 +54,12 @@ class SentEntities:
     def add_deleted(self, count: int) -> None:
         """Count deleted entities."""
         with self._lock:
-            before = self._written
-            self._written = Written(before.upserted, before.failed, before.deleted + count)
+            self._written = replace(self._written, deleted=self._written.deleted + count)
+
+    def mark_reconciled(self, *, ok: bool) -> None:
+        """Say that the delete phase has begun (not `ok` so far), or that it succeeded."""
+        with self._lock:
+            self._written = replace(self._written, reconciled=ok)
 
     def mark_incomplete(self, reason: str) -> None:
         """Say why entities that exist may not have been sent: nothing may be deleted then."""
@@ -65,6 +70,12 @@ class SentEntities:
     def written(self) -> Written:
         """The counts so far."""
         return self._written
+
+    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:
+        """Returns the counts of one handler so far, by blueprint."""
+        with self._lock:
+            parts = tuple(self._parts.items())
+        return tuple((blueprint, part) for (name, blueprint), part in parts if name == handler)
 
     @property
     def incomplete(self) -> str | None:
@@ -85,3 +96,7 @@ class SentEntities:
             return place < len(ordered) and ordered[place] == wanted
 
         return was_sent
+
+
+def _more(before: Written, upserted: int, failed: int) -> Written:
+    return replace(before, upserted=before.upserted + upserted, failed=before.failed + failed)

@@ -23,6 +23,7 @@ from ocean_actors.log import get_logger
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
+from ocean_actors.port.tally import NO_ANSWER
 from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait
 from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Timeout
 from ocean_actors.text import one_line
@@ -41,6 +42,10 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """All may be sent again over a fresh connection: creating twice answers 409."""
 
 DEADLINE = 120.0  # seconds; for one attempt, until the answer is complete
+LONGEST_MESSAGE = 5 * DEADLINE
+"""`message_bound` of actors that call Port, a few times for a message: Port being slow is logged,
+and no reason to start the process again."""
+
 MAX_ANSWER = 4 * 1024 * 1024  # bytes after decompression; JSON takes up to 26 times as much memory
 UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
@@ -116,7 +121,19 @@ class Transport:
                 if asked is not None:
                     self._pauses.begin(self._base_url, now + asked, delay - asked)
                 self._warn(error, delay)
+                self._identity.tally.note_retry()
             self._token.sleep(delay, self._clock)
+
+    def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
+        """Send `body` with the access token to an address that Port named; any 2xx will do.
+
+        The call is not repeated. Raises PortError, which names the host only, and the token's
+        error when that is cancelled. A 401 does not renew the access token: what answers there
+        cannot make us fetch new ones.
+        """
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        request = _Request(method, "", data=data, address=address)
+        self._send(request, _ignore, self._access_token())
 
     def close(self) -> None:
         """Close the connections."""
@@ -183,9 +200,7 @@ class Transport:
         )
         place = self._place(request, settings["proxies"])
         try:
-            response = self._session.send(
-                prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
-            )
+            response = self._exchange(request, prepared, settings)
         except AnswerTooLong as error:
             raise AnswerTooLarge(f"{place}: {error}") from None
         except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
@@ -194,9 +209,24 @@ class Transport:
         if not 200 <= response.status_code < 300:
             raise self._refusal(place, response, quoting=access is not None)
         try:
-            return parse(_json_object(response))
+            return parse({} if request.address else _json_object(response))
         except UnexpectedAnswer as error:
             raise self._error(place, response, str(error)) from None
+
+    def _exchange(
+        self, request: _Request, prepared: requests.PreparedRequest, settings: dict[str, Any]
+    ) -> requests.Response:
+        """Send, return the answer and count it; a call that is cancelled is not counted."""
+        tally, began = self._identity.tally, self._clock.monotonic()
+        try:
+            response = self._session.send(
+                prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
+            )
+        except Exception:
+            tally.note(request.method, NO_ANSWER, self._clock.monotonic() - began)
+            raise
+        tally.note(request.method, str(response.status_code), self._clock.monotonic() - began)
+        return response
 
     def _prepare(self, request: _Request, access: AccessToken | None) -> requests.PreparedRequest:
         """Make the request. Raises PortError, which is lasting, if the URL cannot be used."""
@@ -208,7 +238,7 @@ class Transport:
             headers["Authorization"] = access.authorization
         if request.data is not None:
             headers["Content-Type"] = "application/json"
-        url = self._base_url + request.path
+        url = request.address or self._base_url + request.path
         try:
             return self._session.prepare_request(
                 requests.Request(
@@ -220,9 +250,10 @@ class Transport:
 
     def _place(self, request: _Request, proxies: Mapping[str, str]) -> str:
         """Returns where a request goes, for the start of an error: without credentials."""
-        url = self._base_url + request.path
+        url = request.address or self._base_url + request.path
         proxy = None if is_loopback(url) else select_proxy(url, dict(proxies))
-        place = one_line(f"{request.method} {url}")
+        shown = url if request.address is None else "{0.scheme}://{0.netloc}".format(urlsplit(url))
+        place = one_line(f"{request.method} {shown}")
         return f"{place} through the proxy {_without_user(proxy)}" if proxy else place
 
     def _failure(self, place: str, error: Exception) -> PortError:
@@ -268,6 +299,8 @@ class _Request:
     data: bytes | None = field(default=None, repr=False)
     exporter: bool = False
     max_bytes: int = MAX_ANSWER
+    address: str | None = field(default=None, repr=False)
+    """Where it goes instead of `path` below `port.baseUrl`; its answer is not read."""
 
 
 def segment(value: str) -> str:
@@ -278,6 +311,10 @@ def segment(value: str) -> str:
 def flag(value: bool) -> str:
     """Returns a boolean of a query, as Port spells it."""
     return "true" if value else "false"
+
+
+def _ignore(_answer: dict[str, Any]) -> None:
+    pass
 
 
 def _json_object(response: requests.Response) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from ocean_actors.messages import (
 )
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.scope import require_known
+from ocean_actors.resync.totals import GetMetrics, ResyncMetrics
 
 STATUS_SECONDS = 1.0
 ABORT_SECONDS = 5.0
@@ -49,6 +50,11 @@ class ResyncClient:
         """Send everything to `coordinator` from now on, requests to a `gatekeeper` if given."""
         self._gatekeeper = gatekeeper
         self._coordinator = coordinator
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a coordinator to send to."""
+        return self._coordinator is not None
 
     def submit(self, request: ResyncRequested) -> None:
         """Tell the coordinator a request, and return at once.
@@ -126,6 +132,16 @@ class ResyncClient:
             return None
         try:
             answer: dict[str, Any] = self._coordinator.ask(GetStatus(), timeout=timeout)
+        except (pykka.Timeout, pykka.ActorDeadError):
+            return None
+        return answer
+
+    def metrics(self, timeout: float = STATUS_SECONDS) -> ResyncMetrics | None:
+        """Returns what the coordinator counts, or None without an answer in `timeout` seconds."""
+        if self._coordinator is None:
+            return None
+        try:
+            answer: ResyncMetrics = self._coordinator.ask(GetMetrics(), timeout=timeout)
         except (pykka.Timeout, pykka.ActorDeadError):
             return None
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import pykka
@@ -35,6 +35,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    HandlerEnded,
     Outcome,
     PauseResyncs,
     PortRequest,
@@ -68,6 +69,7 @@ from ocean_actors.resync.history import History, request_data, run_data, written
 from ocean_actors.resync.pace import Pace
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
+from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -103,6 +105,7 @@ class Flight:
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
+    parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
 
 
 class ResyncCoordinator(Actor):
@@ -132,6 +135,7 @@ class ResyncCoordinator(Actor):
         run_prefix: str,
         *,
         active: bool = True,
+        sync_metrics: Ref | None = None,
         generation: ConfigGeneration | None = None,
         strict_tls: bool = True,
     ) -> None:
@@ -140,7 +144,8 @@ class ResyncCoordinator(Actor):
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
         `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
-        until it is told `SetRole`. `generation` is advanced whenever a run's config is asked for.
+        until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
+        `RunEnded`. `generation` is advanced whenever a run's config is asked for.
         `strict_tls`: see `ssl.thirdParty.x509.strict`.
         """
         super().__init__()
@@ -149,6 +154,7 @@ class ResyncCoordinator(Actor):
         self._settings = settings
         self._integration = integration
         self._reporter = reporter
+        self._sync_metrics = sync_metrics
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._strict_tls = strict_tls
@@ -165,12 +171,13 @@ class ResyncCoordinator(Actor):
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
-        self._fenced: dict[Ref, tuple[int, str]] = {}  # whose threads have not ended
+        self._fenced: dict[Ref, ResyncRun] = {}  # whose threads have not ended, and their part
 
     def on_start(self) -> None:
         """Start the handlers' actors."""
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
+        self.context.show(standby=self._state.standby)
         for name in self._handlers:
             self._spawn_handler(name)
 
@@ -188,7 +195,8 @@ class ResyncCoordinator(Actor):
     @handles(ResyncRequested)
     def on_request(self, request: ResyncRequested) -> Reception:
         """Take a request, and the config that an authentic one may carry."""
-        self._history = self._history.with_request(self.context.clock.monotonic())
+        moment = self.context.clock.monotonic()
+        self._history = self._history.with_request(request.trigger, moment)
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
             self._pushed = request.snapshot.newer(self._pushed)
@@ -209,7 +217,8 @@ class ResyncCoordinator(Actor):
         if ignore is None or self._state.stopping:
             reception = self.on_request(request)
         else:
-            self._history = self._history.with_request(self.context.clock.monotonic())
+            moment = self.context.clock.monotonic()
+            self._history = self._history.with_request(request.trigger, moment)
             self._log_throttled(
                 self._ignored_log,
                 "ignored the request of %s%s",
@@ -251,6 +260,9 @@ class ResyncCoordinator(Actor):
             flight.writer.handler_finished(event.handler, ok=not failed)
             if event.failure is not None:
                 flight.failures.append(event.failure)
+            status: Status = "failed" if failed else "completed"
+            aborted = flight.token.cancelled
+            self._announce_handler_ended(flight, event.handler, "aborted" if aborted else status)
         self._feed(
             machine.HandlerDone(
                 event.number, event.handler, failed, event.lasting, event.retry_after
@@ -262,7 +274,8 @@ class ResyncCoordinator(Actor):
         """A handler's actor has ended: expected of one that was fenced off, else an incident."""
         fenced = self._fenced.pop(event.ref, None)
         if fenced is not None:
-            self._feed(machine.HandlerGone(*fenced))
+            gone = machine.HandlerGone(fenced.info.number, fenced.handler, fenced.begun)
+            self._feed(gone)
             return
         name = next((name for name, ref in self._refs.items() if ref == event.ref), None)
         if name is None or self.context.stopping.is_set():
@@ -307,6 +320,7 @@ class ResyncCoordinator(Actor):
             self._feed(machine.Activate() if command.active else machine.StandBy(command.source))
             if not self._state.pending and not self._state.present.covered:
                 self._waiting = self._taken = 0  # the other instance is given them
+            self.context.show(standby=self._state.standby)  # for probes, which ask nobody
 
     @handles(AbortResync)
     def on_abort(self, command: AbortResync) -> bool:
@@ -396,6 +410,23 @@ class ResyncCoordinator(Actor):
             **written_data(flight.writer.written()),
         }
 
+    @handles(GetMetrics)
+    def on_get_metrics(self, _query: GetMetrics) -> ResyncMetrics:
+        """Returns what was counted so far, and how far the run in flight is."""
+        state, flight = self._state, self._flight
+        measured = ResyncMetrics(
+            active=not state.standby,
+            totals=self._history.totals,
+            waiting=tuple(each.trigger for each in (*state.pending, *state.present.covered)),
+        )
+        if flight is None:
+            return measured
+        return replace(
+            measured,
+            written=flight.writer.written(),
+            progress=progress_ratios(flight.info.handlers, state.present.working, flight.progress),
+        )
+
     # -- outputs -----------------------------------------------------------------------------
 
     def _feed(self, event: machine.Input) -> tuple[machine.Output, ...]:
@@ -420,8 +451,8 @@ class ResyncCoordinator(Actor):
                 self._start_run(number, requests, handlers)
             case machine.AbortRun(number, reason):
                 self._abort_run(number, reason)
-            case machine.FenceOff(number, names, dropped):
-                self._fence_off(number, names, dropped=dropped)
+            case machine.FenceOff(_, names, dropped):
+                self._fence_off(names, dropped=dropped)
             case machine.EndRun(_, status):
                 self._end_run(status)
             case machine.Settle(requests, outcome, number):
@@ -445,6 +476,7 @@ class ResyncCoordinator(Actor):
                 if self._stopped is not None:
                     self._stopped.set(None)
             case machine.Refuse(request):
+                self._history = self._history.with_settled(request.trigger, "refused")
                 self._log_throttled(
                     self._refused_log,
                     "the system is stopping: the next start serves the request of %s%s",
@@ -494,6 +526,7 @@ class ResyncCoordinator(Actor):
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
             )
+            flight.parts[name] = run
             ref.tell(StartResync(run))
 
     def _abort_run(self, number: int, reason: str) -> None:
@@ -506,7 +539,7 @@ class ResyncCoordinator(Actor):
         flight.failures.append(reason)
         flight.token.cancel(reason)
 
-    def _fence_off(self, number: int, names: frozenset[str], *, dropped: bool) -> None:
+    def _fence_off(self, names: frozenset[str], *, dropped: bool) -> None:
         flight = self._require_flight()
         for name in sorted(names):
             if dropped:
@@ -517,8 +550,9 @@ class ResyncCoordinator(Actor):
                     name, self._settings.abort_grace, flight.info.id,
                 )  # fmt: skip
             flight.failures.append(f"{name}: was still at work when it was fenced off")
+            self._announce_handler_ended(flight, name, "aborted")
             fenced = self._refs[name]
-            self._fenced[fenced] = (number, name)
+            self._fenced[fenced] = flight.parts[name]
             self.context.abandon(fenced)
             self.context.watch(fenced)
             self._spawn_handler(name)
@@ -558,6 +592,7 @@ class ResyncCoordinator(Actor):
         self, requests: machine.Requests, outcome: Outcome, run_id: str | None
     ) -> None:
         for request in requests:
+            self._history = self._history.with_settled(request.trigger, outcome)
             if outcome == "ignored":
                 self._history = self._history.with_ignored()
             settled = RequestSettled(request, outcome, run_id)
@@ -574,8 +609,18 @@ class ResyncCoordinator(Actor):
             )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Tell the reporter, which believes nobody else, and publish the event."""
+        """Tell those who report to Port, which believe nobody else, and publish the event."""
         self._reporter.tell(event)
+        if self._sync_metrics is not None and not isinstance(event, RoleChanged):
+            self._sync_metrics.tell(event)
+        self.context.publish(event)
+
+    def _announce_handler_ended(self, flight: Flight, name: str, status: Status) -> None:
+        ended_at = max(self.context.clock.now(), flight.info.started_at)
+        written = flight.writer.written_by(name)
+        event = HandlerEnded(flight.info, name, status, ended_at, written)
+        if self._sync_metrics is not None:
+            self._sync_metrics.tell(event)
         self.context.publish(event)
 
     def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:

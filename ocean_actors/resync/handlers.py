@@ -209,6 +209,7 @@ class HandlerActor(Actor):
     def on_start_resync(self, command: StartResync) -> None:
         """Do this handler's part of the run and tell the coordinator how it ended."""
         run = command.run
+        run.begun = True
         finished = HandlerFinished(run.info.number, self._name, f"{self._name}: failed")
         try:
             error = self._attempt(run)

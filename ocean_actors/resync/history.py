@@ -7,6 +7,7 @@ from typing import Any
 
 from ocean_actors.messages import ResyncRequested, RunEnded, RunInfo, Written
 from ocean_actors.resync.load_stats import LoadStats
+from ocean_actors.resync.totals import Totals
 
 REMEMBERED_RUNS = 200
 
@@ -21,10 +22,20 @@ class History:
     covered: int = 0  # requests that a run has settled
     late: int = 0  # results and progress that came after their run was over
     load: LoadStats = field(default_factory=LoadStats)
+    totals: Totals = field(default_factory=Totals)
 
-    def with_request(self, moment: float) -> History:
+    def with_request(self, trigger: str, moment: float) -> History:
         """With one more request, which arrived at `moment` (monotonic seconds)."""
-        return replace(self, requests=self.requests + 1, load=self.load.requested(moment))
+        return replace(
+            self,
+            requests=self.requests + 1,
+            load=self.load.requested(moment),
+            totals=self.totals.with_request(trigger),
+        )
+
+    def with_settled(self, trigger: str, outcome: str) -> History:
+        """With one more request that needs nothing more, or was refused."""
+        return replace(self, totals=self.totals.with_settled(trigger, outcome))
 
     def with_ignored(self) -> History:
         """With one more ignored request."""
@@ -42,7 +53,12 @@ class History:
         """With one more run."""
         ended = ended_data(event)
         runs = (*self.runs, ended)[-REMEMBERED_RUNS:]
-        return replace(self, runs=runs, load=self.load.ran(ended["seconds"]))
+        return replace(
+            self,
+            runs=runs,
+            load=self.load.ran(ended["seconds"]),
+            totals=self.totals.with_run(event),
+        )
 
     def as_data(self) -> dict[str, Any]:
         """The part of `status()` that is about the past."""

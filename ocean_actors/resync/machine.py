@@ -181,10 +181,14 @@ class HandlerDone:
 
 @dataclass(frozen=True)
 class HandlerGone:
-    """The thread of a handler that was fenced off has ended."""
+    """The thread of a handler that was fenced off has ended.
+
+    Unless the handler `began` its part of the run, this does not show that it made way.
+    """
 
     run: int
     handler: str
+    began: bool = True
 
 
 @dataclass(frozen=True)
@@ -353,7 +357,7 @@ def step(state: State, event: Input) -> Step:
         case HandlerDone():
             return _on_handler_done(state, event)
         case HandlerGone(run, handler) if (run, handler) in state.dropped:
-            return _on_dropped_gone(state, run, handler), ()
+            return _on_dropped_gone(state, event), ()
         case TimeUp(run) if state.phase is Phase.RUNNING and run == state.present.number:
             expired = replace(state.present, failed=True, retryable=True)
             reason = f"it took over {state.settings.timeout:g} s"
@@ -523,10 +527,12 @@ def _on_handler_done(state: State, done: HandlerDone) -> Step:
     return (after, ()) if left.working else _end_run(after)
 
 
-def _on_dropped_gone(state: State, run: int, handler: str) -> State:
-    """A dropped run has made way when the last of its handlers has gone."""
-    dropped = state.dropped - {(run, handler)}
-    made_way = all(other != run for other, _ in dropped)
+def _on_dropped_gone(state: State, gone: HandlerGone) -> State:
+    """A dropped run has made way when the last of its handlers has gone, and each had begun."""
+    if not gone.began:
+        return replace(state, dropped=frozenset(d for d in state.dropped if d[0] != gone.run))
+    dropped = state.dropped - {(gone.run, gone.handler)}
+    made_way = all(other != gone.run for other, _ in dropped)
     return replace(state, dropped=dropped, aborts=state.aborts + made_way)
 
 

@@ -53,6 +53,9 @@ class RunWriter(Protocol):
     def written(self) -> Written:
         """Returns the counts so far."""
 
+    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:
+        """Returns one handler's counts so far, by blueprint."""
+
     def close(self) -> None:
         """Close the connections."""
 
@@ -75,9 +78,12 @@ class ResyncRun:
         strict_tls: bool = True,
     ) -> None:
         self.info = info
+        self.handler = handler
+        """The handler's name, as `status()` shows it."""
+        self.begun = False
+        """Whether the handler's actor has begun with this run."""
         self.port = port
         self.token = token
-        self._handler = handler
         self._clock = clock
         self._report = report
         self._strict_tls = strict_tls
@@ -172,7 +178,7 @@ class ResyncRun:
         A `done` that is not a finite number counts as 0, such a `total` as None.
         """
         latest = Progress(
-            self._handler, _count(done) or 0, _count(total),
+            self.handler, _count(done) or 0, _count(total),
             None if message is None else one_line(message),
         )  # fmt: skip
         with self._progress_lock:

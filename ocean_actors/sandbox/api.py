@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 from ocean_actors.sandbox import schemas
 from ocean_actors.sandbox.errors import invalid, not_found
@@ -44,8 +45,8 @@ def get_kafka_credentials(_request: Request, state: State) -> Reply:
     return ok(credentials=state.kafka_credentials)
 
 
-def accept_telemetry(_request: Request, _state: State, **_rest: str) -> Reply:
-    """POST and PUT below /ingest: accepts upstream's logs, metrics and examples, keeps nothing."""
+def accept_examples(_request: Request, _state: State, **_path: str) -> Reply:
+    """POST /integration/{id}/kinds/{kind}/examples: accepts upstream's examples, keeps nothing."""
     return ok()
 
 
@@ -64,7 +65,7 @@ def list_provisioned(_request: Request, _state: State) -> Reply:
 
 def get_integration(request: Request, state: State, identifier: str) -> Reply:
     """GET /integration/{id}."""
-    return ok(integration=_with_ingest_urls(request, state.integrations.get(identifier)))
+    return ok(integration=_shown(request, state, state.integrations.get(identifier)))
 
 
 def create_integration(request: Request, state: State) -> Reply:
@@ -75,7 +76,7 @@ def create_integration(request: Request, state: State) -> Reply:
     if by_port and not fields.get("config"):
         fields["config"] = {"resources": []}
     created = state.integrations.create(body.installation_id, fields)
-    return ok(202 if by_port else 201, integration=created)
+    return ok(202 if by_port else 201, integration=_shown(request, state, created))
 
 
 def patch_integration(request: Request, state: State, identifier: str) -> Reply:
@@ -84,7 +85,8 @@ def patch_integration(request: Request, state: State, identifier: str) -> Reply:
     if request.json and not fields:
         raise invalid(f"none of these can be changed: {', '.join(map(str, request.json))}")
     skip = _skips_resync(request)
-    return ok(integration=state.integrations.patch(identifier, fields, skip_resync=skip))
+    changed = state.integrations.patch(identifier, fields, skip_resync=skip)
+    return ok(integration=_shown(request, state, changed))
 
 
 def patch_config(request: Request, state: State, identifier: str) -> Reply:
@@ -92,7 +94,7 @@ def patch_config(request: Request, state: State, identifier: str) -> Reply:
     config = request.body(schemas.ConfigChange).config
     skip = _skips_resync(request)
     changed = state.integrations.patch(identifier, {"config": config}, skip_resync=skip)
-    return ok(integration=changed)
+    return ok(integration=_shown(request, state, changed))
 
 
 def delete_integration(_request: Request, state: State, identifier: str) -> Reply:
@@ -114,13 +116,20 @@ def get_resync_request(_request: Request, state: State, identifier: str) -> Repl
 def report_state(request: Request, state: State, identifier: str) -> Reply:
     """PATCH /integration/{id}/resync-state."""
     report = request.body(schemas.StateReport).given()
-    return ok(integration=state.integrations.report(identifier, report))
+    return ok(integration=_shown(request, state, state.integrations.report(identifier, report)))
 
 
-def _with_ingest_urls(request: Request, integration: Json) -> Json:
-    """Returns the integration with our addresses for upstream's logs and metrics."""
-    ingest = {"ingestUrl": f"http://{request.headers.get('host', 'localhost')}/v1/ingest"}
-    return {**integration, "logAttributes": ingest, "metricAttributes": ingest}
+def _shown(request: Request, state: State, integration: Json) -> Json:
+    """Returns the integration, with the addresses that take its logs and metrics."""
+    if not state.behaviour.ingest_addresses:
+        return integration
+    host, name = request.headers.get("host", "localhost"), quote(integration["identifier"], safe="")
+    ingest = f"http://{host}/v1/ingest/{name}"
+    return {
+        **integration,
+        "logAttributes": {"ingestUrl": f"{ingest}/logs"},
+        "metricAttributes": {"ingestUrl": f"{ingest}/metrics"},
+    }
 
 
 def _skips_resync(request: Request) -> bool:
@@ -131,10 +140,7 @@ INTEGRATION = "/v1/integration/<identifier:part>"
 
 PUBLIC: list[tuple[str, str, Handler]] = [("POST", "/v1/auth/access_token", issue_token)]
 ROUTES: list[tuple[str, str, Handler]] = [
-    ("POST", "/v1/ingest", accept_telemetry),
-    ("POST", "/v1/ingest/<rest:path>", accept_telemetry),
-    ("PUT", "/v1/ingest/<rest:path>", accept_telemetry),
-    ("POST", f"{INTEGRATION}/kinds/<rest:path>", accept_telemetry),
+    ("POST", f"{INTEGRATION}/kinds/<rest:path>", accept_examples),
     ("GET", "/v1/organization", get_organization),
     ("GET", "/v1/kafka-credentials", get_kafka_credentials),
     ("GET", "/v1/integration", list_integrations),

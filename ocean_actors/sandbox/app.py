@@ -13,7 +13,7 @@ import bottle  # type: ignore[import-untyped]
 from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
 
 from ocean_actors.log import get_logger
-from ocean_actors.sandbox import api, api_catalog, control, guard
+from ocean_actors.sandbox import api, api_catalog, api_ingest, control, guard
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.errors import ApiError
@@ -92,7 +92,7 @@ def _router(core: Core) -> bottle.Router:
     app.router.add_filter("part", lambda _config: (r"[^/]+", unquote, None))
     for method, path, handler in api.PUBLIC:
         app.route(path, method, partial(_with_state, core, handler))
-    for method, path, handler in (*api.ROUTES, *api_catalog.ROUTES):
+    for method, path, handler in (*api.ROUTES, *api_catalog.ROUTES, *api_ingest.ROUTES):
         app.route(path, method, partial(_with_token, core, handler))
     for method, path, handler in control.ROUTES:
         app.route(path, method, partial(_with_core, core, handler))

@@ -117,6 +117,24 @@ def list_reports(_request: Request, core: Core, identifier: str) -> Reply:
         return ok(reports=state.integrations.reports(identifier))
 
 
+def list_sync_metrics(_request: Request, core: Core, identifier: str) -> Reply:
+    """GET /sandbox/integrations/{id}/sync-metrics: kind by kind, in the order of arrival."""
+    with core.looking() as state:
+        return ok(syncMetrics=list(state.page(identifier).rows))
+
+
+def list_heartbeats(_request: Request, core: Core, identifier: str) -> Reply:
+    """GET /sandbox/integrations/{id}/heartbeats: in the order of their arrival."""
+    with core.looking() as state:
+        return ok(heartbeats=list(state.page(identifier).heartbeats))
+
+
+def list_logs(_request: Request, core: Core, identifier: str) -> Reply:
+    """GET /sandbox/integrations/{id}/logs: the lines that were shipped, in that order."""
+    with core.looking() as state:
+        return ok(logs=list(state.page(identifier).logs))
+
+
 def list_entities(request: Request, core: Core) -> Reply:
     """GET /sandbox/entities: all, or with `?blueprint=…` those of one blueprint."""
     with core.looking() as state:
@@ -146,6 +164,9 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("PUT", f"{INTEGRATION}/config", put_config),
     ("POST", f"{INTEGRATION}/resync", request_resync),
     ("GET", f"{INTEGRATION}/reports", list_reports),
+    ("GET", f"{INTEGRATION}/sync-metrics", list_sync_metrics),
+    ("GET", f"{INTEGRATION}/heartbeats", list_heartbeats),
+    ("GET", f"{INTEGRATION}/logs", list_logs),
     ("GET", "/sandbox/entities", list_entities),
     ("GET", "/sandbox/deliveries", list_deliveries),
 ]

@@ -104,6 +104,78 @@ class StateReport(Camel):
     interval_in_minuets: int | None = None
 
 
+class ObjectCount(Snake):
+    """How many objects a phase has handled in one way."""
+
+    object_count: float = Field(ge=0)
+
+
+class PhaseMetrics(Snake):
+    """One phase of a kind."""
+
+    duration_seconds: float = Field(default=0, ge=0)
+    success: float = Field(default=0, ge=0, le=1)
+    object_count_type: dict[str, ObjectCount] = Field(default_factory=dict)
+
+
+class Metrics(Snake):
+    """What is measured of a kind; upstream adds figures of its process."""
+
+    model_config = ConfigDict(extra="ignore")
+    phase: dict[Literal["extract", "transform", "load", "delete", "resync"], PhaseMetrics]
+
+
+class KindMetrics(Camel):
+    """One kind of a run; docs/port-wire.md, section 13."""
+
+    integration_type: Identifier
+    installation_type: Identifier
+    execution_mode: Identifier
+    integration_identifier: Identifier
+    integration_version: Identifier
+    ocean_version: Identifier
+    kind_identifier: Identifier
+    kind: Identifier
+    kind_index: int = Field(ge=0)
+    event_id: Identifier
+    sync_state: Literal["pending", "syncing", "completed", "failed", "aborted"]
+    blueprint: str
+    metrics: Metrics
+
+
+class SyncKindsMetrics(Camel):
+    """POST /ingest/{id}/metrics/syncMetrics."""
+
+    sync_kinds_metrics: list[KindMetrics]
+
+
+class SyncKindMetrics(Camel):
+    """PUT /ingest/{id}/metrics/syncMetrics/resync/{event}/kind/{kind}."""
+
+    sync_kind_metrics: KindMetrics
+
+
+class Heartbeat(Camel):
+    """POST /ingest/{id}/metrics/heartbeat."""
+
+    event_id: Identifier
+
+
+class LogLine(Camel):
+    """One line of a log."""
+
+    message: str
+    level: Identifier
+    timestamp: Iso
+    extra: Json
+
+
+class Logs(Camel):
+    """POST /ingest/{id}/logs."""
+
+    logs: list[LogLine]
+
+
 class Relation(Camel):
     """One relation of a blueprint."""
 
@@ -182,6 +254,7 @@ class Behaviour(Snake):
     config_change_creates_request: bool = True
     feature_flags: list[str] = Field(default_factory=list)
     webhook_signing: Literal["signed", "unsigned", "wrong"] = "signed"
+    ingest_addresses: bool = True
 
 
 class KafkaCredentials(Snake):

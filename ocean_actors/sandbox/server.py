@@ -44,6 +44,7 @@ class Sandbox:
         token_lifetime: float = 3600.0,
         config_change_creates_request: bool = True,
         webhook_signing: Literal["signed", "unsigned", "wrong"] = "signed",
+        ingest_addresses: bool = True,
         webhook_timeout: float = 5.0,
         publishers: Iterable[Publisher] = (),
         seed: int = 0,
@@ -59,6 +60,7 @@ class Sandbox:
             config_change_creates_request=config_change_creates_request,
             feature_flags=list(feature_flags),
             webhook_signing=webhook_signing,
+            ingest_addresses=ingest_addresses,
         )
 
         def fresh() -> State:
@@ -181,6 +183,24 @@ class Sandbox:
     def statuses(self, identifier: str) -> list[str | None]:
         """Returns the statuses of its reports: running, completed, …"""
         return [report.get("status") for report in self.reports(identifier)]
+
+    def sync_metrics(self, identifier: str) -> list[Json]:
+        """Returns the sync metrics of its runs, oldest first: `{"method", "at", "kind": {…}}`.
+
+        Raises ApiError 404, as do the next two.
+        """
+        with self._core.looking() as state:
+            return list(state.page(identifier).rows)
+
+    def heartbeats(self, identifier: str) -> list[Json]:
+        """Returns the heartbeats of its runs, oldest first: `{"eventId", "at"}`."""
+        with self._core.looking() as state:
+            return list(state.page(identifier).heartbeats)
+
+    def logs(self, identifier: str) -> list[Json]:
+        """Returns the lines of its log, oldest first: message, level, timestamp, extra."""
+        with self._core.looking() as state:
+            return list(state.page(identifier).logs)
 
     def entities(self, blueprint: str | None = None) -> list[Json]:
         """Returns all entities, or one blueprint's, each with its `writer` (a User-Agent)."""

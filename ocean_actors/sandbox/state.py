@@ -10,6 +10,7 @@ from ocean_actors.sandbox.calls import CallLog
 from ocean_actors.sandbox.catalog import Catalog
 from ocean_actors.sandbox.faults import Faults
 from ocean_actors.sandbox.integrations import Integrations
+from ocean_actors.sandbox.page import Page
 from ocean_actors.sandbox.publishers import Delivery
 from ocean_actors.sandbox.schemas import Behaviour
 from ocean_actors.sandbox.stamps import Stamps
@@ -48,7 +49,13 @@ class State:
         self.calls = CallLog()
         self.faults = Faults(seed)
         self.deliveries: deque[Delivery] = deque(maxlen=KEPT_DELIVERIES)
+        self._pages: dict[str, Page] = {}
         self.behave(behaviour)
+
+    def page(self, identifier: str) -> Page:
+        """Returns what Port would show of an integration. Raises ApiError 404."""
+        self.integrations.get(identifier)
+        return self._pages.setdefault(identifier, Page())
 
     def behave(self, behaviour: Behaviour) -> None:
         """Apply settings; tokens that were issued keep their lifetime."""

@@ -2,6 +2,7 @@
 
 from ocean_actors.settings.errors import SettingsError
 from ocean_actors.settings.models import (
+    ControlSettings,
     HttpSettings,
     IntegrationSettings,
     KafkaSettings,
@@ -18,6 +19,7 @@ from ocean_actors.settings.models import (
 from ocean_actors.settings.settings import Settings
 
 __all__ = [
+    "ControlSettings",
     "HttpSettings",
     "IntegrationSettings",
     "KafkaSettings",

@@ -1,14 +1,15 @@
 """The sections of the settings: what each means, its unit, its default and its bounds.
 
 Durations are in seconds unless the description says otherwise. Every model is frozen. Names are
-upstream's (docs/port-wire.md, section 10), except for `resync`, `http`, `startTimeout` and some
-keys of the event listeners, which are ours.
+upstream's (docs/port-wire.md, section 10), except for `resync`, `http`, `control`, `startTimeout`
+and some keys of the event listeners, which are ours.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Mapping
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeAlias
@@ -31,6 +32,8 @@ from ocean_actors.settings.errors import UnusableError
 
 YEAR = 366 * 86_400  # seconds; a longer wait is a mistake, and platform timers have a limit
 MAX_ITEMS = 1_000  # of a list
+LOOPBACK = "127.0.0.1"
+_TOKEN = re.compile(r"[!-~]+")
 
 
 # --- types of values ------------------------------------------------------------------------------
@@ -139,6 +142,10 @@ class PortSettings(Section):
     base_url: Url = Field(
         default="https://api.getport.io",
         description="Address of Port's API, without `/v1`; `https://api.us.getport.io` in the US.",
+    )
+    ship_logs: bool = Field(
+        default=True,
+        description="Whether the log is sent to Port, which shows it on the integration's page.",
     )
 
 
@@ -374,3 +381,48 @@ class HttpSettings(Section):
     max_body_bytes: Annotated[Count, Field(ge=1, le=1 << 30)] = Field(
         default=1 << 20, description="Largest request body that is read, in bytes."
     )
+    metrics: bool | None = Field(
+        default=None,
+        description="Whether `GET /metrics` is served. Default: yes, except under WEBHOOK, whose "
+        "port faces the internet.",
+    )
+
+
+class ControlSettings(Section):
+    """The control server: dashboard, status and steering, for the people who run this."""
+
+    enabled: bool = Field(default=True, description="Whether `ocean-actors run` serves it.")
+    host: Text = Field(
+        default=LOOPBACK,
+        description="Address that it binds; one that is not the loopback requires `token`.",
+    )
+    port: Annotated[Count, Field(ge=0, le=65_535)] = Field(
+        default=8001,
+        description="Port that it binds; 0: any free port. If it is not set and taken, any.",
+    )
+    token: Secret | None = Field(
+        default=None,
+        repr=False,
+        validate_default=True,
+        description="What callers send as `Authorization: Bearer …`. Default: none is required.",
+    )
+
+    @field_validator("token")
+    @classmethod
+    def _required(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        host = info.data.get("host", LOOPBACK)
+        if token is None and info.data.get("enabled", True) and not is_loopback(host):
+            raise UnusableError(
+                f"missing; a control server on {host} requires one (OCEAN__CONTROL__TOKEN)"
+            )
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+            raise UnusableError("expected printable ASCII characters without blanks")
+        return token
+
+
+def is_loopback(host: str) -> bool:
+    """Returns whether only this machine reaches a server that binds `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -23,6 +23,7 @@ from ocean_actors.settings.errors import (
 )
 from ocean_actors.settings.models import (
     YEAR,
+    ControlSettings,
     HttpSettings,
     IntegrationSettings,
     KafkaSettings,
@@ -87,6 +88,7 @@ class Settings(Section):
     )
     resync: ResyncSettings = ResyncSettings()
     http: HttpSettings = HttpSettings()
+    control: ControlSettings = ControlSettings()
     ssl: SslSettings = SslSettings()
     ignored: tuple[str, ...] = Field(
         default=(), repr=False, description="The given settings that are not used, as written."

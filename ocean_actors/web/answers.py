@@ -16,6 +16,7 @@ RETRY = {"Retry-After": "1"}
 """Headers of an answer whose call may succeed if it is repeated after a second."""
 
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+_WITHOUT_BODY = (204, 304)
 _NAMES = {413: "payload_too_large", 422: "unprocessable", 503: "unavailable"}
 
 
@@ -23,7 +24,7 @@ _NAMES = {413: "payload_too_large", 422: "unprocessable", 503: "unavailable"}
 class Answer:
     """A status, a body and headers beside `Content-Type` and `Content-Length`.
 
-    `body` is a JSON object, or bytes of the type `content_type`.
+    `body` is a JSON object, or bytes of the type `content_type`. Answers 204 and 304 have none.
     """
 
     status: int
@@ -37,6 +38,9 @@ class Answer:
 
     def send(self, start_response: StartResponse) -> list[bytes]:
         """Calls a WSGI server's `start_response`, and returns the body for that server."""
+        if self.status in _WITHOUT_BODY:
+            start_response(_STATUS_LINES[self.status], list(self.headers.items()))
+            return []
         body = self.encoded()
         headers = [("Content-Type", self.content_type), ("Content-Length", str(len(body)))]
         start_response(_STATUS_LINES[self.status], [*headers, *self.headers.items()])
@@ -83,4 +87,4 @@ def error_answer(status: int, message: str, headers: Mapping[str, str] | None = 
 
 def too_large(limit: int) -> Refusal:
     """Returns the refusal of a body of more than `limit` bytes."""
-    return Refusal(413, f"the body may have at most {limit} bytes (http.maxBodyBytes)")
+    return Refusal(413, f"the body may have at most {limit} bytes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ocean_actors.text import one_line
@@ -11,6 +12,7 @@ from ocean_actors.web.log import WebLog
 
 Environ = Mapping[str, Any]
 Handler = Callable[[Environ], Answer]
+Admit = Callable[[Environ], None]
 Routes = Mapping[str, Mapping[str, Handler]]
 """The handler of each path, by method. Paths are compared byte for byte."""
 
@@ -19,18 +21,32 @@ class JsonApp:
     """Serves `routes` in our server, or mounted in somebody else's.
 
     A handler may raise Refusal. Refusals are logged with the caller's address, and so is a
-    handler that fails, which is answered 500. HEAD is served wherever GET is.
+    handler that fails, which is answered 500. HEAD is served wherever GET is. `admit` is called
+    before anything else, and may raise Refusal. `headers` are added to every answer; a handler
+    may set its own instead.
     """
 
-    def __init__(self, routes: Routes, log: WebLog) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        log: WebLog,
+        *,
+        admit: Admit = lambda _environ: None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         self._routes = routes
+        self._admit = admit
+        self._headers = headers or {}
         self._log = log
         served = [f"{method} {path}" for path, methods in routes.items() for method in methods]
         self._served = ", ".join(served)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one call (PEP 3333)."""
-        body = self._answer(environ).send(start_response)
+        answer = self._answer(environ)
+        if self._headers:
+            answer = replace(answer, headers={**self._headers, **answer.headers})
+        body = answer.send(start_response)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def source(self, environ: Environ) -> str:
@@ -39,6 +55,7 @@ class JsonApp:
 
     def _answer(self, environ: Environ) -> Answer:
         try:
+            self._admit(environ)
             return self._handler(environ)(environ)
         except Refusal as refusal:
             if refusal.noteworthy:

@@ -228,6 +228,7 @@ class WholeTask(WSGITask):  # type: ignore[misc]
     where waitress sends two.
     """
 
+    close_on_finish: bool
     wrote_header: bool
 
     def __init__(self, channel: Channel, request: Parser) -> None:
@@ -245,10 +246,19 @@ class WholeTask(WSGITask):  # type: ignore[misc]
         return environ
 
     def build_response_header(self) -> bytes:
-        """Returns the head; the connection ends with this answer if it keeps others out."""
+        """Returns the head; the connection ends with this answer if it keeps others out.
+
+        waitress also ends it after answers that have no body (304), which need no length.
+        """
         if self.channel.server.crowded:
             self.set_close_on_finish()
-        return bytes(super().build_response_header())
+        closes = self.request.headers.get("CONNECTION", "").lower() == "close"
+        stays = not (self.has_body or self.close_on_finish or closes) and self.version == "1.1"
+        head = bytes(super().build_response_header())
+        if stays:
+            self.close_on_finish = False
+            head = head.replace(b"\r\nConnection: close", b"", 1)
+        return head
 
     def write(self, data: bytes) -> None:
         """Sends a part of the body."""

@@ -41,6 +41,10 @@ OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 WsgiApp = Callable[..., Any]
 
 
+class PortInUse(OSError):
+    """Raised if another socket listens on the port; the text names host and port."""
+
+
 class HttpServer:
     """Serves `app` on `host`:`port` (0: any free port) from threads of its own.
 
@@ -95,8 +99,9 @@ class HttpServer:
     def start(self) -> None:
         """Binds and serves; connections are accepted once this returns.
 
-        Raises OSError, its text naming host and port, if they cannot be bound, and ValueError
-        for an adjustment that waitress does not have. Either way nothing was started.
+        Raises OSError, its text naming host and port, if they cannot be bound (PortInUse if
+        somebody else listens there), and ValueError for an adjustment that waitress does not
+        have. Either way nothing was started.
         """
         if self._serving is not None:
             raise RuntimeError(f"already serving on {self.url}")
@@ -140,7 +145,9 @@ def _bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         if bound is not None:
             bound.close()
-        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+        kind_of_error = PortInUse if error.errno == errno.EADDRINUSE else OSError
+        message = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise kind_of_error(message) from None
     return bound
 
 

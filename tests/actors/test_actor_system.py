@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
@@ -69,6 +70,16 @@ def test_a_name_that_was_given_on_is_not_confused(system: ActorSystem) -> None:
     assert new.is_alive()
 
 
+def wait_in(entered: threading.Event, release: threading.Event) -> Callable[[object], None]:
+    """Returns work that sets `entered` and then waits for `release`."""
+
+    def wait(_actor: object) -> None:
+        entered.set()
+        release.wait(10)
+
+    return wait
+
+
 # -- what an operator sees -----------------------------------------------------------------------
 
 
@@ -79,7 +90,7 @@ def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClo
     wait_idle(system)
     clock.advance(1, lambda: wait_idle(system))
     ref.ask(Do(lambda actor: actor.context.show(queue=3)))
-    ref.tell(Do(lambda _: (held.set(), release.wait(10))))
+    ref.tell(Do(wait_in(held, release)))
     ref.tell(Do(lambda _: None))
     assert held.wait(5)
     clock.advance(2.5)
@@ -129,7 +140,7 @@ def test_the_state_is_logged_on_demand_a_line_for_each_actor(
     system.spawn(Doer, name="idle").tell(Do(lambda _: 1 / 0))
     wait_idle(system)
     busy = system.spawn(Doer, name="busy")
-    busy.tell(Do(lambda _: (held.set(), release.wait(10))))
+    busy.tell(Do(wait_in(held, release)))
     assert held.wait(5)
     clock.advance(31)
     wait_idle(system, parked="busy")
@@ -165,7 +176,7 @@ def test_stop_ends_every_thread_and_is_idempotent() -> None:
 def test_stop_is_bounded_and_names_those_that_are_stuck(clock: ManualClock) -> None:
     held, release = threading.Event(), threading.Event()
     system = ActorSystem(clock=clock)
-    system.spawn(Doer, name="stuck").tell(Do(lambda _: (held.set(), release.wait(10))))
+    system.spawn(Doer, name="stuck").tell(Do(wait_in(held, release)))
     other = system.spawn(Doer, name="other")
     assert held.wait(5)
     assert system.stop(timeout=0.05) == ["stuck"]
@@ -196,7 +207,7 @@ def test_a_stop_overtakes_the_mailbox(clock: ManualClock) -> None:
     held, release, done = threading.Event(), threading.Event(), []
     system = ActorSystem(clock=clock)
     ref = system.spawn(Doer)
-    ref.tell(Do(lambda _: (held.set(), release.wait(10))))
+    ref.tell(Do(wait_in(held, release)))
     for _ in range(100):
         ref.tell(Do(lambda _: done.append(1)))
     assert held.wait(5)
@@ -214,9 +225,12 @@ def test_stopping_by_pykkas_way_handles_first_what_waits(system: ActorSystem) ->
         def on_stop(self) -> None:
             done.append(-1)
 
+    def note(number: int, _actor: object) -> None:
+        done.append(number)
+
     ref = system.spawn(Closing)
     for number in range(100):
-        ref.tell(Do(lambda _, number=number: done.append(number)))
+        ref.tell(Do(functools.partial(note, number)))
     assert ref.stop(timeout=5)
     assert done == [*range(100), -1]
     assert not ref.stop(timeout=5)
@@ -226,7 +240,7 @@ def test_everybody_who_stops_an_actor_pykkas_way_hears_of_its_end(clock: ManualC
     held, release = threading.Event(), threading.Event()
     system = ActorSystem(clock=clock)
     ref = system.spawn(Doer)
-    ref.tell(Do(lambda _: (held.set(), release.wait(10))))
+    ref.tell(Do(wait_in(held, release)))
     assert held.wait(5)
     ends = [ref.stop(block=False) for _ in range(3)]
     release.set()

@@ -47,7 +47,8 @@ def test_a_failing_callback_costs_the_others_nothing(caplog: pytest.LogCaptureFi
 
 
 def sleeper(token: CancelToken, clock: ManualClock) -> tuple[threading.Thread, list[object]]:
-    asleep, outcome = threading.Event(), []
+    asleep = threading.Event()
+    outcome: list[object] = []
     clock.on_sleep.add(asleep.set)
 
     def sleep() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,7 +55,12 @@ def spawn_child(parent: Ref, name: str) -> Ref:
 
 def hang(ref: Ref, release: threading.Event) -> None:
     entered = threading.Event()
-    ref.tell(Do(lambda _node: (entered.set(), release.wait(10))))
+
+    def wait(_node: object) -> None:
+        entered.set()
+        release.wait(10)
+
+    ref.tell(Do(wait))
     assert entered.wait(5)
 
 
@@ -108,9 +114,13 @@ def test_a_child_that_ended_itself_is_not_kept(system: ActorSystem) -> None:
 
 def test_another_ones_child_is_not_ours_to_stop(system: ActorSystem) -> None:
     parent, stranger = system.spawn(Node, []), system.spawn(Node, [], name="stranger")
+
+    def call(act: str, node: Any) -> None:
+        getattr(node.context, act)(stranger)
+
     for act in ("stop", "abandon"):
         with pytest.raises(ValueError, match="stranger is not a child of Node"):
-            parent.ask(Do(lambda node, act=act: getattr(node.context, act)(stranger)))
+            parent.ask(Do(functools.partial(call, act)))
         wait_idle(system)
         system.clock.advance(1, lambda: wait_idle(system))  # type: ignore[attr-defined]
     assert stranger.is_alive()

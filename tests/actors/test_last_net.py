@@ -71,11 +71,11 @@ class Blocked(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.entered = threading.Event()
-        self.release = threading.Event()
+        self.let_go = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.entered.set()
-        self.release.wait(20)
+        self.let_go.wait(20)
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_log_that_blocks_delays_neither_the_failure_nor_the_stop(
     assert fatal.happened.is_set() == (actor_class is Vital)
     assert system.stop(timeout=0.1) == ["failing"]
     assert not other.is_alive()
-    blocked.release.set()
+    blocked.let_go.set()
     assert system.stop() == []
 
 
@@ -207,7 +207,7 @@ def test_a_clock_whose_thread_is_stuck_in_the_log_is_closed_within_its_bound(
     system.clock.call_later(0, lambda: 1 / 0)
     assert blocked.entered.wait(5)
     assert system.stop() == []
-    blocked.release.set()
+    blocked.let_go.set()
 
 
 # -- the runtime's own code ------------------------------------------------------------------------
@@ -378,7 +378,12 @@ def test_too_many_threads_that_are_left_behind_end_the_system(
     def abandon_one(actor: Any) -> None:
         entered = threading.Event()
         child = actor.context.spawn(Doer, name="child")
-        child.tell(Do(lambda _: (entered.set(), release.wait(20))))
+
+        def wait(_actor: object) -> None:
+            entered.set()
+            release.wait(20)
+
+        child.tell(Do(wait))
         assert entered.wait(5)
         actor.context.abandon(child)
         refs.append(child)

@@ -83,10 +83,10 @@ def test_what_is_not_an_actor_class_is_not_spawned(system: ActorSystem) -> None:
         (lambda: MailboxPolicy(0), ValueError, "MailboxPolicy.limit: expected at least 1, not 0"),
         (lambda: MailboxPolicy("9"), TypeError, "MailboxPolicy.limit: expected an integer"),  # type: ignore[arg-type]
         (
-            lambda: MailboxPolicy(at_limit=5),
+            lambda: MailboxPolicy(at_limit=5),  # type: ignore[arg-type]
             TypeError,
             "MailboxPolicy.at_limit: expected a map",
-        ),  # type: ignore[arg-type]
+        ),
         (
             lambda: MailboxPolicy(at_limit={Message: "drop"}),  # type: ignore[dict-item]
             TypeError,

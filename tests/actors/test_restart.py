@@ -290,7 +290,7 @@ class Stubborn(Worker):
     )
 
     @handles(Raise)
-    def fail(self, message: Raise) -> str:
+    def fail(self, message: Raise) -> Any:
         self.diary.append("try")
         if self.diary.count("try") < 3:
             raise message.error("as told")
@@ -318,7 +318,7 @@ def test_after_the_last_retry_the_message_is_left_out_and_its_asker_told(
 
     class Hopeless(Stubborn):
         @handles(Raise)
-        def fail(self, message: Raise) -> str:
+        def fail(self, message: Raise) -> Any:
             self.diary.append("try")
             raise message.error("as told")
 

@@ -59,7 +59,12 @@ class Timing:
     def hold(self) -> threading.Event:
         """Keep the actor in a message until the event that is returned is set."""
         held, release = threading.Event(), threading.Event()
-        self.ref.tell(Run(lambda _actor: (held.set(), release.wait(10))))
+
+        def wait(_actor: object) -> None:
+            held.set()
+            release.wait(10)
+
+        self.ref.tell(Run(wait))
         assert held.wait(5)
         return release
 
@@ -236,8 +241,14 @@ def test_a_clock_that_is_held_up_skips_beats_and_keeps_the_phase() -> None:
         def monotonic(self) -> float:
             return super().monotonic() + self.lag
 
-    clock, delivered = HeldUp(), []
-    timers = ActorTimers(clock, lambda envelope: delivered.append(envelope) is None)
+    clock = HeldUp()
+    delivered: list[Any] = []
+
+    def deliver(envelope: Any) -> bool:
+        delivered.append(envelope)
+        return True
+
+    timers = ActorTimers(clock, deliver)
     first = clock.monotonic() + 1
     timers.every(first, 1, Tick(), fixed_delay=False)
 
@@ -282,7 +293,12 @@ def test_the_machines_clock_runs_timers_in_their_order_even_if_an_earlier_one_co
     order: list[str] = []
     done = threading.Event()
     now = clock.monotonic()
-    clock.call_at(now + 0.02, lambda: (order.append("b"), done.set()))
+
+    def late() -> None:
+        order.append("b")
+        done.set()
+
+    clock.call_at(now + 0.02, late)
     clock.call_at(now + 0.01, lambda: order.append("a"))
     cancelled = clock.call_at(now + 0.015, lambda: order.append("never"))
     cancelled.cancel()

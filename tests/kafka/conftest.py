@@ -1,5 +1,7 @@
 """A real broker, one for the session, and an organization of Port for each test."""
 
+from __future__ import annotations
+
 import contextlib
 import gc
 import json
@@ -9,7 +11,9 @@ import threading
 import time
 import uuid
 import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
@@ -24,7 +28,7 @@ from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
 WITHIN = 60.0
 
 
-def eventually(condition, within=WITHIN):
+def eventually(condition: Any, within: Any = WITHIN) -> Any:
     """The first true value of `condition`."""
     until, pause = time.monotonic() + within, threading.Event()
     while not (value := condition()):
@@ -34,25 +38,26 @@ def eventually(condition, within=WITHIN):
 
 
 @pytest.fixture(scope="session")
-def own_broker():
+def own_broker() -> Iterator[Broker]:
     """One that a test may restart, with the user alice."""
     with Broker(users={"alice": "in wonderland"}) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def bootstrap(request):
+def bootstrap(request: pytest.FixtureRequest) -> str:
     """Where most tests go: the broker that KAFKA_BOOTSTRAP_SERVERS names, else the own one."""
     named = broker()
     if isinstance(named, Broker):
-        return request.getfixturevalue("own_broker").bootstrap
+        own: Broker = request.getfixturevalue("own_broker")
+        return own.bootstrap
     return named.bootstrap
 
 
 class Organization:
     """An organization of its own: its Port, its topic, what is published and committed."""
 
-    def __init__(self, bootstrap, **options):
+    def __init__(self, bootstrap: str, **options: Any) -> None:
         self.bootstrap = bootstrap
         self.sandbox = Sandbox(organization_id=f"org_{uuid.uuid4().hex[:8]}", **options)
         self.sandbox.set_kafka_credentials("alice", "in wonderland", [bootstrap])
@@ -64,20 +69,22 @@ class Organization:
         self._stack.callback(lambda: self.admin.close())
         self._producer = None
 
-    def close(self):
+    def close(self) -> None:
         self._stack.close()
 
     @property
-    def admin(self):
+    def admin(self) -> Any:
         if not hasattr(self, "_admin"):
             self._admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         return self._admin
 
-    def make_topic(self, topic=None, partitions=1):
+    def make_topic(self, topic: str | None = None, partitions: int = 1) -> Organization:
         self.admin.create_topics([NewTopic(topic or self.topic, partitions, 1)])
         return self
 
-    def publish(self, *messages, topic=None, partition=None, **options):
+    def publish(
+        self, *messages: Any, topic: str | None = None, partition: int | None = None, **options: Any
+    ) -> int:
         """Publish in order; returns the offset of the last one."""
         with contextlib.closing(
             KafkaProducer(
@@ -89,16 +96,17 @@ class Organization:
                 producer.send(topic or self.topic, self.encoded(each), b"key", partition=partition)
                 for each in messages
             ]
-            return [each.get(WITHIN) for each in sent][-1].offset
+            offset: int = [each.get(WITHIN) for each in sent][-1].offset
+            return offset
 
     @staticmethod
-    def encoded(message):
+    def encoded(message: Any) -> bytes | None:
         return message if isinstance(message, bytes | None) else json.dumps(message).encode()
 
-    def request(self, **more):
+    def request(self, **more: Any) -> dict[str, Any]:
         return {"action": "RESYNC", "context": {"integrationId": IDENTIFIER}, **more}
 
-    def committed(self, partition=None):
+    def committed(self, partition: TopicPartition | None = None) -> int | None:
         """What the group committed; None if nothing, or if the broker does not say now."""
         try:
             found = self.admin.list_group_offsets([self.group])[self.group]
@@ -107,10 +115,10 @@ class Organization:
             return None
         return None if found is None or found.offset < 0 else found.offset
 
-    def expect_committed(self, offset, within=WITHIN):
+    def expect_committed(self, offset: int, within: float = WITHIN) -> None:
         eventually(lambda: self.committed() == offset, within)
 
-    def throw_members_out(self):
+    def throw_members_out(self) -> None:
         members = self.admin.describe_groups([self.group])[self.group]["members"]
         ids = [MemberToRemove(member_id=member["member_id"]) for member in members]
         self.admin.remove_group_members(self.group, ids)
@@ -118,18 +126,20 @@ class Organization:
     eventually = staticmethod(eventually)
 
     @staticmethod
-    def shown(rig):
+    def shown(rig: SandboxedSystem) -> dict[str, Any]:
         """What the Kafka listener shows of itself."""
         actors = rig.system.status()["actors"]
         return next((each["details"] for each in actors if each["name"] == "kafka"), {})
 
-    def expect_state(self, rig, state, within=WITHIN):
+    def expect_state(self, rig: SandboxedSystem, state: str, within: float = WITHIN) -> None:
         eventually(lambda: self.shown(rig).get("state") == state, within)
 
-    def listener(self, **settings):
+    def listener(self, **settings: Any) -> dict[str, Any]:
         return {"type": "KAFKA", "securityProtocol": "PLAINTEXT", **settings}
 
-    def system(self, *handlers, listener=None, **settings):
+    def system(
+        self, *handlers: Any, listener: dict[str, Any] | None = None, **settings: Any
+    ) -> SandboxedSystem:
         return SandboxedSystem(
             list(handlers),
             sandbox=self.sandbox,
@@ -139,10 +149,10 @@ class Organization:
 
 
 @pytest.fixture
-def make_organization(bootstrap):
+def make_organization(bootstrap: str) -> Iterator[Callable[..., Organization]]:
     with contextlib.ExitStack() as stack:
 
-        def make(address=bootstrap, **options):
+        def make(address: str = bootstrap, **options: Any) -> Organization:
             organization = Organization(address, **options)
             stack.callback(organization.close)
             return organization
@@ -151,18 +161,18 @@ def make_organization(bootstrap):
 
 
 @pytest.fixture
-def organization(make_organization):
+def organization(make_organization: Callable[..., Organization]) -> Organization:
     return make_organization().make_topic()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning"))
 
 
 @pytest.fixture(autouse=True)
-def no_rubbish():
+def no_rubbish() -> Iterator[None]:
     """kafka-python leaves sockets that could not connect to the garbage collector.
 
     Its log records hold them, by the errors in them, so none may be made.
@@ -193,26 +203,26 @@ class Proxy:
     `cut(heartbeats_only=True)` spares those of the present connections that carry no heartbeats.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sockets = [self._listener]
-        self._heartbeats = set()  # connections that carry some
-        self._passes = lambda _connection: True
+        self._heartbeats: set[socket.socket] = set()  # connections that carry some
+        self._passes: Callable[[socket.socket], bool] = lambda _connection: True
         self._changed = threading.Condition()
         self._closed = False
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def cut(self, *, heartbeats_only=False):
+    def cut(self, *, heartbeats_only: bool = False) -> None:
         spared = set(self._sockets) - self._heartbeats if heartbeats_only else set()
         self._passes = spared.__contains__
 
-    def mend(self):
+    def mend(self) -> None:
         with self._changed:
             self._passes = lambda _connection: True
             self._changed.notify_all()
 
-    def close(self):
+    def close(self) -> None:
         self._closed = True
         self.mend()
         for each in self._sockets:
@@ -220,14 +230,14 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
 
-    def _accept(self):
+    def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
                 self._sockets.append(client)
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client):
+    def _serve(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError):
             head = b""
             while b"\r\n\r\n" not in head:
@@ -239,7 +249,7 @@ class Proxy:
             threading.Thread(target=self._pass, args=(client, client, broker), daemon=True).start()
             self._pass(client, broker, client)
 
-    def _pass(self, connection, source, sink):
+    def _pass(self, connection: socket.socket, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 if source is connection and data[4:6] == HEARTBEAT:
@@ -253,6 +263,6 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy():
+def proxy() -> Iterator[Proxy]:
     with contextlib.closing(Proxy()) as running:
         yield running

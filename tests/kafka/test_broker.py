@@ -1,11 +1,16 @@
 """The broker that tests, sandbox and benchmarks start."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess
 import sys
 import threading
 import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psutil
@@ -18,10 +23,15 @@ from ocean_actors.sandbox.broker import Broker, BrokerError, ForeignBroker, brok
 from ocean_actors.sandbox.command import serve
 from ocean_actors.sandbox.jars import verify
 
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization
+
 pytestmark = pytest.mark.xdist_group("kafka brokers")
 
 
-def test_a_broker_named_in_the_environment_is_used_and_left_alone(monkeypatch):
+def test_a_broker_named_in_the_environment_is_used_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "a:1,b:2")
     named = broker()
     assert isinstance(named, ForeignBroker)
@@ -32,7 +42,9 @@ def test_a_broker_named_in_the_environment_is_used_and_left_alone(monkeypatch):
     assert isinstance(broker(), Broker)
 
 
-def test_without_a_writable_home_the_cache_of_jars_is_named(monkeypatch, tmp_path):
+def test_without_a_writable_home_the_cache_of_jars_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "home").write_text("a file where a folder is needed")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with pytest.raises(
@@ -42,7 +54,7 @@ def test_without_a_writable_home_the_cache_of_jars_is_named(monkeypatch, tmp_pat
     assert "\n" not in str(error.value)
 
 
-def test_a_jar_that_was_changed_is_refused(tmp_path):
+def test_a_jar_that_was_changed_is_refused(tmp_path: Path) -> None:
     jar = tmp_path / "kafka-clients-4.3.1.jar"
     jar.write_bytes(b"something else")
     with pytest.raises(BrokerError, match=r"kafka-clients-4\.3\.1\.jar: not the file"):
@@ -51,26 +63,28 @@ def test_a_jar_that_was_changed_is_refused(tmp_path):
         verify([])
 
 
-def test_without_the_extra_one_line_says_what_to_install(monkeypatch):
+def test_without_the_extra_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jgo", None)
     with pytest.raises(BrokerError, match=r"pip install '\.\[broker\]'") as error:
         Broker().start()
     assert "\n" not in str(error.value)
 
 
-def test_stopping_one_that_was_not_started_is_harmless():
+def test_stopping_one_that_was_not_started_is_harmless() -> None:
     with pytest.raises(BrokerError):
         Broker().ca_file  # noqa: B018
     Broker().stop()
 
 
-def test_a_broker_that_cannot_start_shows_the_end_of_its_log(monkeypatch):
+def test_a_broker_that_cannot_start_shows_the_end_of_its_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("ocean_actors.sandbox.broker.HEAP", "-Xmx1k")
     with pytest.raises(BrokerError, match="heap"):
         Broker().start()
 
 
-def test_any_cluster_id_will_do(monkeypatch):
+def test_any_cluster_id_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that looks like an option: base64 may begin with a dash."""
     dash = UUID(int=0xF8 << 120)
     monkeypatch.setattr(
@@ -80,7 +94,9 @@ def test_any_cluster_id_will_do(monkeypatch):
         assert running.bootstrap
 
 
-def test_data_and_addresses_outlive_a_kill(own_broker, make_organization):
+def test_data_and_addresses_outlive_a_kill(
+    own_broker: Broker, make_organization: Callable[..., Organization]
+) -> None:
     organization = make_organization(own_broker.bootstrap).make_topic()
     before = own_broker.bootstrap, own_broker.sasl_bootstrap
     assert organization.publish(organization.request()) == 0
@@ -90,7 +106,7 @@ def test_data_and_addresses_outlive_a_kill(own_broker, make_organization):
     assert organization.publish(organization.request()) == 1
 
 
-def test_the_broker_ends_with_a_process_that_is_killed(tmp_path):
+def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, signal; from ocean_actors.sandbox.broker import Broker; b = Broker();"
         "b.start(); print(b._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
@@ -110,13 +126,17 @@ def test_the_broker_ends_with_a_process_that_is_killed(tmp_path):
 
 
 def test_the_sandbox_of_the_command_line_publishes_between_noise(
-    own_broker, make_organization, monkeypatch
-):
+    own_broker: Broker,
+    make_organization: Callable[..., Organization],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", own_broker.bootstrap)
     until = threading.Event()
     lines = serve("127.0.0.1", 0, kafka=True, noise=7, until=until)
     said = [next(lines) for _ in range(5)]
-    url = re.search(r"http://[\d.:]+", said[0])[0]
+    found = re.search(r"http://[\d.:]+", said[0])
+    assert found is not None
+    url = found[0]
     topic = TopicPartition("org_sandbox.change.log", 0)
     consumer = KafkaConsumer(bootstrap_servers=own_broker.bootstrap)
     try:

@@ -1,22 +1,36 @@
 """A broker that goes away, comes back, or wants another password."""
 
+from __future__ import annotations
+
 import logging
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+from scripted import Script
 
+from ocean_actors import ResyncHandler
 from ocean_actors.messages import RunEnded, RunStarted
+from ocean_actors.sandbox.broker import Broker
+
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization
 
 pytestmark = pytest.mark.xdist_group("kafka brokers")  # one worker, one broker
 
 
 @pytest.fixture
-def organization(make_organization, own_broker):
+def organization(
+    make_organization: Callable[..., Organization], own_broker: Broker
+) -> Iterator[Organization]:
     own_broker.start()
     yield make_organization(own_broker.bootstrap).make_topic()
     own_broker.start()
 
 
-def test_a_run_outlives_a_restart_of_the_broker(organization, own_broker, script, scripted):
+def test_a_run_outlives_a_restart_of_the_broker(
+    organization: Organization, own_broker: Broker, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted, listener={"sessionTimeout": 60}) as rig:
         organization.expect_state(rig, "active")
         organization.publish(organization.request())
@@ -33,7 +47,12 @@ def test_a_run_outlives_a_restart_of_the_broker(organization, own_broker, script
         assert script.entered.empty()
 
 
-def test_a_broker_that_is_down_is_shown_and_waited_for(organization, own_broker, quick, caplog):
+def test_a_broker_that_is_down_is_shown_and_waited_for(
+    organization: Organization,
+    own_broker: Broker,
+    quick: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     own_broker.kill()
     with organization.system(quick, listener={"sessionTimeout": 6}) as rig:
         organization.eventually(
@@ -50,7 +69,13 @@ def test_a_broker_that_is_down_is_shown_and_waited_for(organization, own_broker,
         assert rig.expect(RunEnded).status == "completed"
 
 
-def test_scram_over_tls_and_a_new_password(organization, own_broker, quick, monkeypatch, caplog):
+def test_scram_over_tls_and_a_new_password(
+    organization: Organization,
+    own_broker: Broker,
+    quick: type[ResyncHandler],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)  # it would replace the next one
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(own_broker.ca_file))
@@ -83,7 +108,12 @@ def test_scram_over_tls_and_a_new_password(organization, own_broker, quick, monk
         own_broker.set_password("alice", "in wonderland")
 
 
-def test_a_certificate_that_is_not_trusted_is_named(organization, own_broker, quick, caplog):
+def test_a_certificate_that_is_not_trusted_is_named(
+    organization: Organization,
+    own_broker: Broker,
+    quick: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     secure = {"brokers": own_broker.sasl_bootstrap, "securityProtocol": "SASL_SSL"}
     with organization.system(quick, listener=secure) as rig:
         organization.eventually(lambda: organization.shown(rig).get("error"))
@@ -98,7 +128,9 @@ def test_a_certificate_that_is_not_trusted_is_named(organization, own_broker, qu
     assert len(named) == 1
 
 
-def test_a_name_that_does_not_exist_is_named(organization, quick, caplog):
+def test_a_name_that_does_not_exist_is_named(
+    organization: Organization, quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     with organization.system(quick, listener={"brokers": "no-such-host.invalid:9092"}) as rig:
         organization.expect_state(rig, "failing")
         assert "no-such-host.invalid:9092" in organization.shown(rig)["error"]
@@ -108,8 +140,13 @@ def test_a_name_that_does_not_exist_is_named(organization, quick, caplog):
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
 def test_no_log_level_shows_how_we_log_in(
-    organization, own_broker, quick, monkeypatch, caplog, mechanism
-):
+    organization: Organization,
+    own_broker: Broker,
+    quick: type[ResyncHandler],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mechanism: str,
+) -> None:
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(own_broker.ca_file))

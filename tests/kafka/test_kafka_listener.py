@@ -1,19 +1,28 @@
 """The KAFKA listener on a real broker, its Port played by the sandbox."""
 
+from __future__ import annotations
+
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka.structs import TopicPartition
+from scripted import Script
 
+from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
 from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
 from ocean_actors.messages import RunEnded, RunStarted
 from ocean_actors.port_time import parse_time
 
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization
+
 pytestmark = pytest.mark.xdist_group("kafka")  # one worker, one broker
 
 
-def changed(config, minute, **more):
+def changed(config: Any, minute: int, **more: Any) -> dict[str, Any]:
     """A change of the integration in Port."""
     after = {
         "identifier": "under-test",
@@ -28,11 +37,13 @@ def changed(config, minute, **more):
     }
 
 
-def noise(count):
+def noise(count: int) -> Any:
     return [{"action": "RESYNC", "context": {"integrationId": f"other-{n}"}} for n in range(count)]
 
 
-def test_an_offset_is_committed_once_the_run_has_settled(organization, script, scripted):
+def test_an_offset_is_committed_once_the_run_has_settled(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
         last = organization.publish(*noise(3), organization.request())
@@ -47,7 +58,9 @@ def test_an_offset_is_committed_once_the_run_has_settled(organization, script, s
         organization.expect_committed(last + 21)
 
 
-def test_noise_alone_is_committed_at_the_stop(organization, quick):
+def test_noise_alone_is_committed_at_the_stop(
+    organization: Organization, quick: type[ResyncHandler]
+) -> None:
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
         last = organization.publish(*noise(50))
@@ -56,8 +69,8 @@ def test_noise_alone_is_committed_at_the_stop(organization, quick):
 
 
 def test_a_request_that_a_stop_left_unserved_is_served_by_the_next_start(
-    organization, script, scripted
-):
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
         last = organization.publish(organization.request())
@@ -75,7 +88,9 @@ def test_a_request_that_a_stop_left_unserved_is_served_by_the_next_start(
         assert script.entered.empty()
 
 
-def test_a_config_in_the_topic_is_what_the_run_gets(organization, script, scripted):
+def test_a_config_in_the_topic_is_what_the_run_gets(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
         organization.publish(changed({"resources": ["new"]}, 5))
@@ -84,7 +99,9 @@ def test_a_config_in_the_topic_is_what_the_run_gets(organization, script, script
         assert rig.expect(RunEnded).run.reason == "configuration changed"
 
 
-def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(organization, quick):
+def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(
+    organization: Organization, quick: type[ResyncHandler]
+) -> None:
     from ocean_actors.sandbox.kafka import KafkaPublisher
 
     sandbox = organization.sandbox
@@ -102,7 +119,9 @@ def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(organizatio
         assert organization.shown(rig)["updates"] == 0
 
 
-def test_the_topic_of_requests_is_read_where_the_organization_has_it(make_organization, quick):
+def test_the_topic_of_requests_is_read_where_the_organization_has_it(
+    make_organization: Callable[..., Organization], quick: type[ResyncHandler]
+) -> None:
     organization = make_organization(feature_flags=[REQUESTS_FLAG]).make_topic()
     topic = f"{organization.sandbox.organization_id}.integration.resync.requests"
     organization.make_topic(topic)
@@ -112,7 +131,9 @@ def test_the_topic_of_requests_is_read_where_the_organization_has_it(make_organi
         assert rig.expect(RunEnded).run.reason == "resync requested"
 
 
-def test_the_first_start_begins_at_the_end_of_the_topic(organization, script, scripted):
+def test_the_first_start_begins_at_the_end_of_the_topic(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     organization.publish(organization.request())
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
@@ -122,7 +143,9 @@ def test_the_first_start_begins_at_the_end_of_the_topic(organization, script, sc
         assert script.entered.empty()
 
 
-def test_a_request_between_the_start_and_the_first_assignment_is_not_missed(organization, quick):
+def test_a_request_between_the_start_and_the_first_assignment_is_not_missed(
+    organization: Organization, quick: type[ResyncHandler]
+) -> None:
     sandbox = organization.sandbox
     sandbox.fail("hang", path="/kafka-credentials$", seconds=30)
     with organization.system(quick) as rig:
@@ -134,7 +157,9 @@ def test_a_request_between_the_start_and_the_first_assignment_is_not_missed(orga
         assert rig.expect(RunEnded).status == "completed"
 
 
-def test_a_flood_of_requests_ends_in_few_runs_and_all_are_settled(organization, script, scripted):
+def test_a_flood_of_requests_ends_in_few_runs_and_all_are_settled(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted, resync={"onNewRequest": "queue"}) as rig:
         organization.expect_state(rig, "active")
         organization.publish(organization.request())
@@ -147,7 +172,9 @@ def test_a_flood_of_requests_ends_in_few_runs_and_all_are_settled(organization, 
         assert script.entered.qsize() == 1  # one more than the first
 
 
-def test_ignored_requests_do_not_hold_the_offset_back(organization, script, scripted):
+def test_ignored_requests_do_not_hold_the_offset_back(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted, resync={"onNewRequest": "ignore"}) as rig:
         organization.expect_state(rig, "active")
         first = organization.publish(organization.request())
@@ -160,7 +187,9 @@ def test_ignored_requests_do_not_hold_the_offset_back(organization, script, scri
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-def test_every_codec_is_readable(organization, quick, codec):
+def test_every_codec_is_readable(
+    organization: Organization, quick: type[ResyncHandler], codec: str
+) -> None:
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
         batch = [*noise(100), organization.request()]
@@ -168,7 +197,9 @@ def test_every_codec_is_readable(organization, quick, codec):
         assert rig.expect(RunEnded).status == "completed"
 
 
-def test_a_poisoned_topic_stalls_nothing(organization, quick, caplog):
+def test_a_poisoned_topic_stalls_nothing(
+    organization: Organization, quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+) -> None:
     name = b"under-test"
     poison = [
         None,
@@ -198,7 +229,9 @@ def test_a_poisoned_topic_stalls_nothing(organization, quick, caplog):
     assert 1 <= len(skipped) <= 5
 
 
-def test_several_partitions_are_read(make_organization, quick):
+def test_several_partitions_are_read(
+    make_organization: Callable[..., Organization], quick: type[ResyncHandler]
+) -> None:
     organization = make_organization().make_topic(partitions=3)
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
@@ -215,8 +248,11 @@ def test_several_partitions_are_read(make_organization, quick):
 
 
 def test_a_second_instance_stands_by_and_takes_over_when_the_first_stops(
-    organization, script, scripted, caplog
-):
+    organization: Organization,
+    script: Script,
+    scripted: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level("INFO")
     with organization.system(scripted) as second, organization.system(scripted) as first:
         organization.eventually(
@@ -246,7 +282,9 @@ def test_a_second_instance_stands_by_and_takes_over_when_the_first_stops(
     ]  # fmt: skip
 
 
-def test_a_newcomer_takes_no_partition_away_from_a_run(organization, script, scripted):
+def test_a_newcomer_takes_no_partition_away_from_a_run(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted) as first:
         organization.expect_state(first, "active")
         organization.publish(organization.request())
@@ -261,8 +299,8 @@ def test_a_newcomer_takes_no_partition_away_from_a_run(organization, script, scr
 
 
 def test_a_run_ends_with_the_membership_and_is_run_again_with_the_next(
-    organization, script, scripted
-):
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     with organization.system(scripted, resync={"onNewRequest": "queue"}) as rig:
         organization.expect_state(rig, "active")
         organization.publish(organization.request())
@@ -276,7 +314,9 @@ def test_a_run_ends_with_the_membership_and_is_run_again_with_the_next(
         organization.expect_committed(1)
 
 
-def test_messages_that_were_deleted_unread_are_made_up_for_by_a_resync(organization, quick):
+def test_messages_that_were_deleted_unread_are_made_up_for_by_a_resync(
+    organization: Organization, quick: type[ResyncHandler]
+) -> None:
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
     last = organization.publish(organization.request(), *noise(10))
@@ -290,8 +330,8 @@ def test_messages_that_were_deleted_unread_are_made_up_for_by_a_resync(organizat
 
 
 def test_a_topic_that_is_not_there_yet_is_waited_for_and_read_from_its_begin(
-    make_organization, quick
-):
+    make_organization: Callable[..., Organization], quick: type[ResyncHandler]
+) -> None:
     organization = make_organization()
     with organization.system(quick) as rig:
         organization.expect_state(rig, "waiting for the topic")
@@ -300,7 +340,9 @@ def test_a_topic_that_is_not_there_yet_is_waited_for_and_read_from_its_begin(
         organization.expect_state(rig, "active")
 
 
-def test_port_failing_at_the_start_is_tried_again_and_shown(organization, quick):
+def test_port_failing_at_the_start_is_tried_again_and_shown(
+    organization: Organization, quick: type[ResyncHandler]
+) -> None:
     organization.sandbox.fail("status", times=2, path="/organization$", status=500)
     with organization.system(quick) as rig:
         organization.expect_state(rig, "failing")
@@ -310,17 +352,24 @@ def test_port_failing_at_the_start_is_tried_again_and_shown(organization, quick)
 
 
 @pytest.mark.parametrize("path", ["/organization$", "/kafka-credentials$"])
-def test_the_wait_that_port_asks_for_is_kept(organization, quick, path):
+def test_the_wait_that_port_asks_for_is_kept(
+    organization: Organization, quick: type[ResyncHandler], path: str
+) -> None:
     sandbox = organization.sandbox
     sandbox.fail("status", times=1, path=path, status=429, headers={"Retry-After": "4"})
     with organization.system(quick) as rig:
         organization.expect_state(rig, "failing")
         organization.expect_state(rig, "active")
         first, second = [call for call in sandbox.calls if call.path.endswith(path[:-1])][:2]
-        assert (parse_time(second.at) - parse_time(first.at)).total_seconds() >= 4.0
+        began, again = parse_time(first.at), parse_time(second.at)
+        assert began is not None
+        assert again is not None
+        assert (again - began).total_seconds() >= 4.0
 
 
-def test_a_stop_before_there_is_a_broker_is_prompt(organization, quick):
+def test_a_stop_before_there_is_a_broker_is_prompt(
+    organization: Organization, quick: type[ResyncHandler]
+) -> None:
     unused = "127.0.0.1:1"
     with organization.system(quick, listener={"brokers": unused}) as rig:
         organization.expect_state(rig, "connecting")
@@ -329,8 +378,11 @@ def test_a_stop_before_there_is_a_broker_is_prompt(organization, quick):
 
 
 def test_the_name_of_the_broker_is_in_the_message_that_it_cannot_be_reached(
-    organization, quick, caplog, monkeypatch
-):
+    organization: Organization,
+    quick: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 300)
     with organization.system(quick, listener={"brokers": "127.0.0.1:1"}) as rig:
         organization.expect_state(rig, "failing")
@@ -338,11 +390,11 @@ def test_the_name_of_the_broker_is_in_the_message_that_it_cannot_be_reached(
     assert any("127.0.0.1:1" in each and "retrying in" in each for each in caplog.messages)
 
 
-def test_no_thread_is_left_behind(organization, quick):
+def test_no_thread_is_left_behind(organization: Organization, quick: type[ResyncHandler]) -> None:
     """Every thread of the listener, kafka-python's included, ends with it."""
     before = set(threading.enumerate())
 
-    def ours():
+    def ours() -> Any:
         names = {each.name for each in set(threading.enumerate()) - before}
         return {name for name in names if "ocean-actors" in name or name == "kafka-consumer"}
 

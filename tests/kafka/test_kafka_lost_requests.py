@@ -1,14 +1,24 @@
 """Requests that no readable message holds: Port is asked, or a resync stands in for them."""
 
+from __future__ import annotations
+
 import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka.record.util import calc_crc32c
+from scripted import Script
 
+from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import consumer
 from ocean_actors.listeners.kafka.kafka_python import BATCH_HEADER, end_of_batch
 from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
 from ocean_actors.messages import RunEnded
+from ocean_actors.sandbox.broker import Broker
+
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization
 
 pytestmark = pytest.mark.xdist_group("kafka brokers")
 
@@ -16,16 +26,18 @@ pytestmark = pytest.mark.xdist_group("kafka brokers")
 # -- a group without offsets -----------------------------------------------------------------------
 
 
-def test_without_a_committed_offset_port_is_asked_what_is_owed(organization, script, scripted):
+def test_without_a_committed_offset_port_is_asked_what_is_owed(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
     sandbox = organization.sandbox
     sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
     sandbox.request_resync("under-test")
     with organization.system(scripted):
-        script.expect_at_work()
+        script.wait_until_at_work()
         # Nothing is committed yet: a crash now must not make the next start forget the request.
         assert organization.committed() is None
     with organization.system(scripted) as rig:
-        script.expect_at_work()
+        script.wait_until_at_work()
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(0)
@@ -34,7 +46,9 @@ def test_without_a_committed_offset_port_is_asked_what_is_owed(organization, scr
         assert script.entered.empty()
 
 
-def test_another_topic_is_noticed_while_the_consumer_runs(organization, quick, monkeypatch):
+def test_another_topic_is_noticed_while_the_consumer_runs(
+    organization: Organization, quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(consumer, "RECHECK_SECONDS", 0.5)
     sandbox = organization.sandbox
     topic = f"{sandbox.organization_id}.integration.resync.requests"
@@ -54,10 +68,10 @@ def test_another_topic_is_noticed_while_the_consumer_runs(organization, quick, m
 class TopicFile:
     """The file in which a broker keeps the one partition of a topic."""
 
-    def __init__(self, broker, topic):
+    def __init__(self, broker: Any, topic: Any) -> None:
         self._path = broker.log_file.parent / "data" / f"{topic}-0" / f"{0:020}.log"
 
-    def edit(self, offset, change):
+    def edit(self, offset: Any, change: Any) -> None:
         """Have `change` alter the bytes of the batch that begins with `offset`."""
         with self._path.open("r+b") as file:
             data = file.read()
@@ -70,16 +84,16 @@ class TopicFile:
             file.write(batch)
 
 
-def with_a_wrong_crc(batch):
+def with_a_wrong_crc(batch: Any) -> None:
     batch[-2] ^= 0xFF
 
 
-def with_an_unknown_codec(batch):
+def with_an_unknown_codec(batch: Any) -> None:
     struct.pack_into(">h", batch, 21, 5)
     struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
 
 
-def that_does_not_decompress(batch):
+def that_does_not_decompress(batch: Any) -> None:
     struct.pack_into(">h", batch, 21, 4)
     struct.pack_into(">I", batch, 17, calc_crc32c(bytes(batch[21:])))
 
@@ -88,8 +102,13 @@ def that_does_not_decompress(batch):
     "damage", [with_a_wrong_crc, with_an_unknown_codec, that_does_not_decompress]
 )
 def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
-    make_organization, own_broker, quick, script, scripted, damage
-):
+    make_organization: Callable[..., Organization],
+    own_broker: Broker,
+    quick: type[ResyncHandler],
+    script: Script,
+    scripted: type[ResyncHandler],
+    damage: Any,
+) -> None:
     organization = make_organization(own_broker.bootstrap).make_topic()
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
@@ -101,7 +120,7 @@ def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
     organization.publish(noise[3])
     TopicFile(own_broker, organization.topic).edit(damaged, damage)
     with organization.system(scripted) as rig:
-        assert script.expect_at_work().reason == "messages were missed"
+        assert script.wait_until_at_work().reason == "messages were missed"
         organization.eventually(lambda: organization.shown(rig)["damaged"] == 1)
         organization.eventually(lambda: organization.shown(rig)["messages"] == 3)
         assert (organization.committed() or 0) <= damaged
@@ -109,17 +128,17 @@ def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(4)
         organization.publish(organization.request())
-        assert script.expect_at_work().reason == "resync requested"
+        assert script.wait_until_at_work().reason == "resync requested"
         script.let_finish()
         organization.expect_committed(5)
 
 
-def batch(base, count, length=100):
+def batch(base: int, count: int, length: int = 100) -> bytes:
     header = BATCH_HEADER.pack(base, length - 12, 0, 2, 0, 0, count - 1)
     return header + bytes(length - len(header))
 
 
-def test_the_end_of_a_damaged_batch_is_in_its_header():
+def test_the_end_of_a_damaged_batch_is_in_its_header() -> None:
     fetched = batch(10, 5) + batch(15, 3) + batch(18, 1)
     assert end_of_batch(fetched, 10) == 15
     assert end_of_batch(fetched, 12) == 15
@@ -127,7 +146,7 @@ def test_the_end_of_a_damaged_batch_is_in_its_header():
     assert end_of_batch(fetched, 18) == 19
 
 
-def test_a_header_that_makes_no_sense_skips_as_little_as_possible():
+def test_a_header_that_makes_no_sense_skips_as_little_as_possible() -> None:
     assert end_of_batch(batch(10, 1_000_000) + batch(15, 3), 10) == 15
     assert end_of_batch(b"", 10) == 11
     assert end_of_batch(batch(10, 5)[:20], 10) == 11

@@ -1,12 +1,22 @@
 """Whole processes on the topic, some of which die in the middle of a run."""
 
+from __future__ import annotations
+
 import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+from ocean_actors.sandbox.broker import Broker
+
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization
 
 pytestmark = pytest.mark.xdist_group("kafka")
 
@@ -32,7 +42,9 @@ RUN = "import sys; from ocean_actors.cli import main; sys.exit(main())"
 class Processes:
     """Instances of one integration, and what their handlers did."""
 
-    def __init__(self, folder, organization, stack):
+    def __init__(
+        self, folder: Path, organization: Organization, stack: contextlib.ExitStack
+    ) -> None:
         self.folder = folder
         self.organization = organization
         self._stack = stack
@@ -48,7 +60,7 @@ class Processes:
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(settings))
 
-    def start(self):
+    def start(self) -> subprocess.Popen[bytes]:
         handler = f"{self.folder / 'handler.py'}:Kept"
         output = self._stack.enter_context((self.folder / "output").open("ab"))
         process = subprocess.Popen(  # noqa: S603
@@ -60,31 +72,35 @@ class Processes:
         self._stack.callback(process.kill)
         return process
 
-    def output(self):
+    def output(self) -> str:
         return (self.folder / "output").read_text()
 
-    def log(self):
+    def log(self) -> list[str]:
         file = self.folder / "log"
         return file.read_text().splitlines() if file.exists() else []
 
-    def expect(self, *lines):
+    def expect(self, *lines: Any) -> None:
         self.organization.eventually(lambda: self.log() == list(lines))
 
-    def expect_output(self, text):
+    def expect_output(self, text: str) -> None:
         self.organization.eventually(lambda: text in self.output())
 
-    def let_finish(self, process=None):
+    def let_finish(self, process: subprocess.Popen[bytes] | None = None) -> None:
         (self.folder / ("go" if process is None else f"go-{process.pid}")).touch()
 
 
 @pytest.fixture
-def processes(tmp_path, make_organization, own_broker):
+def processes(
+    tmp_path: Path, make_organization: Callable[..., Organization], own_broker: Broker
+) -> Iterator[Processes]:
     with contextlib.ExitStack() as stack:
         organization = make_organization(own_broker.bootstrap).make_topic()
         yield Processes(tmp_path, organization, stack)
 
 
-def test_a_request_outlives_a_kill_in_mid_run_and_is_served_once_more_only(processes):
+def test_a_request_outlives_a_kill_in_mid_run_and_is_served_once_more_only(
+    processes: Processes,
+) -> None:
     organization = processes.organization
     first = processes.start()
     processes.expect_output("consuming")
@@ -108,7 +124,9 @@ def test_a_request_outlives_a_kill_in_mid_run_and_is_served_once_more_only(proce
     processes.expect(*served, f"begin {third.pid}", f"end {third.pid}")
 
 
-def test_the_standby_serves_what_a_killed_instance_left_and_nothing_more_is_heard_of_it(processes):
+def test_the_standby_serves_what_a_killed_instance_left_and_nothing_more_is_heard_of_it(
+    processes: Processes,
+) -> None:
     organization = processes.organization
     first = processes.start()
     processes.expect_output("consuming")
@@ -131,7 +149,7 @@ def test_the_standby_serves_what_a_killed_instance_left_and_nothing_more_is_hear
     assert second.wait(10) == 0
 
 
-def test_an_instance_that_was_asleep_too_long_gives_way(processes):
+def test_an_instance_that_was_asleep_too_long_gives_way(processes: Processes) -> None:
     """Stopped for longer than its session, it comes back to find another one at work."""
     organization = processes.organization
     first = processes.start()
@@ -157,7 +175,7 @@ def test_an_instance_that_was_asleep_too_long_gives_way(processes):
     assert sandbox.statuses("under-test") == ["running", "aborted", "running", "completed"]
 
 
-def test_what_an_instance_ends_right_after_it_slept_is_not_reported(processes):
+def test_what_an_instance_ends_right_after_it_slept_is_not_reported(processes: Processes) -> None:
     """It ends its run before the broker could tell it that another one has taken over."""
     organization = processes.organization
     first = processes.start()

@@ -1,13 +1,21 @@
 """Several instances: at most one runs and reports, also when networks and partitions change."""
 
+from __future__ import annotations
+
 import contextlib
+from typing import TYPE_CHECKING
 
 import pytest
 from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
+from scripted import Script
 
+from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
 from ocean_actors.messages import RunEnded
+
+if TYPE_CHECKING:
+    from tests.kafka.conftest import Organization, Proxy
 
 pytestmark = pytest.mark.xdist_group("kafka")
 
@@ -16,8 +24,13 @@ LEGAL = ["running", "aborted", "running", "completed"]
 
 @pytest.mark.parametrize("heartbeats_only", [False, True])
 def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
-    organization, script, scripted, proxy, monkeypatch, heartbeats_only
-):
+    organization: Organization,
+    script: Script,
+    scripted: type[ResyncHandler],
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    heartbeats_only: bool,
+) -> None:
     listener = {"sessionTimeout": 6}
     with contextlib.ExitStack() as stack:
         monkeypatch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)
@@ -28,12 +41,12 @@ def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
         organization.expect_state(second, "standby")
         monkeypatch.setitem(kafka_python.OPTIONS, "proxy_url", proxy.url)  # if first reconnects
         organization.publish(organization.request())
-        run = script.expect_at_work()
+        run = script.wait_until_at_work()
         organization.sandbox.wait_for(
             lambda: organization.sandbox.statuses("under-test") == ["running"]
         )
         proxy.cut(heartbeats_only=heartbeats_only)
-        again = script.expect_at_work()
+        again = script.wait_until_at_work()
         assert again.id != run.id
         assert run.aborted  # before the other one started
         assert first.system.status()["resync"]["state"] == "standby"
@@ -47,15 +60,18 @@ def test_an_instance_that_is_cut_off_gives_way_before_another_takes_over(
 
 
 def test_more_partitions_make_no_second_instance_active(
-    organization, script, scripted, monkeypatch
-):
+    organization: Organization,
+    script: Script,
+    scripted: type[ResyncHandler],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(kafka_python.OPTIONS, "metadata_max_age_ms", 500)
     with organization.system(scripted) as first:
         organization.expect_state(first, "active")
         with organization.system(scripted) as second:
             organization.expect_state(second, "standby")
             organization.publish(organization.request())
-            run = script.expect_at_work()
+            run = script.wait_until_at_work()
             organization.admin.create_partitions({organization.topic: NewPartitions(3)})
             organization.eventually(lambda: len(organization.shown(first)["positions"]) == 3)
             organization.expect_state(second, "standby")
@@ -63,7 +79,7 @@ def test_more_partitions_make_no_second_instance_active(
             script.let_finish()
             assert first.expect(RunEnded).status == "completed"
             organization.publish(organization.request(), partition=2)
-            script.expect_at_work()
+            script.wait_until_at_work()
             script.let_finish()
             assert first.expect(RunEnded).status == "completed"
             last = TopicPartition(organization.topic, 2)
@@ -71,7 +87,7 @@ def test_more_partitions_make_no_second_instance_active(
             first.system.stop()  # the other one gets all of them
             organization.expect_state(second, "active")
             organization.publish(organization.request(), partition=1)
-            script.expect_at_work()
+            script.wait_until_at_work()
             script.let_finish()
             assert second.expect(RunEnded).status == "completed"
     assert organization.sandbox.statuses("under-test") == ["running", "completed"] * 3

@@ -1,8 +1,11 @@
 """Which messages of the change log concern an integration: docs/port-wire.md, section 7."""
 
+from __future__ import annotations
+
 import json
 import random
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +26,7 @@ from ocean_actors.listeners.changelog import (
 REQUEST = {"action": "RESYNC", "resourceType": "integration", "context": {"integrationId": "demo"}}
 
 
-def update(destination="KAFKA", **after):
+def update(destination: str = "KAFKA", **after: Any) -> dict[str, Any]:
     return {
         "action": "UPDATE",
         "resourceType": "integration",
@@ -43,60 +46,61 @@ def update(destination="KAFKA", **after):
     }
 
 
-def test_a_resync_request_counts_whatever_the_destination():
+def test_a_resync_request_counts_whatever_the_destination() -> None:
     for more in ({}, {"changelogDestination": {"type": "WEBHOOK"}}, {"changelogDestination": None}):
         assert interpret({**REQUEST, **more}, "demo") == ResyncAsked(), more
 
 
-def test_on_the_topic_of_requests_the_action_is_not_read():
+def test_on_the_topic_of_requests_the_action_is_not_read() -> None:
     message = {"context": {"integrationId": "demo"}}
     assert interpret(message, "demo", requests_only=True) == ResyncAsked()
     assert isinstance(interpret(message, "demo"), Irrelevant)
     assert isinstance(interpret(update(), "demo", requests_only=True), Irrelevant)
 
 
-def test_an_update_carries_the_config_and_ports_time():
+def test_an_update_carries_the_config_and_ports_time() -> None:
     verdict = interpret(update(), "demo")
     assert isinstance(verdict, ConfigUpdate)
+    assert verdict.snapshot is not None
     assert verdict.snapshot.config == {"resources": [{"kind": "repository"}]}
     assert verdict.snapshot.updated_at == datetime(2026, 10, 1, 8, 5, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize("absent", [{"identifier": None}, {"installationId": "another"}])
-def test_either_name_of_the_integration_will_do(absent):
+def test_either_name_of_the_integration_will_do(absent: dict[str, Any]) -> None:
     assert isinstance(interpret(update(**absent), "demo"), ConfigUpdate)
 
 
 @pytest.mark.parametrize(
     "after", [{"resyncState": None}, {"resyncState": {}}, {"resyncState": "none"}]
 )
-def test_an_update_before_the_first_run_counts(after):
+def test_an_update_before_the_first_run_counts(after: dict[str, Any]) -> None:
     assert isinstance(interpret(update(**after), "demo"), ConfigUpdate)
 
 
 @pytest.mark.parametrize("config", [None, "missing", 3])
-def test_an_update_without_a_config_has_no_snapshot(config):
+def test_an_update_without_a_config_has_no_snapshot(config: Any) -> None:
     assert interpret(update(config=config), "demo") == ConfigUpdate(None)
 
 
-def test_a_config_too_deep_to_be_kept_is_left_to_the_api():
-    config = {}
+def test_a_config_too_deep_to_be_kept_is_left_to_the_api() -> None:
+    config: dict[str, Any] = {}
     for _ in range(5_000):
         config = {"inner": config}
     assert interpret(update(config=config), "demo") == ConfigUpdate(None)
 
 
 @pytest.mark.parametrize("reported", ["2026-10-01T08:05:00.000Z", "2026-10-01T08:05:00+00:00"])
-def test_the_echo_of_an_own_report_is_ignored(reported):
+def test_the_echo_of_an_own_report_is_ignored(reported: str) -> None:
     message = update(resyncState={"status": "running", "updatedAt": reported})
     assert interpret(message, "demo") == Irrelevant("own report")
 
 
-def test_a_message_that_cannot_be_told_from_an_own_report_is_ignored():
+def test_a_message_that_cannot_be_told_from_an_own_report_is_ignored() -> None:
     assert isinstance(interpret(update(updatedAt=None), "demo"), Irrelevant)
 
 
-def test_the_destination_is_that_of_the_listener():
+def test_the_destination_is_that_of_the_listener() -> None:
     assert isinstance(interpret(update("WEBHOOK"), "demo"), Irrelevant)
     assert isinstance(interpret(update("WEBHOOK"), "demo", "WEBHOOK"), ConfigUpdate)
     assert isinstance(interpret(update("KAFKA"), "demo", "WEBHOOK"), Irrelevant)
@@ -124,7 +128,7 @@ def test_the_destination_is_that_of_the_listener():
         True,
     ],
 )
-def test_everything_else_is_ignored(message):
+def test_everything_else_is_ignored(message: Any) -> None:
     assert isinstance(interpret(message, "demo"), Irrelevant)
 
 
@@ -143,7 +147,7 @@ json_like = st.recursive(
 
 
 @given(json_like)
-def test_no_shape_is_too_strange_to_be_interpreted(message):
+def test_no_shape_is_too_strange_to_be_interpreted(message: Any) -> None:
     assert interpret(message, "demo") is not None
 
 
@@ -162,13 +166,13 @@ def test_no_shape_is_too_strange_to_be_interpreted(message):
         (b'"' + b"x" * MAX_BYTES + b'"', "too long"),
     ],
 )
-def test_what_is_not_json_is_refused_with_a_reason(value, reason):
+def test_what_is_not_json_is_refused_with_a_reason(value: Any, reason: str) -> None:
     with pytest.raises(Unreadable) as refused:
         read(value)
     assert str(refused.value) == reason
 
 
-def escaped(text, seed):
+def escaped(text: str, seed: Any) -> str:
     """The JSON string of `text` with some characters escaped, in one of the possible ways."""
     jitter = random.Random(seed)  # noqa: S311
     short = {'"': '"', "\\": "\\", "/": "/", "\n": "n", "\t": "t", "\b": "b", "\f": "f", "\r": "r"}
@@ -193,7 +197,7 @@ identifiers = st.one_of(
 
 
 @given(identifiers, st.integers(), st.text(max_size=30))
-def test_the_shortcut_never_loses_a_message(identifier, seed, noise):
+def test_the_shortcut_never_loses_a_message(identifier: str, seed: Any, noise: Any) -> None:
     name = escaped(identifier, seed)
     context = f'{{"noise": {json.dumps(noise)}, "integrationId": {name}}}'
     value = f'{{"action": "RESYNC", "context": {context}}}'
@@ -202,13 +206,15 @@ def test_the_shortcut_never_loses_a_message(identifier, seed, noise):
 
 
 @given(identifiers, json_like, st.booleans())
-def test_what_the_shortcut_skips_would_be_irrelevant(identifier, message, ascii_only):
+def test_what_the_shortcut_skips_would_be_irrelevant(
+    identifier: str, message: Any, ascii_only: Any
+) -> None:
     value = json.dumps(message, ensure_ascii=ascii_only).encode()
     if not may_concern(value, Needle.of(identifier)):
         assert isinstance(interpret(read(value), identifier), Irrelevant)
 
 
-def test_the_shortcut_skips_ordinary_noise_however_it_is_escaped():
+def test_the_shortcut_skips_ordinary_noise_however_it_is_escaped() -> None:
     noise = json.dumps({"title": 'She said "no" to C:\\temp/x', "name": "中文 é"}).encode()
     assert b"\\u4e2d" in noise
     assert not may_concern(noise, Needle.of("my-custom-integration"))

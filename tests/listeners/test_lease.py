@@ -1,5 +1,9 @@
 """The lease: this instance gives the role up before the broker can give it to another one."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,23 +16,23 @@ LASTS = 6.0  # two thirds of it
 
 
 @pytest.fixture
-def clock():
+def clock() -> ManualClock:
     return ManualClock()
 
 
 @pytest.fixture
-def lease(clock):
+def lease(clock: ManualClock) -> Lease:
     return Lease(clock, clock.monotonic(), SESSION)
 
 
-def test_it_is_valid_while_heartbeats_are_answered(lease, clock):
+def test_it_is_valid_while_heartbeats_are_answered(lease: Lease, clock: ManualClock) -> None:
     for _ in range(20):
         clock.advance(1.0)
         lease.renew(clock.monotonic())
         assert lease.valid()
 
 
-def test_it_runs_out_if_no_heartbeat_is_answered(lease, clock):
+def test_it_runs_out_if_no_heartbeat_is_answered(lease: Lease, clock: ManualClock) -> None:
     clock.advance(LASTS - 0.1)
     assert lease.valid()
     assert lease.remaining() == pytest.approx(0.1)
@@ -37,14 +41,16 @@ def test_it_runs_out_if_no_heartbeat_is_answered(lease, clock):
     assert lease.remaining() == 0.0
 
 
-def test_the_time_at_which_the_heartbeat_was_sent_counts_not_that_of_its_answer(lease, clock):
+def test_the_time_at_which_the_heartbeat_was_sent_counts_not_that_of_its_answer(
+    lease: Lease, clock: ManualClock
+) -> None:
     sent_at = clock.monotonic()
     clock.advance(5.0)
     lease.renew(sent_at)  # its answer took five seconds
     assert lease.remaining() == pytest.approx(1.0)
 
 
-def test_a_late_answer_does_not_shorten_it(lease, clock):
+def test_a_late_answer_does_not_shorten_it(lease: Lease, clock: ManualClock) -> None:
     sent_at = clock.monotonic()
     clock.advance(2.0)
     lease.renew(clock.monotonic())
@@ -52,21 +58,23 @@ def test_a_late_answer_does_not_shorten_it(lease, clock):
     assert lease.remaining() == pytest.approx(LASTS)
 
 
-def test_a_process_that_slept_through_it_has_lost_it_for_good(lease, clock):
+def test_a_process_that_slept_through_it_has_lost_it_for_good(
+    lease: Lease, clock: ManualClock
+) -> None:
     clock.advance(100.0)
     assert not lease.valid()  # whichever thread wakes first
     lease.renew(clock.monotonic())
     assert not lease.valid()
 
 
-def test_a_confirmation_that_is_too_old_begins_no_lease(clock):
+def test_a_confirmation_that_is_too_old_begins_no_lease(clock: ManualClock) -> None:
     sent_at = clock.monotonic()
     clock.advance(LASTS)
     assert not Lease(clock, sent_at, SESSION).valid()
     assert not Lease(clock, float("-inf"), SESSION).valid()
 
 
-def test_once_ended_it_is_never_valid_again(lease, clock):
+def test_once_ended_it_is_never_valid_again(lease: Lease, clock: ManualClock) -> None:
     lease.end()
     lease.renew(clock.monotonic() + 1)
     assert not lease.valid()
@@ -85,7 +93,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_it_always_ends_before_another_instance_can_have_taken_over(steps):
+def test_it_always_ends_before_another_instance_can_have_taken_over(steps: Any) -> None:
     """The model: the broker's session timer starts anew when a heartbeat *arrives*.
 
     A heartbeat arrives at some time between its sending and its answer; the worst case is that

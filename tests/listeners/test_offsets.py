@@ -1,5 +1,9 @@
 """The tracker of Kafka offsets: a request's is held back until it has settled."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,18 +13,18 @@ ONE = ("topic", 0)
 TWO = ("topic", 1)
 
 
-def tracker_of(*partitions, **options):
+def tracker_of(*partitions: Any, **options: Any) -> Any:
     tracker = OffsetTracker(**options)
     for partition in partitions or (ONE,):
         tracker.assign(partition)
     return tracker
 
 
-def test_nothing_is_committed_before_anything_was_read():
+def test_nothing_is_committed_before_anything_was_read() -> None:
     assert tracker_of().take_committable(0.0) == {}
 
 
-def test_noise_is_committed_in_batches():
+def test_noise_is_committed_in_batches() -> None:
     tracker = tracker_of(messages=100, seconds=5.0)
     tracker.read(ONE, 1)
     assert tracker.take_due(0.0) == {ONE: 1}
@@ -31,14 +35,14 @@ def test_noise_is_committed_in_batches():
     assert tracker.take_due(5.1) == {ONE: 150}
 
 
-def test_an_offset_is_not_committed_twice():
+def test_an_offset_is_not_committed_twice() -> None:
     tracker = tracker_of()
     tracker.read(ONE, 7)
     assert tracker.take_committable(0.0) == {ONE: 7}
     assert tracker.take_committable(1.0) == {}
 
 
-def test_the_oldest_request_holds_the_offset_back_until_it_settles():
+def test_the_oldest_request_holds_the_offset_back_until_it_settles() -> None:
     tracker = tracker_of()
     tracker.track(ONE, 10, 1)
     tracker.track(ONE, 20, 2)
@@ -50,7 +54,7 @@ def test_the_oldest_request_holds_the_offset_back_until_it_settles():
     assert tracker.take_due(0.2) == {ONE: 30}
 
 
-def test_a_request_settles_the_earlier_ones_in_every_partition():
+def test_a_request_settles_the_earlier_ones_in_every_partition() -> None:
     tracker = tracker_of(ONE, TWO)
     tracker.track(ONE, 10, 1)
     tracker.track(TWO, 5, 2)
@@ -60,7 +64,7 @@ def test_a_request_settles_the_earlier_ones_in_every_partition():
     assert tracker.take_due(0.0) == {ONE: 11, TWO: 6}
 
 
-def test_an_ignored_request_settles_alone():
+def test_an_ignored_request_settles_alone() -> None:
     tracker = tracker_of()
     tracker.track(ONE, 10, 1)
     tracker.track(ONE, 20, 2)
@@ -71,7 +75,7 @@ def test_an_ignored_request_settles_alone():
     assert tracker.take_committable(0.0) == {ONE: 21}
 
 
-def test_nothing_is_committed_for_a_lost_partition():
+def test_nothing_is_committed_for_a_lost_partition() -> None:
     tracker = tracker_of(ONE, TWO)
     tracker.read(ONE, 10)
     tracker.read(TWO, 10)
@@ -82,7 +86,7 @@ def test_nothing_is_committed_for_a_lost_partition():
     assert tracker.owed == 0
 
 
-def test_what_a_partition_owed_before_it_was_lost_settles_nothing_after_it_came_back():
+def test_what_a_partition_owed_before_it_was_lost_settles_nothing_after_it_came_back() -> None:
     tracker = tracker_of()
     tracker.track(ONE, 10, 1)
     tracker.revoke(ONE)
@@ -95,14 +99,14 @@ def test_what_a_partition_owed_before_it_was_lost_settles_nothing_after_it_came_
     assert tracker.take_committable(0.0) == {ONE: 11}
 
 
-def test_where_reading_begins_is_committed_at_once():
+def test_where_reading_begins_is_committed_at_once() -> None:
     tracker = tracker_of(seconds=1_000.0)
     tracker.take_committable(0.0)
     tracker.begin(ONE, 42)
     assert tracker.take_due(0.1) == {ONE: 42}
 
 
-def test_a_failed_commit_is_due_again():
+def test_a_failed_commit_is_due_again() -> None:
     tracker = tracker_of(seconds=1_000.0)
     tracker.read(ONE, 5)
     tracker.take_committable(0.0)
@@ -110,7 +114,7 @@ def test_a_failed_commit_is_due_again():
     assert tracker.take_due(0.1) == {ONE: 5}
 
 
-def test_a_flood_of_requests_costs_bounded_memory_and_loses_none():
+def test_a_flood_of_requests_costs_bounded_memory_and_loses_none() -> None:
     tracker = tracker_of()
     for number in range(10 * MAX_OWED):
         tracker.track(ONE, number, number + 1)
@@ -135,7 +139,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_no_offset_behind_an_unsettled_request_is_ever_committed(steps):
+def test_no_offset_behind_an_unsettled_request_is_ever_committed(steps: Any) -> None:
     """A plain model: the broker's committed offset, and the requests that have not settled."""
     tracker, committed, position, delivery_tag = tracker_of(), 0, 0, 0
     unsettled = {}

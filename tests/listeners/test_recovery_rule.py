@@ -1,21 +1,31 @@
 """What is owed at start, row by row of `docs/recovery.md`; minutes count from the run's start."""
 
+from __future__ import annotations
+
 from datetime import datetime, timedelta, timezone
+from typing import Any, overload
 
 import pytest
 
 from ocean_actors.listeners.recovery import owed
-from ocean_actors.port.models import Integration, PortRequest, ResyncState
+from ocean_actors.messages import PortRequest
+from ocean_actors.port.models import Integration, ResyncState
 
 START = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 END = 10  # minutes
 
 
-def at(minutes):
+@overload
+def at(minutes: int) -> datetime: ...
+@overload
+def at(minutes: int | None) -> datetime | None: ...
+def at(minutes: int | None) -> datetime | None:
     return None if minutes is None else START + timedelta(minutes=minutes)
 
 
-def integration(status, *, changed=END, ahead=0, next_resync=None):
+def integration(
+    status: str, *, changed: int = END, ahead: int = 0, next_resync: int | None = None
+) -> Integration:
     """Its last run; `ahead`: by how much our clock was ahead of Port's."""
     running = status == "running"
     state = ResyncState(
@@ -28,7 +38,7 @@ def integration(status, *, changed=END, ahead=0, next_resync=None):
     return Integration(identifier="x", config={}, updated_at=at(changed), resync_state=state)
 
 
-def why(known, request=None, now=60):
+def why(known: Integration, request: int | None = None, now: int = 60) -> str | None:
     asked = None if request is None else PortRequest("r", at(request))
     return owed(known, asked, at(now))
 
@@ -59,20 +69,22 @@ NEVER_RAN = Integration(identifier="x", config={}, updated_at=at(0), resync_stat
         (integration("completed", next_resync=90), None, None),
     ],
 )
-def test_what_port_says_tells_what_is_owed(known, request_at, expected):
+def test_what_port_says_tells_what_is_owed(
+    known: Any, request_at: int | None, expected: str | None
+) -> None:
     assert why(known, request_at) == expected
 
 
-def test_a_clock_ahead_of_port_s_hides_no_request():
+def test_a_clock_ahead_of_port_s_hides_no_request() -> None:
     assert why(integration("completed", ahead=7), request=5) is not None
 
 
-def test_a_clock_behind_port_s_costs_one_resync_at_most():
+def test_a_clock_behind_port_s_costs_one_resync_at_most() -> None:
     assert why(integration("completed", ahead=-7), request=-5) is not None
     assert why(integration("completed", ahead=-7), request=5) is not None
 
 
-def test_a_state_without_times_leaves_a_doubt_and_so_a_resync():
+def test_a_state_without_times_leaves_a_doubt_and_so_a_resync() -> None:
     known = Integration(
         identifier="x",
         config={},
@@ -83,7 +95,7 @@ def test_a_state_without_times_leaves_a_doubt_and_so_a_resync():
     assert why(known) is None
 
 
-def test_a_late_report_to_a_port_whose_clock_is_behind_hides_no_request():
+def test_a_late_report_to_a_port_whose_clock_is_behind_hides_no_request() -> None:
     """Port's clock is 20 s behind ours, and the end was reported 20 s late."""
     state = ResyncState(
         status="completed",
@@ -98,7 +110,7 @@ def test_a_late_report_to_a_port_whose_clock_is_behind_hides_no_request():
     assert owed(known, PortRequest("r", START - timedelta(seconds=21)), now, None) is None
 
 
-def test_a_request_whose_time_cannot_be_read_is_owed():
+def test_a_request_whose_time_cannot_be_read_is_owed() -> None:
     asked = PortRequest("r", None)
     expected = "a resync was requested, at a time that cannot be read"
     assert owed(integration("completed"), asked, at(60)) == expected
@@ -106,7 +118,7 @@ def test_a_request_whose_time_cannot_be_read_is_owed():
 
 @pytest.mark.parametrize("skew", [None, timedelta(days=-1), timedelta(days=1)])
 @pytest.mark.parametrize("moment", [datetime.min, datetime.max])
-def test_a_time_at_the_end_of_the_calendar_counts_as_absent(moment, skew):
+def test_a_time_at_the_end_of_the_calendar_counts_as_absent(moment: Any, skew: Any) -> None:
     edge = moment.replace(tzinfo=timezone.utc)
     state = ResyncState("completed", edge, datetime.max.replace(tzinfo=timezone.utc), None, START)
     known = Integration(identifier="x", config={}, updated_at=at(END), resync_state=state)

@@ -11,13 +11,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from ocean_actors import OceanSystem, ResyncHandler, RunEnded, RunStarted, Settings
+from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunStarted, Settings
 from ocean_actors.listeners.port_watcher import Observed
-from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, wait_idle
 from ocean_actors.testing.sandboxed import EventRecorder, port_of
@@ -28,10 +30,11 @@ WITHIN = 30.0
 DEMO = "demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": DEMO}}).encode()
 JSON = {"Content-Type": "application/json"}
+NOTHING: Any = None  # where something else is expected
 
 
 class Quick(ResyncHandler):
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         pass
 
 
@@ -41,11 +44,12 @@ class Webhook:
     """
 
     def __init__(
-        self, sandbox, handlers=(Quick,), *,
-        clock=None, own_server=False, port=0, http_port=0, resync=None, **listener,
-    ):  # fmt: skip
+        self, sandbox: Sandbox, handlers: Any = (Quick,), *,
+        clock: ManualClock | None = None, own_server: bool = False, port: int = 0,
+        http_port: int = 0, resync: Any = None, **listener: Any,
+    ) -> None:  # fmt: skip
         self.sandbox = sandbox
-        self.events = queue.Queue()
+        self.events: queue.Queue[Any] = queue.Queue()
         self.front = HttpServer(self._forward, "127.0.0.1", port)
         self.front.start()
         settings = {
@@ -60,92 +64,96 @@ class Webhook:
             handlers,
             [functools.partial(EventRecorder, self.events)],
             clock=clock,
-            serve_http=own_server,
+            serve_http=None if own_server else False,
             debug=True,
         )
         self.url = self.front.url
 
-    def __enter__(self):
+    def __enter__(self) -> Any:
         self.system.start()
         return self
 
-    def __exit__(self, *_exc_info):
+    def __exit__(self, *_exc_info: object) -> None:
         self.system.stop()
         self.front.stop()
 
-    def _forward(self, environ, start_response):
+    def _forward(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         return self.system.wsgi_app(environ, start_response)
 
-    def expect(self, event_type):
+    def expect(self, event_type: Any) -> Any:
         until = time.monotonic() + WITHIN
         while True:
             event = self.events.get(timeout=max(0.0, until - time.monotonic()))
             if isinstance(event, event_type):
                 return event
 
-    def post(self, body=b"", headers=JSON):
+    def post(self, body: bytes = b"", headers: Any = JSON) -> requests.Response:
         return requests.post(self.url + "/resync", data=body, headers=headers, timeout=WITHIN)
 
-    def post_signed(self, body=REQUEST, timestamp=None):
+    def post_signed(self, body: bytes = REQUEST, timestamp: int | None = None) -> requests.Response:
         moment = int(time.time()) if timestamp is None else timestamp
         signature = sign(self.sandbox.client_secret.encode(), moment, body)
         signed = {**JSON, "x-port-timestamp": str(moment), "x-port-signature": signature}
         return self.post(body, signed)
 
-    def ready(self):
+    def ready(self) -> requests.Response:
         return requests.get(self.url + "/health/ready", timeout=WITHIN)
 
-    def settle(self):
+    def settle(self) -> None:
         wait_idle(self.system._actors)
 
-    def statuses(self):
+    def statuses(self) -> list[str | None]:
         return self.sandbox.statuses(DEMO)
 
-    def looks(self):
+    def looks(self) -> int:
         return sum(call.path.endswith("/resync-request") for call in self.sandbox.calls)
 
-    def wait_for_looks(self, count):
+    def wait_for_looks(self, count: int) -> None:
         self.sandbox.wait_for(lambda: self.looks() >= count, WITHIN)
 
-    def wait_for_statuses(self, *expected):
+    def wait_for_statuses(self, *expected: Any) -> None:
         self.sandbox.wait_for(lambda: self.statuses() == list(expected), WITHIN)
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture
-def unsigned():
+def unsigned() -> Iterator[Sandbox]:
     with Sandbox(webhook_signing="unsigned") as sandbox:
         yield sandbox
 
 
-def free_port():
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 # -- registration and events -----------------------------------------------------------------
 
 
-def test_port_is_told_where_to_call(sandbox):
+def test_port_is_told_where_to_call(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
-        destination = sandbox.integration(DEMO)["changelogDestination"]
-        assert destination == {"type": "WEBHOOK", "url": webhook.url + "/resync"}
+        known = sandbox.integration(DEMO)
+        assert known is not None
+        assert known["changelogDestination"] == {"type": "WEBHOOK", "url": webhook.url + "/resync"}
 
 
-def test_a_destination_that_differs_is_changed(sandbox):
+def test_a_destination_that_differs_is_changed(sandbox: Sandbox) -> None:
     sandbox.create_integration(DEMO, changelogDestination={"type": "KAFKA"})
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
-        assert sandbox.integration(DEMO)["changelogDestination"]["type"] == "WEBHOOK"
+        known = sandbox.integration(DEMO)
+        assert known is not None
+        assert known["changelogDestination"]["type"] == "WEBHOOK"
 
 
-def test_a_resync_request_is_one_run_and_reports_that_come_back_are_none(sandbox):
+def test_a_resync_request_is_one_run_and_reports_that_come_back_are_none(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
         sandbox.request_resync(DEMO)
@@ -157,7 +165,7 @@ def test_a_resync_request_is_one_run_and_reports_that_come_back_are_none(sandbox
         assert webhook.statuses() == ["running", "completed"]
 
 
-def test_a_saved_config_is_the_config_of_the_run(sandbox):
+def test_a_saved_config_is_the_config_of_the_run(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
         sandbox.set_config(DEMO, {"resources": [1]}, skip_resync=True)
@@ -165,7 +173,7 @@ def test_a_saved_config_is_the_config_of_the_run(sandbox):
         assert (run.reason, run.config) == ("configuration changed", {"resources": [1]})
 
 
-def _delivered_reports(sandbox):
+def _delivered_reports(sandbox: Sandbox) -> Any:
     """The status of each report that Port sent back to us, and what it was answered."""
     found = []
     for delivery in sandbox.deliveries:
@@ -176,11 +184,11 @@ def _delivered_reports(sandbox):
     return found
 
 
-def test_an_answer_never_waits_for_the_resync(sandbox):
+def test_an_answer_never_waits_for_the_resync(sandbox: Sandbox) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     class Slow(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             entered.set()
             go_on.wait(WITHIN)
 
@@ -196,11 +204,11 @@ def test_an_answer_never_waits_for_the_resync(sandbox):
         go_on.set()
 
 
-def test_a_burst_while_a_run_is_in_flight_leads_to_one_more(sandbox):
+def test_a_burst_while_a_run_is_in_flight_leads_to_one_more(sandbox: Sandbox) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     class Slow(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             entered.set()
             go_on.wait(WITHIN)
 
@@ -220,11 +228,11 @@ def test_a_burst_while_a_run_is_in_flight_leads_to_one_more(sandbox):
         go_on.set()
 
 
-def test_under_ignore_a_request_is_answered_as_ignored(sandbox):
+def test_under_ignore_a_request_is_answered_as_ignored(sandbox: Sandbox) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     class Slow(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             entered.set()
             go_on.wait(WITHIN)
 
@@ -242,7 +250,7 @@ def test_under_ignore_a_request_is_answered_as_ignored(sandbox):
 # -- calls that prove nothing ----------------------------------------------------------------
 
 
-def test_an_unsigned_call_of_port_leads_to_one_run(unsigned):
+def test_an_unsigned_call_of_port_leads_to_one_run(unsigned: Sandbox) -> None:
     with Webhook(unsigned) as webhook:
         webhook.wait_for_looks(1)
         unsigned.request_resync(DEMO)
@@ -250,7 +258,7 @@ def test_an_unsigned_call_of_port_leads_to_one_run(unsigned):
         webhook.wait_for_statuses("running", "completed")
 
 
-def test_a_stranger_has_port_asked_once_a_second_and_starts_nothing(unsigned):
+def test_a_stranger_has_port_asked_once_a_second_and_starts_nothing(unsigned: Sandbox) -> None:
     clock = ManualClock()
     with Webhook(unsigned, clock=clock) as webhook:
         webhook.wait_for_looks(1)
@@ -273,11 +281,11 @@ def test_a_stranger_has_port_asked_once_a_second_and_starts_nothing(unsigned):
         assert webhook.statuses() == []
 
 
-def test_a_stranger_cannot_abort_a_run(unsigned):
+def test_a_stranger_cannot_abort_a_run(unsigned: Sandbox) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
     class Slow(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             entered.set()
             go_on.wait(WITHIN)
 
@@ -296,7 +304,7 @@ def test_a_stranger_cannot_abort_a_run(unsigned):
         go_on.set()
 
 
-def test_a_signature_that_is_wrong_starts_nothing(sandbox):
+def test_a_signature_that_is_wrong_starts_nothing(sandbox: Sandbox) -> None:
     sandbox.configure(webhook_signing="wrong")
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
@@ -309,7 +317,7 @@ def test_a_signature_that_is_wrong_starts_nothing(sandbox):
 # -- the safety net --------------------------------------------------------------------------
 
 
-def test_what_no_call_told_is_found_by_asking(sandbox):
+def test_what_no_call_told_is_found_by_asking(sandbox: Sandbox) -> None:
     clock = ManualClock()
     sandbox.configure(webhook_signing="wrong")  # so that every call is lost
     with Webhook(sandbox, clock=clock) as webhook:
@@ -326,7 +334,7 @@ def test_what_no_call_told_is_found_by_asking(sandbox):
         assert webhook.expect(RunStarted).run.config == {"resources": [1]}
 
 
-def test_what_an_authentic_call_told_is_not_found_again(sandbox):
+def test_what_an_authentic_call_told_is_not_found_again(sandbox: Sandbox) -> None:
     with Webhook(sandbox, checkInterval=0.1) as webhook:
         webhook.wait_for_looks(1)
         sandbox.request_resync(DEMO)
@@ -336,7 +344,9 @@ def test_what_an_authentic_call_told_is_not_found_again(sandbox):
         assert webhook.statuses() == ["running", "completed"]
 
 
-def test_while_port_fails_it_is_asked_ever_more_slowly(sandbox, caplog):
+def test_while_port_fails_it_is_asked_ever_more_slowly(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     clock = ManualClock()
     with Webhook(sandbox, clock=clock) as webhook:
         webhook.wait_for_looks(1)
@@ -356,7 +366,7 @@ def test_while_port_fails_it_is_asked_ever_more_slowly(sandbox, caplog):
 
 
 @pytest.mark.parametrize("missed", ["request", "config", "running"])
-def test_what_was_missed_while_down_is_caught_up(sandbox, missed):
+def test_what_was_missed_while_down_is_caught_up(sandbox: Sandbox, missed: str) -> None:
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
         webhook.post_signed()
@@ -373,7 +383,7 @@ def test_what_was_missed_while_down_is_caught_up(sandbox, missed):
         webhook.sandbox.wait_for(lambda: webhook.statuses()[-1] == "completed", WITHIN)
 
 
-def test_when_nothing_was_missed_nothing_runs(sandbox):
+def test_when_nothing_was_missed_nothing_runs(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
         webhook.wait_for_looks(1)
         webhook.post_signed()
@@ -385,7 +395,7 @@ def test_when_nothing_was_missed_nothing_runs(sandbox):
         assert again.statuses() == ["running", "completed"]
 
 
-def _report(sandbox, status):
+def _report(sandbox: Sandbox, status: str) -> None:
     """A report that some process made."""
     token = requests.post(
         sandbox.url + "/v1/auth/access_token",
@@ -416,7 +426,7 @@ class Quick(ResyncHandler):
 """
 
 
-def command(tmp_path, sandbox, port, handler):
+def command(tmp_path: Path, sandbox: Sandbox, port: int, handler: str) -> list[str]:
     (tmp_path / "handlers.py").write_text(HANDLER)
     config = tmp_path / "config.yaml"
     settings = {
@@ -434,12 +444,13 @@ def command(tmp_path, sandbox, port, handler):
 
 
 def test_after_a_kill_between_202_and_the_end_of_the_run_it_is_run_at_the_next_start(
-    sandbox, tmp_path
-):
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
     port = free_port()
     first = subprocess.Popen(  # noqa: S603
         command(tmp_path, sandbox, port, "Stuck"), stdout=subprocess.PIPE, text=True
     )
+    assert first.stdout is not None
     try:
         sandbox.wait_for(lambda: _looked(sandbox), WITHIN)
         sandbox.request_resync(DEMO)
@@ -458,14 +469,14 @@ def test_after_a_kill_between_202_and_the_end_of_the_run_it_is_run_at_the_next_s
         assert second.wait(WITHIN) == 0
 
 
-def _looked(sandbox):
+def _looked(sandbox: Sandbox) -> bool:
     return any(call.path.endswith("/resync-request") for call in sandbox.calls)
 
 
 # -- life of the server ----------------------------------------------------------------------
 
 
-def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox, tmp_path):
+def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox: Sandbox, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = subprocess.run(  # noqa: S603
@@ -479,10 +490,10 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox, tmp_path):
     assert "http.port" in last
 
 
-def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox):
+def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox: Sandbox) -> None:
     before = set(threading.enumerate())
     with Webhook(sandbox, own_server=True) as webhook:
-        webhook.url = webhook.expect(WebhookServed).url
+        webhook.url = webhook.system.http_url
         webhook.wait_for_looks(1)
         assert webhook.ready().status_code == 200
         assert webhook.post_signed().status_code == 202
@@ -499,21 +510,23 @@ def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox):
     assert not [name for name in left if "webhook" in name or "http" in name]
 
 
-def test_after_a_crash_the_listener_serves_again(sandbox, caplog):
-    with Webhook(sandbox, own_server=True, http_port=free_port()) as webhook:
-        webhook.url = webhook.expect(WebhookServed).url
+def test_after_a_crash_the_listener_serves_again(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Webhook(sandbox, own_server=True) as webhook:
+        webhook.url = webhook.system.http_url
         webhook.wait_for_looks(1)
         webhook.settle()
-        cells = webhook.system._actors._cells
-        cells["webhook"].ref.tell(Observed(None, None, None))  # nothing it can work with
-        assert webhook.expect(WebhookServed).url == webhook.url
+        cells = webhook.system._actors._cells.values()
+        listener = next(cell.ref for cell in cells if cell.name == "webhook")
+        listener.tell(Observed(NOTHING, None, None))
         webhook.wait_for_looks(2)
         assert webhook.post_signed().status_code == 202
         webhook.expect(RunEnded)
     assert "webhook failed and restarts" in caplog.text
 
 
-def test_it_is_ready_once_port_was_reached(tmp_path):
+def test_it_is_ready_once_port_was_reached(tmp_path: Path) -> None:
     sandbox = Sandbox(port=free_port())
     with Webhook(sandbox) as webhook:
         answer = webhook.ready()
@@ -524,7 +537,9 @@ def test_it_is_ready_once_port_was_reached(tmp_path):
             assert webhook.ready().status_code == 200
 
 
-def test_mounted_elsewhere_it_answers_503_before_the_start_and_after_the_stop(sandbox):
+def test_mounted_elsewhere_it_answers_503_before_the_start_and_after_the_stop(
+    sandbox: Sandbox,
+) -> None:
     webhook = Webhook(sandbox)
     assert webhook.post_signed(b"").status_code == 503
     with webhook:
@@ -534,7 +549,7 @@ def test_mounted_elsewhere_it_answers_503_before_the_start_and_after_the_stop(sa
         assert webhook.post_signed(REQUEST).status_code == 503
 
 
-def test_two_systems_in_one_process_do_not_touch(sandbox):
+def test_two_systems_in_one_process_do_not_touch(sandbox: Sandbox) -> None:
     with Sandbox(client_secret="another") as other:  # noqa: SIM117
         with Webhook(sandbox) as one, Webhook(other) as two:
             one.wait_for_looks(1)

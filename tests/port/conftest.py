@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from ocean_actors.actors import CancelToken
 from ocean_actors.frozen import freeze
@@ -20,11 +24,11 @@ SECRET = "sandbox-secret"
 class JumpingClock(ManualClock):
     """Ends each wait at once, and keeps its seconds."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
-        self.waits = []
+        self.waits: list[float] = []
 
-    def wait(self, seconds, wake):
+    def wait(self, seconds: float, wake: threading.Event) -> None:
         self.waits.append(round(seconds, 6))
         self.advance(seconds)
 
@@ -32,44 +36,44 @@ class JumpingClock(ManualClock):
 class Runs:
     """Makes writers, as the coordinator does for each run."""
 
-    def __init__(self, client):
+    def __init__(self, client: PortClient) -> None:
         self._client = client
-        self._writers = []
+        self._writers: list[Any] = []
 
-    def start(self, handlers=("all",), **config):
+    def start(self, handlers: Any = ("all",), **config: Any) -> Any:
         number = len(self._writers) + 1
         now = datetime.now(timezone.utc)
         info = RunInfo(f"run-{number}", number, "test", "test", now, now, freeze(config))
         token = CancelToken(ResyncAborted)
-        writer = EntityWriter(self._client.clone(token), info, handlers)
+        writer: Any = EntityWriter(self._client.clone(token), info, handlers)
         writer.abort = token.cancel
         self._writers.append(writer)
         return writer
 
-    def close(self):
+    def close(self) -> None:
         for writer in self._writers:
             writer.close()
 
 
 @pytest.fixture
-def sandbox():
+def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
         sandbox.create_blueprint("package", schema={"properties": {"version": {"type": "string"}}})
         yield sandbox
 
 
 @pytest.fixture
-def clock():
+def clock() -> JumpingClock:
     return JumpingClock()
 
 
 @pytest.fixture
-def connect(clock):
+def connect(clock: JumpingClock) -> Iterator[Callable[..., PortClient]]:
     """Make clients of a Port at some URL."""
     made = []
 
-    def make(url, identifier="demo", **options):
-        port = PortSettings(client_id="sandbox", client_secret=SECRET, base_url=url)
+    def make(url: str, identifier: str = "demo", **options: Any) -> Any:
+        port = PortSettings(client_id="sandbox", client_secret=SecretStr(SECRET), base_url=url)
         integration = IntegrationSettings(identifier=identifier, type="Custom")
         options = {"clock": clock, "jitter": lambda: 0.0, **options}
         client = PortClient(port, integration, **options)
@@ -82,16 +86,16 @@ def connect(clock):
 
 
 @pytest.fixture
-def client(sandbox, connect):
+def client(sandbox: Sandbox, connect: Callable[..., PortClient]) -> PortClient:
     return connect(sandbox.url)
 
 
 @pytest.fixture
-def make_runs():
+def make_runs() -> Iterator[Callable[[PortClient], Runs]]:
     """Make the runs of a client."""
     made = []
 
-    def make(client):
+    def make(client: PortClient) -> Any:
         made.append(Runs(client))
         return made[-1]
 
@@ -101,5 +105,5 @@ def make_runs():
 
 
 @pytest.fixture
-def runs(client, make_runs):
+def runs(client: PortClient, make_runs: Callable[[PortClient], Runs]) -> Runs:
     return make_runs(client)

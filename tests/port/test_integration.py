@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.context import IntegrationContext
 from ocean_actors.messages import (
@@ -16,8 +18,11 @@ from ocean_actors.messages import (
     IntegrationMissing,
     IntegrationRegistered,
 )
+from ocean_actors.port.client import PortClient
 from ocean_actors.port.integration import CONFIG_PATIENCE, IntegrationActor, Register
 from ocean_actors.resync.client import ResyncClient
+from ocean_actors.resync.generation import ConfigGeneration
+from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, wait_idle
 
 WITHIN = 30.0
@@ -27,21 +32,26 @@ INTEGRATION = "/integration/demo$"
 class Owner:
     """Whose shutdown an actor may ask for."""
 
-    def __init__(self):
-        self.shutdowns = []
+    def __init__(self) -> None:
+        self.shutdowns: list[tuple[int, str | None]] = []
 
-    def shutdown(self, exit_code=0, cause=None):
+    def status(self) -> dict[str, Any]:
+        return {}
+
+    def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
         self.shutdowns.append((exit_code, cause))
 
 
 class Office:
     """The actor that speaks to Port, with a clock that is turned by hand."""
 
-    def __init__(self, sandbox, client, clock, **options):
+    def __init__(
+        self, sandbox: Sandbox, client: PortClient, clock: ManualClock, **options: Any
+    ) -> None:
         self.sandbox = sandbox
         self.clock = clock
         self.owner = Owner()
-        resync = ResyncClient()
+        resync = ResyncClient(ConfigGeneration())
         self.system = ActorSystem(
             clock=clock,
             debug=True,
@@ -55,44 +65,46 @@ class Office:
         )
         self.settle()
 
-    def register(self):
+    def register(self) -> None:
         self.actor.tell(Register())
         self.settle()
 
-    def ask(self, number=1):
+    def ask(self, number: int = 1) -> None:
         self.actor.tell(FetchConfig(number, self.coordinator.ref))
         self.settle()
 
-    def answers(self):
+    def answers(self) -> list[ConfigFetched]:
         return [each for each in self.coordinator.received() if isinstance(each, ConfigFetched)]
 
-    def requests(self):
+    def requests(self) -> list[ConfigUpdated]:
         return [each for each in self.coordinator.received() if isinstance(each, ConfigUpdated)]
 
-    def registrations(self):
+    def registrations(self) -> int:
         return sum(isinstance(each, IntegrationRegistered) for each in self.coordinator.received())
 
-    def pass_seconds(self, seconds):
+    def pass_seconds(self, seconds: float) -> None:
         self.clock.advance(seconds, settle=self.settle)
         self.settle()
 
-    def settle(self):
+    def settle(self) -> None:
         wait_idle(self.system, WITHIN)
 
-    def calls(self):
+    def calls(self) -> int:
         return sum(call.path.endswith("/integration/demo") for call in self.sandbox.calls)
 
 
 @pytest.fixture
-def clock():
+def clock() -> ManualClock:
     return ManualClock()
 
 
 @pytest.fixture
-def open_office(sandbox, connect, clock):
+def open_office(
+    sandbox: Sandbox, connect: Callable[..., PortClient], clock: ManualClock
+) -> Iterator[Callable[..., Office]]:
     made = []
 
-    def make(url=sandbox.url, **options):
+    def make(url: str = sandbox.url, **options: Any) -> Office:
         made.append(Office(sandbox, connect(url), clock, **options))
         return made[-1]
 
@@ -102,7 +114,7 @@ def open_office(sandbox, connect, clock):
 
 
 @pytest.fixture
-def office(open_office, sandbox):
+def office(open_office: Callable[..., Office], sandbox: Sandbox) -> Office:
     """One that has registered."""
     sandbox.create_integration("demo", config={"a": 1})
     office = open_office()
@@ -113,7 +125,9 @@ def office(open_office, sandbox):
 # -- registration ------------------------------------------------------------------------------
 
 
-def test_registration_comes_back_when_port_asks_it_to(open_office, sandbox):
+def test_registration_comes_back_when_port_asks_it_to(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
     sandbox.fail("status", 2, status=429, path=INTEGRATION, headers={"Retry-After": "30"})
     office = open_office()
     office.register()
@@ -126,7 +140,9 @@ def test_registration_comes_back_when_port_asks_it_to(open_office, sandbox):
     assert office.registrations() == 1
 
 
-def test_registration_goes_on_for_as_long_as_it_takes(open_office, sandbox):
+def test_registration_goes_on_for_as_long_as_it_takes(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
     sandbox.fail("status", None, status=503, path=INTEGRATION)
     office = open_office()
     office.register()
@@ -138,7 +154,9 @@ def test_registration_goes_on_for_as_long_as_it_takes(open_office, sandbox):
     assert office.owner.shutdowns == []
 
 
-def test_with_a_limit_it_fails_when_the_time_is_over(open_office, sandbox):
+def test_with_a_limit_it_fails_when_the_time_is_over(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
     sandbox.fail("status", None, status=503, path=INTEGRATION)
     office = open_office(start_timeout=10)
     office.register()
@@ -147,33 +165,39 @@ def test_with_a_limit_it_fails_when_the_time_is_over(open_office, sandbox):
     office.pass_seconds(2)
     ((code, cause),) = office.owner.shutdowns
     assert code == 1
+    assert cause is not None
     assert "503" in cause
 
 
-def test_with_a_limit_a_lasting_cause_ends_it_at_once(open_office):
+def test_with_a_limit_a_lasting_cause_ends_it_at_once(open_office: Callable[..., Office]) -> None:
     office = open_office("http://no-such-port.invalid", start_timeout=300)
     office.register()
     ((code, cause),) = office.owner.shutdowns
     assert code == 1
+    assert cause is not None
     assert "no-such-port.invalid" in cause
 
 
-def test_without_a_limit_a_name_may_come_to_exist(open_office):
+def test_without_a_limit_a_name_may_come_to_exist(open_office: Callable[..., Office]) -> None:
     office = open_office("http://no-such-port.invalid")
     office.register()
     assert office.owner.shutdowns == []
 
 
-def test_an_integration_that_was_deleted_in_port_is_registered_again(office, sandbox):
+def test_an_integration_that_was_deleted_in_port_is_registered_again(
+    office: Office, sandbox: Sandbox
+) -> None:
     sandbox.delete_integration("demo")
     office.system.events.publish(IntegrationMissing())
     office.settle()
-    assert sandbox.integration("demo")["changelogDestination"] == {"type": "KAFKA"}
+    known = sandbox.integration("demo")
+    assert known is not None
+    assert known["changelogDestination"] == {"type": "KAFKA"}
 
 
-def test_so_it_is_while_it_polls():
+def test_so_it_is_while_it_polls() -> None:
     class Quick(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             pass
 
     with SandboxedSystem([Quick]) as rig:
@@ -187,14 +211,14 @@ def test_so_it_is_while_it_polls():
 # -- the config of a run -----------------------------------------------------------------------
 
 
-def test_a_run_gets_the_config_that_port_holds(office, sandbox):
+def test_a_run_gets_the_config_that_port_holds(office: Office, sandbox: Sandbox) -> None:
     sandbox.set_config("demo", {"a": 2})
     office.ask()
     (answer,) = office.answers()
     assert (answer.number, answer.snapshot.config, answer.fresh) == (1, {"a": 2}, True)
 
 
-def test_a_run_waits_for_the_config_while_port_fails(office, sandbox):
+def test_a_run_waits_for_the_config_while_port_fails(office: Office, sandbox: Sandbox) -> None:
     sandbox.fail("status", 3, status=500, path=INTEGRATION)
     sandbox.set_config("demo", {"a": 2})
     office.ask()
@@ -206,7 +230,9 @@ def test_a_run_waits_for_the_config_while_port_fails(office, sandbox):
     assert office.requests() == []
 
 
-def test_after_a_while_it_starts_with_the_last_config_and_catches_up(office, sandbox, caplog):
+def test_after_a_while_it_starts_with_the_last_config_and_catches_up(
+    office: Office, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     sandbox.fail("status", None, status=500, path=INTEGRATION)
     sandbox.set_config("demo", {"a": 2})
     office.ask()
@@ -221,12 +247,15 @@ def test_after_a_while_it_starts_with_the_last_config_and_catches_up(office, san
     sandbox.clear_faults()
     office.pass_seconds(2)
     (request,) = office.requests()
+    assert request.snapshot is not None
     assert request.snapshot.config == {"a": 2}
     office.pass_seconds(100)
     assert len(office.requests()) == 1
 
 
-def test_a_config_that_did_not_change_calls_for_no_other_run(office, sandbox):
+def test_a_config_that_did_not_change_calls_for_no_other_run(
+    office: Office, sandbox: Sandbox
+) -> None:
     sandbox.fail("status", None, status=500, path=INTEGRATION)
     office.ask()
     office.pass_seconds(CONFIG_PATIENCE)
@@ -238,7 +267,7 @@ def test_a_config_that_did_not_change_calls_for_no_other_run(office, sandbox):
     assert office.calls() == calls + 1
 
 
-def test_a_later_run_takes_the_place_of_one_that_waits(office, sandbox):
+def test_a_later_run_takes_the_place_of_one_that_waits(office: Office, sandbox: Sandbox) -> None:
     sandbox.fail("status", 1, status=500, path=INTEGRATION)
     office.ask(1)
     office.ask(2)
@@ -246,14 +275,16 @@ def test_a_later_run_takes_the_place_of_one_that_waits(office, sandbox):
     assert [answer.number for answer in office.answers()] == [2]
 
 
-def test_a_refusal_is_not_waited_for(office, sandbox):
+def test_a_refusal_is_not_waited_for(office: Office, sandbox: Sandbox) -> None:
     sandbox.fail("status", None, status=403, path=INTEGRATION)
     office.ask()
     (answer,) = office.answers()
     assert not answer.fresh
 
 
-def test_a_run_that_is_asked_for_before_port_was_reached_is_answered_then(open_office, sandbox):
+def test_a_run_that_is_asked_for_before_port_was_reached_is_answered_then(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
     sandbox.fail("status", 1, status=503, path=INTEGRATION)
     office = open_office()
     office.ask()
@@ -262,8 +293,8 @@ def test_a_run_that_is_asked_for_before_port_was_reached_is_answered_then(open_o
     assert [answer.fresh for answer in office.answers()] == [True]
 
 
-def test_a_config_of_absurd_depth_costs_no_answer(office, sandbox):
-    deep = {"a": 1}
+def test_a_config_of_absurd_depth_costs_no_answer(office: Office, sandbox: Sandbox) -> None:
+    deep: dict[str, Any] = {"a": 1}
     for _ in range(200):
         deep = {"a": deep}
     sandbox.set_config("demo", deep)
@@ -273,11 +304,15 @@ def test_a_config_of_absurd_depth_costs_no_answer(office, sandbox):
     assert (answer.snapshot.config, answer.fresh) == ({"a": 1}, False)
     sandbox.set_config("demo", {"repaired": True})
     office.pass_seconds(2)
-    assert office.requests()[0].snapshot.config == {"repaired": True}
+    repaired = office.requests()[0].snapshot
+    assert repaired is not None
+    assert repaired.config == {"repaired": True}
 
 
-def test_at_start_it_is_registered_as_soon_as_the_config_is_repaired(open_office, sandbox):
-    deep = {"a": 1}
+def test_at_start_it_is_registered_as_soon_as_the_config_is_repaired(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
+    deep: dict[str, Any] = {"a": 1}
     for _ in range(200):
         deep = {"a": deep}
     sandbox.create_integration("demo", config=deep)

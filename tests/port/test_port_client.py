@@ -4,33 +4,40 @@ import logging
 import re
 import socket
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
 from email.utils import format_datetime, formatdate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from requests.structures import CaseInsensitiveDict as Headers
 
 from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.retry import ONCE, Retry
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock
+
+if TYPE_CHECKING:
+    from tests.port.conftest import JumpingClock
 
 SOON = 10  # seconds
 
 SPOILT = ["html", "garbage", "list", "empty", "truncate"]
 
 
-def methods_and_paths(sandbox):
+def methods_and_paths(sandbox: Sandbox) -> Any:
     return [f"{call.method} {call.path}" for call in sandbox.calls]
 
 
 # -- the calls ---------------------------------------------------------------------------------
 
 
-def test_an_unknown_integration_is_404_and_can_be_registered(sandbox, client):
+def test_an_unknown_integration_is_404_and_can_be_registered(
+    sandbox: Sandbox, client: PortClient
+) -> None:
     with pytest.raises(PortError) as caught:
         client.get_integration()
     assert caught.value.status == 404
@@ -41,15 +48,20 @@ def test_an_unknown_integration_is_404_and_can_be_registered(sandbox, client):
     assert created.config == {}
     assert created.changelog_destination == {"type": "KAFKA"}
     assert created.resync_state is None
+    assert created.updated_at is not None
     assert created.updated_at.tzinfo is timezone.utc
 
 
-def test_one_that_somebody_else_registered_first_is_returned(sandbox, client):
+def test_one_that_somebody_else_registered_first_is_returned(
+    sandbox: Sandbox, client: PortClient
+) -> None:
     sandbox.create_integration("demo", config={"a": 1})
     assert client.create_integration({}).config == {"a": 1}
 
 
-def test_an_integration_can_be_patched_but_not_with_nothing(sandbox, client):
+def test_an_integration_can_be_patched_but_not_with_nothing(
+    sandbox: Sandbox, client: PortClient
+) -> None:
     sandbox.create_integration("demo")
     patched = client.patch_integration(changelogDestination={"type": "KAFKA"})
     assert patched.changelog_destination == {"type": "KAFKA"}
@@ -57,34 +69,39 @@ def test_an_integration_can_be_patched_but_not_with_nothing(sandbox, client):
         client.patch_integration()
 
 
-def test_the_newest_resync_request_is_seen(sandbox, client):
+def test_the_newest_resync_request_is_seen(sandbox: Sandbox, client: PortClient) -> None:
     sandbox.create_integration("demo")
     before = client.get_resync_request()
     sandbox.request_resync("demo")
     after = client.get_resync_request()
     assert after is not None
+    assert after.updated_at is not None
     assert after.updated_at.tzinfo is timezone.utc
     assert before is None or before.id != after.id
 
 
-def test_a_report_reaches_port(sandbox, client):
+def test_a_report_reaches_port(sandbox: Sandbox, client: PortClient) -> None:
     sandbox.create_integration("demo")
     client.report_resync_state({"status": "running", "lastResyncStart": "2026-10-01T08:00:00Z"})
     state = client.get_integration().resync_state
+    assert state is not None
     assert state.status == "running"
+    assert state.last_resync_start is not None
     assert state.last_resync_start.isoformat() == "2026-10-01T08:00:00+00:00"
     assert state.last_resync_end is None
     assert state.updated_at is not None
 
 
-def test_a_report_is_sent_until_port_says_that_it_took_it(sandbox, client):
+def test_a_report_is_sent_until_port_says_that_it_took_it(
+    sandbox: Sandbox, client: PortClient
+) -> None:
     sandbox.create_integration("demo")
     sandbox.fail("empty", 2, path="/resync-state$")
     client.report_resync_state({"status": "running"})
     assert sandbox.statuses("demo") == ["running"]
 
 
-def test_organization_and_kafka_credentials(sandbox, client):
+def test_organization_and_kafka_credentials(sandbox: Sandbox, client: PortClient) -> None:
     sandbox.configure(feature_flags=["A_FLAG"])
     sandbox.set_kafka_credentials("org_sandbox", "pass-word", ["a:1", "b:2"])
     organization = client.get_organization()
@@ -96,7 +113,9 @@ def test_organization_and_kafka_credentials(sandbox, client):
     assert "pass-word" not in repr(credentials)
 
 
-def test_identifiers_are_percent_encoded(sandbox, connect):
+def test_identifiers_are_percent_encoded(
+    sandbox: Sandbox, connect: Callable[..., PortClient]
+) -> None:
     client = connect(sandbox.url, identifier="a/b ?ü")
     sandbox.create_integration("a/b ?ü")
     assert client.get_integration().identifier == "a/b ?ü"
@@ -105,7 +124,7 @@ def test_identifiers_are_percent_encoded(sandbox, connect):
 # -- the access token --------------------------------------------------------------------------
 
 
-def test_one_token_serves_many_calls_and_clones(sandbox, client):
+def test_one_token_serves_many_calls_and_clones(sandbox: Sandbox, client: PortClient) -> None:
     sandbox.create_integration("demo")
     client.get_integration()
     with client.clone() as clone:
@@ -113,7 +132,9 @@ def test_one_token_serves_many_calls_and_clones(sandbox, client):
     assert methods_and_paths(sandbox).count("POST /v1/auth/access_token") == 1
 
 
-def test_the_token_is_renewed_before_it_expires(sandbox, client, clock):
+def test_the_token_is_renewed_before_it_expires(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     sandbox.create_integration("demo")
     client.get_integration()
     clock.advance(3600 - 61)
@@ -125,7 +146,9 @@ def test_the_token_is_renewed_before_it_expires(sandbox, client, clock):
     assert not [call for call in sandbox.calls if call.status == 401]
 
 
-def test_a_refused_token_is_renewed_once_and_the_call_repeated(sandbox, client, clock):
+def test_a_refused_token_is_renewed_once_and_the_call_repeated(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     sandbox.create_integration("demo")
     client.get_integration()
     sandbox.expire_tokens()
@@ -134,7 +157,9 @@ def test_a_refused_token_is_renewed_once_and_the_call_repeated(sandbox, client, 
     assert clock.waits == []
 
 
-def test_a_call_that_is_refused_with_a_fresh_token_too_fails_at_once(sandbox, client, clock):
+def test_a_call_that_is_refused_with_a_fresh_token_too_fails_at_once(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     sandbox.fail("status", None, status=401, path="/integration")
     with pytest.raises(PortError, match="401") as caught:
         client.get_integration()
@@ -143,7 +168,9 @@ def test_a_call_that_is_refused_with_a_fresh_token_too_fails_at_once(sandbox, cl
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_wrong_credentials_are_told_at_once(sandbox, connect, clock, status):
+def test_wrong_credentials_are_told_at_once(
+    sandbox: Sandbox, connect: Callable[..., PortClient], clock: JumpingClock, status: int
+) -> None:
     sandbox.fail("status", None, status=status, path="/auth/access_token")
     with pytest.raises(PortError, match=r"check port\.clientId") as caught:
         connect(sandbox.url).get_integration()
@@ -154,7 +181,9 @@ def test_wrong_credentials_are_told_at_once(sandbox, connect, clock, status):
     assert sandbox.call_count == 1
 
 
-def test_a_token_call_that_fails_for_a_while_is_repeated(sandbox, client, clock):
+def test_a_token_call_that_fails_for_a_while_is_repeated(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     sandbox.create_integration("demo")
     sandbox.fail("status", 2, status=500, path="/auth/access_token")
     client.get_integration()
@@ -165,7 +194,9 @@ def test_a_token_call_that_fails_for_a_while_is_repeated(sandbox, client, clock)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_call_is_repeated_on_what_passes(sandbox, client, clock, status):
+def test_a_call_is_repeated_on_what_passes(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock, status: int
+) -> None:
     sandbox.create_integration("demo")
     sandbox.fail("status", 2, status=status, path="/integration")
     client.report_resync_state({"status": "running"})
@@ -175,7 +206,9 @@ def test_a_call_is_repeated_on_what_passes(sandbox, client, clock, status):
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-def test_an_answer_that_cannot_be_used_is_repeated(sandbox, client, clock, kind):
+def test_an_answer_that_cannot_be_used_is_repeated(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock, kind: Any
+) -> None:
     sandbox.create_integration("demo", config={"a": 1})
     sandbox.fail(kind, 2, path="/integration")
     assert client.get_integration().config == {"a": 1}
@@ -183,7 +216,9 @@ def test_an_answer_that_cannot_be_used_is_repeated(sandbox, client, clock, kind)
 
 
 @pytest.mark.parametrize("kind", SPOILT)
-def test_an_answer_that_never_can_be_used_is_a_temporary_error_in_one_line(sandbox, client, kind):
+def test_an_answer_that_never_can_be_used_is_a_temporary_error_in_one_line(
+    sandbox: Sandbox, client: PortClient, kind: Any
+) -> None:
     sandbox.fail(kind, None, path="/integration")
     with pytest.raises(PortError) as caught:
         client.get_integration()
@@ -195,7 +230,9 @@ def test_an_answer_that_never_can_be_used_is_a_temporary_error_in_one_line(sandb
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 413, 422])
-def test_other_refusals_are_final_and_say_what_port_said(sandbox, client, clock, status):
+def test_other_refusals_are_final_and_say_what_port_said(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock, status: int
+) -> None:
     sandbox.fail("status", None, status=status, path="/integration")
     with pytest.raises(PortError, match=rf"GET .*/v1/integration/demo: {status} .*as ordered") as e:
         client.get_integration()
@@ -204,7 +241,9 @@ def test_other_refusals_are_final_and_say_what_port_said(sandbox, client, clock,
     assert clock.waits == []
 
 
-def test_a_refused_connection_is_temporary_and_named(connect, clock):
+def test_a_refused_connection_is_temporary_and_named(
+    connect: Callable[..., PortClient], clock: JumpingClock
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(PortError, match="refused") as caught:
@@ -214,21 +253,27 @@ def test_a_refused_connection_is_temporary_and_named(connect, clock):
     assert len(clock.waits) == 2
 
 
-def test_a_port_that_never_answers_is_given_up(sandbox, connect):
+def test_a_port_that_never_answers_is_given_up(
+    sandbox: Sandbox, connect: Callable[..., PortClient]
+) -> None:
     sandbox.fail("hang", None, seconds=SOON * 3)
     client = connect(sandbox.url, timeout=(SOON, 0.02))
     with pytest.raises(PortError, match="timed out while waiting for the answer"):
         client.get_integration(retry=ONCE)
 
 
-def test_attempts_end_when_the_time_is_up(sandbox, client, clock):
+def test_attempts_end_when_the_time_is_up(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     sandbox.fail("status", None, status=503)
     with pytest.raises(PortError, match="503"):
         client.get_integration(retry=Retry(attempts=1000, seconds=30))
     assert sum(clock.waits) <= 30
 
 
-def test_creating_is_not_repeated_since_it_may_have_worked(sandbox, client, clock):
+def test_creating_is_not_repeated_since_it_may_have_worked(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     sandbox.fail("empty", 1, path="/integration", applied=True)
     with pytest.raises(PortError) as caught:
         client.create_integration({})
@@ -236,7 +281,9 @@ def test_creating_is_not_repeated_since_it_may_have_worked(sandbox, client, cloc
     assert client.get_integration().identifier == "demo"
 
 
-def test_failures_do_not_flood_the_log(sandbox, client, caplog):
+def test_failures_do_not_flood_the_log(
+    sandbox: Sandbox, client: PortClient, caplog: pytest.LogCaptureFixture
+) -> None:
     sandbox.fail("status", None, status=503)
     for _ in range(10):
         with pytest.raises(PortError):
@@ -248,19 +295,23 @@ def test_failures_do_not_flood_the_log(sandbox, client, caplog):
 # -- how long Port asks us to wait -------------------------------------------------------------
 
 
-def limited(sandbox, **headers):
+def limited(sandbox: Sandbox, **headers: Any) -> None:
     sandbox.create_integration("demo")
     headers = {name.replace("_", "-"): str(value) for name, value in headers.items()}
     sandbox.fail("status", 1, status=429, path="/integration", headers=headers)
 
 
-def test_retry_after_in_seconds_comes_first(sandbox, client, clock):
+def test_retry_after_in_seconds_comes_first(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     limited(sandbox, Retry_After=9, x_ratelimit_reset=40)
     client.get_integration()
     assert clock.waits == [9]
 
 
-def test_retry_after_may_be_a_date(sandbox, client, clock):
+def test_retry_after_may_be_a_date(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     moment = clock.now() + timedelta(seconds=20)
     limited(sandbox, Retry_After=format_datetime(moment, usegmt=True))
     client.get_integration()
@@ -268,14 +319,18 @@ def test_retry_after_may_be_a_date(sandbox, client, clock):
 
 
 @pytest.mark.parametrize("epoch", [True, False])
-def test_the_reset_of_a_rate_limit_is_seconds_or_a_moment(sandbox, client, clock, epoch):
+def test_the_reset_of_a_rate_limit_is_seconds_or_a_moment(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock, epoch: bool
+) -> None:
     reset = int(clock.now().timestamp()) + 30 if epoch else 30
     limited(sandbox, x_ratelimit_reset=reset)
     client.get_integration()
     assert clock.waits == [30]
 
 
-def test_what_cannot_be_waited_for_is_left_to_the_caller(sandbox, client, clock):
+def test_what_cannot_be_waited_for_is_left_to_the_caller(
+    sandbox: Sandbox, client: PortClient, clock: JumpingClock
+) -> None:
     limited(sandbox, Retry_After=100_000)
     with pytest.raises(PortError, match="429") as caught:
         client.get_integration()
@@ -286,13 +341,15 @@ def test_what_cannot_be_waited_for_is_left_to_the_caller(sandbox, client, clock)
 # -- who we are --------------------------------------------------------------------------------
 
 
-def test_the_user_agent_names_type_version_and_identifier(sandbox, client):
+def test_the_user_agent_names_type_version_and_identifier(
+    sandbox: Sandbox, client: PortClient
+) -> None:
     client.get_organization()
     agent = Headers(sandbox.calls[-1].headers)["User-Agent"]
     assert re.fullmatch(r"port-ocean/custom/[0-9][^/]*/demo", agent)
 
 
-def test_secrets_are_in_no_repr(client):
+def test_secrets_are_in_no_repr(client: PortClient) -> None:
     assert "sandbox-secret" not in repr(client) + repr(vars(client))
 
 
@@ -300,11 +357,13 @@ def test_secrets_are_in_no_repr(client):
 
 
 @pytest.mark.parametrize("end", ["cancel", "close", "token"])
-def test_a_hanging_call_ends_from_another_thread(sandbox, connect, end):
+def test_a_hanging_call_ends_from_another_thread(
+    sandbox: Sandbox, connect: Callable[..., PortClient], end: str
+) -> None:
     token = CancelToken()
     client = connect(sandbox.url, token=token)
     sandbox.fail("hang", None, path="/integration", seconds=SOON * 3)
-    ends = {
+    ends: dict[str, Callable[[], object]] = {
         "cancel": lambda: client.cancel("enough"),
         "close": client.close,
         "token": lambda: token.cancel("enough"),
@@ -319,7 +378,9 @@ def test_a_hanging_call_ends_from_another_thread(sandbox, connect, end):
     assert token.cancelled == (end == "token")
 
 
-def test_a_pause_ends_from_another_thread(sandbox, connect):
+def test_a_pause_ends_from_another_thread(
+    sandbox: Sandbox, connect: Callable[..., PortClient]
+) -> None:
     client = connect(sandbox.url, clock=None)
     with ThreadPoolExecutor(1) as pool:
         pause = pool.submit(client.pause, SOON * 3)
@@ -328,7 +389,9 @@ def test_a_pause_ends_from_another_thread(sandbox, connect):
             pause.result(SOON)
 
 
-def test_a_closed_client_leaves_nothing_behind(sandbox, connect):
+def test_a_closed_client_leaves_nothing_behind(
+    sandbox: Sandbox, connect: Callable[..., PortClient]
+) -> None:
     before = set(threading.enumerate())
     token = CancelToken()
     client = connect(sandbox.url, token=token, clock=None)

@@ -11,16 +11,23 @@ import re
 import socket
 import socketserver
 import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import AnswerTooLarge, PortError
 from ocean_actors.port.identity import Identity
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import IntegrationSettings, PortSettings
+
+if TYPE_CHECKING:
+    from tests.port.conftest import JumpingClock
 
 SECRET = "sandbox-secret"  # of the fixture `connect`
 TOKEN = {"ok": True, "accessToken": "t0ken/+with=signs", "expiresIn": 3600, "tokenType": "Bearer"}
@@ -32,12 +39,12 @@ class RawPort(socketserver.ThreadingTCPServer):
 
     daemon_threads = True
 
-    def __init__(self):
-        self.script = queue.Queue()
+    def __init__(self) -> None:
+        self.script: queue.Queue[bytes] = queue.Queue()
         super().__init__(("127.0.0.1", 0), RawConnection)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
-    def say(self, body, status="200 OK", **headers):
+    def say(self, body: Any, status: str = "200 OK", **headers: Any) -> None:
         """Give the next answer; a body that is not bytes is JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         head = f"HTTP/1.1 {status}\r\nContent-Length: {len(data)}\r\nConnection: close\r\n"
@@ -45,12 +52,14 @@ class RawPort(socketserver.ThreadingTCPServer):
             head += f"{name.replace('_', '-')}: {value}\r\n"
         self.script.put(head.encode("latin1") + b"\r\n" + data)
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         pass
 
 
 class RawConnection(socketserver.BaseRequestHandler):
-    def handle(self):
+    server: RawPort
+
+    def handle(self) -> None:
         with self.request.makefile("rb") as lines:
             head = b"".join(iter(lines.readline, b"\r\n")).lower()
             length = head.partition(b"content-length: ")[2].split(b"\r")[0]
@@ -59,7 +68,7 @@ class RawConnection(socketserver.BaseRequestHandler):
 
 
 @pytest.fixture
-def port():
+def port() -> Iterator[RawPort]:
     with RawPort() as port:
         thread = threading.Thread(target=port.serve_forever, args=(0.01,))
         thread.start()
@@ -69,10 +78,10 @@ def port():
 
 
 @pytest.fixture
-def failure(port, connect):
+def failure(port: RawPort, connect: Callable[..., PortClient]) -> Callable[..., PortError]:
     """Answer a call after its token, and return the error as a test wants it: one clean line."""
 
-    def fail(body, status="500 Oops", **headers):
+    def fail(body: Any, status: str = "500 Oops", **headers: Any) -> PortError:
         port.say(TOKEN)
         port.say(body, status, **headers)
         with pytest.raises(PortError) as caught:
@@ -83,7 +92,7 @@ def failure(port, connect):
     return fail
 
 
-def assert_clean(text):
+def assert_clean(text: str) -> None:
     assert text.isprintable()
     assert len(text) < 800
 
@@ -101,12 +110,14 @@ def assert_clean(text):
     ],
     ids=["reason", "malformed location", "location", "content type"],
 )
-def test_what_a_head_says_is_one_clean_line(failure, headers):
+def test_what_a_head_says_is_one_clean_line(
+    failure: Callable[..., PortError], headers: dict[str, Any]
+) -> None:
     error = failure(b"\x1b[31mnot JSON\r\nforged: line" + b"\xff" * 70_000, **headers)
     assert error.temporary
 
 
-def test_a_message_is_one_clean_line(failure):
+def test_a_message_is_one_clean_line(failure: Callable[..., PortError]) -> None:
     error = failure({"error": "\x1b[2J\r\n2026 INFO forged", "message": "m" * 60_000})
     assert "forged" in str(error)
 
@@ -116,18 +127,22 @@ def test_a_message_is_one_clean_line(failure):
 
 @pytest.mark.parametrize("secret", [SECRET, "sandbox", TOKEN["accessToken"]])
 @pytest.mark.parametrize("before", ["", "x" * 294], ids=["at the start", "where the text is cut"])
-def test_what_a_server_repeats_of_our_credentials_is_hidden(failure, secret, before):
+def test_what_a_server_repeats_of_our_credentials_is_hidden(
+    failure: Callable[..., PortError], secret: Any, before: str
+) -> None:
     error = failure(f"{before}{secret}".encode(), Content_Type="text/plain")
     shown = str(error).partition("/demo: ")[2]
     assert secret[:4] not in shown
 
 
-def test_in_json_they_are_hidden_too(failure):
+def test_in_json_they_are_hidden_too(failure: Callable[..., PortError]) -> None:
     assert SECRET not in str(failure({"message": f"no such secret: {SECRET}"}))
 
 
-def identity(secret, client_id="client"):
-    port = PortSettings(client_id=client_id, client_secret=secret, base_url="http://port")
+def identity(secret: str, client_id: str = "client") -> Identity:
+    port = PortSettings(
+        client_id=client_id, client_secret=SecretStr(secret), base_url="http://port"
+    )
     return Identity(port, IntegrationSettings(identifier="demo"))
 
 
@@ -138,7 +153,7 @@ SECRETS = st.text(
 
 @settings(deadline=None, max_examples=100)
 @given(secret=SECRETS, before=st.text("abcd:", max_size=7), after=st.text("wxyz", max_size=7))
-def test_a_secret_is_hidden_however_it_is_encoded(secret, before, after):
+def test_a_secret_is_hidden_however_it_is_encoded(secret: str, before: Any, after: Any) -> None:
     around = f"{before}{secret}{after}"
     in_url = quote(around, safe="")
     in_json = json.dumps(around)
@@ -156,7 +171,7 @@ def test_a_secret_is_hidden_however_it_is_encoded(secret, before, after):
         assert "***" in identity(secret).mask(f"<{encoded}>")
 
 
-def test_the_credentials_of_basic_authorization_are_hidden():
+def test_the_credentials_of_basic_authorization_are_hidden() -> None:
     encoded = base64.b64encode(b"client-id-0815:s3cr3t-of-ours").decode()
     hidden = identity("s3cr3t-of-ours", "client-id-0815").mask(f"Basic {encoded}!")
     assert hidden.startswith("Basic ***")
@@ -173,8 +188,12 @@ def test_the_credentials_of_basic_authorization_are_hidden():
     ],
 )
 def test_nothing_of_a_token_calls_answer_is_quoted_unless_it_is_json(
-    port, connect, body, status, headers
-):
+    port: RawPort,
+    connect: Callable[..., PortClient],
+    body: bytes,
+    status: str,
+    headers: dict[str, Any],
+) -> None:
     port.say(body, status, **headers)
     with pytest.raises(PortError, match="access_token") as caught:
         connect(port.url).get_organization(retry=ONCE)
@@ -197,7 +216,9 @@ def test_nothing_of_a_token_calls_answer_is_quoted_unless_it_is_json(
     ],
     ids=["digits", "float", "type", "token"],
 )
-def test_a_token_that_cannot_be_used_is_a_failure_for_a_while(port, connect, change):
+def test_a_token_that_cannot_be_used_is_a_failure_for_a_while(
+    port: RawPort, connect: Callable[..., PortClient], change: dict[str, Any]
+) -> None:
     port.say({**TOKEN, **change})
     with pytest.raises(PortError, match="expected a") as caught:
         connect(port.url).get_organization(retry=ONCE)
@@ -205,7 +226,9 @@ def test_a_token_that_cannot_be_used_is_a_failure_for_a_while(port, connect, cha
 
 
 @pytest.mark.parametrize("depth", [65, 490, 900, 5_000])
-def test_a_mapping_of_absurd_depth_is_refused(port, connect, depth):
+def test_a_mapping_of_absurd_depth_is_refused(
+    port: RawPort, connect: Callable[..., PortClient], depth: int
+) -> None:
     port.say(TOKEN)
     config = b'{"a":' * depth + b"1" + b"}" * depth
     port.say(b'{"ok": true, "integration": {"identifier": "demo", "config": ' + config + b"}}")
@@ -214,9 +237,11 @@ def test_a_mapping_of_absurd_depth_is_refused(port, connect, depth):
     assert caught.value.temporary
 
 
-def test_a_mapping_as_deep_as_people_write_them_is_not(port, connect):
+def test_a_mapping_as_deep_as_people_write_them_is_not(
+    port: RawPort, connect: Callable[..., PortClient]
+) -> None:
     port.say(TOKEN)
-    config = {"a": [{"b": {}}]}
+    config: dict[str, Any] = {"a": [{"b": {}}]}
     for _ in range(50):
         config = {"a": config}
     port.say({"ok": True, "integration": {"identifier": "demo", "config": config}})
@@ -224,7 +249,9 @@ def test_a_mapping_as_deep_as_people_write_them_is_not(port, connect):
 
 
 @pytest.mark.parametrize("squeezed", [True, False])
-def test_an_answer_that_is_too_long_is_not_read_to_its_end(port, connect, squeezed):
+def test_an_answer_that_is_too_long_is_not_read_to_its_end(
+    port: RawPort, connect: Callable[..., PortClient], squeezed: bool
+) -> None:
     port.say(TOKEN)
     body = b'{"ok": true, "organization": {"id": "' + b"x" * 5_000_000 + b'"}}'
     if squeezed:
@@ -238,13 +265,13 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(port, connect, squeez
 # -- causes ------------------------------------------------------------------------------------
 
 
-def test_a_name_that_does_not_exist_is_a_lasting_cause(connect):
+def test_a_name_that_does_not_exist_is_a_lasting_cause(connect: Callable[..., PortClient]) -> None:
     with pytest.raises(PortError) as caught:
         connect("http://no-such-port.invalid").get_organization(retry=ONCE)
     assert (caught.value.temporary, caught.value.lasting) == (True, True)
 
 
-def test_an_address_that_refuses_is_not(connect):
+def test_an_address_that_refuses_is_not(connect: Callable[..., PortClient]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(PortError) as caught:
@@ -253,7 +280,9 @@ def test_an_address_that_refuses_is_not(connect):
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
-def test_refused_credentials_are(port, connect, status):
+def test_refused_credentials_are(
+    port: RawPort, connect: Callable[..., PortClient], status: str
+) -> None:
     port.say({"ok": False}, status)
     with pytest.raises(PortError) as caught:
         connect(port.url).get_organization(retry=ONCE)
@@ -261,7 +290,12 @@ def test_refused_credentials_are(port, connect, status):
 
 
 @pytest.mark.parametrize("refusing", [True, False])
-def test_a_proxy_that_refuses_is_named(port, connect, monkeypatch, refusing):
+def test_a_proxy_that_refuses_is_named(
+    port: RawPort,
+    connect: Callable[..., PortClient],
+    monkeypatch: pytest.MonkeyPatch,
+    refusing: bool,
+) -> None:
     monkeypatch.setenv("no_proxy", "")
     address = port.url.removeprefix("http://")
     if not refusing:
@@ -275,7 +309,7 @@ def test_a_proxy_that_refuses_is_named(port, connect, monkeypatch, refusing):
         assert "pass-word" not in str(caught.value)
 
 
-def test_errors_can_be_pickled():
+def test_errors_can_be_pickled() -> None:
     error = PortError("why", status=503, temporary=True, lasting=True, asked_wait=2.0)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert vars(again) == vars(error)
@@ -285,7 +319,9 @@ def test_errors_can_be_pickled():
 # -- how long Port asks us to wait -------------------------------------------------------------
 
 
-def test_threads_of_one_client_share_what_port_asks_for(port, connect, clock):
+def test_threads_of_one_client_share_what_port_asks_for(
+    port: RawPort, connect: Callable[..., PortClient], clock: JumpingClock
+) -> None:
     client = connect(port.url)
     port.say(TOKEN)
     for _ in range(8):
@@ -296,5 +332,7 @@ def test_threads_of_one_client_share_what_port_asks_for(port, connect, clock):
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(None, 5), (7.0, 12), (9_999.0, 305)])
-def test_the_next_attempt_of_a_caller_comes_after_what_port_asks_for(asked, seconds):
+def test_the_next_attempt_of_a_caller_comes_after_what_port_asks_for(
+    asked: float | None, seconds: int
+) -> None:
     assert PortError("why", temporary=True, asked_wait=asked).delay(5) == seconds

@@ -1,7 +1,10 @@
 """Which reports still matter while Port cannot be reached."""
 
+from __future__ import annotations
+
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
+from typing import Any, Literal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,19 +16,19 @@ KEPT = 3
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def report(run, kind):
+def report(run: int, kind: Literal["left", "start", "end"]) -> Report:
     return Report(run, kind, FrozenDict())
 
 
 @settings(derandomize=True, deadline=None)
 @given(st.booleans(), st.lists(st.integers(0, 3), max_size=120))
-def test_whenever_port_takes_reports_what_it_sees_is_legal(left, pauses):
+def test_whenever_port_takes_reports_what_it_sees_is_legal(left: Any, pauses: Any) -> None:
     """Reports of runs come one by one; between them Port takes some of those that wait."""
     coming = [
-        report(1 + number // 2, ("start", "end")[number % 2]) for number in range(len(pauses))
+        report(1 + number // 2, "end" if number % 2 else "start") for number in range(len(pauses))
     ]
-    queue = (report(0, "left"),) if left else ()
-    seen = []
+    queue: tuple[Report, ...] = (report(0, "left"),) if left else ()
+    seen: list[Report] = []
     for each, taken in zip(coming, pauses, strict=True):
         before, queue = queue, enqueue(queue, each, KEPT)
         assert not before or queue[0] is before[0], "it may be on its way"
@@ -46,15 +49,15 @@ def test_whenever_port_takes_reports_what_it_sees_is_legal(left, pauses):
     assert runs == sorted(set(runs)), "in their order, and never interleaved"
 
 
-def test_while_there_is_room_no_report_is_left_out():
-    queue = ()
+def test_while_there_is_room_no_report_is_left_out() -> None:
+    queue: tuple[Report, ...] = ()
     for run in range(1, KEPT + 1):
         for kind in ("start", "end"):
             queue = enqueue(queue, report(run, kind), KEPT)
     assert len(queue) == 2 * KEPT
 
 
-def test_the_schedule_tells_its_next_beat_whenever_it_is_asked():
+def test_the_schedule_tells_its_next_beat_whenever_it_is_asked() -> None:
     schedule = Schedule(NOON, minutes=20)
     minute = timedelta(minutes=1)
     asked = [NOON, NOON + minute, NOON + 20 * minute, NOON + 61 * minute]

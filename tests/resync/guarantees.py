@@ -258,7 +258,10 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
                 mendable=before.mendable or (counts and not lasting),
                 retry_after=max(asked, default=None),
             )
-        case HandlerGone(run, handler) if (run, handler) in before.dropped:
+        case HandlerGone(run, handler, began) if (run, handler) in before.dropped:
+            if not began:  # it never had a chance to make way
+                others = frozenset(each for each in before.dropped if each[0] != run)
+                return replace(before, dropped=others)
             dropped = before.dropped - {(run, handler)}
             made_way = run not in {number for number, _ in dropped}
             return replace(before, dropped=dropped, aborts=before.aborts + made_way)

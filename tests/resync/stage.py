@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from simulation import (
     KINDS,
@@ -22,7 +23,7 @@ from simulation import (
     RoleLost,
 )
 
-from ocean_actors import ReconcileRefused, ResyncHandler
+from ocean_actors import ReconcileRefused, ResyncHandler, ResyncRun
 from ocean_actors.actors import ActorSystem, Message
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
@@ -31,6 +32,7 @@ from ocean_actors.messages import (
     ConfigSnapshot,
     CoordinatorStopped,
     FetchConfig,
+    GetStatus,
     PauseResyncs,
     RequestSettled,
     ResumeResyncs,
@@ -43,7 +45,7 @@ from ocean_actors.messages import (
     StopResyncs,
     Written,
 )
-from ocean_actors.resync.coordinator import GetStatus, ResyncCoordinator
+from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerSpec, RetryLater
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
@@ -64,12 +66,12 @@ class Turn:
 class Puppet(ResyncHandler):
     """Waits by the clock, deaf to any abort, for what it is told: so it counts as at rest."""
 
-    def __init__(self, name, turns, clock):
+    def __init__(self, name: str, turns: Any, clock: ManualClock) -> None:
         self.name = name
         self.turns = turns
         self.clock = clock
 
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> Any:
         turn = self.turns[run.info.number, self.name] = Turn(run)
         self.clock.wait(FOR_EVER, turn.told)
         if turn.what == "raise":
@@ -83,30 +85,33 @@ class Puppet(ResyncHandler):
 class AsyncPuppet(Puppet):
     """The same as a coroutine; blocking in it, which an abort cannot end."""
 
-    async def resync(self, run):
+    async def resync(self, run: ResyncRun) -> None:
         super().resync(run)
 
 
 class NoWriter:
     """The entities of a run without any."""
 
-    def for_handler(self, name):
+    def for_handler(self, name: str) -> None:
         return None
 
-    def handler_finished(self, name, *, ok):
+    def handler_finished(self, name: str, *, ok: Any) -> None:
         pass
 
-    def written(self):
+    def written(self) -> Written:
         return Written()
 
-    def close(self):
+    def written_by(self, handler: str) -> tuple[()]:
+        return ()
+
+    def close(self) -> None:
         pass
 
 
 class Stage:
     """A coordinator with its handlers; no Port, no listeners."""
 
-    def __init__(self, settings, handlers=None):
+    def __init__(self, settings: Any, handlers: Any = None) -> None:
         self.clock = ManualClock()
         self.system = ActorSystem(clock=self.clock, debug=True, seed=1)
         self.turns: dict[tuple[int, str], Turn] = {}
@@ -156,12 +161,12 @@ class Stage:
                 self.coordinator.tell(StopResyncs())
         self.settle()
 
-    def answer(self, **config):
+    def answer(self, **config: Any) -> None:
         """Answer the oldest question for the config."""
         wanted = self.port.expect(FetchConfig)
         wanted.reply_to.tell(ConfigFetched(wanted.number, ConfigSnapshot(FrozenDict(config))))
 
-    def act(self, run, handler, what):
+    def act(self, run: int, handler: str, what: Any) -> None:
         """Tell a handler what to do, and wait until it has done it."""
         turn = self.turns[run, handler]
         turn.what = what
@@ -171,18 +176,18 @@ class Stage:
             turn.thread.join(WITHIN)
             assert not turn.thread.is_alive()
 
-    def status(self):
+    def status(self) -> Any:
         return self.coordinator.ask(GetStatus())
 
     def events(self) -> list[Event]:
         """What was published so far, as the simulation writes it down."""
         return [event_of(message) for message in self.stream.received()]
 
-    def settle(self, *, parked=None):
+    def settle(self, *, parked: Any = None) -> None:
         """Wait until nothing moves, `parked` actors aside."""
         wait_idle(self.system, WITHIN, parked=parked)
 
-    def close(self):
+    def close(self) -> None:
         """End everything; every thread has to end, also those left behind."""
         for turn in self.turns.values():
             turn.told.set()

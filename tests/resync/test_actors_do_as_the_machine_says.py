@@ -3,14 +3,18 @@
 The onlooker of `guarantees.py` watches the machine, so what holds for it holds for the actors.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 from hypothesis import settings
 from stage import Stage
 from walks import LONG, Walk
 
-from ocean_actors.resync.machine import Phase
+from ocean_actors.resync.machine import Phase, State
 
 
-def shown(state):
+def shown(state: State) -> str:
     if state.standby:
         return "standby"
     return "paused" if state.pauses and state.phase is Phase.IDLE else state.phase.value
@@ -19,7 +23,7 @@ def shown(state):
 class WalkOnStage(Walk):
     stage = None
 
-    def do(self, action):
+    def do(self, action: Any) -> None:
         if self.stage is None:
             self.stage = Stage(self.simulation.settings)
         super().do(action)
@@ -36,7 +40,7 @@ class WalkOnStage(Walk):
         handlers = sorted(handler for _, handler in self.simulation.at_work)
         assert (status["run"] or {"handlers": []})["handlers"] == handlers
 
-    def teardown(self):
+    def teardown(self) -> None:
         try:
             super().teardown()
         finally:

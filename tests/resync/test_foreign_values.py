@@ -1,12 +1,17 @@
 """What users' classes declare, raise and return costs a run at most, and is shown as plain data."""
 
+from __future__ import annotations
+
 import asyncio
 import functools
 import json
 import logging
 import pickle
 import threading
+from abc import ABCMeta
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from simulation import asked
@@ -20,6 +25,7 @@ from ocean_actors import (
     RequestSettled,
     ResyncAborted,
     ResyncHandler,
+    ResyncRun,
     RetryLater,
     RunEnded,
     RunProgressed,
@@ -36,15 +42,15 @@ WITHIN = 30.0
 
 
 class Plain(ResyncHandler):
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         pass
 
 
 @pytest.fixture
-def stages():
+def stages() -> Iterator[Callable[..., Stage]]:
     open_stages = []
 
-    def build(*handlers, **settings):
+    def build(*handlers: Any, **settings: Any) -> Stage:
         named = {handler.__name__: handler for handler in handlers}
         open_stages.append(Stage(ResyncSettings(**settings), named))
         return open_stages[-1]
@@ -54,12 +60,12 @@ def stages():
         stage.close()
 
 
-def handler(work):
+def handler(work: Callable[[ResyncRun], Any]) -> type[ResyncHandler]:
     """A handler that does `work(run)`."""
     return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
 
-def outcome(stage, number=1):
+def outcome(stage: Stage, number: int = 1) -> RunEnded:
     """The end of a run of that stage."""
     stage.do(asked("test", number))
     stage.answer()
@@ -72,10 +78,10 @@ def outcome(stage, number=1):
 class NeedsUrl(ResyncHandler):
     kinds = ("page",)
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url = url
 
-    def resync(self, run):
+    def resync(self, run: ResyncRun) -> None:
         pass
 
 
@@ -83,7 +89,7 @@ class Abstract(ResyncHandler):
     pass
 
 
-async def coroutine():
+async def coroutine() -> Plain:
     return Plain()
 
 
@@ -95,14 +101,14 @@ async def coroutine():
         (None, "expected ResyncHandler classes, got None"),
         (Abstract, "Abstract is abstract: it has no method resync"),
         (NeedsUrl, "NeedsUrl is built without arguments, but: missing a required argument: 'url'"),
-        (functools.partial(NeedsUrl, "a", "b"), "too many positional arguments"),
-        (functools.partial(Abstract), "Abstract is abstract"),
+        (functools.partial(cast("Any", NeedsUrl), "a", "b"), "too many positional arguments"),
+        (functools.partial(cast("Any", Abstract)), "Abstract is abstract"),
         (int, "int is not a subclass of ResyncHandler"),
         (coroutine, "expected ResyncHandler classes"),
         (lambda url: NeedsUrl(url), "is built without arguments"),
     ],
 )
-def test_what_cannot_be_built_is_refused_when_the_system_is_made(given, said):
+def test_what_cannot_be_built_is_refused_when_the_system_is_made(given: Any, said: str) -> None:
     settings = Settings.from_dict({"port": {"clientId": "i", "clientSecret": "s"}}, {})
     with pytest.raises(TypeError, match=r"^handlers: ") as caught:
         OceanSystem(settings, [given])
@@ -110,28 +116,30 @@ def test_what_cannot_be_built_is_refused_when_the_system_is_made(given, said):
     assert "\n" not in str(caught.value)
 
 
-def test_handlers_have_to_be_a_list_that_is_not_empty():
+def test_handlers_have_to_be_a_list_that_is_not_empty() -> None:
     with pytest.raises(ValueError, match="at least one"):
         named_handlers([])
     with pytest.raises(TypeError, match="expected a list"):
-        named_handlers("handlers.py:Plain")
+        named_handlers(cast("Any", "handlers.py:Plain"))
 
 
-def test_a_partial_is_named_like_its_class_and_keeps_its_kinds():
+def test_a_partial_is_named_like_its_class_and_keeps_its_kinds() -> None:
     named = named_handlers([functools.partial(NeedsUrl, "a"), functools.partial(NeedsUrl, url="b")])
     assert list(named) == ["NeedsUrl", "NeedsUrl-2"]
     assert [spec.kinds for spec in named.values()] == [("page",), ("page",)]
-    assert named["NeedsUrl-2"].build().url == "b"
+    built = named["NeedsUrl-2"].build()
+    assert isinstance(built, NeedsUrl)
+    assert built.url == "b"
 
 
-class Raising(type(ResyncHandler)):
+class Raising(ABCMeta):
     @property
-    def kinds(cls):
+    def kinds(cls) -> None:
         raise RuntimeError("no kinds today")
 
 
 class Unprintable:
-    def __str__(self):
+    def __str__(self) -> str:
         raise RuntimeError("not printable")
 
 
@@ -146,37 +154,39 @@ class Unprintable:
         ((1, b"x", Unprintable()), ["1", "b'x'", "(its __str__ raised RuntimeError)"]),
     ],
 )
-def test_kinds_of_any_type_are_shown_as_texts(kinds, shown):
+def test_kinds_of_any_type_are_shown_as_texts(kinds: Any, shown: Any) -> None:
     odd = type("Odd", (Plain,), {"kinds": kinds})
     assert list(named_handlers([odd])["Odd"].kinds) == shown
 
 
-def test_kinds_that_raise_are_shown_as_none(caplog):
+def test_kinds_that_raise_are_shown_as_none(caplog: pytest.LogCaptureFixture) -> None:
     odd = Raising("Odd", (ResyncHandler,), {"resync": Plain.resync})
     assert named_handlers([odd])["Odd"].kinds == ()
     assert "handler Odd: kinds cannot be read" in caplog.text
 
 
-def test_a_factory_that_makes_something_else_fails_the_run(stages):
-    def Factory():  # noqa: N802
+def test_a_factory_that_makes_something_else_fails_the_run(stages: Callable[..., Stage]) -> None:
+    def Factory() -> Any:  # noqa: N802
         return object()
 
     (failure,) = outcome(stages(Factory)).failures
     assert "built as a object, which is not a ResyncHandler" in failure
 
 
-async def no_pages():
+async def no_pages() -> AsyncIterator[Any]:
     yield []
 
 
 @pytest.mark.parametrize(
     "returned",
-    [[1], (), {"identifier": "a"}, iter([]), (n for n in ()), map(str, []), no_pages()],
+    [[1], (), {"identifier": "a"}, iter([]), (n for n in [0]), map(str, []), no_pages()],
     ids=["list", "tuple", "dict", "iterator", "generator", "map", "async generator"],
 )
 @pytest.mark.parametrize("way", ["def", "async def"])
-def test_a_resync_that_returns_what_it_should_have_sent_has_failed(stages, returned, way):
-    async def later(_run):
+def test_a_resync_that_returns_what_it_should_have_sent_has_failed(
+    stages: Callable[..., Stage], returned: Any, way: str
+) -> None:
+    async def later(_run: ResyncRun) -> Any:
         return returned
 
     work = later if way == "async def" else lambda _run: returned
@@ -186,16 +196,20 @@ def test_a_resync_that_returns_what_it_should_have_sent_has_failed(stages, retur
 
 
 @pytest.mark.parametrize("returned", [None, 0, "done", Message()])
-def test_a_resync_may_return_what_is_no_collection(stages, returned):
+def test_a_resync_may_return_what_is_no_collection(
+    stages: Callable[..., Stage], returned: Any
+) -> None:
     assert outcome(stages(handler(lambda _run: returned))).status == "completed"
 
 
-def test_a_session_that_cannot_be_closed_fails_the_run_and_no_more(stages):
-    def work(run):
-        def broken():
+def test_a_session_that_cannot_be_closed_fails_the_run_and_no_more(
+    stages: Callable[..., Stage],
+) -> None:
+    def work(run: ResyncRun) -> None:
+        def broken() -> None:
             raise OSError("close failed")
 
-        run.session.close = broken
+        run.session.close = broken  # type: ignore[method-assign]  # as users do
 
     stage = stages(handler(work))
     assert outcome(stage).failures == ("Working: OSError: close failed",)
@@ -206,23 +220,23 @@ def test_a_session_that_cannot_be_closed_fails_the_run_and_no_more(stages):
 
 
 class WithoutInit(RetryLater):
-    def __init__(self, answer):
+    def __init__(self, answer: Any) -> None:
         Exception.__init__(self, f"rate limited: {answer}")
 
 
 class Soon(RetryLater):
-    def __init__(self, seconds):
+    def __init__(self, seconds: float) -> None:
         super().__init__(1.0, "rate limited")
         self.seconds = seconds
 
 
 class Never(RetryLater):
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         raise RuntimeError("who knows")
 
     @seconds.setter
-    def seconds(self, value):
+    def seconds(self, value: float) -> None:
         pass
 
 
@@ -231,15 +245,20 @@ class Never(RetryLater):
     [
         (lambda: WithoutInit(429), "WithoutInit: rate limited: 429"),
         (lambda: Soon(float("nan")), "Soon: rate limited"),
-        (lambda: Soon("soon"), "Soon: rate limited"),
+        (lambda: Soon(cast("Any", "soon")), "Soon: rate limited"),
         (lambda: Soon(-1), "Soon: rate limited"),
         (lambda: Never(1, "rate limited"), "Never: rate limited"),
-        (lambda: RetryLater("soon"), "ValueError: seconds: expected a number from 0 on, got soon"),
+        (
+            lambda: RetryLater(cast("Any", "soon")),
+            "ValueError: seconds: expected a number from 0 on, got soon",
+        ),
         (lambda: RetryLater(10**400), "ValueError: seconds: expected a number from 0 on"),
     ],
 )
-def test_a_wish_that_cannot_be_read_is_a_failure_with_its_reason(stages, error, reason):
-    def work(_run):
+def test_a_wish_that_cannot_be_read_is_a_failure_with_its_reason(
+    stages: Callable[..., Stage], error: Any, reason: str
+) -> None:
+    def work(_run: ResyncRun) -> None:
         raise error()
 
     stage = stages(handler(work))
@@ -259,7 +278,7 @@ def test_a_wish_that_cannot_be_read_is_a_failure_with_its_reason(stages, error, 
         ResyncAborted("superseded"),
     ],
 )
-def test_public_exceptions_survive_a_process_pool(error):
+def test_public_exceptions_survive_a_process_pool(error: Any) -> None:
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301
     assert type(copy) is type(error)
     assert str(copy) == str(error)
@@ -269,8 +288,10 @@ def test_public_exceptions_survive_a_process_pool(error):
 @pytest.mark.parametrize(
     "error", [PortError("Port says no"), ReconcileRefused("too many"), RetryLater(5, "limited")]
 )
-def test_an_expected_failure_is_one_line_of_the_log(stages, caplog, error):
-    def work(_run):
+def test_an_expected_failure_is_one_line_of_the_log(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture, error: Any
+) -> None:
+    def work(_run: ResyncRun) -> None:
         raise error
 
     outcome(stages(handler(work)))
@@ -292,10 +313,12 @@ def test_an_expected_failure_is_one_line_of_the_log(stages, caplog, error):
         ((10**5000, True, None), (2**63 - 1, 1, None)),
     ],
 )
-def test_status_is_json_whatever_the_progress(stages, values, shown):
+def test_status_is_json_whatever_the_progress(
+    stages: Callable[..., Stage], values: Any, shown: Any
+) -> None:
     held = threading.Event()
 
-    def work(run):
+    def work(run: ResyncRun) -> None:
         run.progress(*values)
         held.wait(WITHIN)
 
@@ -312,10 +335,14 @@ def test_status_is_json_whatever_the_progress(stages, values, shown):
     )
 
 
-def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(stages):
+def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(
+    stages: Callable[..., Stage],
+) -> None:
     stage = stages(Plain)
     request = ResyncRequested(
-        reason=Unprintable(), trigger="a\nb", requested_at=asked("a", 1).request.requested_at
+        reason=cast("Any", Unprintable()),
+        trigger="a\nb",
+        requested_at=asked("a", 1).request.requested_at,
     )
     assert request.trigger == "a b"
     stage.coordinator.ask(request)
@@ -323,24 +350,26 @@ def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(
     assert stage.stream.expect(RunEnded).run.reason == "(its __str__ raised RuntimeError)"
 
 
-def test_an_unknown_policy_is_the_callers_error():
+def test_an_unknown_policy_is_the_callers_error() -> None:
     with pytest.raises(ValueError, match="policy: expected one of abort, drop, queue, ignore"):
-        asked("a", 1, "later")
+        asked("a", 1, cast("Any", "later"))
 
 
 # -- the log ---------------------------------------------------------------------------------------
 
 
-def test_a_line_says_every_half_minute_how_far_each_handler_is(stages, caplog):
+def test_a_line_says_every_half_minute_how_far_each_handler_is(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "ocean_actors")
 
     class Counting(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             run.progress(120, 400, "page 3")
             run.sleep(70)
 
     class Silent(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             run.sleep(40)
 
     stage = stages(Counting, Silent)
@@ -354,8 +383,10 @@ def test_a_line_says_every_half_minute_how_far_each_handler_is(stages, caplog):
     ]
 
 
-def test_a_failed_run_is_a_warning_with_its_id_and_reasons(stages, caplog):
-    def work(_run):
+def test_a_failed_run_is_a_warning_with_its_id_and_reasons(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    def work(_run: ResyncRun) -> None:
         raise ValueError("no such page\nat all")
 
     outcome(stages(handler(work)))
@@ -364,7 +395,9 @@ def test_a_failed_run_is_a_warning_with_its_id_and_reasons(stages, caplog):
     assert line.getMessage().endswith(": Working: ValueError: no such page at all")
 
 
-def test_a_flood_of_ignored_requests_is_a_few_lines(stages, caplog):
+def test_a_flood_of_ignored_requests_is_a_few_lines(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "ocean_actors")
     held = threading.Event()
     stage = stages(handler(lambda _run: held.wait(WITHIN)), on_new_request="ignore")
@@ -385,14 +418,17 @@ def test_a_flood_of_ignored_requests_is_a_few_lines(stages, caplog):
 # -- a handler's actor that dies, and sessions -----------------------------------------------------
 
 
-def actor_of(stage, name):
-    return stage.coordinator._actor._refs[name]
+def actor_of(stage: Stage, name: str) -> Any:
+    coordinator: Any = stage.coordinator._actor
+    return coordinator._refs[name]
 
 
-def test_a_handlers_actor_that_dies_in_a_run_fails_it_and_is_replaced(stages, caplog):
+def test_a_handlers_actor_that_dies_in_a_run_fails_it_and_is_replaced(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
-    def work(_run):
+    def work(_run: ResyncRun) -> None:
         entered.set()
         go_on.wait(WITHIN)
 
@@ -412,21 +448,23 @@ def test_a_handlers_actor_that_dies_in_a_run_fails_it_and_is_replaced(stages, ca
     assert outcome(stage, 2).status == "completed"
 
 
-def test_a_handlers_actor_that_dies_between_runs_is_replaced(stages):
+def test_a_handlers_actor_that_dies_between_runs_is_replaced(stages: Callable[..., Stage]) -> None:
     stage = stages(Plain)
     actor_of(stage, "Plain").stop(timeout=WITHIN)
     stage.settle()
     assert outcome(stage).status == "completed"
 
 
-def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(stages):
+def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(
+    stages: Callable[..., Stage],
+) -> None:
     held, entered = threading.Event(), threading.Event()
 
     class Full(Actor):
         mailbox = MailboxPolicy(limit=1)
 
         @handles(Message)
-        def on_message(self, _message):
+        def on_message(self, _message: Any) -> None:
             entered.set()
             held.wait(WITHIN)
 
@@ -443,13 +481,13 @@ def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(stages):
     assert outcome(stage, 2).status == "completed"
 
 
-def test_threads_of_a_handler_share_one_session(stages):
+def test_threads_of_a_handler_share_one_session(stages: Callable[..., Stage]) -> None:
     found = []
 
-    def work(run):
+    def work(run: ResyncRun) -> None:
         barrier = threading.Barrier(16)
 
-        def ask():
+        def ask() -> None:
             barrier.wait(WITHIN)
             found.append(run.session)
 
@@ -464,10 +502,10 @@ def test_threads_of_a_handler_share_one_session(stages):
     assert len({id(session) for session in found}) == 1
 
 
-def test_an_aborted_coroutine_may_return_anything(stages):
+def test_an_aborted_coroutine_may_return_anything(stages: Callable[..., Stage]) -> None:
     entered = threading.Event()
 
-    async def work(_run):
+    async def work(_run: ResyncRun) -> None:
         entered.set()
         try:
             await asyncio.sleep(3600)

@@ -1,14 +1,18 @@
 """What a handler is given and what becomes of it; a real coordinator, a clock turned by hand."""
 
+from __future__ import annotations
+
 import asyncio
 import queue
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from simulation import asked
 from stage import WITHIN, Stage
 
-from ocean_actors import ResyncAborted, ResyncHandler
+from ocean_actors import ResyncAborted, ResyncHandler, ResyncRun
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import RunEnded, RunProgressed
 from ocean_actors.settings import ResyncSettings
@@ -16,10 +20,10 @@ from ocean_actors.testing import Probe
 
 
 @pytest.fixture
-def stages():
+def stages() -> Iterator[Callable[..., Stage]]:
     open_stages = []
 
-    def build(*handlers, **settings):
+    def build(*handlers: Any, **settings: Any) -> Stage:
         named = {handler.__name__: handler for handler in handlers}
         open_stages.append(Stage(ResyncSettings(**settings), named))
         return open_stages[-1]
@@ -29,34 +33,36 @@ def stages():
         stage.close()
 
 
-def request(stage, number=1):
+def request(stage: Stage, number: int = 1) -> None:
     stage.do(asked("test", number))
 
 
-def begin(stage, **config):
+def begin(stage: Stage, **config: Any) -> None:
     request(stage)
     stage.answer(**config)
 
 
-def handler(work):
+def handler(work: Callable[..., Any]) -> type[ResyncHandler]:
     """A handler that does `work(run)`."""
     return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
 
-def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(stages, caplog):
+def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
     class Exits(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             raise SystemExit(3)
 
     class Broken(ResyncHandler):
-        async def resync(self, run):
+        async def resync(self, run: ResyncRun) -> None:
             raise ValueError("no such page")
 
     may_finish = threading.Event()
     finished = threading.Event()
 
     class Fine(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             may_finish.wait(WITHIN)
             run.check()
             finished.set()
@@ -73,12 +79,14 @@ def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(stages
     assert 'raise ValueError("no such page")' in caplog.text
 
 
-def test_one_object_serves_run_after_run_until_it_is_fenced_off(stages):
-    served = queue.Queue()
+def test_one_object_serves_run_after_run_until_it_is_fenced_off(
+    stages: Callable[..., Stage],
+) -> None:
+    served: queue.Queue[Any] = queue.Queue()
     hold = threading.Event()
 
     class Counting(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             served.put((self, threading.current_thread()))
             if run.info.number == 2:
                 hold.wait(WITHIN)
@@ -98,25 +106,28 @@ def test_one_object_serves_run_after_run_until_it_is_fenced_off(stages):
     by[1][1].join(WITHIN)
 
 
-def waits(run):
+def waits(run: ResyncRun) -> None:
     run.sleep(3600)
 
 
-def checks(run):
+def checks(run: ResyncRun) -> None:
     while True:
         run.check()
 
 
-def guards(run):
+def guards(run: ResyncRun) -> None:
     for _ in run.guard(iter(int, 1)):
         pass
 
 
 @pytest.mark.parametrize("way", [waits, checks, guards])
-def test_an_abort_reaches_the_handler_with_its_reason(stages, way):
-    entered, heard = queue.Queue(), queue.Queue()
+def test_an_abort_reaches_the_handler_with_its_reason(
+    stages: Callable[..., Stage], way: Any
+) -> None:
+    entered: queue.Queue[ResyncRun] = queue.Queue()
+    heard: queue.Queue[str] = queue.Queue()
 
-    def work(run):
+    def work(run: ResyncRun) -> None:
         entered.put(run)
         try:
             way(run)
@@ -133,10 +144,12 @@ def test_an_abort_reaches_the_handler_with_its_reason(stages, way):
     assert (ended.status, ended.failures) == ("aborted", ("superseded: test 2",))
 
 
-def test_a_coroutine_is_cancelled_at_its_await_and_may_tidy_up(stages):
+def test_a_coroutine_is_cancelled_at_its_await_and_may_tidy_up(
+    stages: Callable[..., Stage],
+) -> None:
     entered, tidied = threading.Event(), threading.Event()
 
-    async def work(run):
+    async def work(run: ResyncRun) -> None:
         try:
             entered.set()
             await asyncio.sleep(3600)
@@ -152,8 +165,10 @@ def test_a_coroutine_is_cancelled_at_its_await_and_may_tidy_up(stages):
     assert tidied.is_set()
 
 
-def test_whoever_raises_the_abort_of_a_run_that_was_not_aborted_has_failed(stages):
-    def work(run):
+def test_whoever_raises_the_abort_of_a_run_that_was_not_aborted_has_failed(
+    stages: Callable[..., Stage],
+) -> None:
+    def work(run: ResyncRun) -> None:
         raise ResyncAborted("says who?")
 
     stage = stages(handler(work))
@@ -161,8 +176,10 @@ def test_whoever_raises_the_abort_of_a_run_that_was_not_aborted_has_failed(stage
     assert stage.stream.expect(RunEnded).status == "failed"
 
 
-def test_progress_is_reported_ten_times_a_second_and_at_the_end(stages):
-    def work(run):
+def test_progress_is_reported_ten_times_a_second_and_at_the_end(
+    stages: Callable[..., Stage],
+) -> None:
+    def work(run: ResyncRun) -> None:
         for done in range(1, 1001):
             run.progress(done, total=1000)
             if done == 500:
@@ -174,15 +191,17 @@ def test_progress_is_reported_ten_times_a_second_and_at_the_end(stages):
     begin(stage)
     stage.settle()
     stage.clock.advance(0.1, settle=stage.settle)
-    reports = [message.progress for message in heard.received()]
+    reports = [
+        message.progress for message in heard.received() if isinstance(message, RunProgressed)
+    ]
     assert [report.done for report in reports] == [1, 500, 1000]
     assert (reports[-1].message, reports[-1].total) == ("done", 1000)
 
 
-def test_the_config_of_a_run_cannot_be_changed(stages):
-    refused = queue.Queue()
+def test_the_config_of_a_run_cannot_be_changed(stages: Callable[..., Stage]) -> None:
+    refused: queue.Queue[Any] = queue.Queue()
 
-    def work(run):
+    def work(run: ResyncRun) -> None:
         with pytest.raises(TypeError) as first:
             run.config["resources"] = []
         with pytest.raises(TypeError) as second:

@@ -1,11 +1,15 @@
 """A run's config is the one that Port was asked for, whatever Port's clock does."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from stage import Stage
 
-from ocean_actors import RunStarted
+from ocean_actors import ResyncRun, RunStarted
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
     ConfigFetched,
@@ -20,53 +24,53 @@ from ocean_actors.settings import ResyncSettings
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def snapshot(name, minutes):
+def snapshot(name: str, minutes: int) -> ConfigSnapshot:
     return ConfigSnapshot(FrozenDict(name=name), NOON + timedelta(minutes=minutes))
 
 
-def nothing():
+def nothing() -> Any:
     """A handler that has nothing to do."""
 
     class Nothing:
         kinds = ()
 
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             raise ResyncAborted("nothing to do")
 
     return Nothing()
 
 
 @pytest.fixture
-def stage():
+def stage() -> Iterator[Stage]:
     stage = Stage(ResyncSettings(debounce=0.0), {"nothing": nothing})
     yield stage
     stage.close()
 
 
-def push(stage, pushed):
+def push(stage: Stage, pushed: Any) -> None:
     stage.coordinator.ask(
         ConfigUpdated(reason="pushed", trigger="kafka", requested_at=NOON, snapshot=pushed)
     )
     stage.settle()
 
 
-def answer(stage, fetched, *, fresh=True):
+def answer(stage: Stage, fetched: Any, *, fresh: bool = True) -> None:
     wanted = stage.port.expect(FetchConfig)
     wanted.reply_to.tell(ConfigFetched(wanted.number, fetched, fresh=fresh))
     stage.settle()
 
 
-def config_of_next_run(stage):
+def config_of_next_run(stage: Stage) -> object:
     return stage.stream.expect(RunStarted).run.config["name"]
 
 
-def test_what_was_fetched_wins_over_an_older_snapshot_with_a_later_time(stage):
+def test_what_was_fetched_wins_over_an_older_snapshot_with_a_later_time(stage: Stage) -> None:
     push(stage, snapshot("before Port's clock was set back", 60))
     answer(stage, snapshot("fetched", 0))
     assert config_of_next_run(stage) == "fetched"
 
 
-def test_so_it_does_run_after_run(stage):
+def test_so_it_does_run_after_run(stage: Stage) -> None:
     for minutes in (60, 0):
         stage.coordinator.ask(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
         stage.settle()
@@ -75,7 +79,9 @@ def test_so_it_does_run_after_run(stage):
 
 
 @pytest.mark.parametrize(("minutes", "winner"), [(5, "pushed"), (-5, "fetched")])
-def test_an_update_that_came_while_port_was_asked_wins_if_it_is_later(stage, minutes, winner):
+def test_an_update_that_came_while_port_was_asked_wins_if_it_is_later(
+    stage: Stage, minutes: int, winner: str
+) -> None:
     stage.coordinator.ask(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
     stage.settle()
     for _ in range(4):  # asked anew, as a request came meanwhile; in the end the run starts
@@ -88,7 +94,7 @@ def test_an_update_that_came_while_port_was_asked_wins_if_it_is_later(stage, min
     assert config_of_next_run(stage) == winner
 
 
-def test_the_last_known_config_does_not_replace_a_newer_one_that_was_pushed(stage):
+def test_the_last_known_config_does_not_replace_a_newer_one_that_was_pushed(stage: Stage) -> None:
     push(stage, snapshot("pushed", 5))
     answer(stage, snapshot("last known", 0), fresh=False)
     assert config_of_next_run(stage) == "pushed"

@@ -1,5 +1,7 @@
 """A Port that takes its time for every answer delays a run, and never puts it off for ever."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
 
 import pytest
@@ -22,7 +24,9 @@ REQUEST = Request(ResyncRequested(reason="", trigger="manual", requested_at=NOON
 
 
 @pytest.mark.parametrize("waits_too", [False, True])
-def test_requests_that_come_during_every_answer_cost_four_questions_at_the_most(waits_too):
+def test_requests_that_come_during_every_answer_cost_four_questions_at_the_most(
+    waits_too: bool,
+) -> None:
     state, outputs = step(State(frozenset({"one"})), REQUEST)
     questions = waits = 0
     while not any(isinstance(output, StartRun) for output in outputs):

@@ -1,6 +1,9 @@
 """What becomes of requests when another instance takes over, and when it is gone again."""
 
+from __future__ import annotations
+
 from datetime import datetime, timezone
+from typing import Any
 
 from ocean_actors.actors import Actor, ActorSystem
 from ocean_actors.messages import ResyncRequested
@@ -9,6 +12,7 @@ from ocean_actors.resync.machine import (
     AskConfig,
     ConfigReady,
     HandlerDone,
+    Input,
     Request,
     StandBy,
     StartRun,
@@ -21,15 +25,15 @@ from ocean_actors.testing import ManualClock
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def fed(state, *events):
-    said = []
+def fed(state: State, *events: Input) -> tuple[State, list[Any]]:
+    said: list[Any] = []
     for event in events:
         state, outputs = step(state, event)
         said += outputs
     return state, said
 
 
-def requests():
+def requests() -> tuple[ResyncRequested, ...]:
     """One that its source would give to the other instance, and one of our own; the actors that
     requested them want to hear of their end.
     """
@@ -42,7 +46,7 @@ def requests():
     )
 
 
-def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again():
+def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again() -> None:
     replayed, own = requests()
     state, _ = fed(
         State(frozenset({"one"})),
@@ -54,7 +58,7 @@ def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again():
     assert said == [AskConfig(2), StartRun(2, (own,), frozenset({"one"}))]
 
 
-def test_what_comes_again_while_the_old_run_still_ends_is_kept():
+def test_what_comes_again_while_the_old_run_still_ends_is_kept() -> None:
     replayed, _ = requests()
     state, _ = fed(
         State(frozenset({"one"})),
@@ -66,7 +70,7 @@ def test_what_comes_again_while_the_old_run_still_ends_is_kept():
     assert said == [AskConfig(2)]
 
 
-def test_a_pause_for_requests_that_were_left_to_the_other_instance_is_over():
+def test_a_pause_for_requests_that_were_left_to_the_other_instance_is_over() -> None:
     replayed, own = requests()
     state, _ = fed(
         State(frozenset({"one"})),

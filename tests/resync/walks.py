@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -53,7 +53,7 @@ class Walk(RuleBasedStateMachine):
     """
 
     @initialize(settings=ALL_SETTINGS, stop_after=st.integers(0, 40))
-    def begin(self, settings, stop_after):
+    def begin(self, settings: Any, stop_after: Any) -> None:
         self.simulation = Simulation(settings)
         self.requests = 0
         self.stop_after = stop_after
@@ -64,14 +64,14 @@ class Walk(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.simulation.seen.stopped)
     @rule(data=st.data())
-    def go_on(self, data):
+    def go_on(self, data: Any) -> None:
         own = data.draw(st.sampled_from(POLICIES))
         kinds = data.draw(st.sampled_from(KINDS_ASKED))
         self.do(data.draw(st.sampled_from(self.possible(own, kinds))))
 
     @precondition(lambda self: self.simulation.seen.stopped)
     @rule(trigger=st.sampled_from("abc"))
-    def come_too_late(self, trigger):
+    def come_too_late(self, trigger: Any) -> None:
         self.do(asked(trigger, self.requests))
         for run, handler in sorted(self.simulation.fenced):
             self.do(Acted(run, handler, "return"))
@@ -100,7 +100,7 @@ class Walk(RuleBasedStateMachine):
             actions.append(StopWanted())
         return actions
 
-    def teardown(self):
+    def teardown(self) -> None:
         """Left alone by listeners, it serves whoever waits and comes to rest."""
         if not hasattr(self, "simulation"):
             return
@@ -114,5 +114,6 @@ class Walk(RuleBasedStateMachine):
             elif simulation.at_work:
                 self.do(Acted(*min(simulation.at_work), "return"))
             else:
+                assert simulation.next_timer is not None
                 self.do(Passed(simulation.next_timer))
         assert simulation.seen.stopped or not simulation.seen.owed

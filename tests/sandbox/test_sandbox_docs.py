@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from ocean_actors.sandbox import Sandbox, api, api_catalog, control
+from ocean_actors.sandbox import Sandbox, api, api_catalog, api_ingest, control
 from ocean_actors.sandbox.faults import Kind
 from ocean_actors.sandbox.schemas import Behaviour, FaultOrder
 
@@ -22,6 +22,8 @@ SHORT = {
     "<identifier:part>": "{id}",
     "<blueprint:part>": "{bp}",
     "<entity:part>": "{entity}",
+    "<event:part>": "{event}",
+    "<kind:part>": "{kind}",
     "<rest:path>": "{rest}",
 }
 
@@ -50,7 +52,14 @@ def short(path: str) -> Any:
     ("method", "path"),
     [
         (method, short(path))
-        for method, path, _ in (*api.PUBLIC, *api.ROUTES, *api_catalog.ROUTES, *control.ROUTES)
+        for routes in (
+            api.PUBLIC,
+            api.ROUTES,
+            api_catalog.ROUTES,
+            api_ingest.ROUTES,
+            control.ROUTES,
+        )
+        for method, path, _ in routes
     ],
 )
 def test_every_call_is_documented(method: Any, path: Any) -> None:

@@ -1,10 +1,13 @@
 """Guarantees 3, 4 and 5 where handlers hang, a schedule is fast, or an actor tells tales."""
 
+from __future__ import annotations
+
 import threading
+from typing import Any
 
 import pytest
 
-from ocean_actors import Actor, ResyncHandler, RunEnded, RunStarted, handles
+from ocean_actors import Actor, ResyncHandler, ResyncRun, RunEnded, RunStarted, handles
 from ocean_actors.sandbox.legal import runs_of
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
@@ -12,7 +15,7 @@ CALM = {"type": "POLLING", "interval": 86_400}
 WITHIN = 30.0
 
 
-def end_of(rig, fits):
+def end_of(rig: SandboxedSystem, fits: Any) -> Any:
     event = rig.expect(RunEnded, WITHIN)
     while not fits(event):
         event = rig.expect(RunEnded, WITHIN)
@@ -20,13 +23,13 @@ def end_of(rig, fits):
 
 
 @pytest.mark.parametrize("policy", ["abort", "drop"])
-def test_hung_runs_do_not_protect_the_next_one(policy):
+def test_hung_runs_do_not_protect_the_next_one(policy: str) -> None:
     outage = threading.Event()
     over = threading.Event()
     outage.set()
 
     class Hangs(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             if outage.is_set():
                 entered.release()
                 over.wait(WITHIN)  # as a read from a dead connection
@@ -45,9 +48,9 @@ def test_hung_runs_do_not_protect_the_next_one(policy):
         over.set()
 
 
-def test_a_schedule_shorter_than_a_run_lets_it_finish_by_default():
+def test_a_schedule_shorter_than_a_run_lets_it_finish_by_default() -> None:
     class Slow(ResyncHandler):
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             run.sleep(150)
 
     clock = ManualClock()
@@ -76,13 +79,13 @@ class Parrot(Actor):
     def on_ended(self, event: RunEnded) -> None:
         self.repeat(event)
 
-    def repeat(self, event):
+    def repeat(self, event: Any) -> None:
         if self.repeated < 10:
             self.repeated += 1
             self.context.publish(event)
 
 
-def test_port_hears_only_of_what_the_coordinator_says(quick):
+def test_port_hears_only_of_what_the_coordinator_says(quick: type[ResyncHandler]) -> None:
     with SandboxedSystem([quick], [Parrot], eventListener=CALM) as rig:
         rig.expect(RunEnded, WITHIN)
         rig.system.request_resync("again")
@@ -92,9 +95,9 @@ def test_port_hears_only_of_what_the_coordinator_says(quick):
     assert rig.statuses() == ["running", "completed", "running", "completed"]
 
 
-def test_one_refusal_is_one_line_for_each_handler(caplog):
-    def make(number):
-        def resync(self, run):
+def test_one_refusal_is_one_line_for_each_handler(caplog: pytest.LogCaptureFixture) -> None:
+    def make(number: int) -> Any:
+        def resync(_self: object, run: ResyncRun) -> None:
             if run.reason == "again":
                 run.port.reconcile()
             else:

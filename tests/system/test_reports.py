@@ -61,11 +61,11 @@ class Desk:
         self.info = RunInfo(f"run-{number}", number, "test", "test", now, now, FrozenDict())
         self.reporter.tell(RunStarted(self.info))
 
-    def end(self, status="completed"):
+    def end(self, status: Status = "completed") -> None:
         ended = RunEnded(self.info, status, self.clock.now(), (), Written())
         self.reporter.tell(ended)
 
-    def settle(self, *, parked=None):
+    def settle(self, *, parked: Any = None) -> None:
         wait_idle(self.system, WITHIN, parked=parked)
 
     def pass_backoff(self) -> None:
@@ -89,7 +89,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox) -> Iterator[Any]:
+def desk(sandbox: Sandbox) -> Iterator[Desk]:
     desk = Desk(sandbox)
     yield desk
     desk.close()
@@ -98,7 +98,7 @@ def desk(sandbox: Sandbox) -> Iterator[Any]:
 @pytest.mark.parametrize("fault", ["status", "html", "garbage", "list", "truncate", "drop"])
 @pytest.mark.parametrize("applied", [True, False], ids=["taken", "not taken"])
 def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(
-    desk: Any, sandbox: Sandbox, fault: str, applied: bool
+    desk: Desk, sandbox: Sandbox, fault: str, applied: bool
 ) -> None:
     sandbox.fail(fault, times=2, path=STATE, applied=applied, status=502)
     desk.run(1)
@@ -109,7 +109,7 @@ def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(
 
 
 def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(
-    desk: Any, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox
 ) -> None:
     sandbox.fail("hang", path=STATE, applied=True, seconds=5)
     desk.run(1, "failed")
@@ -128,7 +128,7 @@ def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(
 
 
 def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(
-    desk: Any, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+    desk: Desk, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
@@ -141,7 +141,7 @@ def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(
 
 
 def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
-    desk: Any, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox
 ) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
@@ -153,7 +153,7 @@ def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
 
 
 def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(
-    desk: Any, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox
 ) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
@@ -166,7 +166,7 @@ def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_a
 
 
 def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(
-    desk: Any, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox
 ) -> None:
     began = desk.clock.now() + timedelta(hours=1)
     desk.client.report_resync_state(
@@ -177,13 +177,13 @@ def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk: Any) -> None:
+def test_an_integration_that_nobody_left_running_is_not_reported_aborted(desk: Desk) -> None:
     desk.run(1)
     desk.settle()
     assert desk.runs() == ["completed"]
 
 
-def test_an_own_run_is_never_mistaken_for_a_dead_one(desk: Any, sandbox: Sandbox) -> None:
+def test_an_own_run_is_never_mistaken_for_a_dead_one(desk: Desk, sandbox: Sandbox) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("drop", path=STATE, applied=False)
@@ -194,7 +194,7 @@ def test_an_own_run_is_never_mistaken_for_a_dead_one(desk: Any, sandbox: Sandbox
 
 
 def test_another_instance_says_what_became_of_a_run_that_it_took_over(
-    desk: Any, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox
 ) -> None:
     sandbox.fail("status", status=503, path=STATE)
     desk.begin(1)
@@ -206,7 +206,7 @@ def test_another_instance_says_what_became_of_a_run_that_it_took_over(
 
 
 def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(
-    desk: Any, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox
 ) -> None:
     sandbox.fail("status", status=503, path=STATE)
     sandbox.fail("hang", path=STATE, applied=True, seconds=5)
@@ -226,8 +226,8 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(
 
 @pytest.mark.parametrize("status", [400, 404, 422])
 def test_after_an_end_that_port_refuses_the_record_is_put_right_before_the_next_run(
-    desk, sandbox, status, caplog
-):
+    desk: Desk, sandbox: Sandbox, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("status", status=status, path=STATE)
@@ -240,7 +240,9 @@ def test_after_an_end_that_port_refuses_the_record_is_put_right_before_the_next_
     assert caplog.text.count("Port refused the report 'completed'") == 1
 
 
-def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_reported(desk, sandbox):
+def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_reported(
+    desk: Desk, sandbox: Sandbox
+) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("status", times=2, status=422, path=STATE)
@@ -254,7 +256,9 @@ def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_report
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(desk, sandbox, status):
+def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(
+    desk: Desk, sandbox: Sandbox, status: int
+) -> None:
     sandbox.fail("status", None, status=status, path="/integration/")
     desk.run(1)
     desk.settle()
@@ -267,7 +271,7 @@ def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(desk, sand
     assert desk.runs() == ["completed"]
 
 
-def test_reports_come_back_when_port_asks_them_to(desk, sandbox):
+def test_reports_come_back_when_port_asks_them_to(desk: Desk, sandbox: Sandbox) -> None:
     desk.begin(1)
     desk.settle()
     sandbox.fail("status", status=429, path=STATE, headers={"Retry-After": "120"})
@@ -281,7 +285,9 @@ def test_reports_come_back_when_port_asks_them_to(desk, sandbox):
     assert desk.runs() == ["completed"]
 
 
-def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(desk, sandbox):
+def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(
+    desk: Desk, sandbox: Sandbox
+) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -293,7 +299,7 @@ def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(desk,
     assert desk.runs() == ["aborted", "completed"]
 
 
-def test_it_tries_until_port_can_be_asked(desk, sandbox):
+def test_it_tries_until_port_can_be_asked(desk: Desk, sandbox: Sandbox) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -304,7 +310,7 @@ def test_it_tries_until_port_can_be_asked(desk, sandbox):
     assert desk.runs() == ["aborted"]
 
 
-def test_one_that_stands_by_leaves_the_record_alone(desk, sandbox):
+def test_one_that_stands_by_leaves_the_record_alone(desk: Desk, sandbox: Sandbox) -> None:
     desk.client.report_resync_state(
         {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
     )
@@ -318,11 +324,13 @@ class Lease:
 
     held = True
 
-    def valid(self):
+    def valid(self) -> Any:
         return self.held
 
 
-def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox):
+def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(
+    desk: Desk, sandbox: Sandbox
+) -> None:
     lease = Lease()
     desk.reporter.tell(RoleChanged(active=True, lease=lease))
     desk.run(1)
@@ -338,7 +346,7 @@ def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(desk, sandbox)
     assert desk.runs() == ["completed", "completed"]
 
 
-def test_a_call_that_hangs_ends_with_its_tenure(desk, sandbox):
+def test_a_call_that_hangs_ends_with_its_tenure(desk: Desk, sandbox: Sandbox) -> None:
     sandbox.fail("hang", None, path=STATE, seconds=WITHIN)
     desk.begin(1)
     sandbox.wait_for(lambda: any(STATE[1:-1] in call.path for call in sandbox.calls), WITHIN)
@@ -348,11 +356,11 @@ def test_a_call_that_hangs_ends_with_its_tenure(desk, sandbox):
     assert sum(name.startswith("report-sender") for name in names) == 1
 
 
-def test_a_flush_does_not_wait_for_the_backoff(desk, sandbox):
+def test_a_flush_does_not_wait_for_the_backoff(desk: Desk, sandbox: Sandbox) -> None:
     sandbox.fail("status", status=503, path=STATE)
     desk.run(1)
     desk.settle()
-    flushed = pykka.ThreadingFuture()
+    flushed: pykka.ThreadingFuture[None] = pykka.ThreadingFuture()
     desk.reporter.tell(FlushReports(flushed))
     flushed.get(timeout=WITHIN)
     assert desk.runs() == ["completed"]
@@ -367,7 +375,9 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived() -> None:
     assert kept == [(number, kind) for number in (1, 7, 8, 9) for kind in ("start", "end")]
 
 
-def test_port_goes_away_for_a_run_and_hears_of_it_later(quick, monkeypatch):
+def test_port_goes_away_for_a_run_and_hears_of_it_later(
+    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(integration, "CONFIG_PATIENCE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

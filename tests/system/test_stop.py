@@ -18,7 +18,6 @@ from scripted import Script
 
 from ocean_actors import Actor, ResyncHandler, ResyncRun, RunEnded, Supervision
 from ocean_actors.actors import Backoff
-from ocean_actors.listeners.webhook.listener import WebhookServed
 from ocean_actors.messages import IntegrationRegistered
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
@@ -115,7 +114,8 @@ OPEN_SOCKETS: list[socket.socket] = []
 
 
 def serving(rig: SandboxedSystem, _script: Script) -> None:
-    url = rig.expect(WebhookServed).url
+    url = rig.system.http_url
+    assert url is not None
     port = int(url.rpartition(":")[2])
     half_sent = socket.create_connection(("127.0.0.1", port))
     OPEN_SOCKETS.append(half_sent)

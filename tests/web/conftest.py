@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import requests
+from pydantic import SecretStr
 
 from ocean_actors.listeners.webhook.app import WebhookApp
 from ocean_actors.listeners.webhook.caller import CallReader
@@ -16,6 +17,8 @@ from ocean_actors.messages import Reception, ResyncRequested
 from ocean_actors.settings import PortSettings, WebhookSettings
 from ocean_actors.testing import ManualClock
 from ocean_actors.web.channel import limits
+from ocean_actors.web.endpoint import EndpointApp
+from ocean_actors.web.health import Health
 from ocean_actors.web.log import WebLog
 from ocean_actors.web.server import HttpServer
 from ocean_actors.web.signature import sign
@@ -25,7 +28,7 @@ REQUEST = {"action": "RESYNC", "context": {"integrationId": "demo"}}
 
 
 class Door:
-    """A webhook without the actors behind it: this is the coordinator as well."""
+    """A webhook in its endpoint, without the actors behind it: this is the coordinator as well."""
 
     def __init__(
         self, max_body_bytes: int, timing: dict[str, Any], settings: dict[str, Any]
@@ -37,10 +40,8 @@ class Door:
         self.hints = 0
         self.reached = True
         self.generation = 0  # the coordinator asked so often for a run's config
-        port = PortSettings(client_id="id", client_secret=SECRET)
-        self.intake = WebhookIntake(
-            "demo", resync=self, reached=lambda: self.reached, clock=self.clock
-        )
+        port = PortSettings(client_id="id", client_secret=SecretStr(SECRET))
+        self.intake = WebhookIntake("demo", resync=self, clock=self.clock)
         reader = CallReader(
             WebhookSettings(app_host="https://demo.example", **settings),
             port.client_secret,
@@ -48,7 +49,7 @@ class Door:
             clock=self.clock,
         )
         log = WebLog(self.clock)
-        self.app = WebhookApp(reader, self.intake, log)
+        self.app = EndpointApp(self._health, log, mounted=WebhookApp(reader, self.intake, log))
         self.server = HttpServer(
             self.app, "127.0.0.1", 0, **limits(max_body_bytes, log.refused, **timing)
         )
@@ -96,6 +97,9 @@ class Door:
         if self.idle:
             self.generation += 1  # the coordinator prepares a run at once
         return self.reception
+
+    def _health(self) -> Health:
+        return Health(listening=self.intake.is_listening, port=self.reached)
 
     def _wake(self) -> None:
         self.hints += 1

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from typing_extensions import Self
 
 from ocean_actors.web.server import affordable
 
@@ -53,30 +54,32 @@ except OSError:
 class Child:
     """A server in a process of its own, with few file descriptors."""
 
-    def __init__(self, *, before="hoard = []", after=""):
+    def __init__(self, *, before: str = "hoard = []", after: str = "") -> None:
         code = SERVE.format(before=before, after=after)
         self.process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip
-        self.lines = []
+        self.lines: list[str] = []
         self.port = int(self.read("PORT"))
 
-    def read(self, word):
+    def read(self, word: str) -> str:
+        assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith(word + " ") or line.strip() == word:
                 return line.strip().partition(" ")[2]
             self.lines.append(line.strip())
         raise AssertionError(f"the child ended: {self.lines}")
 
-    def tell(self, command, word):
+    def tell(self, command: str, word: str) -> str:
+        assert self.process.stdin is not None
         self.process.stdin.write(command + "\n")
         return self.read(word)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_exc_info):
+    def __exit__(self, *_exc_info: object) -> None:
         try:
             output, _ = self.process.communicate(timeout=20)
             self.lines += output.splitlines()
@@ -84,16 +87,16 @@ class Child:
             self.process.kill()
 
 
-def connect(port):
+def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=15)
 
 
-def ask(sock):
+def ask(sock: socket.socket) -> bytes:
     sock.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
     return sock.recv(4096)
 
 
-def test_with_few_descriptors_idle_connections_make_room_for_calls():
+def test_with_few_descriptors_idle_connections_make_room_for_calls() -> None:
     idle = []
     with Child(before=LIMIT) as child:
         for _ in range(120):
@@ -108,7 +111,7 @@ def test_with_few_descriptors_idle_connections_make_room_for_calls():
     assert "keeps 32 connections open at most" in said[0]
 
 
-def test_without_a_descriptor_accepting_pauses_says_so_once_and_recovers():
+def test_without_a_descriptor_accepting_pauses_says_so_once_and_recovers() -> None:
     waiting = []
     with Child(after=HOARD) as child:
         for _ in range(20):
@@ -131,7 +134,9 @@ def test_without_a_descriptor_accepting_pauses_says_so_once_and_recovers():
     assert not any("Traceback" in line for line in child.lines)
 
 
-def test_half_of_the_descriptors_are_left_to_everything_else(monkeypatch):
+def test_half_of_the_descriptors_are_left_to_everything_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for allowed, connections in ((64, 32), (1024, 256), (resource.RLIM_INFINITY, 256), (1, 1)):
         monkeypatch.setattr(resource, "getrlimit", lambda _kind, n=allowed: (n, n))
         assert affordable(256) == connections

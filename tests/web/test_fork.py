@@ -7,14 +7,19 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from ocean_actors.web.server import HttpServer
 
+if TYPE_CHECKING:
+    from tests.web.conftest import Door
 
-def in_child(work):
+
+def in_child(work: Any) -> Any:
     """What `work` returns (JSON) in a forked child."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -30,7 +35,7 @@ def in_child(work):
     return json.loads(found)
 
 
-def call(app, method, path, body=b"", **headers):
+def call(app: Any, method: str, path: str, body: bytes = b"", **headers: Any) -> Any:
     statuses = []
     environ = {
         "REQUEST_METHOD": method, "PATH_INFO": path, "REMOTE_ADDR": "127.0.0.1",
@@ -42,16 +47,23 @@ def call(app, method, path, body=b"", **headers):
     return [statuses[0][:3], json.loads(answer)]
 
 
-def test_the_copy_in_a_forked_child_answers_503_and_says_so_once(door):
+class Keeping(logging.Handler):
+    def __init__(self, said: list[str]) -> None:
+        super().__init__()
+        self.said = said
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
+def test_the_copy_in_a_forked_child_answers_503_and_says_so_once(door: Door) -> None:
     body = b'{"action": "RESYNC", "context": {"integrationId": "demo"}}'
     signed = door.signed(body)
     del signed["Content-Type"]
 
-    def work():
-        said = []
-        handler = logging.Handler()
-        handler.emit = lambda record: said.append(record.getMessage())
-        logging.getLogger("ocean_actors").addHandler(handler)
+    def work() -> Any:
+        said: list[str] = []
+        logging.getLogger("ocean_actors").addHandler(Keeping(said))
         answers = [
             call(door.app, "POST", "/resync", body, **signed),
             call(door.app, "POST", "/resync", b"{}"),
@@ -62,7 +74,7 @@ def test_the_copy_in_a_forked_child_answers_503_and_says_so_once(door):
 
     (resync, hint, ready, live), said = in_child(work)
     assert resync[0] == hint[0] == ready[0] == "503"
-    assert ready[1] == {"ok": False, "listening": False, "port": True}
+    assert ready[1] == {"ok": False, "listening": False, "port": True, "standby": False}
     assert live[0] == "200"
     assert len(said) == 1
     assert "was forked" in said[0]
@@ -71,10 +83,10 @@ def test_the_copy_in_a_forked_child_answers_503_and_says_so_once(door):
     assert door.post_signed(body).status_code == 202  # the parent goes on
 
 
-def test_a_system_that_is_started_after_the_fork_listens_in_the_child(door):
+def test_a_system_that_is_started_after_the_fork_listens_in_the_child(door: Door) -> None:
     door.intake.shut()
 
-    def work():
+    def work() -> Any:
         door.open()
         return call(door.app, "GET", "/health/ready")
 
@@ -82,8 +94,8 @@ def test_a_system_that_is_started_after_the_fork_listens_in_the_child(door):
 
 
 @pytest.mark.parametrize("how", ["stop", "connection"])
-def test_a_forked_child_keeps_neither_port_nor_connections(how):
-    def app(environ, start_response):
+def test_a_forked_child_keeps_neither_port_nor_connections(how: str) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         start_response("200 OK", [("Content-Length", "2")])
         return [b"ok"]
 

@@ -9,6 +9,9 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +29,7 @@ class Coordinator:
         return "accepted"
 
 clock = ManualClock()
-intake = WebhookIntake("demo", resync=Coordinator(), reached=lambda: True, clock=clock)
+intake = WebhookIntake("demo", resync=Coordinator(), clock=clock)
 reader = CallReader(
     WebhookSettings(app_host="https://demo.example"),
     PortSettings(client_id="id", client_secret="s3cr3t").client_secret,
@@ -42,12 +45,12 @@ HEAD = (
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path: Path) -> Iterator[Any]:
     """Starts gunicorn; returns its port. What it logs is in `tmp_path / "log"`."""
     (tmp_path / "mounted.py").write_text(PROGRAM)
     processes = []
 
-    def start(*arguments):
+    def start(*arguments: Any) -> Any:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
         command = [
@@ -77,7 +80,7 @@ def start(tmp_path):
             process.kill()
 
 
-def talk(port, data):
+def talk(port: int, data: Any) -> Any:
     """The status of the answer to raw bytes, and its body."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
         sock.sendall(data)
@@ -87,7 +90,9 @@ def talk(port, data):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--threads", "4"), ("--preload",)])
-def test_a_malformed_chunk_is_400_and_logged_at_a_bounded_rate(start, tmp_path, arguments):
+def test_a_malformed_chunk_is_400_and_logged_at_a_bounded_rate(
+    start: Any, tmp_path: Path, arguments: Any
+) -> None:
     port = start(*arguments)
     malformed = [
         b"zz\r\n{}\r\n0\r\n\r\n", b"2\r\n{}x\r\n0\r\n\r\n", b"2\r\n{", b"5\r\n{}",
@@ -107,7 +112,7 @@ def test_a_malformed_chunk_is_400_and_logged_at_a_bounded_rate(start, tmp_path, 
     assert "Traceback" not in log
 
 
-def test_the_path_is_compared_byte_for_byte_there_too(start):
+def test_the_path_is_compared_byte_for_byte_there_too(start: Any) -> None:
     port = start()
     for path in (b"//resync", b"/re%ffsync", b"/resync/"):
         head = b"POST " + path + b" HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n"

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -23,16 +25,19 @@ from ocean_actors.web.channel import CONNECTIONS, limits
 from ocean_actors.web.parser import FRAMING_BYTES
 from ocean_actors.web.server import HttpServer
 
+if TYPE_CHECKING:
+    from tests.web.conftest import Door
+
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 LIVE = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
 LINES_A_KIND = 5  # in a minute
 
 
-def connect(door):
+def connect(door: Door) -> socket.socket:
     return socket.create_connection(door.address, timeout=10)
 
 
-def read_all(sock):
+def read_all(sock: socket.socket) -> bytes:
     """What comes until the other side closes."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
@@ -41,31 +46,31 @@ def read_all(sock):
     return b"".join(parts)
 
 
-def statuses(door, data):
+def statuses(door: Door, data: Any) -> Any:
     """The statuses of the answers to raw bytes, once the server has closed the connection."""
     with connect(door) as sock:
         sock.sendall(data)
         return [int(status) for status in STATUS.findall(read_all(sock))]
 
 
-def reset(sock):
+def reset(sock: socket.socket) -> None:
     """Close a connection with a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
 
 
-def assert_serves(door):
+def assert_serves(door: Door) -> None:
     assert requests.get(door.server.url + "/health/live", timeout=10).status_code == 200
 
 
-def lines(caplog):
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Any]:
     """What was logged, each line as it would be printed."""
     for record in caplog.records:
         if not record.name.startswith("urllib3"):
             yield logging.Formatter().format(record)
 
 
-def assert_clean(caplog, most):
+def assert_clean(caplog: pytest.LogCaptureFixture, most: Any) -> None:
     found = list(lines(caplog))
     assert len(found) <= most, found
     assert all(char.isprintable() for line in found for char in line), found
@@ -74,7 +79,9 @@ def assert_clean(caplog, most):
 # -- urgent data, resets ---------------------------------------------------------------------
 
 
-def test_urgent_data_closes_the_connection_silently(door, caplog):
+def test_urgent_data_closes_the_connection_silently(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     with connect(door) as sock:
         sock.send(b"x", socket.MSG_OOB)
         assert read_all(sock) == b""
@@ -82,7 +89,9 @@ def test_urgent_data_closes_the_connection_silently(door, caplog):
     assert list(lines(caplog)) == []
 
 
-def test_urgent_data_within_a_request_close_the_connection_silently(door, caplog):
+def test_urgent_data_within_a_request_close_the_connection_silently(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     with connect(door) as sock:
         sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
         sock.send(b"x", socket.MSG_OOB)
@@ -90,11 +99,13 @@ def test_urgent_data_within_a_request_close_the_connection_silently(door, caplog
     assert list(lines(caplog)) == []
 
 
-def test_resets_during_an_answer_leave_no_line_of_the_callers(caplog):
+def test_resets_during_an_answer_leave_no_line_of_the_callers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     called, gone = threading.Semaphore(0), threading.Event()
 
-    def app(environ, start_response):
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         called.release()
         gone.wait(20)
         start_response("200 OK", [])
@@ -109,15 +120,17 @@ def test_resets_during_an_answer_leave_no_line_of_the_callers(caplog):
             assert called.acquire(timeout=20)
             reset(sock)
         gone.set()
-        wait_until(lambda: not server._serving._channels())
+        wait_until(lambda: not channels_of(server))
     finally:
         gone.set()
         server.stop()
     assert_clean(caplog, LINES_A_KIND)
 
 
-def test_what_an_application_raises_is_logged_cleanly_and_seldom(caplog):
-    def app(environ, start_response):
+def test_what_an_application_raises_is_logged_cleanly_and_seldom(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
         raise ValueError(f"forged\nline \x1b[31m {environ['PATH_INFO']}")
 
     server = HttpServer(app, "127.0.0.1", 0, **limits(1000, lambda *_: None))
@@ -136,7 +149,9 @@ def test_what_an_application_raises_is_logged_cleanly_and_seldom(caplog):
     assert not any("\x1b" in line for line in found)
 
 
-def test_a_handler_that_fails_is_answered_500_and_logged_seldom(door, caplog):
+def test_a_handler_that_fails_is_answered_500_and_logged_seldom(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     door.reception = ZeroDivisionError("forged\nline")
     for number in range(20):
         assert door.post_signed(timestamp=door.now() - number).status_code == 500
@@ -175,14 +190,16 @@ HEADERS = b"Host: here\r\nContent-Type: application/json\r\n"
         (b"1.0", b"Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n"),
     ],
 )
-def test_ambiguous_framing_is_400_and_what_follows_is_not_served(door, version, framing):
+def test_ambiguous_framing_is_400_and_what_follows_is_not_served(
+    door: Door, version: bytes, framing: bytes
+) -> None:
     head = b"POST /resync HTTP/" + version + b"\r\n" + HEADERS + framing + b"\r\n"
     assert statuses(door, head + BODY + SMUGGLED) == [400]
     assert door.hints == 0
 
 
 @pytest.mark.parametrize("version", [b"2.0", b"1.2", b"0.9", b"3.0"])
-def test_another_version_is_505_and_its_body_is_not_served(door, version):
+def test_another_version_is_505_and_its_body_is_not_served(door: Door, version: bytes) -> None:
     head = b"POST /resync HTTP/" + version + b"\r\n" + HEADERS + b"Content-Length: 43\r\n\r\n"
     assert statuses(door, head + SMUGGLED) == [505]
 
@@ -190,7 +207,7 @@ def test_another_version_is_505_and_its_body_is_not_served(door, version):
 @pytest.mark.parametrize(
     "line", [b"GET /health/live", b"GET /health/live HTTP/11", b"GET  /x HTTP/1.1"]
 )
-def test_a_request_line_without_a_version_is_400(door, line):
+def test_a_request_line_without_a_version_is_400(door: Door, line: bytes) -> None:
     assert statuses(door, line + b"\r\n\r\n") == [400]
 
 
@@ -207,12 +224,12 @@ def test_a_request_line_without_a_version_is_400(door, line):
         b"2\r\n{}0\r\n\r\n",
     ],
 )
-def test_a_malformed_chunk_is_400_and_what_follows_is_not_served(door, chunks):
+def test_a_malformed_chunk_is_400_and_what_follows_is_not_served(door: Door, chunks: bytes) -> None:
     head = b"POST /resync HTTP/1.1\r\n" + HEADERS + b"Transfer-Encoding: chunked\r\n\r\n"
     assert statuses(door, head + chunks + SMUGGLED) == [400]
 
 
-def test_chunks_that_are_in_order_are_read(door):
+def test_chunks_that_are_in_order_are_read(door: Door) -> None:
     head = b"POST /resync HTTP/1.1\r\n" + HEADERS + b"Transfer-Encoding: Chunked\r\n"
     body = b'1;name=value;other="x"\r\n{\r\n1\r\n}\r\n0\r\nTrailer: x\r\n\r\n'
     assert statuses(door, head + b"Connection: close\r\n\r\n" + body) == [202]
@@ -223,13 +240,13 @@ def test_chunks_that_are_in_order_are_read(door):
     [b"2;" + b"x" * 2_000_000, b"2;" + b"x" * 2_000_000 + b"\r\n{}\r\n0\r\n\r\n",
      b"2\r\n{}\r\n0\r\n" + b"x: y\r\n" * 300_000],
 )  # fmt: skip
-def test_what_frames_the_chunks_is_bounded(open_door, framing):
+def test_what_frames_the_chunks_is_bounded(open_door: Callable[..., Door], framing: bytes) -> None:
     door = open_door(max_body_bytes=4_000_000)
     head = b"POST /resync HTTP/1.1\r\n" + HEADERS + b"Transfer-Encoding: chunked\r\n\r\n"
     held = []
 
-    def watch():
-        for channel in list(door.server._serving._channels()):
+    def watch() -> None:
+        for channel in channels_of(door.server):
             receiver = getattr(channel.request, "body_rcv", None)
             if receiver is not None:
                 held.append(len(receiver._line) + receiver._framing)
@@ -274,13 +291,13 @@ def test_what_frames_the_chunks_is_bounded(open_door, framing):
         ("/health/live%2e", 404),
     ],
 )
-def test_the_path_is_compared_byte_for_byte(door, target, status):
+def test_the_path_is_compared_byte_for_byte(door: Door, target: str, status: int) -> None:
     head = f"POST {target} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n"
     rest = "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
     assert statuses(door, (head + rest).encode("latin-1")) == [status]
 
 
-def test_a_head_request_is_answered_without_a_body(door):
+def test_a_head_request_is_answered_without_a_body(door: Door) -> None:
     answer = requests.head(door.server.url + "/health/live", timeout=10)
     assert (answer.status_code, answer.content) == (200, b"")
 
@@ -288,7 +305,7 @@ def test_a_head_request_is_answered_without_a_body(door):
 # -- pipelining, slow readers --------------------------------------------------------------------
 
 
-def test_pipelined_requests_are_answered_in_order_one_at_a_time(door):
+def test_pipelined_requests_are_answered_in_order_one_at_a_time(door: Door) -> None:
     calls = b"".join(
         b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\nGET /health/live HTTP/1.1\r\n\r\n" % number
         for number in range(50)
@@ -297,7 +314,7 @@ def test_pipelined_requests_are_answered_in_order_one_at_a_time(door):
     assert statuses(door, calls + last) == [404, 200] * 50 + [200]
 
 
-def test_a_pipelined_body_may_come_in_parts(door):
+def test_a_pipelined_body_may_come_in_parts(door: Door) -> None:
     post = b"POST /resync HTTP/1.1\r\n" + HEADERS + b"Content-Length: 2\r\n\r\n{}"
     with connect(door) as sock:
         for part in (post + post + post[:-1], b"}" + post[:30], post[30:]):
@@ -336,12 +353,13 @@ while True:
 """
 
 
-def test_signed_calls_are_served_while_hundreds_pipeline_without_end(door):
+def test_signed_calls_are_served_while_hundreds_pipeline_without_end(door: Door) -> None:
     command = [sys.executable, "-c", PIPELINERS, str(door.server.port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as attackers:  # noqa: S603
         try:
+            assert attackers.stdout is not None
             assert attackers.stdout.readline() == b"ready\n"
-            wait_until(lambda: len(door.server._serving._channels()) > CONNECTIONS // 2)
+            wait_until(lambda: len(channels_of(door.server)) > CONNECTIONS // 2)
             answers = [door.post_signed(timestamp=door.now() - number) for number in range(28)]
         finally:
             attackers.kill()
@@ -349,10 +367,10 @@ def test_signed_calls_are_served_while_hundreds_pipeline_without_end(door):
     assert_serves(door)
 
 
-def test_a_client_that_never_reads_is_closed():
+def test_a_client_that_never_reads_is_closed() -> None:
     body = b"x" * 8_000_000  # more than the buffers of both sides hold
 
-    def app(environ, start_response):
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
@@ -363,21 +381,28 @@ def test_a_client_that_never_reads_is_closed():
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
             sock.sendall(LIVE * 20)
-            wait_until(lambda: server._serving._channels())
-            wait_until(lambda: not server._serving._channels())
+            wait_until(lambda: channels_of(server))
+            wait_until(lambda: not channels_of(server))
             assert len(read_all(sock)) < len(body)
     finally:
         server.stop()
 
 
-def test_an_idle_connection_outlives_the_minute_of_a_load_balancer(open_door):
+def test_an_idle_connection_outlives_the_minute_of_a_load_balancer(
+    open_door: Callable[..., Door],
+) -> None:
     """By the numbers that the server is given; to wait for them would take too long."""
     given = limits(1000, lambda *_: None)["channel"].keywords
     assert 60 < given["idle_seconds"] <= 75
     assert given["request_seconds"] == 30
 
 
-def wait_until(condition):
+def channels_of(server: HttpServer) -> list[Any]:
+    assert server._serving is not None
+    return list(server._serving._channels())
+
+
+def wait_until(condition: Callable[[], object]) -> None:
     until = time.monotonic() + 20
     while not condition():
         assert time.monotonic() < until, "waited in vain"
@@ -387,7 +412,9 @@ def wait_until(condition):
 # -- memory --------------------------------------------------------------------------------------
 
 
-def test_large_bodies_are_refused_while_too_many_arrive(open_door, monkeypatch):
+def test_large_bodies_are_refused_while_too_many_arrive(
+    open_door: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("ocean_actors.web.server.ARRIVING_BYTES", 300_000)
     door = open_door(max_body_bytes=200_000)
     head = b"POST /resync HTTP/1.1\r\n" + HEADERS + b"Content-Length: 150000\r\n\r\n"
@@ -395,18 +422,18 @@ def test_large_bodies_are_refused_while_too_many_arrive(open_door, monkeypatch):
         for _ in range(2):
             sock = stack.enter_context(connect(door))
             sock.sendall(head + b" " * 149_000)
-        wait_until(
-            lambda: sum(item.body_bytes for item in door.server._serving._channels()) >= 290_000
-        )
+        wait_until(lambda: sum(item.body_bytes for item in channels_of(door.server)) >= 290_000)
         answer = door.post(b"[" + b" " * 149_000 + b"]")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
         assert door.post(b"[" + b" " * 50_000 + b"]").status_code == 202
-    wait_until(lambda: not door.server._serving._channels())
+    wait_until(lambda: not channels_of(door.server))
     assert door.post(b"[" + b" " * 149_000 + b"]").status_code == 202
 
 
-def test_large_bodies_need_no_temporary_folder(open_door, monkeypatch):
+def test_large_bodies_need_no_temporary_folder(
+    open_door: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/read-only")
     door = open_door(max_body_bytes=1 << 20)
     body = json.dumps({"action": "RESYNC", "context": {"integrationId": "demo"}}).encode()
@@ -417,11 +444,11 @@ def test_large_bodies_need_no_temporary_folder(open_door, monkeypatch):
     assert answer.status_code == 202
 
 
-def test_large_answers_need_no_temporary_folder(monkeypatch):
+def test_large_answers_need_no_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc/read-only")
     body = b"x" * 8_000_000
 
-    def app(environ, start_response):
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
 
@@ -460,7 +487,9 @@ parts = st.one_of(
     pieces=st.lists(parts, max_size=12),
     end=st.sampled_from(["half-close", "reset", "urgent", "close"]),
 )
-def test_garbage_costs_no_traceback_and_no_line_that_is_not_bounded(door, caplog, pieces, end):
+def test_garbage_costs_no_traceback_and_no_line_that_is_not_bounded(
+    door: Door, caplog: pytest.LogCaptureFixture, pieces: Any, end: Any
+) -> None:
     with contextlib.suppress(BrokenPipeError, ConnectionResetError), connect(door) as sock:
         for piece in pieces:
             sock.sendall(piece)
@@ -483,7 +512,7 @@ def test_garbage_costs_no_traceback_and_no_line_that_is_not_bounded(door, caplog
 # -- the sandbox stands on the same server -----------------------------------------------------
 
 
-def test_the_sandbox_takes_no_harm_either(caplog):
+def test_the_sandbox_takes_no_harm_either(caplog: pytest.LogCaptureFixture) -> None:
     with Sandbox() as sandbox:
         for attack in (b"", b"GET /sandbox/state HTTP/1.1\r\n"):
             with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as sock:

@@ -6,7 +6,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 import requests
@@ -16,7 +18,7 @@ from ocean_actors.web.server import HttpServer
 HALF_A_REQUEST = b"POST / HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nonly this"
 
 
-def hello(environ, start_response):
+def hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"hello"]
 
@@ -24,21 +26,21 @@ def hello(environ, start_response):
 class Stuck:
     """An app whose calls end when told."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.called = threading.Event()
         self.release = threading.Event()
 
-    def __call__(self, environ, start_response):
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         self.called.set()
         self.release.wait(20)
         return hello(environ, start_response)
 
 
 @pytest.fixture
-def serve():
+def serve() -> Iterator[Callable[..., HttpServer]]:
     servers = []
 
-    def start(app=hello, port=0, **options):
+    def start(app: Any = hello, port: int = 0, **options: Any) -> HttpServer:
         server = HttpServer(app, "127.0.0.1", port, **options)
         server.start()
         servers.append(server)
@@ -49,13 +51,13 @@ def serve():
         server.stop()
 
 
-def connect(server, first_words=b""):
+def connect(server: HttpServer, first_words: bytes = b"") -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=5)
     connection.sendall(first_words)
     return connection
 
 
-def is_closed(connection):
+def is_closed(connection: Any) -> bool:
     """Waits, bounded by the connection's own time-out, for the other side to close it."""
     try:
         while connection.recv(4096):
@@ -65,16 +67,16 @@ def is_closed(connection):
     return True
 
 
-def threads_of(server):
+def threads_of(server: HttpServer) -> Any:
     return [item.name for item in threading.enumerate() if f"http-{server.port}" in item.name]
 
 
-def test_answers_requests(serve):
+def test_answers_requests(serve: Callable[..., HttpServer]) -> None:
     answer = requests.get(serve().url, timeout=5)
     assert (answer.status_code, answer.text) == (200, "hello")
 
 
-def test_names_neither_itself_nor_its_version(serve):
+def test_names_neither_itself_nor_its_version(serve: Callable[..., HttpServer]) -> None:
     server = serve()
     with closing(connect(server, b"GARBAGE\r\n\r\n")) as connection:
         refused = connection.recv(4096)
@@ -82,8 +84,8 @@ def test_names_neither_itself_nor_its_version(serve):
     assert b"waitress" not in refused.lower()
 
 
-def test_two_servers_live_side_by_side(serve):
-    def other(environ, start_response):
+def test_two_servers_live_side_by_side(serve: Callable[..., HttpServer]) -> None:
+    def other(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         start_response("200 OK", [])
         return [b"other"]
 
@@ -93,7 +95,9 @@ def test_two_servers_live_side_by_side(serve):
     assert requests.get(second.url, timeout=5).text == "other"
 
 
-def test_a_used_port_is_one_line_that_names_it_and_nothing_is_left(serve):
+def test_a_used_port_is_one_line_that_names_it_and_nothing_is_left(
+    serve: Callable[..., HttpServer],
+) -> None:
     taken = serve().port
     before = set(threading.enumerate())
     with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{taken}") as caught:
@@ -103,22 +107,24 @@ def test_a_used_port_is_one_line_that_names_it_and_nothing_is_left(serve):
 
 
 @pytest.mark.parametrize(("host", "port"), [("no.such.host.invalid", 0), ("127.0.0.1", 99_999)])
-def test_an_unusable_address_is_an_os_error_that_names_it(host, port):
+def test_an_unusable_address_is_an_os_error_that_names_it(host: str, port: int) -> None:
     with pytest.raises(OSError, match=f"cannot listen on {host}:{port}"):
         HttpServer(hello, host, port).start()
 
 
-def test_an_unknown_limit_is_refused_before_anything_starts():
+def test_an_unknown_limit_is_refused_before_anything_starts() -> None:
     with pytest.raises(ValueError, match="no_such_limit"):
         HttpServer(hello, "127.0.0.1", 0, no_such_limit=1).start()
 
 
-def test_limits_are_obeyed(serve):
+def test_limits_are_obeyed(serve: Callable[..., HttpServer]) -> None:
     server = serve(max_request_body_size=10)
     assert requests.post(server.url, data=b"x" * 11, timeout=5).status_code == 413
 
 
-def test_stop_joins_its_threads_and_frees_the_port_at_once(serve):
+def test_stop_joins_its_threads_and_frees_the_port_at_once(
+    serve: Callable[..., HttpServer],
+) -> None:
     server = serve(threads=3)
     requests.get(server.url, timeout=5)
     assert len(threads_of(server)) == 4
@@ -127,7 +133,7 @@ def test_stop_joins_its_threads_and_frees_the_port_at_once(serve):
     serve(port=server.port)
 
 
-def test_stop_closes_idle_and_half_open_connections(serve):
+def test_stop_closes_idle_and_half_open_connections(serve: Callable[..., HttpServer]) -> None:
     server = serve()
     with requests.Session() as session:
         session.get(server.url, timeout=5)  # leaves its connection open
@@ -145,7 +151,7 @@ def test_stop_closes_idle_and_half_open_connections(serve):
         assert session.get(server.url, timeout=5).text == "hello"
 
 
-def test_stop_lets_a_call_in_flight_finish(serve):
+def test_stop_lets_a_call_in_flight_finish(serve: Callable[..., HttpServer]) -> None:
     app = Stuck()
     server = serve(app, threads=1)
     with closing(connect(server, b"GET / HTTP/1.0\r\n\r\n")) as connection:
@@ -159,7 +165,9 @@ def test_stop_lets_a_call_in_flight_finish(serve):
     assert threads_of(server) == []
 
 
-def test_stop_does_not_wait_for_a_call_before_it_closes_the_door(serve):
+def test_stop_does_not_wait_for_a_call_before_it_closes_the_door(
+    serve: Callable[..., HttpServer],
+) -> None:
     app = Stuck()
     server = serve(app, threads=1)
     with closing(connect(server)) as idle, closing(connect(server, b"GET / HTTP/1.0\r\n\r\n")):
@@ -174,7 +182,9 @@ def test_stop_does_not_wait_for_a_call_before_it_closes_the_door(serve):
         stopping.join(5)
 
 
-def test_stop_leaves_a_stuck_call_behind_and_says_so(serve, caplog):
+def test_stop_leaves_a_stuck_call_behind_and_says_so(
+    serve: Callable[..., HttpServer], caplog: pytest.LogCaptureFixture
+) -> None:
     app = Stuck()
     server = serve(app, threads=1)
     with closing(connect(server, b"GET / HTTP/1.1\r\n\r\n")) as connection:
@@ -190,7 +200,7 @@ def test_stop_leaves_a_stuck_call_behind_and_says_so(serve, caplog):
     assert not stuck.is_alive()
 
 
-def test_stop_leaves_no_descriptor_behind():
+def test_stop_leaves_no_descriptor_behind() -> None:
     """In a child, as other tests open and close files of this process."""
     code = """
 import json, os, requests
@@ -215,7 +225,7 @@ print(json.dumps([before, len(os.listdir("/proc/self/fd"))]))
     assert before == after
 
 
-def test_stopping_twice_or_before_the_start_does_nothing(serve):
+def test_stopping_twice_or_before_the_start_does_nothing(serve: Callable[..., HttpServer]) -> None:
     server = HttpServer(hello, "127.0.0.1", 0)
     server.stop()
     server.start()
@@ -223,10 +233,10 @@ def test_stopping_twice_or_before_the_start_does_nothing(serve):
     server.stop()
 
 
-def test_a_call_may_stop_its_own_server(serve):
+def test_a_call_may_stop_its_own_server(serve: Callable[..., HttpServer]) -> None:
     done = threading.Event()
 
-    def app(environ, start_response):
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         server.stop(timeout=1)
         done.set()
         return hello(environ, start_response)
@@ -237,7 +247,7 @@ def test_a_call_may_stop_its_own_server(serve):
     assert done.wait(5)
 
 
-def test_may_be_started_again_on_the_same_port(serve):
+def test_may_be_started_again_on_the_same_port(serve: Callable[..., HttpServer]) -> None:
     server = serve()
     port = server.port
     server.stop()

@@ -7,6 +7,8 @@ import http.client
 import json
 import re
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -16,6 +18,9 @@ from hypothesis import strategies as st
 from ocean_actors.web.channel import CONNECTIONS
 from ocean_actors.web.signature import sign
 
+if TYPE_CHECKING:
+    from tests.web.conftest import Door
+
 STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
 EXAMPLES = settings(
     max_examples=60,
@@ -24,11 +29,11 @@ EXAMPLES = settings(
 )
 
 
-def connect(door):
+def connect(door: Door) -> socket.socket:
     return socket.create_connection(door.address, timeout=10)
 
 
-def read_all(sock):
+def read_all(sock: socket.socket) -> bytes:
     """What comes until the other side closes."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
@@ -37,7 +42,9 @@ def read_all(sock):
     return b"".join(parts)
 
 
-def ask(sock, data=b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"):
+def ask(
+    sock: socket.socket, data: bytes = b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"
+) -> Any:
     """The status of one request on a connection that stays open."""
     sock.sendall(data)
     answer = http.client.HTTPResponse(sock)
@@ -49,7 +56,7 @@ def ask(sock, data=b"GET /health/live HTTP/1.1\r\nHost: here\r\n\r\n"):
     return answer.status
 
 
-def talk(door, data, *, half_close=False):
+def talk(door: Door, data: Any, *, half_close: bool = False) -> Any:
     """The statuses of the answers to raw bytes."""
     with connect(door) as sock:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -62,7 +69,7 @@ def talk(door, data, *, half_close=False):
     return [int(status) for status in STATUS.findall(answer)]
 
 
-def assert_serves(door):
+def assert_serves(door: Door) -> None:
     with requests.Session() as session:
         answer = session.get(door.server.url + "/health/live", timeout=10)
     assert answer.status_code == 200
@@ -73,7 +80,7 @@ def assert_serves(door):
 
 @EXAMPLES
 @given(data=st.binary(max_size=400))
-def test_any_bytes_are_answered_with_2xx_or_4xx_or_not_at_all(door, data):
+def test_any_bytes_are_answered_with_2xx_or_4xx_or_not_at_all(door: Door, data: Any) -> None:
     statuses = talk(door, data, half_close=True)
     assert all(200 <= status < 300 or 400 <= status < 500 for status in statuses)
     assert_serves(door)
@@ -121,7 +128,9 @@ json_like = st.recursive(
     headers=headers_of_any_kind,
     body=st.binary(max_size=200) | json_like.map(lambda value: json.dumps(value).encode()),
 )  # fmt: skip
-def test_any_request_is_answered_with_2xx_or_4xx(door, method, path, headers, body):
+def test_any_request_is_answered_with_2xx_or_4xx(
+    door: Door, method: str, path: str, headers: Any, body: Any
+) -> None:
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     statuses = talk(door, "\r\n".join(lines).encode("latin-1") + body, half_close=True)
@@ -135,7 +144,7 @@ def test_any_request_is_answered_with_2xx_or_4xx(door, method, path, headers, bo
     {},
     optional=dict.fromkeys(("action", "context", "diff", "changelogDestination"), json_like),
 ))  # fmt: skip
-def test_any_json_that_is_signed_has_an_answer(door, event):
+def test_any_json_that_is_signed_has_an_answer(door: Door, event: Any) -> None:
     door.clock.advance(1)
     body = json.dumps(event).encode()
     assert door.post(body, door.signed(body)).status_code in (200, 202)
@@ -155,7 +164,7 @@ def test_any_json_that_is_signed_has_an_answer(door, event):
         b"lower /resync HTTP/1.1\r\n\r\n",
     ],
 )
-def test_what_is_no_http_is_400_in_json(door, request_line):
+def test_what_is_no_http_is_400_in_json(door: Door, request_line: bytes) -> None:
     with connect(door) as sock:
         sock.sendall(request_line)
         answer = read_all(sock)
@@ -168,14 +177,14 @@ def test_what_is_no_http_is_400_in_json(door, request_line):
 # -- size ------------------------------------------------------------------------------------
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_sent(door):
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(door: Door) -> None:
     for length in (100_001, 10**18):
         head = f"POST /resync HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode()
         with connect(door) as sock:
             assert ask(sock, head) == 413
 
 
-def test_one_who_waits_for_leave_to_send_too_much_is_refused(door):
+def test_one_who_waits_for_leave_to_send_too_much_is_refused(door: Door) -> None:
     head = (
         b"POST /resync HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n"
         b"Content-Type: application/json\r\n\r\n"
@@ -184,7 +193,9 @@ def test_one_who_waits_for_leave_to_send_too_much_is_refused(door):
         assert ask(sock, head) == 413
 
 
-def test_one_who_sends_on_after_a_refusal_is_not_cut_off_before_it_could_read_it(door):
+def test_one_who_sends_on_after_a_refusal_is_not_cut_off_before_it_could_read_it(
+    door: Door,
+) -> None:
     head = b"POST /resync HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"
     with connect(door) as sock:
         assert ask(sock, head) == 413
@@ -194,7 +205,7 @@ def test_one_who_sends_on_after_a_refusal_is_not_cut_off_before_it_could_read_it
         assert sock.recv(1) == b""
 
 
-def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever(door):
+def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever(door: Door) -> None:
     head = b"POST /resync HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n"
     sent = 0
     with connect(door) as sock:
@@ -206,7 +217,7 @@ def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever(door):
     assert_serves(door)
 
 
-def test_a_flood_of_headers_is_refused(door):
+def test_a_flood_of_headers_is_refused(door: Door) -> None:
     statuses = talk(door, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 100_000)
     assert statuses == [431]
     assert_serves(door)
@@ -215,7 +226,7 @@ def test_a_flood_of_headers_is_refused(door):
 # -- time and number -------------------------------------------------------------------------
 
 
-def test_slow_clients_hold_no_thread(door):
+def test_slow_clients_hold_no_thread(door: Door) -> None:
     halves = [
         b"",
         b"POST /resy",
@@ -230,7 +241,7 @@ def test_slow_clients_hold_no_thread(door):
         assert door.post_signed().status_code == 202
 
 
-def test_connections_silent_for_long_make_room_for_new_ones(door):
+def test_connections_silent_for_long_make_room_for_new_ones(door: Door) -> None:
     with contextlib.ExitStack() as stack:
         oldest = stack.enter_context(connect(door))
         for _ in range(CONNECTIONS + 100):
@@ -242,7 +253,7 @@ def test_connections_silent_for_long_make_room_for_new_ones(door):
         assert ask(sock) == 200
 
 
-def test_one_that_talks_all_the_time_is_not_taken_for_silent(door):
+def test_one_that_talks_all_the_time_is_not_taken_for_silent(door: Door) -> None:
     with contextlib.ExitStack() as stack:
         busy = stack.enter_context(connect(door))
         for number in range(2 * CONNECTIONS):
@@ -251,7 +262,7 @@ def test_one_that_talks_all_the_time_is_not_taken_for_silent(door):
                 assert ask(busy) == 200
 
 
-def test_a_request_that_trickles_is_cut_off(open_door):
+def test_a_request_that_trickles_is_cut_off(open_door: Callable[..., Door]) -> None:
     door = open_door(timing={"request_seconds": 0.2})
     with connect(door) as sock:
         sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
@@ -269,14 +280,14 @@ def test_a_request_that_trickles_is_cut_off(open_door):
     assert ended
 
 
-def test_a_silent_connection_is_closed_after_a_while(open_door):
+def test_a_silent_connection_is_closed_after_a_while(open_door: Callable[..., Door]) -> None:
     door = open_door(timing={"idle_seconds": 1})
     with connect(door) as sock:
         sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
         assert sock.recv(1) == b""
 
 
-def test_signed_calls_are_served_while_others_flood(door):
+def test_signed_calls_are_served_while_others_flood(door: Door) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(50):
             sock = stack.enter_context(connect(door))

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pykka
@@ -13,10 +15,18 @@ from ocean_actors.actors import MailboxFull
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ConfigUpdated
 
+if TYPE_CHECKING:
+    from tests.web.conftest import Door
+
 REQUEST = {"action": "RESYNC", "context": {"integrationId": "demo"}}
 
 
-def update(*, identifier="demo", destination="WEBHOOK", state="2026-01-01T00:00:01.000Z"):
+def update(
+    *,
+    identifier: str = "demo",
+    destination: str = "WEBHOOK",
+    state: str = "2026-01-01T00:00:01.000Z",
+) -> dict[str, Any]:
     return {
         "action": "UPDATE",
         "resourceType": "integration",
@@ -36,7 +46,7 @@ def update(*, identifier="demo", destination="WEBHOOK", state="2026-01-01T00:00:
 # -- authentic calls -------------------------------------------------------------------------
 
 
-def test_an_authentic_request_is_accepted_with_its_id(door):
+def test_an_authentic_request_is_accepted_with_its_id(door: Door) -> None:
     answer = door.post_signed(REQUEST)
     assert answer.status_code == 202
     (offered,) = door.offered
@@ -45,7 +55,7 @@ def test_an_authentic_request_is_accepted_with_its_id(door):
     assert offered.requested_at == door.clock.now()
 
 
-def test_a_signed_empty_body_is_a_resync_request(door):
+def test_a_signed_empty_body_is_a_resync_request(door: Door) -> None:
     assert door.post_signed(b"").status_code == 202
     headers = door.signed(b"", timestamp=door.now() + 1)
     del headers["Content-Type"]
@@ -53,15 +63,19 @@ def test_a_signed_empty_body_is_a_resync_request(door):
     assert len(door.offered) == 2
 
 
-def test_an_authentic_update_brings_its_config_along(door):
+def test_an_authentic_update_brings_its_config_along(door: Door) -> None:
     assert door.post_signed(update()).status_code == 202
     (offered,) = door.offered
     assert isinstance(offered, ConfigUpdated)
+    assert offered.snapshot is not None
     assert offered.snapshot.config == FrozenDict({"resources": [1]})
+    assert offered.snapshot.updated_at is not None
     assert offered.snapshot.updated_at.isoformat() == "2026-01-01T00:05:00+00:00"
 
 
-def test_a_request_that_waits_stands_for_those_like_it_until_its_run_is_prepared(door):
+def test_a_request_that_waits_stands_for_those_like_it_until_its_run_is_prepared(
+    door: Door,
+) -> None:
     door.idle = False  # a run is in flight
     ids = {door.post_signed(timestamp=door.now() - n).json()["id"] for n in range(5)}
     assert ids == {door.offered[0].id}
@@ -73,7 +87,7 @@ def test_a_request_that_waits_stands_for_those_like_it_until_its_run_is_prepared
     assert door.post_signed(timestamp=door.now() - 6).json()["id"] == door.offered[2].id
 
 
-def test_a_request_stands_for_others_a_tenth_of_a_second(door):
+def test_a_request_stands_for_others_a_tenth_of_a_second(door: Door) -> None:
     door.idle = False
     door.post_signed()
     door.clock.advance(0.1)
@@ -81,7 +95,7 @@ def test_a_request_stands_for_others_a_tenth_of_a_second(door):
     assert door.post_signed(timestamp=door.now() - 1).status_code == 503
 
 
-def test_an_ignored_request_stands_for_none(door):
+def test_an_ignored_request_stands_for_none(door: Door) -> None:
     door.idle = False
     door.reception = "ignored"
     door.post_signed()
@@ -102,14 +116,14 @@ def test_an_ignored_request_stands_for_none(door):
         None,
     ],
 )
-def test_what_concerns_somebody_else_is_ignored(door, event):
+def test_what_concerns_somebody_else_is_ignored(door: Door, event: Any) -> None:
     answer = door.post_signed(event)
     assert answer.status_code == 200
     assert answer.json()["status"] == "ignored"
     assert door.offered == []
 
 
-def test_a_request_that_the_coordinator_ignores_is_answered_as_ignored(door):
+def test_a_request_that_the_coordinator_ignores_is_answered_as_ignored(door: Door) -> None:
     door.reception = "ignored"
     answer = door.post_signed()
     assert answer.status_code == 202
@@ -121,7 +135,9 @@ def test_a_request_that_the_coordinator_ignores_is_answered_as_ignored(door):
     "trouble",
     ["refused", pykka.Timeout("1 second"), pykka.ActorDeadError("gone"), MailboxFull("full")],
 )
-def test_without_the_coordinator_it_is_503_and_the_same_call_may_come_again(door, trouble):
+def test_without_the_coordinator_it_is_503_and_the_same_call_may_come_again(
+    door: Door, trouble: Any
+) -> None:
     door.reception = trouble
     body = json.dumps(REQUEST).encode()
     headers = door.signed(body)
@@ -133,7 +149,7 @@ def test_without_the_coordinator_it_is_503_and_the_same_call_may_come_again(door
     assert door.post(body, headers).status_code == 401
 
 
-def test_a_fault_of_ours_is_500_without_its_traceback(door):
+def test_a_fault_of_ours_is_500_without_its_traceback(door: Door) -> None:
     door.reception = ZeroDivisionError("secret inside")
     answer = door.post_signed()
     assert answer.status_code == 500
@@ -143,7 +159,7 @@ def test_a_fault_of_ours_is_500_without_its_traceback(door):
     assert door.post_signed().status_code == 202
 
 
-def test_a_gate_that_is_shut_answers_503(door):
+def test_a_gate_that_is_shut_answers_503(door: Door) -> None:
     door.intake.shut()
     assert door.post_signed().status_code == 503
     assert door.post({}).status_code == 503
@@ -154,7 +170,7 @@ def test_a_gate_that_is_shut_answers_503(door):
 # -- signatures ------------------------------------------------------------------------------
 
 
-def test_a_signature_is_good_for_one_call(door):
+def test_a_signature_is_good_for_one_call(door: Door) -> None:
     body = json.dumps(REQUEST).encode()
     headers = door.signed(body)
     assert door.post(body, headers).status_code == 202
@@ -164,13 +180,13 @@ def test_a_signature_is_good_for_one_call(door):
     assert len(door.offered) == 1
 
 
-def test_of_one_signed_call_sent_many_times_at_once_one_is_accepted(door):
+def test_of_one_signed_call_sent_many_times_at_once_one_is_accepted(door: Door) -> None:
     body = json.dumps(REQUEST).encode()
     headers = door.signed(body)
     start = threading.Barrier(8)
     statuses = []
 
-    def call():
+    def call() -> None:
         start.wait(10)
         statuses.append(door.post(body, headers).status_code)
 
@@ -193,7 +209,9 @@ def test_of_one_signed_call_sent_many_times_at_once_one_is_accepted(door):
         {"x-port-timestamp": "1"},
     ],
 )
-def test_a_tampered_header_is_401_and_neither_event_nor_hint(door, change):
+def test_a_tampered_header_is_401_and_neither_event_nor_hint(
+    door: Door, change: dict[str, Any]
+) -> None:
     body = json.dumps(REQUEST).encode()
     headers = {k: v for k, v in (door.signed(body) | change).items() if v is not None}
     assert door.post(body, headers).status_code == 401
@@ -203,7 +221,7 @@ def test_a_tampered_header_is_401_and_neither_event_nor_hint(door, change):
     assert door.hints == 0
 
 
-def test_a_signature_that_is_too_old_or_too_early_is_refused(door):
+def test_a_signature_that_is_too_old_or_too_early_is_refused(door: Door) -> None:
     now = door.now()
     assert door.post_signed(timestamp=now - 301).status_code == 401
     assert door.post_signed(timestamp=now + 301).status_code == 401
@@ -211,7 +229,7 @@ def test_a_signature_that_is_too_old_or_too_early_is_refused(door):
     assert door.post_signed(timestamp=now + 300).status_code == 202
 
 
-def test_time_does_not_bring_a_used_signature_back(door):
+def test_time_does_not_bring_a_used_signature_back(door: Door) -> None:
     body = json.dumps(REQUEST).encode()
     headers = door.signed(body, timestamp=door.now() + 300)
     assert door.post(body, headers).status_code == 202
@@ -220,7 +238,7 @@ def test_time_does_not_bring_a_used_signature_back(door):
         assert door.post(body, headers).status_code == 401
 
 
-def test_secrets_of_ones_own_stand_for_the_client_secret(open_door):
+def test_secrets_of_ones_own_stand_for_the_client_secret(open_door: Callable[..., Door]) -> None:
     door = open_door(secrets=("old", "new"))
     assert door.post_signed(secret="old").status_code == 202
     assert door.post_signed(secret="new").status_code == 202
@@ -230,7 +248,7 @@ def test_secrets_of_ones_own_stand_for_the_client_secret(open_door):
 # -- calls that prove nothing ----------------------------------------------------------------
 
 
-def test_an_unsigned_call_is_a_hint_and_no_event(door):
+def test_an_unsigned_call_is_a_hint_and_no_event(door: Door) -> None:
     answer = door.post(REQUEST)
     assert answer.status_code == 202
     assert answer.json() == {"ok": True, "status": "checking"}
@@ -238,7 +256,7 @@ def test_an_unsigned_call_is_a_hint_and_no_event(door):
     assert door.hints == 1
 
 
-def test_hints_do_not_pile_up_before_a_listener_that_is_busy(door):
+def test_hints_do_not_pile_up_before_a_listener_that_is_busy(door: Door) -> None:
     for _ in range(5):
         assert door.post(REQUEST).status_code == 202
     assert door.hints == 1
@@ -247,7 +265,9 @@ def test_hints_do_not_pile_up_before_a_listener_that_is_busy(door):
     assert door.hints == 2
 
 
-def test_where_signatures_are_required_an_unsigned_call_is_refused(open_door):
+def test_where_signatures_are_required_an_unsigned_call_is_refused(
+    open_door: Callable[..., Door],
+) -> None:
     door = open_door(verify_signature="required")
     assert door.post(REQUEST).status_code == 401
     assert door.hints == 0
@@ -257,16 +277,18 @@ def test_where_signatures_are_required_an_unsigned_call_is_refused(open_door):
 # -- addresses -------------------------------------------------------------------------------
 
 
-def test_calls_from_addresses_that_are_not_allowed_are_403(open_door):
+def test_calls_from_addresses_that_are_not_allowed_are_403(open_door: Callable[..., Door]) -> None:
     strict = open_door(allowed_ips=("192.0.2.0/24",))
     assert strict.post_signed().status_code == 403
     assert open_door(allowed_ips=("127.0.0.0/8",)).post_signed().status_code == 202
 
 
-def test_behind_a_trusted_proxy_the_forwarded_address_counts(open_door):
+def test_behind_a_trusted_proxy_the_forwarded_address_counts(
+    open_door: Callable[..., Door],
+) -> None:
     door = open_door(allowed_ips=("192.0.2.7",), trusted_proxies=("127.0.0.1", "10.0.0.0/8"))
 
-    def status(forwarded_for, timestamp):
+    def status(forwarded_for: Any, timestamp: Any) -> Any:
         headers = door.signed(b"", timestamp=door.now() + timestamp)
         return door.post(b"", headers | {"X-Forwarded-For": forwarded_for}).status_code
 
@@ -276,7 +298,9 @@ def test_behind_a_trusted_proxy_the_forwarded_address_counts(open_door):
     assert status("garbage", 4) == 403
 
 
-def test_without_a_trusted_proxy_the_forwarded_address_is_anybodys_claim(open_door):
+def test_without_a_trusted_proxy_the_forwarded_address_is_anybodys_claim(
+    open_door: Callable[..., Door],
+) -> None:
     door = open_door(allowed_ips=("192.0.2.7",))
     headers = door.signed(b"") | {"X-Forwarded-For": "192.0.2.7"}
     assert door.post(b"", headers).status_code == 403
@@ -285,7 +309,7 @@ def test_without_a_trusted_proxy_the_forwarded_address_is_anybodys_claim(open_do
 # -- HTTP ------------------------------------------------------------------------------------
 
 
-def test_every_refusal_is_json_without_a_banner(door):
+def test_every_refusal_is_json_without_a_banner(door: Door) -> None:
     url = door.server.url
     json_type = {"Content-Type": "application/json"}
     big = b"[" + b" " * 100_000 + b"]"
@@ -322,7 +346,9 @@ def test_every_refusal_is_json_without_a_banner(door):
     assert door.post_signed().status_code == 202
 
 
-def test_a_body_of_exactly_the_limit_is_read_in_either_encoding(open_door):
+def test_a_body_of_exactly_the_limit_is_read_in_either_encoding(
+    open_door: Callable[..., Door],
+) -> None:
     door = open_door(max_body_bytes=1000)
     body = json.dumps(REQUEST).encode().ljust(1000)
     assert door.post_signed(body).status_code == 202
@@ -333,12 +359,14 @@ def test_a_body_of_exactly_the_limit_is_read_in_either_encoding(open_door):
     assert door.post_signed(body + b" ").status_code == 413
 
 
-def test_types_that_are_json_are_let_in(door):
+def test_types_that_are_json_are_let_in(door: Door) -> None:
     for kind in ("application/json; charset=utf-8", "APPLICATION/JSON", "application/x+json"):
         assert door.post({}, {"Content-Type": kind}).status_code == 202
 
 
-def test_refusals_are_logged_with_the_source_at_a_bounded_rate(door, caplog):
+def test_refusals_are_logged_with_the_source_at_a_bounded_rate(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.WARNING, "ocean_actors")
     for _ in range(50):
         door.post(b"{}", {"Content-Type": "text/plain"})
@@ -353,7 +381,7 @@ def test_refusals_are_logged_with_the_source_at_a_bounded_rate(door, caplog):
     assert "45 more" in caplog.records[-1].getMessage()
 
 
-def test_no_secret_is_in_a_log_or_an_answer(door, caplog):
+def test_no_secret_is_in_a_log_or_an_answer(door: Door, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     answers = [door.post_signed(secret="other"), door.post_signed(), door.post_signed(b"{")]
     assert not any("s3cr3t" in answer.text for answer in answers)
@@ -363,31 +391,32 @@ def test_no_secret_is_in_a_log_or_an_answer(door, caplog):
 # -- health ----------------------------------------------------------------------------------
 
 
-def test_it_is_live_at_once_and_ready_when_it_listens_and_has_heard_from_port(door):
-    def get(path):
+def test_it_is_live_at_once_and_ready_when_it_listens_and_has_heard_from_port(door: Door) -> None:
+    def get(path: str) -> Any:
         answer = requests.get(door.server.url + path, timeout=10)
         return answer.status_code, answer.json()
 
     door.intake.shut()
     door.reached = False
     assert get("/health/live") == (200, {"ok": True})
-    assert get("/health/ready") == (503, {"ok": False, "listening": False, "port": False})
+    no = {"ok": False, "listening": False, "port": False, "standby": False}
+    assert get("/health/ready") == (503, no)
     door.open()
-    assert get("/health/ready") == (503, {"ok": False, "listening": True, "port": False})
+    assert get("/health/ready") == (503, {**no, "listening": True})
     door.reached = True
-    assert get("/health/ready") == (200, {"ok": True, "listening": True, "port": True})
+    assert get("/health/ready") == (200, {**no, "ok": True, "listening": True, "port": True})
 
 
 # -- mounted in somebody else's server ---------------------------------------------------------
 
 
 class Quiet(WSGIRequestHandler):
-    def log_message(self, *arguments):
+    def log_message(self, *arguments: Any) -> None:
         pass
 
 
-def test_it_can_be_mounted_in_a_foreign_wsgi_application(door):
-    def site(environ, start_response):
+def test_it_can_be_mounted_in_a_foreign_wsgi_application(door: Door) -> None:
+    def site(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         if environ["PATH_INFO"].startswith("/hooks/"):
             environ["SCRIPT_NAME"] += "/hooks"
             environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix("/hooks")

@@ -34,11 +34,11 @@ LISTENER = WebhookSettings(app_host="https://here.example")
         f"`Retry-After: {RETRY['Retry-After']}`",
     ],
 )
-def test_the_page_names_the_limits_that_are_set(said):
+def test_the_page_names_the_limits_that_are_set(said: str) -> None:
     assert said in PAGE
 
 
-def test_the_page_says_within_a_second():
+def test_the_page_says_within_a_second() -> None:
     assert OFFER_SECONDS == 1.0
     assert log.SECONDS == 60.0
     assert "within a second" in PAGE

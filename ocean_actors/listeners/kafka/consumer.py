@@ -313,6 +313,7 @@ class TopicConsumer:
 
     def _on_committed(self, offsets: Mapping[TopicPartition, Any], answer: object) -> None:
         """In this thread, from within a later poll."""
+        self._health.count_commit(succeeded=not isinstance(answer, Exception))
         if isinstance(answer, Exception):
             self._offsets.failed(tuple(offsets))
             self._health.fail(answer, "the commit is retried")
@@ -324,7 +325,9 @@ class TopicConsumer:
         try:
             if offsets and group.is_member():
                 group.consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
+                self._health.count_commit(succeeded=True)
         except kafka_errors.KafkaError as error:
+            self._health.count_commit(succeeded=False)
             logger.warning("what settled last was not committed: %s", text_of(error))
         try:
             group.consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
@@ -383,7 +386,9 @@ class TopicConsumer:
             self._tell(message)
 
     def _show(self, state: State) -> None:
-        self._health.show(state, self._place, self._scanner, self._offsets)
+        group, positions = self._group, self._offsets.positions()
+        lags = group.lags(positions) if group is not None else {}
+        self._health.show(state, self._place, self._scanner, self._offsets, lags)
 
     def _pause(self, error: Exception) -> None:
         """Wait before a new connection; a stop ends the wait."""

@@ -10,7 +10,7 @@ from ocean_actors.actors import Clock, Message
 from ocean_actors.frozen import freeze
 from ocean_actors.listeners.kafka.kafka_python import text_of
 from ocean_actors.listeners.kafka.messages import HealthChanged
-from ocean_actors.listeners.kafka.offsets import OffsetTracker
+from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
 from ocean_actors.listeners.kafka.scanner import Scanner
 from ocean_actors.listeners.kafka.subscription import Place
 from ocean_actors.log import get_logger
@@ -69,14 +69,23 @@ class Health:
         self._logged_state: State | None = None
         self._logged_error: str | None = None
         self._shown: Mapping[str, Any] = {}
+        self._commits = {"succeeded": 0, "failed": 0}
         self._throttles = {
             kind: Throttle(clock) for kind in ("trouble", "unreadable messages", "damaged batches")
         }
 
     def show(
-        self, state: State, place: Place | None, scanner: Scanner | None, offsets: OffsetTracker
+        self,
+        state: State,
+        place: Place | None,
+        scanner: Scanner | None,
+        offsets: OffsetTracker,
+        lags: Mapping[Partition, int],
     ) -> None:
-        """Enter `state`, and tell the listener if anything that `status()` shows has changed."""
+        """Enter `state`, and tell the listener if anything that `status()` shows has changed.
+
+        `lags` are how many messages of each partition have not been read.
+        """
         self.state = state
         if state in WELL:
             self.failures = 0
@@ -84,10 +93,14 @@ class Health:
         if state != self._logged_state:
             self._logged_state = state
             self._log(state, place.topic if place is not None else None)
-        details = self._details(place, scanner, offsets)
+        details = self._details(place, scanner, offsets, lags)
         if details != self._shown:
             self._shown = details
             self._tell(HealthChanged(freeze(details)))
+
+    def count_commit(self, *, succeeded: bool) -> None:
+        """Count an answer to a commit of offsets."""
+        self._commits["succeeded" if succeeded else "failed"] += 1
 
     def fail(self, error: Exception, what_now: str) -> None:
         """Remember `error`. The log names each error once until all is well again."""
@@ -119,7 +132,11 @@ class Health:
                 self.warn("trouble", "no Kafka broker can be reached%s", cause)
 
     def _details(
-        self, place: Place | None, scanner: Scanner | None, offsets: OffsetTracker
+        self,
+        place: Place | None,
+        scanner: Scanner | None,
+        offsets: OffsetTracker,
+        lags: Mapping[Partition, int],
     ) -> dict[str, Any]:
         details: dict[str, Any] = {"state": self.state, "error": self._error}
         if place is not None:
@@ -134,7 +151,11 @@ class Health:
                 "damaged": scanner.damaged,
             }
         details["owed"] = offsets.owed
-        details["positions"] = {
-            f"{topic}/{number}": offset for (topic, number), offset in offsets.positions().items()
-        }
+        details["positions"] = _by_name(offsets.positions())
+        details["lag"] = _by_name(lags)
+        details["commits"] = dict(self._commits)
         return details
+
+
+def _by_name(values: Mapping[Partition, int]) -> dict[str, int]:
+    return {f"{topic}/{number}": value for (topic, number), value in values.items()}

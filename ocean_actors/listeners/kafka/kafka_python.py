@@ -5,6 +5,7 @@ The rest of the package uses `GroupConsumer` and the public methods of its `cons
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import struct
 import threading
@@ -164,6 +165,18 @@ class GroupConsumer:
         """Return whether all that is in the partitions has been read."""
         ends = self.consumer.end_offsets(partitions, 1_000)
         return all((self.consumer.position(each, 1_000) or 0) >= end for each, end in ends.items())
+
+    def lags(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
+        """Return how many messages wait after `positions`, where the broker has said so."""
+        ends = {}
+        for partition in positions:
+            with contextlib.suppress(kafka_errors.IllegalStateError):  # it is not ours any more
+                ends[partition] = self.consumer.highwater(TopicPartition(*partition))
+        return {
+            partition: max(0, end - positions[partition])
+            for partition, end in ends.items()
+            if end is not None
+        }
 
     def forget_membership(self) -> None:
         """Have `close` not leave the group: the broker then waits for the session timeout."""

@@ -1,4 +1,4 @@
-"""The webhook's web application: `POST /resync` for Port, `GET /health/…` for probes."""
+"""The webhook's web application: `POST /resync`, for Port."""
 
 from __future__ import annotations
 
@@ -14,21 +14,14 @@ from ocean_actors.web.log import WebLog
 
 
 class WebhookApp(JsonApp):
-    """A WSGI application for our server, or to be mounted in somebody else's.
+    """A WSGI application, mounted in the system's endpoint.
 
-    Under another server, limits of connections, headers and time are that server's concern; the
-    limit of bodies holds everywhere.
+    Under somebody else's server, limits of connections, headers and time are that server's
+    concern; the limit of bodies holds everywhere.
     """
 
     def __init__(self, reader: CallReader, intake: WebhookIntake, log: WebLog) -> None:
-        super().__init__(
-            {
-                "/resync": {"POST": self.resync},
-                "/health/live": {"GET": self.live},
-                "/health/ready": {"GET": self.ready},
-            },
-            log,
-        )
+        super().__init__({"/resync": {"POST": self.resync}}, log)
         self._reader = reader
         self._intake = intake
 
@@ -53,16 +46,6 @@ class WebhookApp(JsonApp):
         except BaseException:
             self._reader.give_back(call)
             raise
-
-    def live(self, _environ: Mapping[str, Any]) -> Answer:
-        """Answers `GET /health/live`: the process serves."""
-        return Answer(200, {"ok": True})
-
-    def ready(self, _environ: Mapping[str, Any]) -> Answer:
-        """Answers `GET /health/ready`: 503 until the listener is up and Port was reached."""
-        health = self._intake.health()
-        ok = all(health.values())
-        return Answer(200 if ok else 503, {"ok": ok, **health})
 
 
 def _not_listening() -> Refusal:

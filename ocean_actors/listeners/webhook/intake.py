@@ -91,8 +91,7 @@ class WebhookIntake:
     """Takes calls in the threads of the web server, and offers requests to the coordinator.
 
     It takes none before `open` and after `shut`. A copy in a forked process takes none either,
-    as the actors are in the process that was forked. `reached` returns whether Port ever
-    answered.
+    as the actors are in the process that was forked.
     """
 
     def __init__(
@@ -100,10 +99,8 @@ class WebhookIntake:
         identifier: str,
         *,
         resync: Resync,
-        reached: Callable[[], bool],
         clock: Clock,
     ) -> None:
-        self.reached = reached
         self._identifier = identifier
         self._resync = resync
         self._clock = clock
@@ -155,10 +152,6 @@ class WebhookIntake:
         """Returns when the last call came, for `status()`."""
         last = self._last_call_at
         return {"lastCallAt": None if last is None else last.isoformat()}
-
-    def health(self) -> dict[str, bool]:
-        """Returns what has to be true for this process to be ready, by name."""
-        return {"listening": self.is_listening, "port": self.reached()}
 
     # -- parts -------------------------------------------------------------------------------
 

@@ -1,8 +1,6 @@
-"""The parts of the WEBHOOK listener, put together; imports the web server."""
+"""The parts of the WEBHOOK listener, put together; imported when it is built."""
 
 from __future__ import annotations
-
-import functools
 
 from ocean_actors.listeners.spec import Listener, Services
 from ocean_actors.listeners.webhook.app import WebhookApp
@@ -10,31 +8,24 @@ from ocean_actors.listeners.webhook.caller import CallReader
 from ocean_actors.listeners.webhook.intake import WebhookIntake
 from ocean_actors.listeners.webhook.listener import WebhookListener
 from ocean_actors.settings import WebhookSettings
-from ocean_actors.web.channel import limits
 from ocean_actors.web.log import WebLog
-from ocean_actors.web.server import HttpServer
 
 
 def webhook(settings: WebhookSettings, services: Services) -> Listener:
-    """Returns the listener, its web application, and the server unless somebody else serves it."""
-    http, clock = services.settings.http, services.clock
-    log = WebLog(clock)
+    """Returns the listener and its web application."""
+    clock = services.clock
     intake = WebhookIntake(
         services.settings.integration.identifier,
         resync=services.resync,
-        reached=services.registered,
         clock=clock,
     )
     reader = CallReader(
         settings,
         services.settings.port.client_secret,
-        max_body_bytes=http.max_body_bytes,
+        max_body_bytes=services.settings.http.max_body_bytes,
         clock=clock,
     )
-    app = WebhookApp(reader, intake, log)
-    server = functools.partial(
-        HttpServer, app, http.host, http.port,
-        threads=http.threads, **limits(http.max_body_bytes, log.refused),
-    )  # fmt: skip
-    args = (services.client(), intake, server if services.serve_http else None)
-    return Listener(WebhookListener, (*args, settings.check_interval), app, intake.details)
+    app = WebhookApp(reader, intake, WebLog(clock))
+    return Listener(
+        WebhookListener, (services.client(), intake, settings.check_interval), app, intake.details
+    )

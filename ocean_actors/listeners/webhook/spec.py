@@ -1,4 +1,4 @@
-"""The WEBHOOK listener as the system knows it; the web server is imported when it is built."""
+"""The WEBHOOK listener as the system knows it; its parts are imported when it is built."""
 
 from __future__ import annotations
 
@@ -19,5 +19,4 @@ SPEC = ListenerSpec(
     destination=lambda settings: {"type": "WEBHOOK", "url": f"{settings.app_host}/resync"},
     describe=lambda settings: f"WEBHOOK, at {settings.app_host}/resync",
     answers_requests=True,
-    before_registration=True,
 )

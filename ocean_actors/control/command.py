@@ -1,0 +1,101 @@
+"""`ocean-actors status|resync|abort|pause|resume`: talk to a running process.
+
+This module imports little, as every command line builds its parser here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ocean_actors.control.client import ControlClient
+
+TOKEN_VARIABLE = "OCEAN__CONTROL__TOKEN"  # noqa: S105  (a name)
+URL = "http://127.0.0.1:8001"
+DONE, FAILED = 0, 1
+
+
+def add_commands(commands: Any) -> None:
+    """Add the five commands to a parser's subparsers."""
+    status = _add(commands, "status", "show what a running integration is doing", _status)
+    status.add_argument("--json", action="store_true", help="the raw status, as JSON")
+
+    resync = _add(commands, "resync", "request a resync", _resync)
+    _add_reason(resync)
+    resync.add_argument(
+        "--kind", action="append", metavar="KIND",
+        help="resync this kind only; may be given several times; default: all",
+    )  # fmt: skip
+
+    abort = _add(commands, "abort", "abort the run in flight", _abort)
+    _add_reason(abort)
+    pause = _add(commands, "pause", "start no more runs until `resume`", _pause)
+    _add_reason(pause)
+    resume = _add(commands, "resume", "end a pause", _resume)
+    _add_reason(resume)
+
+
+def _add(commands: Any, name: str, text: str, command: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
+    parser.add_argument("--url", default=URL, help=f"of the control server; default: {URL}")
+    parser.add_argument("--token", help=f"its control.token; default: ${TOKEN_VARIABLE}")
+    parser.add_argument(
+        "--integration", metavar="NAME", help="which one, where a process runs several"
+    )
+    parser.set_defaults(command=lambda options: _run(command, options))
+    return parser
+
+
+def _add_reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "reason", nargs="?", metavar="REASON", default="requested on the command line",
+        help="for the log and the dashboard",
+    )  # fmt: skip
+
+
+def _run(command: Any, options: argparse.Namespace) -> int:
+    from ocean_actors.control.client import ControlClient, ControlError
+
+    token = options.token or os.environ.get(TOKEN_VARIABLE)
+    client = ControlClient(options.url, token, options.integration)
+    try:
+        command(client, options)
+    except ControlError as error:
+        print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+    return DONE
+
+
+def _status(client: ControlClient, options: argparse.Namespace) -> None:
+    from ocean_actors.control.report import report
+
+    status = client.status()
+    if options.json:
+        print(json.dumps(status, indent=2))  # noqa: T201
+        return
+    for line in report(status):
+        print(line)  # noqa: T201
+
+
+def _resync(client: ControlClient, options: argparse.Namespace) -> None:
+    body = {"reason": options.reason} | ({"kinds": options.kind} if options.kind else {})
+    print(f"requested: {client.steer('resync', body)['id']}")  # noqa: T201
+
+
+def _abort(client: ControlClient, options: argparse.Namespace) -> None:
+    aborted = client.steer("abort", {"reason": options.reason})["aborted"]
+    print("the run is being aborted" if aborted else "no run is in flight")  # noqa: T201
+
+
+def _pause(client: ControlClient, options: argparse.Namespace) -> None:
+    client.steer("pause", {"reason": options.reason})
+    print("paused until `ocean-actors resume` or a restart of the process")  # noqa: T201
+
+
+def _resume(client: ControlClient, options: argparse.Namespace) -> None:
+    client.steer("resume", {"reason": options.reason})
+    print("resumed")  # noqa: T201

@@ -1,0 +1,48 @@
+"""What went wrong between two looks at the actors of a system."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ocean_actors.control.events import Line
+from ocean_actors.text import one_line
+
+
+@dataclass(frozen=True)
+class Look:
+    """How often each actor was restarted, which are hung, and the dead letters of each type."""
+
+    restarts: Mapping[str, int] = field(default_factory=dict)
+    hung: frozenset[str] = frozenset()
+    dead_letters: Mapping[str, int] = field(default_factory=dict)
+
+
+def look_at(actors: Sequence[Mapping[str, Any]], dead_letters: Mapping[str, int]) -> Look:
+    """Returns what counts of `OceanSystem.status()`'s `actors` and `deadLetters`."""
+    return Look(
+        {actor["name"]: actor["restarts"] for actor in actors},
+        frozenset(actor["name"] for actor in actors if actor["hung"]),
+        dict(dead_letters),
+    )
+
+
+def incidents(before: Look, now: Look, failures: Mapping[str, str | None]) -> Iterator[Line]:
+    """Yields a line for each actor that was restarted or hangs and each type of dead letters.
+
+    `failures` has the last failure of each actor.
+    """
+    for name, count in now.restarts.items():
+        more = count - before.restarts.get(name, 0)
+        if more > 0:
+            times = "" if more == 1 else f" {more} times"
+            why = failures.get(name) or "an unknown failure"
+            text = one_line(f"actor {name} was restarted{times}: {why}")
+            yield Line("ActorRestarted", "warning", text)
+    for name in sorted(now.hung - before.hung):
+        yield Line("ActorHung", "bad", f"actor {name} has been in one message for too long")
+    for name, count in now.dead_letters.items():
+        more = count - before.dead_letters.get(name, 0)
+        if more > 0:
+            yield Line("DeadLetters", "warning", f"{more} of {name} were not handled")

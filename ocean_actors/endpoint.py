@@ -1,0 +1,85 @@
+"""The HTTP endpoint of a system: whether it is served, and by which server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ocean_actors.log import get_logger
+from ocean_actors.settings import HttpSettings
+from ocean_actors.web.endpoint import WsgiApp
+from ocean_actors.web.log import WebLog
+
+if TYPE_CHECKING:
+    from ocean_actors.web.server import HttpServer
+
+logger = get_logger(__name__)
+
+PROBE_THREADS = 2  # enough for probes and metrics, which wait for nothing
+
+
+def is_served(wanted: bool | None, settings: HttpSettings, *, listens: bool) -> bool:
+    """Returns whether a system serves its endpoint; `wanted` decides unless it is None.
+
+    Otherwise it does if its listener has a web application (`listens`), or if the settings name
+    anything in `http`.
+    """
+    return (listens or bool(settings.model_fields_set)) if wanted is None else wanted
+
+
+def has_metrics(settings: HttpSettings, *, listens: bool) -> bool:
+    """Returns whether `/metrics` is served: by default unless strangers call the listener."""
+    return not listens if settings.metrics is None else settings.metrics
+
+
+class HttpEndpoint:
+    """Serves an application on `http.host` and `http.port`. Started and stopped by its owner.
+
+    `listens`: the listener's own application is part of it, so that it has to be served.
+    """
+
+    def __init__(self, settings: HttpSettings, app: WsgiApp, log: WebLog, *, listens: bool) -> None:
+        self._settings = settings
+        self._app = app
+        self._log = log
+        self._listens = listens
+        self._server: HttpServer | None = None
+
+    @property
+    def url(self) -> str | None:
+        """The address for a client on this machine, or None while nothing is served."""
+        return None if self._server is None else self._server.url
+
+    def start(self) -> None:
+        """Binds and serves.
+
+        If the port is in use, was not set, and only probes and metrics would be served, logs a
+        warning and serves nothing. Otherwise raises OSError, its text saying what to do.
+        """
+        from ocean_actors.web.channel import limits
+        from ocean_actors.web.server import HttpServer
+
+        http = self._settings
+        server = HttpServer(
+            self._app, http.host, http.port,
+            threads=http.threads if self._listens else min(PROBE_THREADS, http.threads),
+            **limits(http.max_body_bytes, self._log.refused),
+        )  # fmt: skip
+        try:
+            server.start()
+        except OSError as error:
+            if self._may_do_without(error):
+                logger.warning("%s: no probes and no metrics are served; set http.port", error)
+                return
+            raise OSError(f"{error}: free the port, or set http.port and http.host") from None
+        self._server = server
+        logger.info("serving HTTP on %s", server.url)
+
+    def stop(self, timeout: float) -> None:
+        """Frees the port within `timeout` seconds; does nothing if nothing is served."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop(timeout)
+
+    def _may_do_without(self, error: OSError) -> bool:
+        port_set = "port" in self._settings.model_fields_set
+        return isinstance(error, PortInUse) and not port_set and not self._listens

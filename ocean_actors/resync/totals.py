@@ -1,0 +1,110 @@
+"""What the coordinator has counted since it started, for metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ocean_actors.actors import Message
+from ocean_actors.counts import Counts
+from ocean_actors.histogram import Histogram
+from ocean_actors.messages import Progress, RunEnded, Written
+
+RUN_SECONDS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0)
+"""Upper bounds of the buckets for the durations of runs."""
+
+JOINED = "joined"
+"""The outcome of a request that another one stands for."""
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Counters that only grow. Bounded: see `Counts`."""
+
+    arrived: Counts = field(default_factory=Counts)  # requests, by trigger
+    settled: Counts = field(default_factory=Counts)  # requests, by trigger and outcome
+    runs: Counts = field(default_factory=Counts)  # by trigger and outcome
+    durations: Histogram = field(default_factory=lambda: Histogram(RUN_SECONDS))  # of runs, seconds
+    written: Written = field(default_factory=Written)  # by the runs that ended
+    last_completed: datetime | None = None
+
+    def with_request(self, trigger: str) -> Totals:
+        """Returns the totals with one more request that arrived."""
+        return replace(self, arrived=self.arrived.plus(trigger))
+
+    def with_settled(self, trigger: str, outcome: str) -> Totals:
+        """Returns the totals with one more request that needs nothing more, or was refused."""
+        return replace(self, settled=self.settled.plus(self.arrived.name_for(trigger), outcome))
+
+    def with_run(self, event: RunEnded) -> Totals:
+        """Returns the totals with one more run."""
+        completed = event.status == "completed"
+        return replace(
+            self,
+            runs=self.runs.plus(self.arrived.name_for(event.run.trigger), event.status),
+            durations=self.durations.plus((event.ended_at - event.run.started_at).total_seconds()),
+            written=added(self.written, event.written),
+            last_completed=event.ended_at if completed else self.last_completed,
+        )
+
+    def requests(self, waiting: Iterable[str]) -> Mapping[tuple[str, ...], int]:
+        """Returns the requests by trigger and outcome.
+
+        `waiting` are the triggers of those that are pending or that the run in flight covers:
+        they have no outcome yet. The rest has `JOINED` others.
+        """
+        left = Counter({trigger: count for (trigger,), count in self.arrived.values.items()})
+        left.subtract(self.arrived.name_for(trigger) for trigger in waiting)
+        for (trigger, _), count in self.settled.values.items():
+            left[trigger] -= count
+        joined: dict[tuple[str, ...], int] = {
+            (trigger, JOINED): count for trigger, count in left.items() if count > 0
+        }
+        return {**self.settled.values, **joined}
+
+
+@dataclass(frozen=True)
+class GetMetrics(Message):
+    """To the coordinator: answer a `ResyncMetrics`."""
+
+
+@dataclass(frozen=True)
+class ResyncMetrics:
+    """What the coordinator counts and sees now.
+
+    `active`: this instance runs the resyncs. `waiting`: see `Totals.requests`. `written`: by the
+    run in flight. `progress` is the share that each handler of that run has done, from 0 to 1,
+    where it can be told.
+    """
+
+    active: bool
+    totals: Totals
+    waiting: tuple[str, ...] = ()
+    written: Written = field(default_factory=Written)
+    progress: Mapping[str, float] = field(default_factory=dict)
+
+
+def added(one: Written, other: Written) -> Written:
+    """Returns the sums of both."""
+    return Written(
+        one.upserted + other.upserted, one.failed + other.failed, one.deleted + other.deleted
+    )
+
+
+def progress_ratios(
+    handlers: Iterable[str], working: frozenset[str], progress: Mapping[str, Progress]
+) -> dict[str, float]:
+    """Returns the share of its work that each handler has done: 1 for one that has returned.
+
+    A handler that has not said how much there is to do is left out.
+    """
+    ratios = {}
+    for name in handlers:
+        said = progress.get(name)
+        if name not in working:
+            ratios[name] = 1.0
+        elif said is not None and said.total is not None and said.total > 0:
+            ratios[name] = min(1.0, max(0.0, said.done / said.total))
+    return ratios

@@ -1,0 +1,71 @@
+"""The web application of a system: health, metrics, and what its listener serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ocean_actors.web.answers import Answer, StartResponse
+from ocean_actors.web.app import Environ, JsonApp, Routes
+from ocean_actors.web.health import Health
+from ocean_actors.web.log import WebLog
+
+WsgiApp = Callable[..., Any]
+
+MetricsPage = Callable[[], tuple[bytes, str]]
+"""Returns the metrics as they are sent, and their content type."""
+
+
+class EndpointApp(JsonApp):
+    """Serves `GET /health/live`, `GET /health/ready` and, with `metrics`, `GET /metrics`.
+
+    Calls of any other path go to `mounted`. `health` is called for each probe, from any thread.
+    """
+
+    def __init__(
+        self,
+        health: Callable[[], Health],
+        log: WebLog,
+        *,
+        metrics: MetricsPage | None = None,
+        mounted: WsgiApp | None = None,
+    ) -> None:
+        routes: dict[str, Any] = {
+            "/health/live": {"GET": self.live},
+            "/health/ready": {"GET": self.ready},
+        }
+        if metrics is not None:
+            routes["/metrics"] = {"GET": self.metrics}
+        super().__init__(routes, log)
+        self._paths: Routes = routes
+        self._health = health
+        self._metrics = metrics
+        self._mounted = mounted
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one call (PEP 3333)."""
+        if self._mounted is not None and environ.get("PATH_INFO") not in self._paths:
+            answer: Iterable[bytes] = self._mounted(environ, start_response)
+            return answer
+        return super().__call__(environ, start_response)
+
+    def live(self, _environ: Environ) -> Answer:
+        """Answers `GET /health/live`: 503 and the reason if the process should be restarted."""
+        health = self._health()
+        if health.live:
+            return Answer(200, {"ok": True})
+        return Answer(503, {"ok": False, "reason": "; ".join(health.problems)})
+
+    def ready(self, _environ: Environ) -> Answer:
+        """Answers `GET /health/ready`: 503 until the listener is up and Port was reached."""
+        health = self._health()
+        conditions = {
+            "listening": health.listening, "port": health.port, "standby": health.standby,
+        }  # fmt: skip
+        return Answer(200 if health.ready else 503, {"ok": health.ready, **conditions})
+
+    def metrics(self, _environ: Environ) -> Answer:
+        """Answers `GET /metrics`."""
+        assert self._metrics is not None  # noqa: S101  (the path is served only then)
+        page, content_type = self._metrics()
+        return Answer(200, page, content_type=content_type)
