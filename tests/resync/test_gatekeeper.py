@@ -167,7 +167,7 @@ def test_a_decider_that_has_ended_is_not_asked(gate: MakeGate) -> None:
     assert opened.admitted() == [Admit(asked)]
 
 
-def test_who_waits_for_the_reception_of_a_delayed_request_is_answered_at_once(
+def test_who_waits_for_a_delayed_request_is_answered_at_once(
     gate: MakeGate,
 ) -> None:
     opened = gate(Delay(60.0))
