@@ -430,7 +430,7 @@ class ResyncCoordinator(Actor):
         return replace(
             measured,
             written=flight.writer.written(),
-            progress=progress_ratios(self._handlers, state.present.working, flight.progress),
+            progress=progress_ratios(flight.info.handlers, state.present.working, flight.progress),
         )
 
     # -- outputs -----------------------------------------------------------------------------
