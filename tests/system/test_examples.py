@@ -16,7 +16,7 @@ import pytest
 from bottle import Bottle, request  # type: ignore[import-untyped]
 
 from ocean_actors import ResyncHandler, RunEnded, RunStarted
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 from ocean_actors.web.server import HttpServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -72,6 +72,7 @@ def test_quiet_hours_are_quiet_and_the_others_are_not(quick: type[ResyncHandler]
         for _ in range(24):
             hour = clock.now().hour
             clock.advance(3600.0)
+            wait_idle(rig.system._actors, 30.0)  # its next timer is set
             if not 21 <= hour <= 23 and hour >= 5:
                 began.append(rig.expect(RunStarted).run.started_at)
                 rig.expect(RunEnded)
