@@ -101,7 +101,7 @@ class SyncMetrics(Actor):
     def on_run_started(self, event: RunStarted) -> None:
         """Show all kinds as pending, then as begun."""
         self._end_heartbeat()
-        pending = RunMetrics.pending(event.run.id, self._kinds)
+        pending = RunMetrics.pending(event.run.id, self._kinds).of(event.run.handlers)
         self._run = pending.syncing()
         self._heartbeat = self.context.schedule_every(HEARTBEAT_SECONDS, SendHeartbeat())
         if self._post(event.run.id, (*pending.all(), runtime_begins())):
