@@ -440,6 +440,7 @@ class OceanSystem:
             tuple(kinds),
             lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
             self._actors.clock,
+            self.metrics,
         )
 
     def _schedule_listener(self) -> dict[str, Listener]:

@@ -8,12 +8,14 @@ from typing import Any
 
 from ocean_actors.actors import Actor, Clock
 from ocean_actors.control.adapter import ControlledSystem, Steerable
-from ocean_actors.control.app import ControlApp, Metrics
+from ocean_actors.control.app import ControlApp
 from ocean_actors.control.events import EventRing
 from ocean_actors.control.recorder import EventRecorder, Snapshot
 from ocean_actors.control.redaction import secrets_of
 from ocean_actors.control.server import ControlServer
 from ocean_actors.settings import Settings
+from ocean_actors.web.answers import Answer
+from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
 
@@ -32,7 +34,7 @@ def control(
     kinds: Sequence[str],
     snapshot: Snapshot,
     clock: Clock,
-    metrics: Metrics | None = None,
+    metrics: MetricsPage,
 ) -> Control:
     """Returns the control server of `system`, whose handlers have `kinds`; nothing starts yet."""
     ring = EventRing()
@@ -40,7 +42,12 @@ def control(
     controlled = ControlledSystem(settings.integration.identifier, system, kinds, ring)
     app = ControlApp(
         settings.control, [controlled], log, clock.monotonic,
-        metrics=metrics, secrets=tuple(secrets_of(settings)),
+        metrics=lambda _environ: _metrics_answer(metrics), secrets=tuple(secrets_of(settings)),
     )  # fmt: skip
     server = ControlServer(settings.control, app, log)
     return Control(server, EventRecorder, (ring, snapshot))
+
+
+def _metrics_answer(metrics: MetricsPage) -> Answer:
+    page, content_type = metrics()
+    return Answer(200, page, content_type=content_type)
