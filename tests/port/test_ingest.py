@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import below, ingest_addresses
 from ocean_actors.port.models import Integration, parse_integration
+from ocean_actors.sandbox import Sandbox
 
 PORT = "https://api.getport.io"
 LOCAL = "http://127.0.0.1:8099"
+SECRET = "sandbox-secret"
 
 
 def usable(address: str, base_url: str = PORT) -> bool:
@@ -110,3 +114,18 @@ def test_the_address_is_read_from_ports_answer_whatever_that_holds(
 )
 def test_paths_are_joined_below_the_address(address: str, expected: str) -> None:
     assert below(address, "/heartbeat") == expected
+
+
+def test_another_host_is_given_the_token_and_never_the_secret(
+    client: PortClient, sandbox: Sandbox
+) -> None:
+    with Sandbox(client_secret="another secret") as other:
+        address = f"{other.url}/v1/ingest/demo/logs?key=hidden"
+        for _ in range(2):
+            with pytest.raises(PortError) as caught:
+                client.deliver("POST", address, {"logs": []})
+        assert caught.value.status == 401
+        assert "hidden" not in str(caught.value)
+        assert [call.path for call in other.calls] == ["/v1/ingest/demo/logs"] * 2
+        assert all(SECRET.encode() not in call.raw for call in other.calls)
+    assert [call.path for call in sandbox.calls] == ["/v1/auth/access_token"]
