@@ -31,6 +31,7 @@ SMALL = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     **SMALL,
+    "log_output": {*SMALL},
     "actors": {*SMALL},
     "throttle": {*SMALL, "actors"},
     "settings": {*SMALL},
@@ -39,10 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {*SMALL, "actors", "connections", "retry"},
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync"},
-    "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle"},
+    "tracing": {*SMALL, "actors"},
+    "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle", "tracing"},
     "port": {
         *SMALL, "actors", "connections", "context", "messages", "resync", "retry", "session",
-        "settings", "throttle",
+        "settings", "throttle", "tracing",
     },
     "web": {*SMALL, "actors", "throttle"},
     "endpoint": {*SMALL, "settings", "web"},
@@ -148,7 +150,7 @@ def test_every_part_is_there() -> None:
 
 HEAVY = {
     "asyncio", "bottle", "cryptography", "dotenv", "jgo", "kafka", "prometheus_client", "pydantic",
-    "pykka", "requests", "rich", "trustme", "urllib3", "waitress", "yaml",
+    "pykka", "pythonjsonlogger", "requests", "rich", "trustme", "urllib3", "waitress", "yaml",
 }  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from ocean_actors.control.recorder import EventRecorder, Snapshot
 from ocean_actors.control.redaction import secrets_of
 from ocean_actors.control.server import ControlServer
 from ocean_actors.settings import Settings
-from ocean_actors.web.answers import Answer
 from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
@@ -42,12 +41,7 @@ def control(
     controlled = ControlledSystem(settings.integration.identifier, system, kinds, ring)
     app = ControlApp(
         settings.control, [controlled], log, clock.monotonic,
-        metrics=lambda _environ: _metrics_answer(metrics), secrets=tuple(secrets_of(settings)),
+        metrics=metrics, secrets=tuple(secrets_of(settings)),
     )  # fmt: skip
     server = ControlServer(settings.control, app, log)
     return Control(server, EventRecorder, (ring, snapshot))
-
-
-def _metrics_answer(metrics: MetricsPage) -> Answer:
-    page, content_type = metrics()
-    return Answer(200, page, content_type=content_type)

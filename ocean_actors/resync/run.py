@@ -10,9 +10,11 @@ from typing import Any, Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
+from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
+from ocean_actors.tracing import RunTrace
 
 Item = TypeVar("Item")
 
@@ -76,6 +78,7 @@ class ResyncRun:
         report: Callable[[Progress], None],
         *,
         strict_tls: bool = True,
+        trace: RunTrace | None = None,
     ) -> None:
         self.info = info
         self.handler = handler
@@ -84,6 +87,9 @@ class ResyncRun:
         """Whether the handler's actor has begun with this run."""
         self.port = port
         self.token = token
+        self.trace = trace
+        context = LogContext(current_context().integration, info.id, info.trigger, handler)
+        self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock
         self._report = report
         self._strict_tls = strict_tls
@@ -122,6 +128,25 @@ class ResyncRun:
     def started_at(self) -> datetime:
         """When the handlers were started (UTC)."""
         return self.info.started_at
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that were asked for; by default all that the handlers declare."""
+        return self.info.kinds
+
+    @property
+    def parameters(self) -> FrozenDict:
+        """What was asked for beside the kinds, deeply immutable; empty by default."""
+        return self.info.parameters
+
+    @property
+    def logger(self) -> RunLogger:
+        """The logger `ocean_actors.run.<handler>`; its lines carry this run in any thread.
+
+        In the handler's own thread and its tasks, the lines of every logger carry it; see
+        `ocean_actors.log.ContextFilter`.
+        """
+        return self._logger
 
     @property
     def aborted(self) -> bool:
