@@ -72,7 +72,7 @@ class Servers:
             self._http.stop(HTTP_STOP_SECONDS)
 
     def stop_control(self) -> None:
-        """Free the port of `control`; the last to stop, so that the dashboard shows the end."""
+        """Free the port of `control`, after all actors, so that the dashboard shows the end."""
         if self._control is not None:
             self._control.server.stop(CONTROL_STOP_SECONDS)
 

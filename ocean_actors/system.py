@@ -387,10 +387,8 @@ class OceanSystem:
             self._parts.close()
             if self._own_clock:
                 self._actors.clock.close()
-            if self._control is not None:
-                self._control.server.stop(HTTP_STOP_SECONDS)
-            self._log_end()
             self._servers.stop_control()
+            self._log_end()
         finally:
             self._stopped.set()
 

@@ -20,7 +20,7 @@ from ocean_actors.settings import ControlSettings
 from ocean_actors.text import one_line
 from ocean_actors.web.answers import RETRY, Answer, Refusal
 from ocean_actors.web.app import Environ, Handler, JsonApp
-from ocean_actors.web.endpoint import MetricsPage
+from ocean_actors.web.endpoint import MetricsPage, metrics_handler
 from ocean_actors.web.log import WebLog
 
 JSON = "application/json"
@@ -53,7 +53,7 @@ class ControlApp(JsonApp):
         routes["/api/pause"] = {"POST": self._steering(PauseCall, _pause)}
         routes["/api/resume"] = {"POST": self._steering(ResumeCall, _resume)}
         if metrics is not None:
-            routes["/metrics"] = {"GET": lambda _environ: _page(metrics)}
+            routes["/metrics"] = {"GET": metrics_handler(metrics)}
         access = Access(settings.host, settings.token, public=FILES)
         super().__init__(routes, log, admit=access.admit, headers=HEADERS)
         self._redact = Redaction(secrets)
@@ -115,11 +115,6 @@ class ControlApp(JsonApp):
 
     def _json(self, status: int, body: Mapping[str, Any]) -> Answer:
         return Answer(status, self._redact(json.dumps(body).encode()))
-
-
-def _page(metrics: MetricsPage) -> Answer:
-    body, content_type = metrics()
-    return Answer(200, body, content_type=content_type)
 
 
 def _resync(controlled: Controlled, call: ResyncCall) -> Answer:

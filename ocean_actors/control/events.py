@@ -15,6 +15,8 @@ from ocean_actors.messages import (
     IntegrationMissing,
     IntegrationRegistered,
     RequestSettled,
+    ResyncsPaused,
+    ResyncsResumed,
     RoleChanged,
     RunEnded,
     RunProgressed,
@@ -37,6 +39,8 @@ SHOWN: tuple[type[Message], ...] = (
     RunEnded,
     RequestSettled,
     RoleChanged,
+    ResyncsPaused,
+    ResyncsResumed,
     IntegrationRegistered,
     IntegrationMissing,
     CoordinatorStopped,
@@ -121,6 +125,11 @@ def line_of(event: Message) -> Line | None:
             text = "this instance runs the resyncs from now on" if active else (
                 "this instance stands by; another one runs the resyncs"
             )  # fmt: skip
+            return _line(kind, "info", text, None)
+        case ResyncsPaused(owner, reason):
+            return _line(kind, "warning", f"paused by {owner}: {reason}; requests wait", None)
+        case ResyncsResumed(owner, reason, paused):
+            text = f"the pause by {owner} is lifted: {reason}" + "; others remain" * paused
             return _line(kind, "info", text, None)
         case IntegrationRegistered():
             return _line(kind, "good", "Port was reached and knows the integration", None)

@@ -14,7 +14,7 @@ from ocean_actors.control.recorder import EventRecorder, Snapshot
 from ocean_actors.control.redaction import secrets_of
 from ocean_actors.control.server import ControlServer
 from ocean_actors.settings import Settings
-from ocean_actors.web.endpoint import MetricsPage, metrics_handler
+from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
 
@@ -41,7 +41,7 @@ def control(
     controlled = ControlledSystem(settings.integration.identifier, system, kinds, ring)
     app = ControlApp(
         settings.control, [controlled], log, clock.monotonic,
-        metrics=metrics_handler(metrics), secrets=tuple(secrets_of(settings)),
+        metrics=metrics, secrets=tuple(secrets_of(settings)),
     )  # fmt: skip
     server = ControlServer(settings.control, app, log)
     return Control(server, EventRecorder, (ring, snapshot))
