@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
 from ocean_actors.control.command import add_commands
@@ -27,23 +27,8 @@ STOP_SECONDS = 4.5
 
 SANDBOX_STOP_SECONDS = 30.0
 
+LOG_FORMATS = ("auto", "text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-
-
-class LineFormatter(logging.Formatter):
-    """Escapes control characters, so that a message stays in its line and steers no terminal.
-
-    Only tracebacks have more than one line.
-    """
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
-        """Returns the line of a record, without its traceback."""
-        return _escaped(super().formatMessage(record), keep="")
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802
-        """Returns the traceback."""
-        return _escaped(super().formatException(ei), keep="\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _search_working_folder_last()
         code: int = options.command(options)
-        sys.stdout.flush()
+        _flush_output()
     except UsageError as error:  # SettingsError, too
         print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
         return UNUSABLE
@@ -84,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
         help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
+    )  # fmt: skip
+    run.add_argument(
+        "--log-format", default="auto", choices=LOG_FORMATS,
+        help="auto (the default): text on a terminal, else JSON",
     )  # fmt: skip
     run.set_defaults(command=_run)
 
@@ -133,7 +122,7 @@ def _log_level(name: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.loading import HandlerError, load_handler
-    from ocean_actors.log import QueuedHandler
+    from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
@@ -142,9 +131,7 @@ def _run(options: argparse.Namespace) -> int:
         handlers = [load_handler(place) for place in options.handler]
     except HandlerError as error:
         raise UsageError(f"--handler {error}") from None
-    handler = QueuedHandler(sys.stderr.fileno())
-    handler.setFormatter(LineFormatter(LOG_FORMAT))
-    logging.basicConfig(level=options.log_level, handlers=[handler])
+    log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
     kafka_level = logging.INFO if options.log_level == "DEBUG" else logging.CRITICAL
@@ -158,8 +145,9 @@ def _run(options: argparse.Namespace) -> int:
     signals.stop_on_signals(
         system.shutdown, grace + STOP_SECONDS, lambda name: _announce(system, name)
     )
-    system.start()
-    system.wait()
+    with log.showing(system.status):
+        system.start()
+        system.wait()
     _exit_despite(system.status()["leftBehind"], system.exit_code)
     return system.exit_code
 
@@ -223,15 +211,6 @@ def _announce(system: OceanSystem, name: str) -> None:
     )  # fmt: skip
 
 
-def _escaped(text: str, keep: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
-        for char in text
-    )
-
-
 def _search_working_folder_last() -> None:
     """`python -m ocean_actors` behaves as `ocean-actors` does: see `loading.search_last`."""
     from pathlib import Path
@@ -240,6 +219,11 @@ def _search_working_folder_last() -> None:
 
     if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
         search_last(Path.cwd())
+
+
+def _flush_output() -> None:
+    if sys.stdout is not None:  # it was closed when the process began
+        sys.stdout.flush()
 
 
 def _discard_output() -> None:
@@ -255,5 +239,5 @@ def _exit_despite(left_behind: Iterable[str], code: int) -> None:
     """
     if any(left_behind):
         logging.shutdown()
-        sys.stdout.flush()
+        _flush_output()
         os._exit(code)

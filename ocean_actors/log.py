@@ -1,18 +1,26 @@
-"""Logging that neither fails nor blocks whoever logs."""
+"""Loggers that never fail whoever logs, and what each line carries about its run.
+
+Nothing here changes the `logging` of the process that embeds this package: what a line carries is
+kept in a context variable, and gets into the records of those handlers that have a `ContextFilter`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import queue
 import sys
 import threading
+from collections.abc import Iterator, MutableMapping
 from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from ocean_actors.text import one_line
 
-FLUSH_SECONDS = 1.0  # how long the end of the process waits for a log that is not read
+if TYPE_CHECKING:
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _LoggerAdapter = logging.LoggerAdapter
 
 owner: ContextVar[object | None] = ContextVar("ocean_actors_log_owner", default=None)
 """The actor system in whose thread or task a line is logged; None outside of any."""
@@ -42,68 +50,82 @@ def get_logger(name: str) -> logging.Logger:
     return logger
 
 
-class QueuedHandler(logging.Handler):
-    """Writes to a file descriptor from a thread of its own, so that logging never blocks.
+@dataclass(frozen=True)
+class LogContext:
+    """What the lines of a thread or task are about; None for what does not apply."""
 
-    A pipe that is full and not read blocks whoever writes to it, while it holds the handler's
-    lock: then every thread that logs stops, and so does the end of the process. Here at most
-    `limit` lines wait; further ones are dropped, and their number is logged once the log is
-    read again. At the end of the process, `flush` and `close` wait `FLUSH_SECONDS` at most.
-    In a forked child, which has no such thread, lines are written at once.
+    integration: str | None = None
+    run: str | None = None
+    """The run's id."""
+    trigger: str | None = None
+    handler: str | None = None
+
+
+NO_CONTEXT = LogContext()
+FIELDS = ("integration", "run", "trigger", "handler")
+"""The attributes that a `ContextFilter` puts on records."""
+
+_context: ContextVar[LogContext] = ContextVar("ocean_actors_log_context", default=NO_CONTEXT)
+
+
+def current_context() -> LogContext:
+    """Returns what the lines of this thread or task are about."""
+    return _context.get()
+
+
+def set_context(context: LogContext) -> None:
+    """Set what the lines of this thread or task, and of tasks that it starts, are about."""
+    _context.set(context)
+
+
+@contextlib.contextmanager
+def logging_context(context: LogContext) -> Iterator[None]:
+    """Set what the lines of this thread or task are about while the `with` block runs."""
+    token = _context.set(context)
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+class ContextFilter(logging.Filter):
+    """Puts `integration`, `run`, `trigger` and `handler` on every record, None where unknown.
+
+    Add it to a handler (not to a logger, whose filters do not see the records of its children).
+    Values that a record brings along, as those of `run.logger` do, are kept. With a
+    `QueueHandler`, add it to that one: its listener works in another thread.
     """
 
-    def __init__(self, descriptor: int, limit: int = 10_000) -> None:
+    def __init__(self, integration: str | None = None) -> None:
+        """`integration` is for lines that are logged outside of any integration's threads."""
         super().__init__()
-        self._descriptor = descriptor
-        self._process = os.getpid()
-        self._lines: queue.Queue[str | None] = queue.Queue(limit)
-        self._dropped = 0
-        self._writer = threading.Thread(target=self._write_lines, name="log-writer", daemon=True)
-        self._writer.start()
+        self._integration = integration
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Queue one record as text."""
-        line = self.format(record) + "\n"
-        if os.getpid() != self._process:
-            self._write(line)
-            return
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
-            self._dropped += 1  # under the handler's lock
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Complete the record; returns True."""
+        context = _context.get()
+        for name in FIELDS:
+            if getattr(record, name, None) is None:
+                setattr(record, name, getattr(context, name))
+        if record.integration is None:  # type: ignore[attr-defined]  # it was set above
+            record.integration = self._integration
+        return True
 
-    def flush(self) -> None:
-        """Wait until what is queued is written, `FLUSH_SECONDS` at most."""
-        if os.getpid() == self._process:
-            written = self._lines.all_tasks_done
-            with written:
-                written.wait_for(lambda: not self._lines.unfinished_tasks, FLUSH_SECONDS)
 
-    def close(self) -> None:
-        """Write what is queued and end the thread, within `FLUSH_SECONDS`."""
-        self.flush()
-        if os.getpid() == self._process:
-            with contextlib.suppress(queue.Full):  # the log is not read; the thread is a daemon
-                self._lines.put_nowait(None)
-        super().close()
+class RunLogger(_LoggerAdapter):
+    """A logger whose lines carry a context in whichever thread they are logged."""
 
-    def _write_lines(self) -> None:
-        while (line := self._lines.get()) is not None:
-            self._write(line)
-            self.acquire()
-            dropped, self._dropped = self._dropped, 0
-            self.release()
-            if dropped:
-                self._write(f"{dropped} lines of the log were dropped: it was not read in time\n")
-            self._lines.task_done()
+    def __init__(self, logger: logging.Logger, context: LogContext) -> None:
+        self.context = context
+        fields = {name: value for name, value in asdict(context).items() if value is not None}
+        super().__init__(logger, fields)
 
-    def _write(self, line: str) -> None:
-        # Straight to the descriptor: a thread that is stuck in a write to sys.stderr holds its
-        # lock, and Python needs that lock to end the process.
-        data = line.encode(errors="backslashreplace")
-        with contextlib.suppress(OSError):  # a log that was closed has nowhere to say so
-            while data:
-                data = data[os.write(self._descriptor, data) :]
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the context to the `extra` of the call, whose other fields are kept."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        return msg, kwargs
 
 
 def _report(error: Exception) -> None:

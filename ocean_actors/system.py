@@ -13,7 +13,7 @@ from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Clock, SystemClock
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
-from ocean_actors.log import get_logger
+from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.resync.client import ResyncClient
@@ -74,12 +74,14 @@ class OceanSystem:
         self._kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
         self._resync = ResyncClient(generation, self._kinds)
         self._own_clock = clock is None
+        self._log_context = LogContext(settings.integration.identifier)
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
             context=functools.partial(IntegrationContext, resync=self._resync, integration=self),
             debug=debug,
             seed=seed,
+            log_context=self._log_context,
         )
         self._parts = Assembly(settings, named, actors, self._actors, self._resync, generation)
         self._servers = Servers(
@@ -111,8 +113,9 @@ class OceanSystem:
         self._started_at = self._actors.clock.now()
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
-            if self._serve():
-                self._parts.spawn()
+            with logging_context(self._log_context):
+                if self._serve():
+                    self._parts.spawn()
         except BaseException as error:  # Ctrl-C among them
             if isinstance(error, RuntimeError) and self._stop_requested.is_set():
                 return  # an actor has had the system stopped, so no more actors can be started
@@ -379,6 +382,10 @@ class OceanSystem:
 
     def _stop(self) -> None:
         """Stop the run first, then send its last report, then stop everything else."""
+        with logging_context(self._log_context):
+            self._stop_everybody()
+
+    def _stop_everybody(self) -> None:
         try:
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)

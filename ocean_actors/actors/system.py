@@ -27,7 +27,7 @@ from ocean_actors.actors.restarts import Restarts
 from ocean_actors.actors.services import Services
 from ocean_actors.actors.watchdog import Watchdog
 from ocean_actors.errors import OceanError
-from ocean_actors.log import get_logger
+from ocean_actors.log import NO_CONTEXT, LogContext, get_logger
 
 logger = get_logger(__name__)
 
@@ -48,11 +48,11 @@ class ActorSystem:
     """Actors that share a clock, an event stream and an end. Two systems share nothing.
 
     `on_fatal(name, error)` is called, in the failing actor's thread, when a failure escalates.
-    Without it, or if it raises, every actor is asked to stop. `context` makes what actors find
-    as `self.context`. With `debug`, every message sent is checked to be immutable. `seed` makes
-    the jitter repeatable. A `clock` that is given is not closed at the stop. If more than
-    `max_left_behind` abandoned actors have not ended, the system fails: their threads, each of
-    which costs memory, can only be ended with the process.
+    Without it, or if it raises, every actor is asked to stop. `context` makes what actors find as
+    `self.context`. With `debug`, every message sent is checked to be immutable. `seed` makes the
+    jitter repeatable. `log_context` is what the lines of the actors are about. A `clock` that is
+    given is not closed at the stop. If more than `max_left_behind` abandoned actors have not ended,
+    the system fails: their threads, each of which costs memory, can only be ended with the process.
 
     In a process that is forked while the system exists, the copy does nothing: `forked` is True
     there, sending, publishing and spawning raise RuntimeError, and `stop` returns at once.
@@ -66,6 +66,7 @@ class ActorSystem:
         context: Callable[[Cell], Context] = Context,
         debug: bool = False,
         seed: int | None = None,
+        log_context: LogContext = NO_CONTEXT,
         max_left_behind: int = 100,
     ) -> None:
         self.clock = clock or SystemClock()
@@ -84,6 +85,7 @@ class ActorSystem:
             restarts=self.restarts,
             quiescence=Quiescence(self.clock),
             check_message=require_immutable if debug else None,
+            log_context=log_context,
             fail=self.fail,
         )
         self._make_context = context

@@ -25,7 +25,7 @@ from ocean_actors.actors import (
     handles,
 )
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.log import get_logger
+from ocean_actors.log import current_context, get_logger, set_context
 from ocean_actors.messages import (
     AbortResync,
     Admit,
@@ -513,6 +513,7 @@ class ResyncCoordinator(Actor):
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
         self._flight = flight = Flight(info, token, writer)
+        set_context(replace(current_context(), run=info.id, trigger=info.trigger))
         flight.trace = None if self._traces is None else trace_of(info)
         logger.info(
             "run %s starts: %s (requested by %s)%s",
@@ -584,6 +585,7 @@ class ResyncCoordinator(Actor):
             _written_text(written), f": {reasons}" if status == "failed" and reasons else "",
         )  # fmt: skip
         self._announce(event)
+        set_context(replace(current_context(), run=None, trigger=None))
         if self._traces is not None and flight.trace is not None:
             self._traces.tell(EndTrace(flight.trace, event))
 

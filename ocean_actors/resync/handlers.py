@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
 from ocean_actors.errors import OceanError
-from ocean_actors.log import get_logger
+from ocean_actors.log import get_logger, logging_context
 from ocean_actors.messages import Progress
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.text import one_line
@@ -208,7 +208,10 @@ class HandlerActor(Actor):
     @handles(StartResync)
     def on_start_resync(self, command: StartResync) -> None:
         """Do this handler's part of the run and tell the coordinator how it ended."""
-        run = command.run
+        with logging_context(command.run.logger.context):
+            self._do(command.run)
+
+    def _do(self, run: ResyncRun) -> None:
         run.begun = True
         finished = HandlerFinished(run.info.number, self._name, f"{self._name}: failed")
         try:

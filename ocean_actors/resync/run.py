@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
+from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
@@ -87,6 +88,8 @@ class ResyncRun:
         self.port = port
         self.token = token
         self.trace = trace
+        context = LogContext(current_context().integration, info.id, info.trigger, handler)
+        self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock
         self._report = report
         self._strict_tls = strict_tls
@@ -135,6 +138,15 @@ class ResyncRun:
     def parameters(self) -> FrozenDict:
         """What was asked for beside the kinds, deeply immutable; empty by default."""
         return self.info.parameters
+
+    @property
+    def logger(self) -> RunLogger:
+        """The logger `ocean_actors.run.<handler>`; its lines carry this run in any thread.
+
+        In the handler's own thread and its tasks, the lines of every logger carry it; see
+        `ocean_actors.log.ContextFilter`.
+        """
+        return self._logger
 
     @property
     def aborted(self) -> bool:
