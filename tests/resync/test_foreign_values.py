@@ -480,3 +480,29 @@ def test_an_aborted_coroutine_may_return_anything(stages):
     assert entered.wait(WITHIN)
     stage.coordinator.ask(asked("test", 2).request)
     assert stage.stream.expect(RunEnded, WITHIN).status == "aborted"
+
+
+class Nameless(type):
+    @property
+    def __name__(cls):
+        raise ValueError("no name")
+
+
+class WithoutName(Exception, metaclass=Nameless):
+    pass
+
+
+class OddLasting(PortError):
+    lasting = property(lambda _self: 1 / 0, lambda *_: None)
+
+
+@pytest.mark.parametrize("error", [WithoutName(), OddLasting("why")])
+def test_an_error_whose_class_raises_fails_the_run_and_no_actor(stages, caplog, error):
+    def work(_run):
+        raise error
+
+    stage = stages(handler(work))
+    for number in (1, 2):
+        assert outcome(stage, number).failures == ("Working: failed",)
+    assert "with an error that cannot be described" in caplog.text
+    assert "restarts in" not in caplog.text
