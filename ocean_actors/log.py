@@ -59,7 +59,10 @@ class QueuedHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue one record as text."""
-        line = self.format(record) + "\n"
+        try:
+            line = self.format(record) + "\n"
+        except Exception as error:  # noqa: BLE001  (the arguments of somebody's call do not fit)
+            line = _unformatted(record, error)
         if os.getpid() != self._process:
             self._write(line)
             return
@@ -100,6 +103,12 @@ class QueuedHandler(logging.Handler):
         with contextlib.suppress(OSError):  # a log that was closed has nowhere to say so
             while data:
                 data = data[os.write(self._descriptor, data) :]
+
+
+def _unformatted(record: logging.LogRecord, error: Exception) -> str:
+    """Returns a line for a record whose message cannot be made."""
+    place = one_line(f"{record.name} {record.levelname} at {record.pathname}:{record.lineno}")
+    return f"a line of the log cannot be written: {place}: {one_line(error)}\n"
 
 
 def _report(error: Exception) -> None:
