@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Literal, Protocol, get_args
 
 import pykka
@@ -29,6 +29,19 @@ class ConfigSnapshot:
 
     config: FrozenDict
     updated_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raise TypeError in the thread of whoever makes a snapshot that cannot be used.
+
+        A time without a zone is taken as UTC.
+        """
+        if not isinstance(self.config, FrozenDict):
+            raise TypeError("config: expected a FrozenDict, as ocean_actors.frozen.freeze makes it")
+        moment: object = self.updated_at
+        if not isinstance(moment, datetime | None):
+            raise TypeError(f"updated_at: expected a datetime or None, got {one_line(moment, 40)}")
+        if moment is not None and moment.utcoffset() is None:
+            object.__setattr__(self, "updated_at", moment.replace(tzinfo=timezone.utc))
 
     def newer(self, other: ConfigSnapshot | None) -> ConfigSnapshot:
         """The newer of the two by Port's time; this one if that cannot be told."""
@@ -85,6 +98,13 @@ class ConfigUpdated(ResyncRequested):
     """The integration's config changed. `snapshot`: only from a source that proved itself."""
 
     snapshot: ConfigSnapshot | None = None
+
+    def __post_init__(self) -> None:
+        """Check foreign values here, in the thread of whoever makes the request."""
+        super().__post_init__()
+        given: object = self.snapshot
+        if not isinstance(given, ConfigSnapshot | None):
+            raise TypeError(f"snapshot: expected a ConfigSnapshot, got {one_line(given, 40)}")
 
 
 Reception = Literal["accepted", "ignored", "refused"]
