@@ -1044,3 +1044,15 @@ def test_the_page_lists_every_setting_as_the_models_have_it() -> None:
     page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text("utf-8")
     table = [line for line in page.splitlines() if line.startswith("| `") and "`OCEAN__" in line]
     assert table == rows()
+
+
+@pytest.mark.parametrize("identifier", ["a\ud800", "a\nb", "a\x1b[31m"])
+def test_an_identifier_that_no_header_can_carry_is_refused(identifier):
+    with pytest.raises(SettingsError, match="expected a name of printable characters"):
+        Settings.from_dict(
+            {
+                "port": {"clientId": "id", "clientSecret": "secret"},
+                "integration": {"identifier": identifier},
+            },
+            {},
+        )
