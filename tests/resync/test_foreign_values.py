@@ -482,21 +482,20 @@ def test_an_aborted_coroutine_may_return_anything(stages):
     assert stage.stream.expect(RunEnded, WITHIN).status == "aborted"
 
 
-class Nameless(type):
+class OddSeconds(RetryLater):
+    def __init__(self):
+        pass
+
     @property
-    def __name__(cls):
-        raise ValueError("no name")
-
-
-class WithoutName(Exception, metaclass=Nameless):
-    pass
+    def seconds(self):
+        raise SystemExit
 
 
 class OddLasting(PortError):
     lasting = property(lambda _self: 1 / 0, lambda *_: None)
 
 
-@pytest.mark.parametrize("error", [WithoutName(), OddLasting("why")])
+@pytest.mark.parametrize("error", [OddSeconds(), OddLasting("why")])
 def test_an_error_whose_class_raises_fails_the_run_and_no_actor(stages, caplog, error):
     def work(_run):
         raise error
