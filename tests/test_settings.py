@@ -430,7 +430,7 @@ def test_an_empty_variable_counts_as_unset(leaf: str, blank: str) -> None:
     variable = "__".join(["OCEAN", *names]).upper()
     assert Settings.from_dict(values, env={variable: blank}) == Settings.from_dict(values, env={})
     in_file = put(base, names, "{{ from env EMPTY }}")
-    if leaf != "WEBHOOK.app_host":  # required
+    if leaf not in ("WEBHOOK.app_host", "KAFKA.brokers"):  # in `base`, as they are required
         assert Settings.from_dict(in_file, env={"EMPTY": blank}) == Settings.from_dict(base, env={})
 
 
