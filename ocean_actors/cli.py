@@ -8,12 +8,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
 from ocean_actors.control.command import add_commands
 from ocean_actors.errors import UsageError
+from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.settings import Settings
@@ -25,6 +27,9 @@ STOPPED, FAILED, UNUSABLE = 0, 1, 2
 STOP_SECONDS = 4.5
 """How long a stop may take beside `resync.abortGrace`; together less than Kubernetes' 30 s."""
 
+EXIT_SECONDS = 4.0
+"""How long threads and exit functions of handlers may hold up the end once all has stopped."""
+
 SANDBOX_STOP_SECONDS = 30.0
 
 LOG_FORMATS = ("auto", "text", "json")
@@ -33,6 +38,7 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (default: the process's) name; returns the exit code."""
+    _open_closed_streams()
     options = _parser().parse_args(arguments)
     try:
         _search_working_folder_last()
@@ -145,6 +151,7 @@ def _run(options: argparse.Namespace) -> int:
     signals.stop_on_signals(
         system.shutdown, grace + STOP_SECONDS, lambda name: _announce(system, name)
     )
+    threading.Thread(target=_end_after, args=(system,), name="exit", daemon=True).start()
     with log.showing(system.status):
         system.start()
         system.wait()
@@ -226,10 +233,43 @@ def _flush_output() -> None:
         sys.stdout.flush()
 
 
+def _open_closed_streams() -> None:
+    """Open what was closed when the process started, as by `2>&-`, on the null device.
+
+    Else Python has no such stream, and the next socket gets its number, and what is written to it.
+    """
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull)  # noqa: SIM115  (until the process ends)
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
 def _discard_output() -> None:
     """Have what is left in the buffer of standard output go nowhere when Python exits."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _end_after(system: OceanSystem) -> None:
+    """End the process `EXIT_SECONDS` after the system has stopped, if it has not ended by then.
+
+    Python waits at its exit for the threads of every ThreadPoolExecutor, for exit functions and
+    for a pipe to take the output, without a limit. This thread exists from the start, as later
+    none may be to be had.
+    """
+    from ocean_actors.signals import end_now
+
+    system.wait()
+    threading.Event().wait(EXIT_SECONDS)
+    ours = {"MainThread", "exit", "signals", "log-writer"}
+    held = sorted(each.name for each in threading.enumerate() if each.name not in ours)
+    end_now(
+        f"the process did not end within {EXIT_SECONDS:g} s of the stop and is ended; "
+        f"threads at work: {one_line(', '.join(held), 500) or 'none'}",
+        system.exit_code,
+    )
 
 
 def _exit_despite(left_behind: Iterable[str], code: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Literal, Protocol, get_args
 
 import pykka
@@ -35,6 +35,19 @@ class ConfigSnapshot:
 
     config: FrozenDict
     updated_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Raise TypeError in the thread of whoever makes a snapshot that cannot be used.
+
+        A time without a zone is taken as UTC.
+        """
+        if not isinstance(self.config, FrozenDict):
+            raise TypeError("config: expected a FrozenDict, as ocean_actors.frozen.freeze makes it")
+        moment: object = self.updated_at
+        if not isinstance(moment, datetime | None):
+            raise TypeError(f"updated_at: expected a datetime or None, got {one_line(moment, 40)}")
+        if moment is not None and moment.utcoffset() is None:
+            object.__setattr__(self, "updated_at", moment.replace(tzinfo=timezone.utc))
 
     def newer(self, other: ConfigSnapshot | None) -> ConfigSnapshot:
         """The newer of the two by Port's time; this one if that cannot be told."""
@@ -78,7 +91,7 @@ class ResyncRequested(Message):
     policy: Policy | None = None
     correlation: str | int | None = None
     kinds: tuple[str, ...] | None = None
-    parameters: FrozenDict = EMPTY
+    parameters: FrozenDict = field(default_factory=FrozenDict)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -128,6 +141,13 @@ class ConfigUpdated(ResyncRequested):
     """The integration's config changed. `snapshot`: only from a source that proved itself."""
 
     snapshot: ConfigSnapshot | None = None
+
+    def __post_init__(self) -> None:
+        """Check foreign values here, in the thread of whoever makes the request."""
+        super().__post_init__()
+        given: object = self.snapshot
+        if not isinstance(given, ConfigSnapshot | None):
+            raise TypeError(f"snapshot: expected a ConfigSnapshot, got {one_line(given, 40)}")
 
 
 @dataclass(frozen=True)
@@ -355,7 +375,7 @@ class RunInfo:
     config: FrozenDict
     answers: PortRequest | None = None
     kinds: tuple[str, ...] = ()
-    parameters: FrozenDict = EMPTY
+    parameters: FrozenDict = field(default_factory=FrozenDict)
     handlers: tuple[str, ...] = ()
     partial: bool = False
     covered: int = 1

@@ -58,10 +58,10 @@ class SignalHandlers:
             stop()
 
         def on_second(number: int, _frame: FrameType | None) -> None:
-            _end_now(f"{signal.Signals(number).name} again: the process ends at once")
+            end_now(f"{signal.Signals(number).name} again: the process ends at once")
 
         def on_late(_number: int, _frame: FrameType | None) -> None:
-            _end_now(f"not stopped within {seconds:g} s: the process ends")
+            end_now(f"not stopped within {seconds:g} s: the process ends")
 
         for number in STOP_SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
@@ -82,11 +82,11 @@ class SignalHandlers:
         self._before.clear()
 
 
-def _end_now(text: str) -> None:
+def end_now(text: str, code: int = 1) -> None:
     """End the process, with a line if standard error takes one without blocking."""
     try:
         if select.select([], [2], [], 0)[1]:
             os.write(2, f"ocean-actors: {text}\n".encode())
     except (OSError, ValueError):
         pass
-    os._exit(1)
+    os._exit(code)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -96,6 +96,11 @@ class RunMetrics:
             )
             index += len(names)
         return cls(event_id, rows)
+
+    def of(self, handlers: Collection[str]) -> RunMetrics:
+        """Returns the rows of a run in which only these handlers work; of all if it is empty."""
+        rows = {name: rows for name, rows in self.rows.items() if not handlers or name in handlers}
+        return replace(self, rows=rows)
 
     def syncing(self) -> RunMetrics:
         """Returns the rows once the handlers have begun: all begin with the run."""

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocean_actors.actors import Actor, Message, OnFailure, Ref, Supervision, handles
+from ocean_actors.log import get_logger
 from ocean_actors.messages import Lease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.reports import Report
 from ocean_actors.port_time import parse_time
 from ocean_actors.retry import ONCE
+
+logger = get_logger(__name__)
 
 UNSURE = "another instance may have taken over"
 RIGHTS_STATUSES = frozenset({401, 403})
@@ -60,7 +63,7 @@ class ReportSender(Actor):
         report = deliver.report
         try:
             body = report.body if report.kind != "left" else self._end_of_left_run(report)
-            if self._lease is not None and not self._lease.valid():
+            if not self._holds_lease():
                 delivery = Delivery(report, "later", UNSURE)
             else:
                 if body is not None:
@@ -69,6 +72,16 @@ class ReportSender(Actor):
         except PortError as error:
             delivery = _failed(report, error)
         deliver.reply_to.tell(delivery)
+
+    def _holds_lease(self) -> bool:
+        """Returns whether we still hold the role. A lease that cannot be checked counts as lost."""
+        if self._lease is None:
+            return True
+        try:
+            return bool(self._lease.valid())
+        except BaseException:  # a lease of a custom listener may raise anything
+            logger.exception("no report is sent, as the lease cannot be checked")
+            return False
 
     def _end_of_left_run(self, report: Report) -> Mapping[str, Any] | None:
         """Returns what ends the run that Port's record shows as running; None if it shows none.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -48,6 +49,7 @@ LONGEST_MESSAGE = 5 * DEADLINE
 and no reason to start the process again."""
 
 MAX_ANSWER = 4 * 1024 * 1024  # bytes after decompression; JSON takes up to 26 times as much memory
+_USER = re.compile(r"//[^/]*@")  # of a proxy: user and password
 UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
@@ -263,7 +265,7 @@ class Transport:
         """Returns the error for a request without a complete answer."""
         unusable = isinstance(error, InvalidURL | InvalidSchema | MissingSchema)
         return PortError(
-            f"{place}: {one_line(self._identity.mask(reason_of(error)))}",
+            f"{place}: {one_line(self._identity.mask(_USER.sub('//', reason_of(error))))}",
             temporary=not unusable,
             lasting=unusable or _is_lasting(error),
         )

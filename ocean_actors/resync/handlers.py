@@ -7,6 +7,8 @@ import contextlib
 import functools
 import inspect
 import itertools
+import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -204,6 +206,7 @@ class HandlerActor(Actor):
         self._build = build
         self._coordinator = coordinator
         self._handler: ResyncHandler | None = None
+        self._process = os.getpid()
 
     @handles(StartResync)
     def on_start_resync(self, command: StartResync) -> None:
@@ -213,12 +216,20 @@ class HandlerActor(Actor):
 
     def _do(self, run: ResyncRun) -> None:
         run.begun = True
-        finished = HandlerFinished(run.info.number, self._name, f"{self._name}: failed")
+        info = run.info  # the handler may change its `run`
+        finished = HandlerFinished(info.number, self._name, f"{self._name}: failed")
         try:
             error = self._attempt(run)
-            finished = self._result(run, error)
-            if finished.failure is not None and error is not None:
-                self._log_failure(run, error, finished)
+            _end_if_forked(self._process, error)
+            try:
+                finished = self._result(run, error)
+                if finished.failure is not None and error is not None:
+                    self._log_failure(info.id, error, finished)
+            except BaseException as odd:  # noqa: BLE001  (the error's own class may raise anything)
+                logger.error(  # noqa: TRY400  (its traceback may not be describable, too)
+                    "handler %s failed in run %s with an error that cannot be described: %s",
+                    self._name, info.id, one_line(odd),
+                )  # fmt: skip
         finally:  # the coordinator waits for it, even if the log raises
             self._coordinator.tell(finished)
 
@@ -265,20 +276,40 @@ class HandlerActor(Actor):
             retry_after=_retry_after(error),
         )  # fmt: skip
 
-    def _log_failure(self, run: ResyncRun, error: BaseException, finished: HandlerFinished) -> None:
+    def _log_failure(self, run_id: str, error: BaseException, finished: HandlerFinished) -> None:
         """An error of ours explains itself; any other is logged with its traceback."""
         if finished.retry_after is not None:
             logger.warning(
                 "handler %s in run %s asked to be run again in %g s: %s",
-                self._name, run.id, finished.retry_after, one_line(error),
+                self._name, run_id, finished.retry_after, one_line(error),
             )  # fmt: skip
         elif isinstance(error, OceanError):
-            logger.error("handler %s failed in run %s: %s", self._name, run.id, one_line(error))
+            logger.error("handler %s failed in run %s: %s", self._name, run_id, one_line(error))
         else:
             logger.error(
                 "handler %s failed in run %s: %s",
-                self._name, run.id, one_line(error), exc_info=error,
+                self._name, run_id, one_line(error), exc_info=error,
             )  # fmt: skip
+
+
+def _end_if_forked(process: int, error: BaseException | None) -> None:
+    """End a process that the handler has forked and that came back from `resync`.
+
+    It has no actors that could go on. Its exit code is that of a script that ends so.
+    """
+    if os.getpid() == process:
+        return
+    code = 1
+    if error is None:
+        code = 0
+    elif isinstance(error, SystemExit):
+        given: object = error.code
+        code = given & 0xFF if isinstance(given, int) else int(given is not None)
+    else:
+        logger.error("a process that a handler has forked failed: %s", one_line(error))
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _retry_after(error: BaseException) -> float | None:

@@ -15,7 +15,7 @@ class Scope:
     """What requests ask for together. The default is everything."""
 
     kinds: frozenset[str] | None = None  # None: all
-    parameters: FrozenDict = EMPTY
+    parameters: FrozenDict = field(default_factory=FrozenDict)
 
 
 class UnknownKind(OceanError, ValueError):

@@ -180,6 +180,8 @@ class IntegrationSettings(Section):
     def _not_blank(cls, identifier: str) -> str:
         if not identifier.strip():
             raise UnusableError("expected a name, not only blanks")
+        if not identifier.isprintable():  # it is sent in headers and in addresses
+            raise UnusableError("expected a name of printable characters")
         return identifier
 
     @field_validator("config")

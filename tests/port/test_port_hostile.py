@@ -309,6 +309,16 @@ def test_a_proxy_that_refuses_is_named(
         assert "pass-word" not in str(caught.value)
 
 
+def test_the_password_of_a_proxy_whose_address_is_wrong_is_not_shown(
+    connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("http_proxy", "http://user:pass@word@proxy.invalid:99999")
+    with pytest.raises(PortError, match=r"through the proxy http://proxy\.invalid:99999") as caught:
+        connect("http://port.invalid").get_organization(retry=ONCE)
+    assert "word" not in str(caught.value)
+
+
 def test_errors_can_be_pickled() -> None:
     error = PortError("why", status=503, temporary=True, lasting=True, asked_wait=2.0)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301

@@ -517,3 +517,32 @@ def test_an_aborted_coroutine_may_return_anything(stages: Callable[..., Stage]) 
     assert entered.wait(WITHIN)
     stage.coordinator.ask(asked("test", 2).request)
     assert stage.stream.expect(RunEnded, WITHIN).status == "aborted"
+
+
+def leave(_self: object) -> float:
+    raise SystemExit
+
+
+class OddSeconds(RetryLater):
+    seconds = property(leave)
+
+    def __init__(self) -> None:
+        pass
+
+
+class OddLasting(PortError):
+    lasting = property(lambda _self: 1 / 0, lambda *_: None)
+
+
+@pytest.mark.parametrize("error", [OddSeconds(), OddLasting("why")])
+def test_an_error_whose_class_raises_fails_the_run_and_no_actor(
+    stages: Any, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def work(_run: ResyncRun) -> None:
+        raise error
+
+    stage = stages(handler(work))
+    for number in (1, 2):
+        assert outcome(stage, number).failures == ("Working: failed",)
+    assert "with an error that cannot be described" in caplog.text
+    assert "restarts in" not in caplog.text

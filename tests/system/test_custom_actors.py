@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import functools
+import queue
+from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
-from ocean_actors import Actor, OceanSystem, ResyncHandler, Settings
+from ocean_actors import Actor, OceanSystem, ResyncHandler, RunEnded, Settings
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import ConfigSnapshot
 from ocean_actors.testing import SandboxedSystem
 
 
@@ -38,3 +43,53 @@ def test_what_is_no_class_of_actors_is_refused_before_anything_starts(
     settings = Settings.from_dict({"port": port, "integration": {"identifier": "demo"}}, {})
     with pytest.raises(TypeError, match="expected Actor classes"):
         OceanSystem(settings, [quick], [wrong])
+
+
+class Calling(Actor):
+    """Calls `work` with its context at its start, and notes what that raises."""
+
+    def __init__(self, work: Callable[[Any], object], raised: queue.Queue[str]) -> None:
+        super().__init__()
+        self._work = work
+        self._raised = raised
+
+    def on_start(self) -> None:
+        try:
+            self._work(self.context)
+        except TypeError as error:
+            self._raised.put(str(error))
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        (lambda context: context.config_updated("new", {"a": 1}), "snapshot: expected"),
+        (
+            lambda context: context.config_updated("new", ConfigSnapshot({"a": 1})),  # type: ignore[arg-type]
+            "config: expected",
+        ),
+        (
+            lambda context: context.config_updated(
+                "new",
+                ConfigSnapshot(FrozenDict(), "now"),  # type: ignore[arg-type]
+            ),
+            "updated_at: expected",
+        ),
+    ],
+    ids=["no snapshot", "no frozen config", "no time"],
+)
+def test_a_config_that_cannot_be_used_is_refused_where_it_is_given(
+    quick: type[ResyncHandler], work: Callable[[Any], object], said: str
+) -> None:
+    raised: queue.Queue[str] = queue.Queue()
+    with SandboxedSystem([quick], [functools.partial(Calling, work, raised)]) as rig:
+        assert said in raised.get(timeout=30.0)
+        rig.expect(RunEnded)
+        rig.system.request_resync("again")
+        assert rig.expect(RunEnded).status == "completed"
+
+
+def test_a_time_without_a_zone_is_one_in_utc() -> None:
+    naive = ConfigSnapshot(FrozenDict(), datetime(2026, 1, 2))
+    aware = ConfigSnapshot(FrozenDict(), datetime(2026, 1, 1, tzinfo=timezone.utc))
+    assert aware.newer(naive) is naive

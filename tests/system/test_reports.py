@@ -346,6 +346,22 @@ def test_nothing_is_reported_once_the_lease_of_the_tenure_is_lost(
     assert desk.runs() == ["completed", "completed"]
 
 
+class BrokenLease:
+    def valid(self) -> bool:
+        raise SystemExit
+
+
+def test_a_lease_that_cannot_be_checked_counts_as_lost_and_ends_no_actor(desk: Desk) -> None:
+    desk.reporter.tell(RoleChanged(active=True, lease=BrokenLease()))
+    desk.run(1)
+    desk.pass_backoff()
+    assert desk.runs() == []
+    desk.reporter.tell(RoleChanged(active=True, lease=Lease()))
+    desk.run(2)
+    desk.settle()
+    assert desk.runs() == ["completed"]
+
+
 def test_a_call_that_hangs_ends_with_its_tenure(desk: Desk, sandbox: Sandbox) -> None:
     sandbox.fail("hang", None, path=STATE, seconds=WITHIN)
     desk.begin(1)
