@@ -14,9 +14,13 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
     from ocean_actors.messages import (
+        Allow,
+        Delay,
         HandlerEnded,
+        Ignore,
         Progress,
         RequestSettled,
+        ResyncRequested,
         RunEnded,
         RunInfo,
         RunProgressed,
@@ -31,7 +35,10 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
 
 _MODULES = {
     "Actor": "ocean_actors.context",
+    "Allow": "ocean_actors.messages",
     "Backoff": "ocean_actors.actors",
+    "Delay": "ocean_actors.messages",
+    "Ignore": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
@@ -43,6 +50,7 @@ _MODULES = {
     "RequestSettled": "ocean_actors.messages",
     "ResyncAborted": "ocean_actors.resync.run",
     "ResyncHandler": "ocean_actors.resync.handlers",
+    "ResyncRequested": "ocean_actors.messages",
     "ResyncRun": "ocean_actors.resync.run",
     "RetryLater": "ocean_actors.resync.handlers",
     "RunEnded": "ocean_actors.messages",
@@ -58,8 +66,11 @@ _MODULES = {
 
 __all__ = [
     "Actor",
+    "Allow",
     "Backoff",
+    "Delay",
     "HandlerEnded",
+    "Ignore",
     "Message",
     "OceanError",
     "OceanSystem",
@@ -70,6 +81,7 @@ __all__ = [
     "RequestSettled",
     "ResyncAborted",
     "ResyncHandler",
+    "ResyncRequested",
     "ResyncRun",
     "RetryLater",
     "RunEnded",

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
-from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, Lease, Policy, ResyncRequested
+from ocean_actors.messages import (
+    Allow,
+    ConfigSnapshot,
+    ConfigUpdated,
+    Decide,
+    Decided,
+    Decision,
+    Delay,
+    Ignore,
+    Lease,
+    Policy,
+    ResyncRequested,
+)
 from ocean_actors.resync.client import ResyncClient
+from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell
@@ -39,6 +52,8 @@ class IntegrationContext(actors.Context):
         notify: bool = False,
         policy: Policy | None = None,
         correlation: str | int | None = None,
+        kinds: Iterable[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> str:
         """Request a resync; returns the request's id at once.
 
@@ -48,7 +63,8 @@ class IntegrationContext(actors.Context):
         comes back with `RequestSettled.request`.
 
         `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
-        Raises ValueError for an unknown policy.
+        `kinds` and `parameters`: see `OceanSystem.request_resync`. Raises ValueError for an
+        unknown policy or kind.
         """
         request = ResyncRequested(
             reason=reason,
@@ -57,6 +73,8 @@ class IntegrationContext(actors.Context):
             reply_to=self.ref if notify else None,
             policy=policy,
             correlation=correlation,
+            kinds=kinds,  # type: ignore[arg-type]  # it makes a tuple of any iterable
+            parameters=parameters,  # type: ignore[arg-type]  # it freezes any mapping
         )
         self._resync.submit(request)
         return request.id
@@ -84,6 +102,21 @@ class IntegrationContext(actors.Context):
         self._resync.submit(request)
         return request.id
 
+    def abort(self, reason: str) -> bool:
+        """See `OceanSystem.abort`."""
+        return self._resync.abort(reason)
+
+    def pause(self, reason: str, *, abort: bool = False) -> None:
+        """Have no run started until this actor resumes; see `OceanSystem.pause`.
+
+        The pause outlives a restart of this actor, and its end.
+        """
+        self._resync.pause(reason, owner=self.name, abort=abort)
+
+    def resume(self, reason: str) -> None:
+        """Lift the pause of this actor; see `OceanSystem.resume`."""
+        self._resync.resume(reason, owner=self.name)
+
     def set_role(self, *, active: bool, lease: Lease | None = None) -> None:
         """Say whether this instance runs the resyncs, or stands by while another one does.
 
@@ -106,6 +139,35 @@ class Actor(actors.Actor):
     """Base of listeners and custom actors; see `ocean_actors.actors.Actor` for its life."""
 
     context: IntegrationContext
+
+    def decide(self, request: ResyncRequested) -> Decision:  # noqa: ARG002  (for subclasses)
+        """Decide about a request before it is taken: `Allow()`, `Delay(seconds)`, `Ignore(reason)`.
+
+        Override it in a custom actor of `OceanSystem(actors=…)` to be asked about every request.
+        It runs in the actor's own thread, between its messages. If it raises, returns anything
+        else, or takes longer than half a second, the request is taken.
+        """
+        return Allow()
+
+    @actors.handles(Decide)
+    def _answer_gatekeeper(self, question: Decide) -> None:
+        """Answer the gatekeeper, whatever `decide` does."""
+        decision: object = None
+        failure: str | None = None
+        try:
+            decision = self.decide(question.request)
+        except BaseException as error:  # noqa: BLE001  (a user's code may raise anything)
+            failure = one_line(error)
+        if failure is None and not isinstance(decision, Allow | Delay | Ignore):
+            shown = one_line(decision, 40)
+            failure = f"expected Allow, Delay or Ignore, and not {shown}"
+        chosen = decision if isinstance(decision, Allow | Delay | Ignore) else Allow()
+        question.reply_to.tell(Decided(question.number, self.context.name, chosen, failure))
+
+
+def decides(actor_class: type) -> bool:
+    """Returns whether an actor of that class is to be asked about requests."""
+    return issubclass(actor_class, Actor) and actor_class.decide is not Actor.decide
 
 
 ActorSpec = Callable[[], Actor]

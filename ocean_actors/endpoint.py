@@ -81,5 +81,7 @@ class HttpEndpoint:
             server.stop(timeout)
 
     def _may_do_without(self, error: OSError) -> bool:
+        from ocean_actors.web.server import PortInUse
+
         port_set = "port" in self._settings.model_fields_set
         return isinstance(error, PortInUse) and not port_set and not self._listens

@@ -36,6 +36,9 @@ class FrozenDict(dict[str, Any]):
         return freeze, (thaw(self),)
 
 
+EMPTY = FrozenDict()
+
+
 class FrozenList(list[Any]):
     """A list that cannot be changed."""
 

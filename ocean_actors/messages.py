@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol, get_args
@@ -10,7 +11,7 @@ from typing import Literal, Protocol, get_args
 import pykka
 
 from ocean_actors.actors import Message, Ref
-from ocean_actors.frozen import FrozenDict
+from ocean_actors.frozen import EMPTY, FrozenDict, freeze
 from ocean_actors.text import one_line
 
 Status = Literal["completed", "failed", "aborted"]
@@ -19,8 +20,13 @@ Status = Literal["completed", "failed", "aborted"]
 Policy = Literal["abort", "drop", "queue", "ignore"]
 """What a request does to a run in flight; the values of `resync.onNewRequest`."""
 
-Outcome = Literal["completed", "failed", "ignored"]
-"""How a request was settled: as the run that covered it ended, or not served under `ignore`."""
+Outcome = Literal["completed", "failed", "aborted", "ignored"]
+"""How a request was settled: as the run that covered it ended, or not served.
+
+`aborted` only if the run was aborted on request (`OceanSystem.abort`): otherwise the requests of a
+run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
+decided.
+"""
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,12 @@ class ResyncRequested(Message):
 
     `trigger` names the listener. A later request of one trigger stands for its earlier ones:
     when a run has settled it, so are they. `policy` replaces `resync.onNewRequest` for this
-    request. `correlation` is the listener's own: it comes back with `RequestSettled`.
+    request. `correlation` is the listener's own: it comes back with `RequestSettled`. `kinds` are
+    those to resync (default: all), `parameters` is JSON-like data that the handlers read.
 
-    `reason` and `trigger` become one line of text. Raises ValueError for an unknown policy.
+    `reason` and `trigger` become one line of text, `kinds` a tuple, and `parameters` is frozen.
+    Raises ValueError for an unknown policy, for empty `kinds` and for parameters that are nested
+    too deeply, TypeError for kinds or parameters of another type.
     """
 
     reason: str
@@ -68,6 +77,8 @@ class ResyncRequested(Message):
     reply_to: Ref | None = None
     policy: Policy | None = None
     correlation: str | int | None = None
+    kinds: tuple[str, ...] | None = None
+    parameters: FrozenDict = EMPTY
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def __post_init__(self) -> None:
@@ -78,6 +89,38 @@ class ResyncRequested(Message):
             raise ValueError(f"policy: expected one of {known}, or None, got {given!r}")
         object.__setattr__(self, "reason", one_line(self.reason))
         object.__setattr__(self, "trigger", one_line(self.trigger))
+        object.__setattr__(self, "kinds", _checked_kinds(self.kinds))
+        object.__setattr__(self, "parameters", _checked_parameters(self.parameters))
+
+
+def _checked_kinds(given: object) -> tuple[str, ...] | None:
+    """Returns the kinds, each once. One text is one kind."""
+    if given is None:
+        return None
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, Iterable):
+        raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
+    kinds = tuple(dict.fromkeys(listed))
+    if not all(isinstance(kind, str) for kind in kinds):
+        raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
+    if not kinds:
+        raise ValueError("kinds: expected at least one; leave it out to resync all")
+    return kinds
+
+
+def _checked_parameters(given: object) -> FrozenDict:
+    if given is None:
+        return EMPTY
+    if isinstance(given, FrozenDict):  # frozen before: a copy of a request costs nothing
+        return given
+    if not isinstance(given, Mapping):
+        raise TypeError(f"parameters: expected a mapping, got {one_line(given, 80)}")
+    frozen: FrozenDict = freeze(given)
+    try:
+        hash(frozen)
+    except TypeError as error:
+        raise TypeError(f"parameters: expected JSON-like data: {error}") from None
+    return frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +128,126 @@ class ConfigUpdated(ResyncRequested):
     """The integration's config changed. `snapshot`: only from a source that proved itself."""
 
     snapshot: ConfigSnapshot | None = None
+
+
+@dataclass(frozen=True)
+class AbortResync(Message):
+    """To the coordinator: abort the run in flight; its requests are settled as aborted.
+
+    Asked, the coordinator answers whether a run was aborted.
+    """
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+
+@dataclass(frozen=True)
+class PauseResyncs(Message):
+    """To the coordinator: start no run until `owner` resumes; requests are taken and wait.
+
+    The run in flight finishes. With `abort` it is aborted, and its requests wait as well.
+    """
+
+    owner: str
+    reason: str
+    abort: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "owner", one_line(self.owner))
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+
+@dataclass(frozen=True)
+class ResumeResyncs(Message):
+    """To the coordinator: lift the pause of `owner`. No effect if it has none."""
+
+    owner: str
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "owner", one_line(self.owner))
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+
+@dataclass(frozen=True)
+class Allow:
+    """A decision: the request is taken."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """A decision: the request is taken after so many seconds, and nobody is asked again.
+
+    Raises ValueError unless `seconds` is a finite number that is not negative.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.seconds, int | float)
+        if not number or not 0 <= self.seconds <= LONGEST_DELAY:
+            shown = one_line(self.seconds, 40)
+            raise ValueError(f"seconds: expected a number from 0 to {LONGEST_DELAY:g}, got {shown}")
+
+
+@dataclass(frozen=True)
+class Ignore:
+    """A decision: the request is settled as ignored."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+
+Decision = Allow | Delay | Ignore
+"""What a custom actor decides about a request before it is taken; see `Actor.decide`."""
+
+LONGEST_DELAY = 366 * 86400.0  # seconds
+
+
+@dataclass(frozen=True)
+class Decide(Message):
+    """To a custom actor: decide about `request`, and tell `reply_to` `Decided`."""
+
+    request: ResyncRequested
+    number: int
+    reply_to: Ref
+
+
+@dataclass(frozen=True)
+class Decided(Message):
+    """To the gatekeeper: what the actor `decider` decided about the request `number`.
+
+    `failure` is one line if it could not decide; then the decision is `Allow`.
+    """
+
+    number: int
+    decider: str
+    decision: Decision
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Admit(Message):
+    """To the coordinator, from the gatekeeper: take the request, or count it as ignored.
+
+    `reply` is set to the `Reception` if somebody waits for it.
+    """
+
+    request: ResyncRequested
+    reply: pykka.Future[Reception] | None = None
+    ignore: Ignore | None = None
+
+
+@dataclass(frozen=True)
+class Offered(Message):
+    """To the gatekeeper: a request; `reply` is set to the `Reception`."""
+
+    request: ResyncRequested
+    reply: pykka.Future[Reception]
 
 
 Reception = Literal["accepted", "ignored", "refused"]
@@ -177,7 +340,10 @@ class UpsertResult:
 class RunInfo:
     """What is known of a run when its handlers start. `number` counts the runs of one process.
 
-    `answers`: see `ConfigFetched`.
+    `answers`: see `ConfigFetched`. `kinds` and `parameters` are what was asked for, `handlers` the
+    names of those that work in the run, and `covered` counts the requests that it stands for.
+    `partial`: not everything was asked for, so the run serves no change of the config and no
+    request of Port that a listener has not told yet.
     """
 
     id: str
@@ -188,6 +354,11 @@ class RunInfo:
     started_at: datetime
     config: FrozenDict
     answers: PortRequest | None = None
+    kinds: tuple[str, ...] = ()
+    parameters: FrozenDict = EMPTY
+    handlers: tuple[str, ...] = ()
+    partial: bool = False
+    covered: int = 1
 
 
 @dataclass(frozen=True)
@@ -242,6 +413,24 @@ class RunEnded(Message):
     ended_at: datetime
     failures: tuple[str, ...]
     written: Written
+
+
+@dataclass(frozen=True)
+class ResyncsPaused(Message):
+    """Published: no run is started until `owner` resumes."""
+
+    owner: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class ResyncsResumed(Message):
+    """Published: the pause of `owner` was lifted. `paused`: others still pause."""
+
+    owner: str
+    reason: str
+    paused: bool
 
 
 class Lease(Protocol):

@@ -1,72 +1,42 @@
-"""One integration at work: what is started, in which order, and how it ends."""
+"""One integration at work: how it starts, what can be asked of it, and how it ends."""
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import pykka
-
-from ocean_actors import endpoint
 from ocean_actors._version import __version__
-from ocean_actors.actors import (
-    ActorSystem,
-    Backoff,
-    CancelToken,
-    Clock,
-    Message,
-    Ref,
-    SystemClock,
-)
-from ocean_actors.context import ActorSpec, IntegrationContext, actor_parts
-from ocean_actors.endpoint import HttpEndpoint
-from ocean_actors.listeners.schedule import ScheduleListener
-from ocean_actors.listeners.spec import Listener, Services, WsgiApp, listener_spec
-from ocean_actors.listeners.supervisor import ListenerSupervisor
+from ocean_actors.actors import ActorSystem, Clock, SystemClock
+from ocean_actors.assembly import Assembly
+from ocean_actors.context import ActorSpec, IntegrationContext
 from ocean_actors.log import LogContext, get_logger, logging_context
-from ocean_actors.messages import Policy, ResyncRequested, RunInfo
+from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
-from ocean_actors.port.client import PortClient
-from ocean_actors.port.entities import EntityWriter
-from ocean_actors.port.integration import IntegrationActor, Register
-from ocean_actors.port.kind_metrics import Source
-from ocean_actors.port.log_shipper import LogShipper
-from ocean_actors.port.reporter import FlushReports, Reporter
-from ocean_actors.port.reports import Schedule
-from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
-from ocean_actors.port.sync_metrics import Flush, SyncMetrics
 from ocean_actors.resync.client import ResyncClient
-from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerFactory, named_handlers
-from ocean_actors.session import Timeout
+from ocean_actors.resync.scope import all_kinds
+from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
+from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
-from ocean_actors.web.endpoint import EndpointApp
+from ocean_actors.web.endpoint import WsgiApp
 from ocean_actors.web.health import Health, judge
-from ocean_actors.web.log import WebLog
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ocean_actors.control.adapter import Steerable
     from ocean_actors.control.setup import Control
     from ocean_actors.metrics.collector import SystemCollector
 
 logger = get_logger(__name__)
 
-PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 FLUSH_SECONDS = 1.0  # for what is still to be sent to Port, at the end
 SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
-HTTP_STOP_SECONDS = 0.5  # for calls in flight; the coordinator, which they wait for, has stopped
-CONTROL_SECONDS = 0.5  # for calls to the control server that are in flight at the end
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
 
@@ -77,10 +47,9 @@ class OceanSystem:
     arguments that make one; TypeError says what is wrong with others. `actors` are classes of
     custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app` is served
     on `http.host` and `http.port`: by default under WEBHOOK, and if the settings name anything
-    in `http`. With False, mount it yourself. `serve_control` says whether the
-    control server is started, unless `control.enabled` is false: by default if the settings name
-    anything in `control`. `clock` and `seed` are for tests; `debug` checks
-    every message to be immutable.
+    in `http`. With False, mount it yourself. `serve_control` says whether the control server is
+    started, unless `control.enabled` is false: by default if the settings name anything in
+    `control`. `clock` and `seed` are for tests; `debug` checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """
@@ -100,12 +69,11 @@ class OceanSystem:
         self.settings = settings
         self.exit_code = 0
         self.cause: str | None = None
-        self._handlers = named_handlers(handlers)
-        self._custom = [actor_parts(spec) for spec in actors]
-        self._custom_names: frozenset[str] = frozenset()
+        named = named_handlers(handlers)
+        generation = ConfigGeneration()
+        self._kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
+        self._resync = ResyncClient(generation, self._kinds)
         self._own_clock = clock is None
-        self._generation = ConfigGeneration()
-        self._resync = ResyncClient(self._generation)
         self._log_context = LogContext(settings.integration.identifier)
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
@@ -115,36 +83,21 @@ class OceanSystem:
             seed=seed,
             log_context=self._log_context,
         )
-        self._started = False
+        self._parts = Assembly(settings, named, actors, self._actors, self._resync, generation)
+        self._servers = Servers(
+            settings,
+            self._actors.clock,
+            health=self._health,
+            metrics=self.metrics,
+            mounted=self._parts.listener.app,
+            serve_http=serve_http,
+            control=self._make_control() if is_control_served(serve_control, settings) else None,
+        )
         self._started_at: datetime | None = None
-        self._registered = threading.Event()
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
         self._stopped = threading.Event()
         self._stopper = threading.Thread(target=self._stop_when_asked, name="stopper", daemon=True)
-        self._cancel = CancelToken()  # of all clients of Port
-        self._clients: list[PortClient] = []
-        self._port = PortClient(
-            settings.port,
-            settings.integration,
-            clock=self._actors.clock,
-            strict=settings.ssl.port.x509.strict,
-        )
-        self._spec = listener_spec(settings.event_listener.type)
-        self._listener: Listener = self._spec.build(settings.event_listener, self._services())
-        listens = self._listener.app is not None
-        log = WebLog(self._actors.clock)
-        self._app = EndpointApp(
-            self._health,
-            log,
-            metrics=self.metrics if endpoint.has_metrics(settings.http, listens=listens) else None,
-            mounted=self._listener.app,
-        )
-        self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
-        self._http: HttpEndpoint | None = None
-        if endpoint.is_served(serve_http, settings.http, listens=listens):
-            self._http = HttpEndpoint(settings.http, self._app, log, listens=listens)
-        self._control = self._make_control(serve_control)
         self._left_behind: list[str] = []
 
     # -- life --------------------------------------------------------------------------------
@@ -155,17 +108,14 @@ class OceanSystem:
         If a port to be served on is in use, the system ends with exit code 1. Raises RuntimeError
         if the system was started before.
         """
-        if self._started:
+        if self._started_at is not None:
             raise RuntimeError("an OceanSystem starts once: make a new one")
-        self._started = True
         self._started_at = self._actors.clock.now()
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
-            if self._control is not None:
-                self._control.server.start()  # before the rest, as its port may be taken
             with logging_context(self._log_context):
-                if self._open_http():
-                    self._spawn_all()
+                if self._serve():
+                    self._parts.spawn()
         except BaseException as error:  # Ctrl-C among them
             if isinstance(error, RuntimeError) and self._stop_requested.is_set():
                 return  # an actor has had the system stopped, so no more actors can be started
@@ -173,11 +123,11 @@ class OceanSystem:
             raise
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the system has stopped, by whomever; whether it has.
+        """Wait until the system has stopped; returns whether it has.
 
-        Without a `timeout` (seconds) for as long as it takes. `exit_code` and `cause` say then
-        how it ended. The library takes no signals: an exception that a signal's handler raises
-        in the waiting thread, as KeyboardInterrupt, comes through.
+        Without a `timeout` (seconds) it waits without a limit. `exit_code` and `cause` say then
+        how the system ended. The library handles no signals: an exception that a signal handler
+        raises in the waiting thread, such as KeyboardInterrupt, is passed on.
         """
         if timeout is not None:
             return self._stopped.wait(timeout)
@@ -198,17 +148,18 @@ class OceanSystem:
             self._stop()
 
     def stop(self) -> bool:
-        """Stop and wait for it, within `resync.abortGrace` and a few seconds; whether all ended.
+        """Stop, and wait for at most `resync.abortGrace` and a few seconds.
 
-        A run in flight is aborted and reported as aborted. Threads that do not end (a handler
-        that ignores the abort) are named in the log and left behind; they are daemons.
+        Returns whether everything ended. A run in flight is aborted and reported as aborted.
+        Threads that do not end (a handler that ignores the abort) are named in the log and left
+        behind; they are daemons.
         """
         if self._actors.forked:
             return True  # nothing of it runs in this process
         self.shutdown()
         grace = self.settings.resync.abort_grace
-        bound = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + CONTROL_SECONDS
-        return self.wait(bound) and not self._left_behind
+        seconds = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + SERVERS_STOP_SECONDS
+        return self.wait(seconds) and not self._left_behind
 
     def __enter__(self) -> Self:
         """Start."""
@@ -224,32 +175,78 @@ class OceanSystem:
         """Stop."""
         self.stop()
 
-    # -- use ---------------------------------------------------------------------------------
+    # -- steering ----------------------------------------------------------------------------
 
-    def request_resync(self, reason: str = "manual", *, policy: Policy | None = None) -> str:
+    def request_resync(
+        self,
+        reason: str = "manual",
+        *,
+        kinds: Iterable[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
+    ) -> str:
         """Request a resync, with `manual` as its trigger; returns the request's id at once.
 
+        `kinds` are those to resync; default: all. `parameters`, JSON-like data, narrow the run
+        down in ways that the handlers know. If one run covers several requests, it does what they
+        ask for together: all their kinds, and the parameters only if they are equal.
+
         `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
-        Raises ValueError for an unknown policy, RuntimeError unless the system is running,
-        MailboxFull if it is flooded.
+        Raises ValueError for an unknown policy or kind, TypeError for parameters that are not
+        JSON-like, RuntimeError unless the system is running, MailboxFull if it is flooded.
         """
-        if self._stop_requested.is_set():
-            raise RuntimeError("the OceanSystem is stopped, or about to be")
+        self._require_running()
         request = ResyncRequested(
             reason=reason,
             trigger="manual",
             requested_at=self._actors.clock.now(),
             policy=policy,
+            kinds=kinds,  # type: ignore[arg-type]  # it makes a tuple of any iterable
+            parameters=parameters,  # type: ignore[arg-type]  # it freezes any mapping
         )
         self._resync.submit(request)
         return request.id
 
+    def abort(self, reason: str) -> bool:
+        """Abort the run in flight; returns whether there was one.
+
+        The requests that it covers are settled as aborted, and not run again. Requests that wait
+        are served by the next run. Raises RuntimeError unless the system is running,
+        pykka.Timeout if the coordinator does not answer.
+        """
+        self._require_running()
+        return self._resync.abort(reason)
+
+    def pause(self, reason: str, *, owner: str = "api", abort: bool = False) -> None:
+        """Start no run until `owner` resumes; returns at once. Requests are taken and wait.
+
+        A run in flight finishes; with `abort` it is aborted, and its requests wait as well. Pauses
+        are counted by owner: runs start again once every owner has resumed. A pause does not
+        survive a restart of the process. Raises RuntimeError unless the system is running.
+        """
+        self._require_running()
+        self._resync.pause(reason, owner=owner, abort=abort)
+
+    def resume(self, reason: str, *, owner: str = "api") -> None:
+        """Lift the pause of `owner`; returns at once. No effect if it has none.
+
+        Raises RuntimeError unless the system is running.
+        """
+        self._require_running()
+        self._resync.resume(reason, owner=owner)
+
+    def _require_running(self) -> None:
+        if self._stop_requested.is_set():
+            raise RuntimeError("the OceanSystem is stopped, or about to be")
+
+    # -- looking -----------------------------------------------------------------------------
+
     def status(self) -> dict[str, Any]:
-        """Everything an operator asks for, as plain JSON-able data without secrets.
+        """Returns everything an operator asks for, as plain JSON-able data without secrets.
 
         `leftBehind` names the threads of handlers that were fenced off and have not ended, and
-        at the end whatever else has not. Waits for the coordinator a second at most; what it did
-        not say is None then.
+        at the end whatever else has not. Waits for the coordinator for a second at most; what it
+        did not answer is None then.
         """
         actors = self._actors.snapshot()
         fenced = [actor["name"] for actor in actors if actor["state"] == "abandoned"]
@@ -260,8 +257,8 @@ class OceanSystem:
             "startedAt": None if started_at is None else started_at.isoformat(),
             "now": self._actors.clock.now().isoformat(),
             "listener": self.settings.event_listener.type,
-            "listening": _listening(actors, self._spec.name.lower()),
-            "registered": self._registered.is_set(),
+            "listening": self._listening(actors),
+            "registered": self._parts.registered.is_set(),
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
             "cause": self.cause,
@@ -274,7 +271,7 @@ class OceanSystem:
     def metrics(self) -> tuple[bytes, str]:
         """Returns all metrics in Prometheus' text format, and its content type.
 
-        Waits for the coordinator a second at most; what it did not say is missing then.
+        Waits for the coordinator for a second at most; what it did not answer is missing then.
         docs/observability.md explains each metric.
         """
         return self.collector.exposition()
@@ -294,24 +291,19 @@ class OceanSystem:
         return SystemMetrics(
             identifier=self.settings.integration.identifier,
             type=self.settings.integration.type,
-            listener=self._spec.name,
+            listener=self._parts.spec.name,
             version=__version__,
             resync=None if self._actors.forked else self._resync.metrics(),
-            calls=self._port.calls,
+            calls=self._parts.port.calls,
             restarts=self._actors.restarts.counts,
             dead_letters=sum(self._actors.dead_letters.counts.values()),
             left_behind=len(self._left_behind or self._actors.left_behind()),
-            **actor_metrics(self._actors.snapshot(), listener=self._spec.name.lower()),
+            **actor_metrics(self._actors.snapshot(), listener=self._parts.listener_name),
         )
 
     def log_state(self) -> None:
-        """Log a line for every actor: what it is at, what waits, how often it failed."""
+        """Log a line for every actor: what it does, what waits, how often it failed."""
         self._actors.log_state()
-
-    @property
-    def control_url(self) -> str | None:
-        """The address of the control server; None if this system has none."""
-        return None if self._control is None else self._control.server.url
 
     @property
     def wsgi_app(self) -> WsgiApp:
@@ -321,150 +313,62 @@ class OceanSystem:
         says, and what the listener serves: `POST /resync` under WEBHOOK. It may be called at any
         time; unless the system works, it is not ready and answers `POST /resync` with 503.
         """
-        return self._app
+        return self._servers.app
 
     @property
     def http_url(self) -> str | None:
         """The address at which `wsgi_app` is served on this machine; None if it is not served."""
-        return None if self._http is None else self._http.url
+        return self._servers.http_url
+
+    @property
+    def control_url(self) -> str | None:
+        """The address of the control server; None if this system has none."""
+        return self._servers.control_url
 
     # -- parts -------------------------------------------------------------------------------
 
-    def _spawn_all(self) -> None:
-        settings, spawn = self.settings, self._actors.spawn
-        listeners = {self._listener_name: self._listener}
-        logger.info(
-            "integration %s starts, listening by %s",
-            settings.integration.identifier, self._spec.name,
-        )  # fmt: skip
-        spawn(
-            ListenerSupervisor,
-            self._registered,
-            {**listeners, **self._schedule_listener()},
-            name="listener-supervisor",
-        )
-        integration = spawn(
-            IntegrationActor,
-            self._client(),
-            self._spec.destination(settings.event_listener),
-            PORT_BACKOFF,
-            requests=self._spec.answers_requests,
-            start_timeout=settings.start_timeout if self._spec.job else None,
-            name="integration",
-        )
-        reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")
-        self._flushed_last.append((reporter, FlushReports))
-        sync_metrics = self._spawn_page_actors()
-        coordinator = spawn(
-            ResyncCoordinator,
-            self._handlers,
-            settings.resync,
-            integration,
-            reporter,
-            self._open_writer,
-            uuid.uuid4().hex[:8],
-            active=not self._spec.standby,
-            sync_metrics=sync_metrics,
-            generation=self._generation,
-            strict_tls=settings.ssl.third_party.x509.strict,
-            name="coordinator",
-        )
-        self._resync.connect(coordinator)
-        if self._control is not None:
-            spawn(self._control.actor, *self._control.args, name="event-recorder")
-        for actor_class, args, keywords in self._custom:
-            ref = self._actors.spawn_child(None, actor_class, args, keywords, None)
-            self._custom_names |= {ref.name}
-        integration.tell(Register())  # the last, so that nobody misses an event
+    def _make_control(self) -> Control:
+        from ocean_actors.control.setup import control  # imports the web server
 
-    def _spawn_page_actors(self) -> Ref:
-        """Start what Port's page of the integration is told by; returns the one for runs."""
-        settings = self.settings
-        if settings.port.ship_logs:
-            shipper = self._actors.spawn(LogShipper, self._client(PAGE_TIMEOUT), name="log-shipper")
-            self._flushed_last.append((shipper, Flush))
-        source = Source(settings.integration.identifier, settings.integration.type, __version__)
-        kinds = {name: handler.kinds for name, handler in self._handlers.items()}
-        sync_metrics = self._actors.spawn(
-            SyncMetrics, self._client(PAGE_TIMEOUT), source, kinds, name="sync-metrics"
+        return control(
+            self.settings,
+            self,
+            self._kinds,
+            lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
+            self._actors.clock,
+            self.metrics,
         )
-        self._flushed_last.append((sync_metrics, Flush))
-        return sync_metrics
 
-    @property
-    def _listener_name(self) -> str:
-        return self._spec.name.lower()
-
-    def _open_http(self) -> bool:
-        """Serve the endpoint before Port is told to call; returns False if the system ends."""
-        if self._http is not None:
-            try:
-                self._http.start()
-            except OSError as error:
-                self.shutdown(1, str(error))
-                return False
+    def _serve(self) -> bool:
+        """Serve before Port is told to call; returns False if the system ends instead."""
+        try:
+            self._servers.start(self._actors)
+        except OSError as error:
+            self.shutdown(1, str(error))
+            return False
         return True
+
+    def _listening(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the listener shows of itself; `state` is its actor's unless it has its own."""
+        shown: dict[str, Any] = {"state": None}
+        for actor in actors:
+            if actor["name"] == self._parts.listener_name:
+                own = actor["details"] if actor["state"] == "running" else {}
+                shown = {**actor["details"], "state": actor["state"], **own}
+        return {**shown, **self._parts.listener.details()}
 
     def _health(self) -> Health:
         """What probes are told; from any thread, and in forked processes."""
-        working = (
-            self._resync.connected and not self._stop_requested.is_set() and not self._actors.forked
-        )
+        forked = self._actors.forked
         return judge(
-            () if self._actors.forked else self._actors.snapshot(),
-            listener=self._listener_name,
-            custom=self._custom_names,
-            working=working,
+            () if forked else self._actors.snapshot(),
+            listener=self._parts.listener_name,
+            custom=self._parts.custom_names,
+            working=self._resync.connected and not self._stop_requested.is_set() and not forked,
             failed=self._stopped.is_set() and self.exit_code != 0,
-            port=self._registered.is_set(),
-            standby=self._spec.standby,
+            port=self._parts.registered.is_set(),
+            standby=self._parts.spec.standby,
         )
-
-    def _services(self) -> Services:
-        return Services(
-            settings=self.settings,
-            client=self._client,
-            resync=self._resync,
-            clock=self._actors.clock,
-            started_at=self._actors.clock.now(),
-        )
-
-    def _make_control(self, wanted: bool | None) -> Control | None:
-        settings = self.settings
-        named = "control" in settings.model_fields_set
-        if not settings.control.enabled or not (named if wanted is None else wanted):
-            return None
-        from ocean_actors.control.setup import control  # imports the web server
-
-        kinds = dict.fromkeys(kind for handler in self._handlers.values() for kind in handler.kinds)
-        return control(
-            settings,
-            cast("Steerable", self),
-            tuple(kinds),
-            lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
-            self._actors.clock,
-        )
-
-    def _schedule_listener(self) -> dict[str, Listener]:
-        """The scheduled resync, beside whichever listener is configured."""
-        minutes = self.settings.scheduled_resync_interval
-        if minutes is None:
-            return {}
-        anchor = self._actors.clock.monotonic()
-        policy = self.settings.resync.on_scheduled_resync
-        return {"schedule": Listener(ScheduleListener, (minutes, anchor, policy.value))}
-
-    def _client(self, timeout: Timeout | None = None) -> PortClient:
-        client = self._port.clone(token=self._cancel, timeout=timeout)
-        self._clients.append(client)
-        return client
-
-    def _schedule(self) -> Schedule | None:
-        minutes = self.settings.scheduled_resync_interval
-        return None if minutes is None else Schedule(self._actors.clock.now(), minutes)
-
-    def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
-        return EntityWriter(self._port.clone(token=token), run, tuple(self._handlers))
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -477,41 +381,23 @@ class OceanSystem:
         self._stop()
 
     def _stop(self) -> None:
-        """Stop the run first, then send its last report, then stop everybody."""
+        """Stop the run first, then send its last report, then stop everything else."""
         with logging_context(self._log_context):
-            self._stop_everybody()
+            self._stop_in_order()
 
-    def _stop_everybody(self) -> None:
+    def _stop_in_order(self) -> None:
         try:
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
-            self._flush()
-            self._left_behind = self._actors.stop(
-                STOP_SECONDS, wake=lambda: self._cancel.cancel("stopping")
-            )
-            if self._http is not None:
-                self._http.stop(HTTP_STOP_SECONDS)
-            for client in (*self._clients, self._port):
-                client.close()
+            self._parts.flush(FLUSH_SECONDS)
+            self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)
+            self._servers.stop_http()
+            self._parts.close()
             if self._own_clock:
                 self._actors.clock.close()
+            self._servers.stop_control()
             self._log_end()
-            if self._control is not None:  # the last, so that the dashboard shows the end
-                self._control.server.stop(CONTROL_SECONDS)
         finally:
             self._stopped.set()
-
-    def _flush(self) -> None:
-        """Have the last reports, metrics and lines of the log sent, if Port answers in time."""
-        waiting = []
-        for ref, flush in self._flushed_last:
-            if ref.is_alive():
-                flushed: pykka.Future[None] = pykka.ThreadingFuture()
-                ref.tell(flush(flushed))
-                waiting.append(flushed)
-        until = time.monotonic() + FLUSH_SECONDS
-        with contextlib.suppress(pykka.Timeout):
-            for flushed in waiting:
-                flushed.get(timeout=max(0.0, until - time.monotonic()))
 
     def _log_end(self) -> None:
         identifier = self.settings.integration.identifier
@@ -524,15 +410,3 @@ class OceanSystem:
             logger.info("integration %s stopped", identifier)
         else:
             logger.error("integration %s stopped: %s", identifier, self.cause)
-
-
-def _listening(actors: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """Returns what the listener's actor shows, and its state.
-
-    That is the listener's own if it shows one (`standby`), else its actor's; None without an actor.
-    """
-    listener = next((actor for actor in actors if actor["name"] == name), None)
-    if listener is None:
-        return {"state": None}
-    state, details = listener["state"], listener["details"]
-    return {"state": state, **details} if state == "running" else {**details, "state": state}

@@ -59,7 +59,8 @@ def test_every_package_that_is_imported_is_declared() -> None:
         (package, file)
         for package, file in imported()
         if package not in {*sys.stdlib_module_names, "ocean_actors"}
-        and not {name.lower() for name in distributions.get(package, [package])} & set(declared)
+        and not {name.lower().replace("_", "-") for name in distributions.get(package, [package])}
+        & set(declared)
     }
     assert undeclared == set()
 
@@ -73,3 +74,12 @@ def test_packages_whose_private_parts_are_used_have_an_upper_bound() -> None:
 def test_every_requirement_has_a_lower_bound_for_the_lowest_environment() -> None:
     declared = requirements(options()["options"]["install_requires"])
     assert {name for name, bounds in declared.items() if ">=" not in bounds} == set()
+
+
+def test_every_file_of_the_dashboard_is_installed() -> None:
+    """`packages = find:` takes modules only; the patterns of package_data take the rest."""
+    patterns = options()["options.package_data"]["ocean_actors"].split()
+    installed = {file for pattern in patterns for file in PACKAGE.glob(pattern)}
+    static = set((PACKAGE / "control" / "static").iterdir())
+    assert static
+    assert static <= installed

@@ -20,19 +20,18 @@ from ocean_actors.settings import ControlSettings
 from ocean_actors.text import one_line
 from ocean_actors.web.answers import RETRY, Answer, Refusal
 from ocean_actors.web.app import Environ, Handler, JsonApp
+from ocean_actors.web.endpoint import MetricsPage, metrics_handler
 from ocean_actors.web.log import WebLog
 
 JSON = "application/json"
-
-Metrics = Callable[[Environ], Answer]
-"""Answers `GET /metrics`; called only by those who may read."""
 
 
 class ControlApp(JsonApp):
     """Shows and steers the integrations of one process.
 
-    Where there are several, `?integration=NAME` chooses one. `metrics` answers `GET /metrics`,
-    which is not served without it. `secrets` are kept out of every answer under `/api`.
+    Where there are several, `?integration=NAME` chooses one. `metrics` makes the page
+    `GET /metrics`, which is not served without it. `secrets` are kept out of every answer under
+    `/api`.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class ControlApp(JsonApp):
         log: WebLog,
         monotonic: Callable[[], float],
         *,
-        metrics: Metrics | None = None,
+        metrics: MetricsPage | None = None,
         secrets: Sequence[str] = (),
     ) -> None:
         routes: dict[str, dict[str, Handler]] = {path: {"GET": page} for path, page in pages()}
@@ -54,7 +53,7 @@ class ControlApp(JsonApp):
         routes["/api/pause"] = {"POST": self._steering(PauseCall, _pause)}
         routes["/api/resume"] = {"POST": self._steering(ResumeCall, _resume)}
         if metrics is not None:
-            routes["/metrics"] = {"GET": metrics}
+            routes["/metrics"] = {"GET": metrics_handler(metrics)}
         access = Access(settings.host, settings.token, public=FILES)
         super().__init__(routes, log, admit=access.admit, headers=HEADERS)
         self._redact = Redaction(secrets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -10,12 +11,17 @@ from typing import Any, Literal
 from ocean_actors.actors import Message
 from ocean_actors.messages import (
     CoordinatorStopped,
+    HandlerEnded,
+    IntegrationMissing,
     IntegrationRegistered,
     RequestSettled,
+    ResyncsPaused,
+    ResyncsResumed,
     RoleChanged,
     RunEnded,
     RunProgressed,
     RunStarted,
+    Status,
     Written,
 )
 from ocean_actors.text import one_line
@@ -24,13 +30,19 @@ KEPT = 300
 
 Level = Literal["info", "good", "warning", "bad"]
 
+LEVELS: Mapping[Status, Level] = {"completed": "good", "failed": "bad", "aborted": "warning"}
+
 SHOWN: tuple[type[Message], ...] = (
     RunStarted,
     RunProgressed,
+    HandlerEnded,
     RunEnded,
     RequestSettled,
     RoleChanged,
+    ResyncsPaused,
+    ResyncsResumed,
     IntegrationRegistered,
+    IntegrationMissing,
     CoordinatorStopped,
 )
 """The events that `line_of` knows."""
@@ -99,9 +111,11 @@ def line_of(event: Message) -> Line | None:
             counts = _counted(written)
             why = f"; {failures[0]}" if failures else ""
             more_failures = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-            level: Level = {"completed": "good", "failed": "bad"}.get(status, "warning")  # type: ignore[assignment]  # a literal of each
             text = f"run {run.id} {status} after {seconds:.1f} s{counts}{why}{more_failures}"
-            return _line(kind, level, text, run.id)
+            return _line(kind, LEVELS[status], text, run.id)
+        case HandlerEnded(run, handler, status):
+            level: Level = "info" if status == "completed" else LEVELS[status]
+            return _line(kind, level, f"{handler}: {status}", run.id)
         case RequestSettled(request, "ignored"):
             return _line(kind, "warning", f"the request of {request.trigger} was ignored", None)
         case RequestSettled(request, outcome, run_id):
@@ -112,8 +126,15 @@ def line_of(event: Message) -> Line | None:
                 "this instance stands by; another one runs the resyncs"
             )  # fmt: skip
             return _line(kind, "info", text, None)
+        case ResyncsPaused(owner, reason):
+            return _line(kind, "warning", f"paused by {owner}: {reason}; requests wait", None)
+        case ResyncsResumed(owner, reason, paused):
+            text = f"the pause by {owner} is lifted: {reason}" + "; others remain" * paused
+            return _line(kind, "info", text, None)
         case IntegrationRegistered():
             return _line(kind, "good", "Port was reached and knows the integration", None)
+        case IntegrationMissing():
+            return _line(kind, "bad", "Port does not know the integration any more", None)
         case CoordinatorStopped():
             return _line(kind, "info", "the integration stops: no more runs are started", None)
     return None

@@ -37,9 +37,9 @@ class ControlServer:
         """
         try:
             self._server.start()
-        except PortInUse as error:
-            if "port" in self._settings.model_fields_set:
-                raise PortInUse(f"{error}: free it, or set control.port") from None
+        except OSError as error:
+            if not isinstance(error, PortInUse) or "port" in self._settings.model_fields_set:
+                raise OSError(f"{error}: free the port, or set control.port") from None
             self._server = self._on(0)
             self._server.start()
             logger.warning(

@@ -8,12 +8,13 @@ from typing import Any
 
 from ocean_actors.actors import Actor, Clock
 from ocean_actors.control.adapter import ControlledSystem, Steerable
-from ocean_actors.control.app import ControlApp, Metrics
+from ocean_actors.control.app import ControlApp
 from ocean_actors.control.events import EventRing
 from ocean_actors.control.recorder import EventRecorder, Snapshot
 from ocean_actors.control.redaction import secrets_of
 from ocean_actors.control.server import ControlServer
 from ocean_actors.settings import Settings
+from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
 
@@ -32,7 +33,7 @@ def control(
     kinds: Sequence[str],
     snapshot: Snapshot,
     clock: Clock,
-    metrics: Metrics | None = None,
+    metrics: MetricsPage,
 ) -> Control:
     """Returns the control server of `system`, whose handlers have `kinds`; nothing starts yet."""
     ring = EventRing()

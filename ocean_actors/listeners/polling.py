@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor
@@ -39,7 +39,9 @@ class PollingListener(Actor):
         backoff = Backoff(settings.interval, max(settings.interval, LONGEST_BACKOFF))
         self._watcher = PortWatcher(client, backoff, settings.interval)
         self._next: Timer | None = None
-        self._shown: dict[str, object] = {"lastPollAt": None, "lastEventAt": None}
+        self._last_poll_at: datetime | None = None  # that Port answered
+        self._last_event_at: datetime | None = None  # of Port, that called for a resync
+        self._next_poll_at: datetime | None = None
 
     def on_start(self) -> None:
         """Poll at once."""
@@ -49,16 +51,14 @@ class PollingListener(Actor):
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
         look = self._watcher.look(self.context.jitter())
-        now = self.context.clock.now()
         if look.observed is not None:
             self.context.ref.tell(look.observed)
-            self._shown["lastPollAt"] = now.isoformat()
-        self._shown["connected"] = look.observed is not None
-        self._shown["nextPollAt"] = (now + timedelta(seconds=look.next_in)).isoformat()
-        self.context.show(**self._shown)
+            self._last_poll_at = self.context.clock.now()
         if look.missing:
             self.context.publish(IntegrationMissing())
         self._next = self.context.schedule(look.next_in, Poll())
+        self._next_poll_at = self.context.clock.now() + timedelta(seconds=look.next_in)
+        self._show()
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
@@ -69,14 +69,23 @@ class PollingListener(Actor):
         first = "start" if self._resync_on_start else observed.owed
         reason = self._watcher.reason(observed, first)
         if reason is not None:
-            self._shown["lastEventAt"] = self.context.clock.now().isoformat()
-            self.context.show(**self._shown)
+            self._last_event_at = self.context.clock.now()
+            self._show()
             self.context.config_updated(reason, observed.snapshot)
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Remember what the run answers, whoever requested it."""
         self._watcher.run_started(event.run)
+
+    def _show(self) -> None:
+        times = {
+            "lastPollAt": self._last_poll_at,
+            "lastEventAt": self._last_event_at,
+            "nextPollAt": self._next_poll_at,
+        }
+        shown = {name: at.isoformat() if at is not None else None for name, at in times.items()}
+        self.context.show(connected=not self._watcher.failing, **shown)
 
     def _poll_again(self) -> None:
         if self._next is not None:

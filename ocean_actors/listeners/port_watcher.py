@@ -94,7 +94,12 @@ class PortWatcher:
         return self._overtaken
 
     def run_started(self, run: RunInfo) -> None:
-        """A run answers for the config it was given, and for Port's requests up to then."""
+        """A run answers for the config it was given, and for Port's requests up to then.
+
+        A partial one answers for neither, as it does not do all that they ask for.
+        """
+        if run.partial:
+            return
         self._overtaken = True
         self._watermark = self._watermark.ran(run.config, run.answers)
 

@@ -39,11 +39,13 @@ class Listener:
     """A listener that is ready to be spawned: its actor class, the arguments, and its web app.
 
     The system serves the application, beside its own paths, before Port is told of the listener.
+    `details` returns facts for `status()["listening"]` beside those that the actor shows.
     """
 
     actor: type[Actor]
     args: tuple[Any, ...] = ()
     app: WsgiApp | None = None
+    details: Callable[[], Mapping[str, Any]] = dict
 
 
 def _no_destination(_settings: Any) -> Mapping[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ocean_actors.actors import Backoff
@@ -21,6 +22,7 @@ from ocean_actors.port.batches import (
     failure_of,
     parse_upsert,
 )
+from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError, ReconcileRefused
 from ocean_actors.port.reconcile import Reconciliation
@@ -50,8 +52,19 @@ class EntityWriter:
     It takes a client of its own, which has the run's token, and closes it.
     """
 
-    def __init__(self, client: PortClient, run: RunInfo, handlers: Sequence[str]) -> None:
+    def __init__(
+        self,
+        client: PortClient,
+        run: RunInfo,
+        handlers: Sequence[str],
+        *,
+        narrowed: AbstractSet[str] = frozenset(),
+        owners: BlueprintOwners | None = None,
+    ) -> None:
+        """Take the handlers that work in the run, and those of all that do not do everything."""
         self._client = client
+        self._narrowed = narrowed
+        self._owners = owners or BlueprintOwners()
         self._run = run
         self._sent = SentEntities()
         self._barrier = RunBarrier(handlers, client.token)
@@ -59,13 +72,30 @@ class EntityWriter:
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""
-        return HandlerPort(name, self._client, self._run, self._sent, self._barrier, self._throttle)
+        return HandlerPort(
+            name, self._client, self._run, self._sent, self._barrier, self._throttle,
+            self._blueprints,
+        )  # fmt: skip
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """Say that a handler sends nothing more, and whether it succeeded."""
         if not ok:
             self._sent.mark_incomplete(f"handler {name} failed")
+        elif not (self._run.partial or self._client.token.cancelled):
+            self._owners.note(name, self._sent.blueprints().get(name, ()))
         self._barrier.deregister(name)
+
+    def _blueprints(self) -> frozenset[str] | None:
+        """Returns the blueprints in which the run may delete; None for all."""
+        if not self._run.partial:
+            return None
+        allowed = reconcilable(self._sent.blueprints(), self._narrowed, self._owners)
+        if allowed:
+            names = one_line(", ".join(sorted(allowed)), 200)
+            logger.info("run %s is partial: it may delete entities of %s only", self._run.id, names)
+        else:
+            logger.info("run %s is partial: it deletes nothing", self._run.id)
+        return allowed
 
     def written(self) -> Written:
         """Returns the counts of what was written so far."""
@@ -96,7 +126,9 @@ class HandlerPort:
         sent: SentEntities,
         barrier: RunBarrier,
         throttle: Throttle,
+        blueprints: Callable[[], frozenset[str] | None] = lambda: None,
     ) -> None:
+        self._blueprints = blueprints
         self._handler = handler
         self._client = client
         self._run = run
@@ -137,6 +169,7 @@ class HandlerPort:
             ),
             **self._origin(),
         }
+        self._sent.begin(self._handler, blueprint)
         counts = _UpsertCounts(self._handler, blueprint, self._sent, self._throttle)
         try:
             for batch in batches(self._encoded(entities, counts), lambda: self._largest):
@@ -157,6 +190,11 @@ class HandlerPort:
         `max_share`, and all return the same number of deleted entities. Entities to which an
         entity of this run relates are kept.
 
+        A run for some kinds deletes only within blueprints that no other kind uses: those that
+        this run wrote with handlers whose kinds were all asked for, and that no other handler
+        wrote in earlier runs. Until each other handler has completed a run for all kinds in this
+        process, it deletes nothing. Nor does a run with parameters, as they may have narrowed it.
+
         Raises ReconcileRefused, having deleted nothing, if an entity or a handler of the run
         failed, or if more than `max_share` (0 to 1; default: the config's
         `entityDeletionThreshold`, else 0.9) of the owned entities would be deleted. Raises
@@ -170,8 +208,14 @@ class HandlerPort:
             "delete_dependents": self._flag("deleteDependentEntities", None),
             **self._origin(),
         }
-        reconciliation = Reconciliation(self._client, self._sent, query, PATIENT)
-        return self._barrier.join(self._handler, share, reconciliation.run)
+
+        def delete(max_share: float) -> int:
+            blueprints = self._blueprints()  # once every handler has sent everything
+            return Reconciliation(self._client, self._sent, query, PATIENT, blueprints).run(
+                max_share
+            )
+
+        return self._barrier.join(self._handler, share, delete)
 
     def _encoded(self, entities: Iterable[object], counts: _UpsertCounts) -> Iterator[Item]:
         for entity in entities:

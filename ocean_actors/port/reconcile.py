@@ -38,13 +38,22 @@ class Reconciliation:
     """The delete phase of one run."""
 
     def __init__(
-        self, client: PortClient, sent: SentEntities, query: Mapping[str, str], retry: Retry
+        self,
+        client: PortClient,
+        sent: SentEntities,
+        query: Mapping[str, str],
+        retry: Retry,
+        blueprints: frozenset[str] | None = None,
     ) -> None:
-        """Take the query of each deletion, and how to repeat calls that fail for a while."""
+        """Take the query of each deletion, and how to repeat calls that fail for a while.
+
+        Entities of other `blueprints` are left alone; None: no blueprint is.
+        """
         self._client = client
         self._sent = sent
         self._query = query
         self._retry = retry
+        self._blueprints = blueprints
         self._largest = LARGEST_DELETE
 
     def run(self, max_share: float) -> int:
@@ -57,6 +66,8 @@ class Reconciliation:
         self._sent.mark_reconciled(ok=False)
         if self._sent.incomplete is not None:
             raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
+        if self._blueprints is not None and not self._blueprints:
+            return 0
         stale, owned = self._stale()
         if owned and len(stale) / owned > max_share:
             raise ReconcileRefused(
@@ -69,7 +80,7 @@ class Reconciliation:
         return deleted
 
     def _stale(self) -> tuple[list[Name], int]:
-        """Returns the owned entities that were not sent, and how many are owned.
+        """Returns the owned entities that were not sent, and how many are owned, of the blueprints.
 
         Entities to which a sent one relates are kept: Port may just have created them for that
         relation, and would delete with them what depends on them.
@@ -82,10 +93,11 @@ class Reconciliation:
             name = _name_of(entity)
             if name is None:
                 continue
-            owned += 1
+            may_go = self._blueprints is None or name[0] in self._blueprints
+            owned += may_go
             if was_sent(*name):
                 targets.extend(map(fingerprint, _targets_of(entity)))
-            else:
+            elif may_go:
                 stale.append(name)
         candidates = {fingerprint(identifier) for _, identifier in stale}
         kept = candidates.intersection(targets)

@@ -29,6 +29,7 @@ class SentEntities:
         self._written = Written()
         self._parts: dict[tuple[str, str], Written] = {}  # by handler and blueprint
         self._incomplete: str | None = None
+        self._blueprints: dict[str, set[str]] = {}
         self._lock = threading.Lock()  # handlers write at the same time, and the coordinator reads
 
     def add(self, handler: str, blueprint: str, sent: Iterable[str], failed: int) -> None:
@@ -39,6 +40,16 @@ class SentEntities:
             self._written = _more(self._written, len(prints), failed)
             part = self._parts.get((handler, blueprint), Written())
             self._parts[handler, blueprint] = _more(part, len(prints), failed)
+
+    def begin(self, handler: str, blueprint: str) -> None:
+        """Note that a handler sends entities of a blueprint."""
+        with self._lock:
+            self._blueprints.setdefault(handler, set()).add(blueprint)
+
+    def blueprints(self) -> dict[str, frozenset[str]]:
+        """Returns the blueprints of which each handler has sent entities."""
+        with self._lock:
+            return {name: frozenset(each) for name, each in self._blueprints.items()}
 
     def add_deleted(self, count: int) -> None:
         """Count deleted entities."""

@@ -8,11 +8,24 @@ from typing import Any
 import pykka
 
 from ocean_actors.actors import Ref
-from ocean_actors.messages import GetStatus, Lease, Reception, ResyncRequested, SetRole, StopResyncs
+from ocean_actors.messages import (
+    AbortResync,
+    GetStatus,
+    Lease,
+    Offered,
+    PauseResyncs,
+    Reception,
+    ResumeResyncs,
+    ResyncRequested,
+    SetRole,
+    StopResyncs,
+)
 from ocean_actors.resync.generation import ConfigGeneration
+from ocean_actors.resync.scope import require_known
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics
 
 STATUS_SECONDS = 1.0
+ABORT_SECONDS = 5.0
 
 
 class ResyncClient:
@@ -21,9 +34,11 @@ class ResyncClient:
     It exists before the coordinator does; until `connect` is called, requests are refused.
     """
 
-    def __init__(self, generation: ConfigGeneration) -> None:
-        """Take the counter that the coordinator advances."""
+    def __init__(self, generation: ConfigGeneration, kinds: tuple[str, ...] = ()) -> None:
+        """Take the counter that the coordinator advances, and the kinds that may be requested."""
+        self.kinds = kinds
         self._coordinator: Ref | None = None
+        self._gatekeeper: Ref | None = None
         self._generation = generation
 
     @property
@@ -31,8 +46,9 @@ class ResyncClient:
         """How often a run's config was asked for: while it stays, one run covers all requests."""
         return self._generation.value
 
-    def connect(self, coordinator: Ref) -> None:
-        """Send everything to `coordinator` from now on."""
+    def connect(self, coordinator: Ref, gatekeeper: Ref | None = None) -> None:
+        """Send everything to `coordinator` from now on, requests to a `gatekeeper` if given."""
+        self._gatekeeper = gatekeeper
         self._coordinator = coordinator
 
     @property
@@ -43,18 +59,48 @@ class ResyncClient:
     def submit(self, request: ResyncRequested) -> None:
         """Tell the coordinator a request, and return at once.
 
-        Raises RuntimeError unless the system was started, MailboxFull if it is flooded.
+        Raises RuntimeError unless the system was started, MailboxFull if it is flooded,
+        UnknownKind if no handler declares one of its kinds.
         """
-        self._connected().tell(request)
+        require_known(request.kinds, self.kinds)
+        (self._gatekeeper or self._connected()).tell(request)
 
     def offer(self, request: ResyncRequested, timeout: float) -> Reception:
         """Ask the coordinator to take a request, and return what it did with it.
 
         Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if the coordinator has
-        stopped, RuntimeError unless the system was started, MailboxFull if it is flooded.
+        stopped, RuntimeError unless the system was started, MailboxFull if it is flooded,
+        UnknownKind if no handler declares one of its kinds.
         """
-        answer: Reception = self._connected().ask(request, timeout=timeout)
+        require_known(request.kinds, self.kinds)
+        if self._gatekeeper is None:
+            answer: Reception = self._connected().ask(request, timeout=timeout)
+            return answer
+        if not self._gatekeeper.is_alive():
+            raise pykka.ActorDeadError("the gatekeeper has stopped")
+        reply: pykka.Future[Reception] = pykka.ThreadingFuture()
+        self._gatekeeper.tell(Offered(request, reply))
+        return reply.get(timeout=timeout)
+
+    def abort(self, reason: str, timeout: float = ABORT_SECONDS) -> bool:
+        """Abort the run in flight and settle its requests; returns whether there was one.
+
+        Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if the coordinator has
+        stopped, RuntimeError unless the system was started.
+        """
+        answer: bool = self._connected().ask(AbortResync(reason), timeout=timeout)
         return answer
+
+    def pause(self, reason: str, *, owner: str, abort: bool = False) -> None:
+        """Have no run started until `owner` resumes; see `PauseResyncs`.
+
+        Raises RuntimeError unless the system was started.
+        """
+        self._connected().tell(PauseResyncs(owner, reason, abort))
+
+    def resume(self, reason: str, *, owner: str) -> None:
+        """Lift the pause of `owner`. Raises RuntimeError unless the system was started."""
+        self._connected().tell(ResumeResyncs(owner, reason))
 
     def set_role(
         self, *, active: bool, source: str | None = None, lease: Lease | None = None
@@ -63,7 +109,10 @@ class ResyncClient:
 
         Raises RuntimeError unless the system was started.
         """
-        self._connected().tell(SetRole(active, source, lease))
+        command = SetRole(active, source, lease)
+        if self._gatekeeper is not None:
+            self._gatekeeper.tell(command)
+        self._connected().tell(command)
 
     def stop(self, timeout: float) -> None:
         """Have the coordinator end the run in flight and start no more.

@@ -24,8 +24,11 @@ from ocean_actors.actors import (
     Timer,
     handles,
 )
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import current_context, get_logger, set_context
 from ocean_actors.messages import (
+    AbortResync,
+    Admit,
     ConfigFetched,
     ConfigSnapshot,
     ConfigUpdated,
@@ -34,11 +37,15 @@ from ocean_actors.messages import (
     GetStatus,
     HandlerEnded,
     Outcome,
+    PauseResyncs,
     PortRequest,
     Progress,
     Reception,
     RequestSettled,
+    ResumeResyncs,
     ResyncRequested,
+    ResyncsPaused,
+    ResyncsResumed,
     RoleChanged,
     RunEnded,
     RunInfo,
@@ -58,8 +65,10 @@ from ocean_actors.resync.handlers import (
     HandlerSpec,
     StartResync,
 )
-from ocean_actors.resync.history import History, run_data
+from ocean_actors.resync.history import History, request_data, run_data, written_data
+from ocean_actors.resync.pace import Pace
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
+from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
@@ -95,6 +104,7 @@ class Flight:
     failures: list[str] = field(default_factory=list)
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
+    paces: dict[str, Pace] = field(default_factory=dict)
     parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
 
 
@@ -148,7 +158,12 @@ class ResyncCoordinator(Actor):
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._strict_tls = strict_tls
-        self._state = machine.State(frozenset(handlers), settings, standby=not active)
+        kinds = FrozenDict({name: spec.kinds for name, spec in handlers.items()})
+        self._all_kinds = all_kinds(kinds)
+        self._state = machine.State(frozenset(handlers), settings, kinds, standby=not active)
+        self._pauses: dict[str, ResyncsPaused] = {}  # by owner
+        self._waiting = 0  # requests that no run is prepared for
+        self._taken = 0  # requests of the run that is prepared or in flight
         self._history = History()
         self._config: ConfigSnapshot | None = None
         self._pushed: ConfigSnapshot | None = None  # since the config was last asked for
@@ -185,11 +200,34 @@ class ResyncCoordinator(Actor):
         if isinstance(request, ConfigUpdated) and request.snapshot is not None:
             self._config = request.snapshot.newer(self._config)
             self._pushed = request.snapshot.newer(self._pushed)
+        self._waiting += 1
         outputs = self._feed(machine.Request(request))
         if machine.Refuse(request) in outputs:
+            self._waiting -= 1
             return "refused"
-        ignored = machine.Settle((request,), "ignored", None) in outputs
-        return "ignored" if ignored else "accepted"
+        if machine.Settle((request,), "ignored", None) in outputs:
+            self._waiting -= 1
+            return "ignored"
+        return "accepted"
+
+    @handles(Admit)
+    def on_admit(self, admitted: Admit) -> None:
+        """Take a request that custom actors decided about."""
+        request, ignore = admitted.request, admitted.ignore
+        if ignore is None or self._state.stopping:
+            reception = self.on_request(request)
+        else:
+            now = self.context.clock.monotonic()
+            self._history = self._history.with_request(request.trigger, now)
+            self._log_throttled(
+                self._ignored_log,
+                "ignored the request of %s%s",
+                f"{request.trigger}: {ignore.reason}",
+            )
+            self._tell_all_settled((request,), "ignored", None)
+            reception = "ignored"
+        if admitted.reply is not None:
+            admitted.reply.set(reception)
 
     @handles(ConfigFetched)
     def on_config_fetched(self, event: ConfigFetched) -> None:
@@ -206,8 +244,11 @@ class ResyncCoordinator(Actor):
         if flight is None or flight.info.number != event.number:
             self._history = self._history.with_late()
             return
-        flight.progress[event.progress.handler] = event.progress
-        self.context.publish(RunProgressed(flight.info, event.progress))
+        progress, moment = event.progress, self.context.clock.monotonic()
+        pace = flight.paces.get(progress.handler, Pace())
+        flight.paces[progress.handler] = pace.observed(moment, progress.done, progress.total)
+        flight.progress[progress.handler] = progress
+        self.context.publish(RunProgressed(flight.info, progress))
 
     @handles(HandlerFinished)
     def on_handler_finished(self, event: HandlerFinished) -> None:
@@ -263,7 +304,7 @@ class ResyncCoordinator(Actor):
         working = self._state.present.working
         handlers = (
             f"{name} {_progress_text(flight.progress.get(name), working=name in working)}"
-            for name in sorted(self._handlers)
+            for name in sorted(flight.info.handlers)
         )
         logger.info(
             "run %s %s for %.0f s: %s",
@@ -276,8 +317,49 @@ class ResyncCoordinator(Actor):
         """Run the resyncs, or stand by while another instance runs them."""
         if command.active == self._state.standby:
             self._announce(RoleChanged(command.active, command.lease))
-            self._feed(machine.Resume() if command.active else machine.StandBy(command.source))
+            self._feed(machine.Activate() if command.active else machine.StandBy(command.source))
             self.context.show(standby=self._state.standby)  # for probes, which ask nobody
+            if not self._state.pending and not self._state.present.covered:
+                self._waiting = self._taken = 0  # the other instance is given them
+
+    @handles(AbortResync)
+    def on_abort(self, command: AbortResync) -> bool:
+        """Abort the run in flight and settle its requests; returns whether there was one."""
+        outputs = self._feed(machine.Abort(command.reason))
+        return any(isinstance(output, machine.AbortRun) for output in outputs)
+
+    @handles(PauseResyncs)
+    def on_pause(self, command: PauseResyncs) -> None:
+        """Start no run until the owner resumes."""
+        if self._state.stopping:
+            return
+        owner = command.owner
+        known = self._pauses.get(owner)
+        since = self.context.clock.now() if known is None else known.since
+        self._pauses[owner] = paused = ResyncsPaused(owner, command.reason, since)
+        if known is None:
+            logger.info(
+                "resyncs are paused by %s: %s; requests wait; the pause ends if the process does",
+                owner, command.reason,
+            )  # fmt: skip
+            self.context.publish(paused)
+        self._feed(machine.Pause(owner, command.reason, command.abort))
+
+    @handles(ResumeResyncs)
+    def on_resume(self, command: ResumeResyncs) -> None:
+        """Lift the owner's pause."""
+        owner = command.owner
+        if self._pauses.pop(owner, None) is None:
+            logger.info("%s resumed resyncs, but had not paused them", owner)
+            return
+        others = ", ".join(sorted(self._pauses))
+        logger.info(
+            "the pause by %s is lifted: %s; %s",
+            owner, command.reason,
+            f"still paused by {one_line(others, LONGEST_LINE)}" if others else "resyncs go on",
+        )  # fmt: skip
+        self.context.publish(ResyncsResumed(owner, command.reason, paused=bool(others)))
+        self._feed(machine.Resume(owner))
 
     @handles(StopResyncs)
     def on_stop_resyncs(self, command: StopResyncs) -> None:
@@ -288,21 +370,45 @@ class ResyncCoordinator(Actor):
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
         """Returns what runs, what is pending and what ran, as plain data."""
-        flight = self._flight
+        state = self._state
         return {
-            "state": "standby" if self._state.standby else self._state.phase.value,
-            "pending": [request.trigger for request in self._state.pending],
-            "run": None if flight is None else {
-                **run_data(flight.info),
-                "handlers": sorted(self._state.present.working),
-                "progress": {
-                    name: {"done": item.done, "total": item.total, "message": item.message}
-                    for name, item in flight.progress.items()
-                },
-            },
+            "state": self._shown_state(),
+            "pauses": [
+                {"owner": each.owner, "reason": each.reason, "since": each.since.isoformat()}
+                for each in self._pauses.values()
+            ],
+            "pending": [request_data(request) for request in state.pending],
+            "run": None if self._flight is None else self._flight_data(self._flight),
             "kinds": {name: list(handler.kinds) for name, handler in self._handlers.items()},
             **self._history.as_data(),
-        }  # fmt: skip
+        }
+
+    def _shown_state(self) -> str:
+        if self._state.standby:
+            return "standby"
+        paused = self._state.pauses and self._state.phase is machine.Phase.IDLE
+        return "paused" if paused else self._state.phase.value
+
+    def _flight_data(self, flight: Flight) -> dict[str, Any]:
+        clock = self.context.clock
+        now = clock.monotonic()
+        running = (clock.now() - flight.info.started_at).total_seconds()
+        return {
+            **run_data(flight.info),
+            "seconds": max(0.0, running),  # the machine's clock may have been set back
+            "handlers": sorted(self._state.present.working),
+            "progress": {
+                name: {
+                    "done": item.done,
+                    "total": item.total,
+                    "message": item.message,
+                    "rate": flight.paces[name].rate(now),
+                    "secondsLeft": flight.paces[name].seconds_left(now),
+                }
+                for name, item in flight.progress.items()
+            },
+            **written_data(flight.writer.written()),
+        }
 
     @handles(GetMetrics)
     def on_get_metrics(self, _query: GetMetrics) -> ResyncMetrics:
@@ -337,11 +443,12 @@ class ResyncCoordinator(Actor):
                     logger.info("run %s is retried in %g s", failed, seconds)
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
+                self._taken, self._waiting = self._taken + self._waiting, 0
                 self._generation.advance()  # before: later requests may need another run
                 self._pushed = None
                 self._integration.tell(FetchConfig(number, self.context.ref))
-            case machine.StartRun(number, requests):
-                self._start_run(number, requests)
+            case machine.StartRun(number, requests, handlers):
+                self._start_run(number, requests, handlers)
             case machine.AbortRun(number, reason):
                 self._abort_run(number, reason)
             case machine.FenceOff(_, names, dropped):
@@ -376,9 +483,12 @@ class ResyncCoordinator(Actor):
                     request.trigger,
                 )
 
-    def _start_run(self, number: int, requests: machine.Requests) -> None:
+    def _start_run(self, number: int, requests: machine.Requests, handlers: frozenset[str]) -> None:
         assert self._config is not None  # noqa: S101  (ConfigFetched comes before StartRun)
         newest = requests[-1]
+        scope = scope_of(requests)
+        kinds = tuple(k for k in self._all_kinds if scope.kinds is None or k in scope.kinds)
+        partial = kinds != self._all_kinds or bool(scope.parameters)
         info = RunInfo(
             id=self._run_id(number),
             number=number,
@@ -388,12 +498,20 @@ class ResyncCoordinator(Actor):
             started_at=self.context.clock.now(),
             config=self._config.config,
             answers=self._answers,
+            kinds=kinds,
+            parameters=scope.parameters,
+            handlers=tuple(name for name in self._handlers if name in handlers),
+            partial=partial,
+            covered=self._taken,
         )
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
         self._flight = flight = Flight(info, token, writer)
         set_context(replace(current_context(), run=info.id, trigger=info.trigger))
-        logger.info("run %s starts: %s (requested by %s)", info.id, info.reason, info.trigger)
+        logger.info(
+            "run %s starts: %s (requested by %s)%s",
+            info.id, info.reason, info.trigger, _scope_text(info, self._all_kinds),
+        )  # fmt: skip
         self._announce(RunStarted(info))
         if self._settings.timeout is not None:
             self._limit_flight(self._settings.timeout, machine.TimeUp(number))
@@ -403,7 +521,8 @@ class ResyncCoordinator(Actor):
         def report(progress: Progress) -> None:
             coordinator.tell(HandlerProgressed(number, progress))
 
-        for name, ref in self._refs.items():
+        for name in info.handlers:
+            ref = self._refs[name]
             port = writer.for_handler(name)
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
@@ -461,14 +580,23 @@ class ResyncCoordinator(Actor):
         set_context(replace(current_context(), run=None, trigger=None))
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
+        if outcome != "ignored":
+            self._history = self._history.with_covered(self._taken)
+            self._taken = 0
+        for request in requests if outcome == "ignored" else ():
+            self._log_throttled(
+                self._ignored_log, "ignored the request of %s: a run is in flight%s",
+                request.trigger,
+            )  # fmt: skip
+        self._tell_all_settled(requests, outcome, run_id)
+
+    def _tell_all_settled(
+        self, requests: machine.Requests, outcome: Outcome, run_id: str | None
+    ) -> None:
         for request in requests:
             self._history = self._history.with_settled(request.trigger, outcome)
             if outcome == "ignored":
                 self._history = self._history.with_ignored()
-                self._log_throttled(
-                    self._ignored_log, "ignored the request of %s: a run is in flight%s",
-                    request.trigger,
-                )  # fmt: skip
             settled = RequestSettled(request, outcome, run_id)
             if request.reply_to is not None:
                 self._tell_settled(request.reply_to, settled)
@@ -531,6 +659,13 @@ def _progress_text(progress: Progress | None, *, working: bool) -> str:
     total = "" if progress.total is None else f" of {progress.total}"
     message = f" ({progress.message})" if progress.message else ""
     return f"is at {progress.done}{total}{message}"
+
+
+def _scope_text(info: RunInfo, known: tuple[str, ...]) -> str:
+    """What a run is limited to, for the log; empty if it does everything."""
+    texts = [] if info.kinds == known else [f"kinds {', '.join(info.kinds)}"]
+    texts += [f"parameters {', '.join(map(str, info.parameters))}"] if info.parameters else []
+    return one_line("".join(f"; {text}" for text in texts), LONGEST_LINE)
 
 
 def _written_text(written: Written) -> str:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ocean_actors.messages import RunEnded, RunInfo
+from ocean_actors.messages import ResyncRequested, RunEnded, RunInfo, Written
 from ocean_actors.resync.load_stats import LoadStats
 from ocean_actors.resync.totals import Totals
 
-REMEMBERED_RUNS = 20
+REMEMBERED_RUNS = 200
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class History:
 
     runs: tuple[dict[str, Any], ...] = ()
     requests: int = 0  # that arrived
-    ignored: int = 0  # requests, under the policy `ignore`
+    ignored: int = 0  # requests, under the policy `ignore` or as an actor decided
+    covered: int = 0  # requests that a run has settled
     late: int = 0  # results and progress that came after their run was over
     load: LoadStats = field(default_factory=LoadStats)
     totals: Totals = field(default_factory=Totals)
@@ -39,6 +40,10 @@ class History:
     def with_ignored(self) -> History:
         """With one more ignored request."""
         return replace(self, ignored=self.ignored + 1)
+
+    def with_covered(self, count: int) -> History:
+        """With `count` more requests that a run has settled."""
+        return replace(self, covered=self.covered + count)
 
     def with_late(self) -> History:
         """With one more late message of a handler."""
@@ -61,6 +66,7 @@ class History:
             "runs": [dict(run) for run in self.runs],
             "requests": self.requests,
             "ignored": self.ignored,
+            "covered": self.covered,
             "late": self.late,
         }
 
@@ -69,10 +75,13 @@ def run_data(info: RunInfo) -> dict[str, Any]:
     """Returns what is known of a run when it starts, as plain data; times in ISO 8601."""
     return {
         "id": info.id,
+        "number": info.number,
         "trigger": info.trigger,
         "reason": info.reason,
         "requestedAt": info.requested_at.isoformat(),
         "startedAt": info.started_at.isoformat(),
+        "kinds": list(info.kinds) if info.partial else None,
+        "covered": info.covered,
     }
 
 
@@ -82,8 +91,30 @@ def ended_data(event: RunEnded) -> dict[str, Any]:
         **run_data(event.run),
         "status": event.status,
         "seconds": (event.ended_at - event.run.started_at).total_seconds(),
-        "entities": event.written.upserted,
-        "failedEntities": event.written.failed,
-        "deletedEntities": event.written.deleted,
+        **written_data(event.written),
         "failures": list(event.failures),
+    }
+
+
+def written_data(written: Written) -> dict[str, int]:
+    """Returns what a run wrote, as plain data."""
+    return {
+        "entities": written.upserted,
+        "failedEntities": written.failed,
+        "deletedEntities": written.deleted,
+    }
+
+
+def request_data(request: ResyncRequested) -> dict[str, Any]:
+    """Returns a request that waits, as plain data.
+
+    Its parameters are left out, as they may be secret.
+    """
+    return {
+        "id": request.id,
+        "trigger": request.trigger,
+        "reason": request.reason,
+        "requestedAt": request.requested_at.isoformat(),
+        "kinds": None if request.kinds is None else list(request.kinds),
+        "policy": request.policy,
     }

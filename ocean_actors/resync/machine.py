@@ -8,7 +8,7 @@ no thread, clock or I/O. The coordinator actor feeds the inputs and carries out 
     IDLE ─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all done──▶ next: IDLE,
      └──────────no wait─────────────▲                   │                 WAITING or PREPARING
                              new request, time limit,   │                         ▲
-                                stop or standby         ▼                         │
+                         abort, pause, standby or stop  ▼                         │
                                                      ABORTING ─all done, or fenced off:
                                                                grace over, or a `drop` request
 
@@ -22,6 +22,14 @@ flight. A run that a newer request aborts makes way if all its handlers return. 
 to be fenced off does not count, so hung handlers never protect a hung run. Under `drop` handlers
 are fenced off at once, so a dropped run counts when the last of their threads has ended.
 
+A run is also aborted on request (`Abort`). Its requests are then settled, as the next run would
+be the same. While paused, the machine starts no run and keeps what is requested. The run in flight
+finishes, unless it is to be aborted; then its requests are pending again. Each owner lifts only
+its own pause.
+
+A run does what its requests ask for together: see `scope.py`. Handlers that send none of these
+kinds are left out.
+
 Requests come in bursts. Two kinds of run are therefore postponed until no request has come for
 `QUIET_SECONDS`: a run that replaces one in flight, and a run that is still out of date after its
 config was asked for twice. `MOST_QUIET_WAITS` limits how often this happens between two runs. A
@@ -30,11 +38,13 @@ run is postponed only once because its config was out of date, as Port may take 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from ocean_actors.frozen import EMPTY
 from ocean_actors.messages import Outcome, ResyncRequested, Status
+from ocean_actors.resync.scope import joined, scope_of
 from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 Requests = tuple[ResyncRequested, ...]
@@ -87,6 +97,7 @@ class Run:
     retry_after: float | None = None  # seconds; the longest that a handler asked for
     asked_again: bool = False  # the config was asked for twice, as requests came meanwhile
     superseded: bool = False  # it is being aborted because of a newer request
+    cancelled: bool = False  # it is being aborted on request: its requests need nothing more
     protected: bool = False  # it is left to finish, and the log says so
 
 
@@ -109,6 +120,7 @@ class State:
 
     handlers: frozenset[str]
     settings: ResyncSettings = field(default_factory=ResyncSettings)
+    kinds: Mapping[str, tuple[str, ...]] = EMPTY  # that handlers declare, by their names
     phase: Phase = Phase.IDLE
     present: Run = Run()
     pending: Requests = ()  # not covered by the present run
@@ -119,7 +131,13 @@ class State:
     dropped: Dropped = frozenset()  # of runs that may still count as such
     attempts: int = 0  # retries in a row
     standby: bool = False  # another instance runs the resyncs
+    pauses: frozenset[str] = frozenset()  # the owners of the pauses
     stopping: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether no run may be started, while what is requested is kept."""
+        return self.standby or bool(self.pauses)
 
 
 # -- inputs ----------------------------------------------------------------------------------------
@@ -195,8 +213,33 @@ class StandBy:
 
 
 @dataclass(frozen=True)
-class Resume:
+class Activate:
     """Let this instance run the resyncs from now on."""
+
+
+@dataclass(frozen=True)
+class Abort:
+    """End the run in flight; its requests need nothing more."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Start no run until `owner` resumes. With `abort`, end the run in flight, and keep its
+    requests.
+    """
+
+    owner: str
+    reason: str = ""
+    abort: bool = False
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Lift the pause of `owner`."""
+
+    owner: str
 
 
 @dataclass(frozen=True)
@@ -206,7 +249,7 @@ class Stop:
 
 Input = (
     Request | WaitOver | ConfigReady | HandlerDone | HandlerGone | TimeUp | GraceOver | StandBy
-    | Resume | Stop
+    | Activate | Abort | Pause | Resume | Stop
 )  # fmt: skip
 
 
@@ -223,10 +266,11 @@ class AskConfig:
 
 @dataclass(frozen=True)
 class StartRun:
-    """Start all handlers; feed `TimeUp` after the time limit. The last request is the newest."""
+    """Start these handlers; feed `TimeUp` after the time limit. The last request is the newest."""
 
     run: int
     requests: Requests
+    handlers: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -323,9 +367,15 @@ def step(state: State, event: Input) -> Step:
         case StandBy(source) if not state.standby:
             standby = replace(_without(state, source), standby=True)
             return _withdraw(standby, "another instance took over")
-        case Resume() if state.standby:
-            resumed = replace(state, standby=False)
-            return _next(resumed) if state.phase is Phase.IDLE else (resumed, ())
+        case Activate() if state.standby:
+            return _release(replace(state, standby=False))
+        case Abort(reason) if state.phase is Phase.RUNNING:
+            cancelled = replace(state.present, failed=False, retryable=False, cancelled=True)
+            return _abort(replace(state, present=cancelled), reason)
+        case Pause() if not state.stopping:
+            return _on_pause(state, event)
+        case Resume(owner) if owner in state.pauses:
+            return _release(replace(state, pauses=state.pauses - {owner}))
         case Stop() if not state.stopping:
             return _withdraw(replace(state, stopping=True), "stopping")
     return state, ()
@@ -336,6 +386,20 @@ def policy_of(state: State, request: ResyncRequested) -> OnNewRequest:
     if request.policy is None:
         return state.settings.on_new_request
     return OnNewRequest(request.policy)
+
+
+def participants(state: State, requests: Requests) -> frozenset[str]:
+    """Returns the handlers that a run for `requests` starts.
+
+    A handler that declares no kinds is always among them. If nobody sends the kinds, all are.
+    """
+    wanted = scope_of(requests).kinds
+    chosen = frozenset(
+        name
+        for name in state.handlers
+        if wanted is None or not (own := state.kinds.get(name)) or not wanted.isdisjoint(own)
+    )
+    return chosen or state.handlers
 
 
 # -- requests and waits ----------------------------------------------------------------------------
@@ -356,7 +420,7 @@ def _on_request(state: State, request: ResyncRequested) -> Step:
         return _then(accepted, _next)
     if state.phase is Phase.RUNNING:
         return _then(accepted, lambda running: _supersede(running, request, policy))
-    if state.phase is Phase.ABORTING and policy is OnNewRequest.DROP and not state.standby:
+    if state.phase is Phase.ABORTING and policy is OnNewRequest.DROP and not state.held:
         return _then(accepted, lambda aborting: _fence_off(aborting, dropped=True))
     return accepted
 
@@ -393,7 +457,7 @@ def _on_wait_over(state: State, wait: Wait) -> Step:
 
 
 def _may_postpone(state: State) -> bool:
-    return state.burst.waits < MOST_QUIET_WAITS and not (state.stopping or state.standby)
+    return state.burst.waits < MOST_QUIET_WAITS and not (state.stopping or state.held)
 
 
 # -- the run in flight -----------------------------------------------------------------------------
@@ -401,8 +465,8 @@ def _may_postpone(state: State) -> bool:
 
 def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest) -> Step:
     """A run is in flight, and the pending `request` is newer."""
-    if policy in {OnNewRequest.QUEUE, OnNewRequest.IGNORE}:
-        return state, ()
+    if policy in {OnNewRequest.QUEUE, OnNewRequest.IGNORE} or state.held:
+        return state, ()  # while no other run may follow, the one in flight is left alone
     if state.aborts >= state.settings.max_consecutive_aborts:
         if state.present.protected:
             return state, ()
@@ -429,10 +493,11 @@ def _on_config(state: State) -> Step:
     if state.pending and not state.burst.postponed and _may_postpone(state):
         postponed = _owe_again(replace(state, burst=replace(state.burst, postponed=True)))
         return _then(_wait_for_quiet(postponed), _next)
+    working = participants(state, run.covered)
     running = replace(
-        state, phase=Phase.RUNNING, present=replace(run, working=state.handlers), burst=Burst()
+        state, phase=Phase.RUNNING, present=replace(run, working=working), burst=Burst()
     )
-    start = (running, (StartRun(run.number, run.covered),))
+    start = (running, (StartRun(run.number, run.covered, working),))
     newer = [each for each in state.pending if _aborts(policy_of(state, each))]
     if not newer:
         return start
@@ -471,8 +536,20 @@ def _on_dropped_gone(state: State, gone: HandlerGone) -> State:
     return replace(state, dropped=dropped, aborts=state.aborts + made_way)
 
 
+def _on_pause(state: State, pause: Pause) -> Step:
+    paused = replace(state, pauses=state.pauses | {pause.owner})
+    if state.phase is Phase.RUNNING and not pause.abort:
+        return paused, ()
+    return _withdraw(paused, f"paused: {pause.reason}")
+
+
+def _release(state: State) -> Step:
+    """A pause or the standby has ended: go on unless something else holds the runs."""
+    return _next(state) if state.phase is Phase.IDLE else (state, ())
+
+
 def _withdraw(state: State, reason: str) -> Step:
-    """Let nothing run any more: this instance stops, or stands by."""
+    """Let nothing run any more: this instance stops, stands by, or is paused."""
     if state.phase is Phase.RUNNING:
         withdrawn = replace(state.present, failed=False, retryable=False)
         return _abort(replace(state, present=withdrawn), reason)
@@ -495,6 +572,9 @@ def _end_run(state: State) -> Step:
     run = state.present
     if run.failed:
         return _end_failed(state)
+    if run.cancelled:
+        settled = _settle(state, "aborted")
+        return _then((settled[0], (EndRun(run.number, "aborted"), *settled[1])), _next)
     if state.phase is Phase.ABORTING:
         owed = replace(_owe_again(state), aborts=state.aborts + run.superseded)
         return _then((owed, (EndRun(run.number, "aborted"),)), _next)
@@ -563,7 +643,7 @@ def _next(state: State) -> Step:
     """No run is in flight: decide what follows."""
     if state.stopping:
         return replace(state, phase=Phase.STOPPED), (Stopped(),)
-    if state.standby or not state.pending:
+    if state.held or not state.pending:
         return replace(state, phase=Phase.IDLE), ()
     if state.wait is not None:
         return replace(state, phase=Phase.WAITING), ()
@@ -577,9 +657,19 @@ def _prepare(state: State) -> Step:
 
 
 def _merge(older: Requests, newer: Requests) -> Requests:
-    """Both, the newest of each trigger: bounded by the number of triggers, not of requests."""
+    """Both, the newest of each trigger: bounded by the number of triggers, not of requests.
+
+    The newest asks for what the earlier ones asked for as well.
+    """
+    earlier = {request.trigger: request for request in older}
     later = {request.trigger for request in newer}
-    return (*(request for request in older if request.trigger not in later), *newer)
+    return (
+        *(request for request in older if request.trigger not in later),
+        *(
+            joined(earlier[request.trigger], request) if request.trigger in earlier else request
+            for request in newer
+        ),
+    )
 
 
 def _then(done: Step, follow: Callable[[State], Step]) -> Step:

@@ -127,6 +127,16 @@ class ResyncRun:
         return self.info.started_at
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds that were asked for; by default all that the handlers declare."""
+        return self.info.kinds
+
+    @property
+    def parameters(self) -> FrozenDict:
+        """What was asked for beside the kinds, deeply immutable; empty by default."""
+        return self.info.parameters
+
+    @property
     def logger(self) -> RunLogger:
         """The logger `ocean_actors.run.<handler>`; its lines carry this run in any thread.
 

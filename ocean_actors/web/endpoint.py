@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ocean_actors.web.answers import Answer, StartResponse
-from ocean_actors.web.app import Environ, JsonApp, Routes
+from ocean_actors.web.app import Environ, Handler, JsonApp, Routes
 from ocean_actors.web.health import Health
 from ocean_actors.web.log import WebLog
 
@@ -14,6 +14,16 @@ WsgiApp = Callable[..., Any]
 
 MetricsPage = Callable[[], tuple[bytes, str]]
 """Returns the metrics as they are sent, and their content type."""
+
+
+def metrics_handler(page: MetricsPage) -> Handler:
+    """Returns what answers `GET /metrics`."""
+
+    def answer(_environ: Environ) -> Answer:
+        body, content_type = page()
+        return Answer(200, body, content_type=content_type)
+
+    return answer
 
 
 class EndpointApp(JsonApp):
@@ -35,11 +45,10 @@ class EndpointApp(JsonApp):
             "/health/ready": {"GET": self.ready},
         }
         if metrics is not None:
-            routes["/metrics"] = {"GET": self.metrics}
+            routes["/metrics"] = {"GET": metrics_handler(metrics)}
         super().__init__(routes, log)
         self._paths: Routes = routes
         self._health = health
-        self._metrics = metrics
         self._mounted = mounted
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -63,9 +72,3 @@ class EndpointApp(JsonApp):
             "listening": health.listening, "port": health.port, "standby": health.standby,
         }  # fmt: skip
         return Answer(200 if health.ready else 503, {"ok": health.ready, **conditions})
-
-    def metrics(self, _environ: Environ) -> Answer:
-        """Answers `GET /metrics`."""
-        assert self._metrics is not None  # noqa: S101  (the path is served only then)
-        page, content_type = self._metrics()
-        return Answer(200, page, content_type=content_type)

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from ocean_actors.actors import SystemClock
-from ocean_actors.control.app import ControlApp, Metrics
+from ocean_actors.control.app import ControlApp
 from ocean_actors.control.controlled import UnknownKind
 from ocean_actors.control.events import EventRing, Level, Line
 from ocean_actors.control.server import ControlServer
 from ocean_actors.messages import Policy
 from ocean_actors.settings import ControlSettings
+from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
 KINDS = {"Repositories": ["repository"], "Issues": ["issue", "comment"], "Teams": ["team"]}
@@ -147,7 +148,7 @@ def serve(
     port: int | None = 0,
     host: str = "127.0.0.1",
     token: str | None = None,
-    metrics: Metrics | None = None,
+    metrics: MetricsPage | None = None,
     secrets: Sequence[str] = (),
 ) -> ControlServer:
     """Returns the real server of `desks`, started; `port` of None: as if it was not set."""

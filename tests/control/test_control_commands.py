@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from desk import TOKEN, Desk, busy_night
@@ -12,6 +16,7 @@ from desk import TOKEN, Desk, busy_night
 from ocean_actors.cli import main
 from ocean_actors.control.report import report
 from ocean_actors.control.server import ControlServer
+from ocean_actors.sandbox import Sandbox
 
 Served = Callable[..., ControlServer]
 
@@ -85,6 +90,46 @@ def test_the_token_is_an_argument_or_a_variable(
     assert main(["status", "--url", url, "--token", TOKEN]) == 0
     monkeypatch.setenv("OCEAN__CONTROL__TOKEN", TOKEN)
     assert main(["status", "--url", url]) == 0
+
+
+def test_a_process_serves_its_status_and_ends_if_the_port_it_was_given_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "work.py").write_text(
+        "from ocean_actors import ResyncHandler\n"
+        "class Idle(ResyncHandler):\n    def resync(self, run):\n        pass\n"
+    )
+    command = [sys.executable, "-m", "ocean_actors", "run", "--handler", "work.py:Idle"]
+    with Sandbox() as sandbox:
+        environment = {
+            **os.environ,
+            "OCEAN__PORT__CLIENT_ID": sandbox.client_id,
+            "OCEAN__PORT__CLIENT_SECRET": sandbox.client_secret,
+            "OCEAN__PORT__BASE_URL": sandbox.url,
+            "OCEAN__INTEGRATION__IDENTIFIER": "shop",
+            "OCEAN__HTTP__PORT": "0",
+        }
+        with subprocess.Popen(  # noqa: S603
+            command, cwd=tmp_path, env=environment | {"OCEAN__CONTROL__PORT": "0"},
+            stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            try:
+                assert process.stderr is not None
+                line = next(each for each in process.stderr if "the dashboard is on" in each)
+                url = line.split()[-1]
+                assert main(["status", "--url", url]) == 0
+                assert capsys.readouterr().out.startswith("shop: ")
+                second = subprocess.run(  # noqa: S603
+                    command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+                    env=environment | {"OCEAN__CONTROL__PORT": url.rpartition(":")[2]},
+                )  # fmt: skip
+            finally:
+                process.terminate()
+                process.communicate(timeout=60)
+        assert second.returncode == 1
+        assert second.stderr.count("set control.port") == 1
+        assert "Traceback" not in second.stderr
+        assert process.returncode == 0
 
 
 def test_an_unknown_kind_is_one_line_with_the_known_ones(

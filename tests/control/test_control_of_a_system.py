@@ -147,5 +147,9 @@ def test_a_taken_port_that_was_set_keeps_the_system_from_starting(
     start: Callable[..., OceanSystem],
 ) -> None:
     port = int(url_of(start()).rpartition(":")[2])
-    with pytest.raises(OSError, match=r"control\.port"):
-        start(control={"port": port})
+    system = start(control={"port": port})
+    assert system.wait(30)
+    assert system.exit_code == 1
+    assert f"127.0.0.1:{port}: Address already in use: free the port, or set control.port" in str(
+        system.cause
+    )

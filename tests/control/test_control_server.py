@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from ocean_actors.actors import MailboxFull
 from ocean_actors.control.pages import FILES
 from ocean_actors.control.server import ControlServer
-from ocean_actors.web.answers import Answer
 
 Served = Callable[..., ControlServer]
 
@@ -42,8 +41,8 @@ def post(
     return requests.post(server.url + path, json=body, headers=names, timeout=10)
 
 
-def metrics(_environ: object) -> Answer:
-    return Answer(200, b"up 1\n", content_type="text/plain; version=0.0.4")
+def metrics() -> tuple[bytes, str]:
+    return b"up 1\n", "text/plain; version=0.0.4"
 
 
 # -- the page ------------------------------------------------------------------------------------
@@ -164,6 +163,7 @@ def test_metrics_are_served_where_they_are_collected(served: Served) -> None:
     assert get(served(), "/metrics").status_code == 404
     answer = get(served(metrics=metrics), "/metrics")
     assert (answer.status_code, answer.text) == (200, "up 1\n")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4"
 
 
 def test_one_of_several_integrations_is_chosen_by_name(served: Served) -> None:

@@ -12,6 +12,7 @@ from ocean_actors.control.events import EventRing, Line, line_of
 from ocean_actors.control.recorder import LOOK_SECONDS, PROGRESS_SECONDS, EventRecorder
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
+    HandlerEnded,
     Progress,
     RequestSettled,
     ResyncRequested,
@@ -41,6 +42,8 @@ def test_a_run_is_told_from_its_start_to_its_end() -> None:
     assert text_of(progress) == "Issues: 5 of 10, acme"
     done = RunEnded(RUN, "completed", LATER, (), Written(upserted=4, deleted=1))
     assert text_of(done) == "run abc-1 completed after 3.0 s, entities: 4 sent, 1 deleted"
+    part = HandlerEnded(RUN, "Issues", "failed", LATER)
+    assert text_of(part) == "Issues: failed"
     failed = RunEnded(RUN, "failed", LATER, ("Issues: gone", "Teams: gone"), Written())
     assert text_of(failed) == "run abc-1 failed after 3.0 s; Issues: gone (and 1 more)"
 

@@ -13,7 +13,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from kafka import KafkaProducer
@@ -26,9 +26,10 @@ from ocean_actors.sandbox.broker import Broker, broker
 from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
 
 WITHIN = 60.0
+T = TypeVar("T")
 
 
-def eventually(condition: Any, within: Any = WITHIN) -> Any:
+def eventually(condition: Callable[[], T | None], within: float = WITHIN) -> T:
     """The first true value of `condition`."""
     until, pause = time.monotonic() + within, threading.Event()
     while not (value := condition()):
@@ -131,8 +132,16 @@ class Organization:
         actors = rig.system.status()["actors"]
         return next((each["details"] for each in actors if each["name"] == "kafka"), {})
 
-    def expect_state(self, rig: SandboxedSystem, state: str, within: float = WITHIN) -> None:
-        eventually(lambda: self.shown(rig).get("state") == state, within)
+    def expect_state(
+        self, rig: SandboxedSystem, state: str, within: float = WITHIN
+    ) -> dict[str, Any]:
+        """Wait for `state`; returns what the listener shows of itself in it."""
+
+        def in_it() -> dict[str, Any] | None:
+            shown = self.shown(rig)
+            return shown if shown.get("state") == state else None
+
+        return eventually(in_it, within)
 
     def listener(self, **settings: Any) -> dict[str, Any]:
         return {"type": "KAFKA", "securityProtocol": "PLAINTEXT", **settings}

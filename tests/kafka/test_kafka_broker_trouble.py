@@ -89,8 +89,7 @@ def test_scram_over_tls_and_a_new_password(
     sandbox.set_kafka_credentials("alice", "not in wonderland", [])
     try:
         with organization.system(quick, listener=secure) as rig:
-            organization.expect_state(rig, "failing")
-            assert organization.shown(rig)["error"]
+            assert organization.expect_state(rig, "failing")["error"]
             sandbox.set_kafka_credentials("alice", "in wonderland", [])
             organization.expect_state(rig, "active")
             organization.publish(organization.request())
@@ -116,9 +115,7 @@ def test_a_certificate_that_is_not_trusted_is_named(
 ) -> None:
     secure = {"brokers": own_broker.sasl_bootstrap, "securityProtocol": "SASL_SSL"}
     with organization.system(quick, listener=secure) as rig:
-        organization.eventually(lambda: organization.shown(rig).get("error"))
-        shown = organization.shown(rig)
-        assert shown["state"] == "failing"
+        shown = organization.expect_state(rig, "failing")
         assert own_broker.sasl_bootstrap in shown["error"]
         assert "certificate verify failed" in shown["error"]
         first = organization.shown(rig)
@@ -132,9 +129,9 @@ def test_a_name_that_does_not_exist_is_named(
     organization: Organization, quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
 ) -> None:
     with organization.system(quick, listener={"brokers": "no-such-host.invalid:9092"}) as rig:
-        organization.expect_state(rig, "failing")
-        assert "no-such-host.invalid:9092" in organization.shown(rig)["error"]
-        assert "DNS" in organization.shown(rig)["error"]
+        error = organization.expect_state(rig, "failing")["error"]
+        assert "no-such-host.invalid:9092" in error
+        assert "DNS" in error
     assert any("no-such-host.invalid" in each for each in caplog.messages)
 
 

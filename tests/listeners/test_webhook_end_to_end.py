@@ -481,7 +481,7 @@ def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox: Sandbox, tmp_path: P
         port = taken.getsockname()[1]
         ended = subprocess.run(  # noqa: S603
             command(tmp_path, sandbox, port, "Quick"),
-            capture_output=True, text=True, timeout=30, check=False,
+            capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr

@@ -7,13 +7,17 @@ random walks and, through the events they publish, the real actors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync import machine
 from ocean_actors.resync.machine import (
+    Abort,
     AbortRun,
+    Activate,
     AskConfig,
     ConfigReady,
     DropLate,
@@ -25,6 +29,7 @@ from ocean_actors.resync.machine import (
     Input,
     LetFinish,
     Output,
+    Pause,
     Refuse,
     Request,
     Resume,
@@ -44,12 +49,30 @@ Requests = tuple[ResyncRequested, ...]
 
 
 def newest(requests: Iterable[ResyncRequested]) -> Requests:
-    """The newest of each trigger: it stands for the earlier ones."""
+    """The newest of each trigger: it stands for the earlier ones, and asks for as much as they."""
     kept: dict[str, ResyncRequested] = {}
     for request in requests:
-        kept.pop(request.trigger, None)
-        kept[request.trigger] = request
+        earlier = kept.pop(request.trigger, None)
+        kept[request.trigger] = request if earlier is None else widened(request, earlier)
     return tuple(kept.values())
+
+
+def widened(request: ResyncRequested, other: ResyncRequested) -> ResyncRequested:
+    """The request, asking for no less than the other."""
+    asked = None
+    if request.kinds is not None and other.kinds is not None:
+        asked = tuple(sorted({*request.kinds, *other.kinds}))
+    same = request.parameters == other.parameters
+    parameters = request.parameters if same else FrozenDict()
+    return replace(request, kinds=asked, parameters=parameters)
+
+
+def ids(requests: Iterable[ResyncRequested]) -> set[tuple[object, ...]]:
+    """What tells requests apart: which they are, and what they ask for."""
+    return {
+        (each.id, None if each.kinds is None else frozenset(each.kinds), each.parameters)
+        for each in requests
+    }
 
 
 @dataclass(frozen=True)
@@ -58,6 +81,7 @@ class Onlooker:
 
     handlers: frozenset[str]
     settings: ResyncSettings
+    kinds: Mapping[str, tuple[str, ...]] = FrozenDict()  # of the handlers
     owed: Requests = ()  # accepted and not settled, in the order of arrival
     taken: Requests = ()  # those that the run in preparation or in flight is to cover
     ready: int | None = None  # the run whose config was asked for
@@ -81,6 +105,7 @@ class Onlooker:
     to_settle: str | None = None  # the outcome that has to be told next
     to_wait: float | None = None  # the backoff that has to be asked for next
     standby: bool = False
+    paused: frozenset[str] = frozenset()  # by whom
     stopping: bool = False
     stopped: bool = False
 
@@ -106,7 +131,13 @@ class Onlooker:
     @property
     def pending(self) -> Requests:
         """Owed, and not covered by the run in preparation or in flight."""
-        return tuple(request for request in self.owed if request not in self.taken)
+        taken = {request.id for request in self.taken}
+        return tuple(request for request in self.owed if request.id not in taken)
+
+    @property
+    def held(self) -> bool:
+        """No run may be started, and nothing is dropped."""
+        return self.standby or bool(self.paused)
 
 
 def _answers(before: Onlooker, event: Input, outputs: tuple[Output, ...]) -> None:
@@ -133,8 +164,15 @@ def _answers(before: Onlooker, event: Input, outputs: tuple[Output, ...]) -> Non
             assert kinds[:2] == [FenceOff, EndRun], "One at a time: who does not end is fenced off"
         case HandlerGone():
             assert outputs == (), "a thread that ends is only counted"
-        case WaitOver() | ConfigReady() | Resume():
+        case WaitOver() | ConfigReady() | Activate() | Resume():
             pass  # what follows is checked output by output
+        case Abort() if running:
+            assert kinds == [AbortRun], "Steering: the run in flight is aborted"
+        case Pause(_, _, abort) if not before.stopping:
+            if running and not abort:
+                assert kinds == [], "Steering: a pause lets the run in flight finish"
+            else:
+                _withdrawn(before, kinds, running=running)
         case StandBy() if not before.standby and not before.stopped:
             _withdrawn(before, kinds, running=running)
         case Stop() if not before.stopping:
@@ -154,15 +192,18 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
     gathers = first and before.settings.debounce > 0 and not ignored
     if gathers:
         assert kinds[0] is Wait, "debounce: others have time to join the first request"
-    pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers
+    free = before.wait is None or retries  # else the pending requests wait already
+    pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers and free
     assert kinds.count(Wait) == gathers + pauses, "debounce: counts from the first request"
     if before.run is None or before.aborting is not None:
         assert AbortRun not in kinds, "a run is aborted once"
         assert not any(_ignores(output) for output in outputs), "ignored only while a run goes on"
-        ends = before.run is not None and policy is OnNewRequest.DROP and not before.standby
+        ends = before.run is not None and policy is OnNewRequest.DROP and not before.held
         assert (FenceOff in kinds) is ends, "drop: whoever is still ending is not waited for"
     elif policy is OnNewRequest.IGNORE:
         assert outputs == (Settle((request,), "ignored", None),), "ignore: answered, visibly"
+    elif before.paused:
+        assert set(kinds) <= {Wait}, "Steering: nobody aborts a run for one that may not start"
     elif policy is OnNewRequest.QUEUE:
         assert set(kinds) <= {Wait}, "queue: the run in flight is let alone"
     elif before.aborts >= before.settings.max_consecutive_aborts:
@@ -229,8 +270,12 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
             return replace(before, wait=None)
         case StandBy() if not before.standby:
             return _unprepared(replace(before, standby=True))
-        case Resume() if before.standby:
+        case Activate() if before.standby:
             return replace(before, standby=False)
+        case Pause(owner) if not before.stopping:
+            return _unprepared(replace(before, paused=before.paused | {owner}))
+        case Resume(owner) if owner in before.paused:
+            return replace(before, paused=before.paused - {owner})
         case Stop() if not before.stopping:
             return _unprepared(replace(before, stopping=True))
     return before
@@ -258,17 +303,18 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             return replace(seen, wait=output, to_wait=None)
         case AskConfig(number):
             return _prepare(seen, number)
-        case StartRun(number, requests):
+        case StartRun(number, requests, handlers):
             assert event == ConfigReady(number), "a run starts with the config it asked for"
             assert seen.ready == number, "every run is prepared"
             assert seen.run is None, "One at a time: no two runs overlap"
             assert not seen.at_work, "One at a time: every handler is back or fenced off"
             _active(seen)
-            assert set(requests) == set(seen.taken), "Nothing lost: one run covers them all"
+            assert ids(requests) == ids(seen.taken), "Nothing lost: one run covers them all"
             assert len(set(requests)) == len(requests), "Nothing lost: each once"
+            assert handlers == _wanted(seen), "Kinds: those who send what was asked for, no other"
             return replace(
                 seen,
-                ready=None, run=number, at_work=seen.handlers,
+                ready=None, run=number, at_work=handlers,
                 aborting=None, failed=False, mendable=False, retry_after=None, warned=False,
                 fenced=False, pauses=0, put_off=False,
             )  # fmt: skip
@@ -293,7 +339,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
         case Settle(requests, outcome, number):
             assert outcome == seen.to_settle, "At least once: only when the run has ended for good"
             assert number == seen.latest, "At least once: names the run that covered it"
-            assert set(requests) == set(seen.taken), "At least once: what the run covered"
+            assert ids(requests) == ids(seen.taken), "At least once: what the run covered"
             return replace(seen, owed=seen.pending, taken=(), to_settle=None)
         case LetFinish(number, aborts):
             assert number == seen.run, "No starvation: of the run in flight"
@@ -340,9 +386,22 @@ def _prepare(seen: Onlooker, number: int) -> Onlooker:
     )
 
 
+def _wanted(seen: Onlooker) -> frozenset[str]:
+    """The handlers that a run for the requests which are taken needs."""
+    asked = reduce(lambda one, other: widened(other, one), seen.taken).kinds
+    if asked is None:
+        return seen.handlers
+    return frozenset(
+        name
+        for name in seen.handlers
+        if not seen.kinds.get(name) or set(seen.kinds[name]) & set(asked)
+    )
+
+
 def _active(seen: Onlooker) -> None:
     assert not seen.stopping, "Clean stop: nothing more is started"
     assert not seen.standby, "another instance runs the resyncs"
+    assert not seen.paused, "Steering: a paused system runs nothing"
 
 
 def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
@@ -351,8 +410,10 @@ def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
     match event:
         case TimeUp():
             return replace(seen, aborting="time", failed=True, mendable=True)
-        case Stop() | StandBy():
+        case Stop() | StandBy() | Pause():
             return replace(seen, aborting="withdrawn", failed=False)
+        case Abort():
+            return replace(seen, aborting="cancelled", failed=False)
     policies = {seen.policy(request) for request in seen.pending}
     assert policies & {OnNewRequest.ABORT, OnNewRequest.DROP}, "Policies: nobody else aborts a run"
     limit = seen.settings.max_consecutive_aborts
@@ -368,6 +429,9 @@ def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
     assert status == expected, f"Port's view: {expected}, not {status}"
     made_way = seen.aborting == "superseded" and not seen.fenced
     ended = replace(seen, run=None, aborting=None)
+    if seen.aborting == "cancelled":
+        ended = replace(ended, aborts=0, dropped=frozenset(), tries=0)
+        return replace(ended, to_settle="aborted")
     if status == "aborted":  # one that was fenced off protects nobody
         return _owed_again(replace(ended, aborts=seen.aborts + made_way))
     ended = replace(ended, aborts=0, dropped=frozenset())
@@ -396,6 +460,6 @@ def _complete(seen: Onlooker) -> None:
     assert seen.to_wait is None, "Retry: a failed run that nothing else follows is tried again"
     assert seen.run is None or seen.at_work, "a run without handlers at work is over"
     assert not (seen.stopping and seen.run is None) or seen.stopped, "Clean stop: and then stopped"
-    if seen.owed and not (seen.standby or seen.stopping):
+    if seen.owed and not (seen.held or seen.stopping):
         under_way = seen.run is not None or seen.ready is not None or seen.wait is not None
         assert under_way, "Nothing lost: something is under way for whoever waits"

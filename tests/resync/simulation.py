@@ -13,11 +13,13 @@ from datetime import datetime, timezone
 
 from guarantees import Onlooker
 
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.resync import machine
 from ocean_actors.settings import ResyncSettings
 
 HANDLERS = frozenset({"one", "two"})
+KINDS = FrozenDict(one=("1", "both"), two=("2", "both"))
 LATER = 45.0  # seconds that a handler asks for with RetryLater
 
 Event = tuple[object, ...]
@@ -64,11 +66,34 @@ class RoleGained:
 
 
 @dataclass(frozen=True)
+class Aborted:
+    """Somebody aborts the run in flight."""
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Somebody pauses."""
+
+    owner: str
+    abort: bool = False
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """Somebody resumes."""
+
+    owner: str
+
+
+@dataclass(frozen=True)
 class StopWanted:
     """The system stops."""
 
 
-Action = Asked | Answered | Acted | Passed | RoleLost | RoleGained | StopWanted
+Action = (
+    Asked | Answered | Acted | Passed | RoleLost | RoleGained | StopWanted | Aborted | Paused
+    | Resumed
+)  # fmt: skip
 
 
 @dataclass
@@ -84,8 +109,8 @@ class Simulation:
     late: int = 0
 
     def __post_init__(self) -> None:
-        self.state = machine.State(HANDLERS, self.settings)
-        self.seen = Onlooker(HANDLERS, self.settings)
+        self.state = machine.State(HANDLERS, self.settings, KINDS)
+        self.seen = Onlooker(HANDLERS, self.settings, KINDS)
         self._timers: list[tuple[float, int, machine.Input]] = []
         self._order = itertools.count()
 
@@ -112,9 +137,30 @@ class Simulation:
                 self._feed(machine.StandBy())
             case RoleGained() if self.state.standby:
                 self.events.append(("role", True))
-                self._feed(machine.Resume())
+                self._feed(machine.Activate())
+            case Aborted():
+                self._feed(machine.Abort("enough"))
+            case Paused(owner, abort):
+                if not self.state.stopping and owner not in self.state.pauses:
+                    self.events.append(("paused", owner))
+                self._feed(machine.Pause(owner, "a break", abort))
+            case Resumed(owner):
+                if owner in self.state.pauses:
+                    self.events.append(("resumed", owner))
+                self._feed(machine.Resume(owner))
             case StopWanted():
                 self._feed(machine.Stop())
+
+    @property
+    def paused(self) -> list[str]:
+        """Who pauses, in the order in which they began."""
+        owners: list[str] = []
+        for event in self.events:
+            if event[0] == "paused":
+                owners.append(str(event[1]))
+            elif event[0] == "resumed":
+                owners.remove(str(event[1]))
+        return owners
 
     @property
     def next_timer(self) -> float | None:
@@ -143,8 +189,8 @@ class Simulation:
                 self._later(seconds, machine.WaitOver(number))
             case machine.AskConfig(number):
                 self.questions.append(number)
-            case machine.StartRun(number, requests):
-                self.at_work = {(number, handler) for handler in HANDLERS}
+            case machine.StartRun(number, requests, handlers):
+                self.at_work = {(number, handler) for handler in handlers}
                 self.events.append(("started", number, requests[-1].reason))
                 if self.settings.timeout is not None:
                     self._later(self.settings.timeout, machine.TimeUp(number))
@@ -166,7 +212,12 @@ class Simulation:
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
-def asked(trigger: str, number: int, policy: Policy | None = None) -> Asked:
+def asked(
+    trigger: str,
+    number: int,
+    policy: Policy | None = None,
+    kinds: tuple[str, ...] | None = None,
+) -> Asked:
     """A request with an id that says which it is."""
     return Asked(
         ResyncRequested(
@@ -175,5 +226,6 @@ def asked(trigger: str, number: int, policy: Policy | None = None) -> Asked:
             requested_at=NOON,
             id=f"{trigger}{number}",
             policy=policy,
+            kinds=kinds,
         )
     )

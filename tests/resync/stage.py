@@ -7,18 +7,37 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulation import LATER, Acted, Action, Answered, Asked, Event, Passed, RoleGained, RoleLost
+from simulation import (
+    KINDS,
+    LATER,
+    Aborted,
+    Acted,
+    Action,
+    Answered,
+    Asked,
+    Event,
+    Passed,
+    Paused,
+    Resumed,
+    RoleGained,
+    RoleLost,
+)
 
 from ocean_actors import ReconcileRefused, ResyncHandler, ResyncRun
 from ocean_actors.actors import ActorSystem, Message
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
+    AbortResync,
     ConfigFetched,
     ConfigSnapshot,
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    PauseResyncs,
     RequestSettled,
+    ResumeResyncs,
+    ResyncsPaused,
+    ResyncsResumed,
     RoleChanged,
     RunEnded,
     RunStarted,
@@ -98,14 +117,20 @@ class Stage:
         self.turns: dict[tuple[int, str], Turn] = {}
         self.port = Probe(self.system, name="integration")
         self.stream = Probe(self.system, name="stream").subscribe(
-            RunStarted, RunEnded, RequestSettled, RoleChanged, CoordinatorStopped
+            RunStarted,
+            RunEnded,
+            RequestSettled,
+            RoleChanged,
+            CoordinatorStopped,
+            ResyncsPaused,
+            ResyncsResumed,
         )
         if handlers is None:
             handlers = {
                 "one": functools.partial(Puppet, "one", self.turns, self.clock),
                 "two": functools.partial(AsyncPuppet, "two", self.turns, self.clock),
             }
-        specs = {name: HandlerSpec(build) for name, build in handlers.items()}
+        specs = {name: HandlerSpec(build, KINDS.get(name, ())) for name, build in handlers.items()}
         self.reporter = Probe(self.system, name="reporter")
         self.coordinator = self.system.spawn(
             ResyncCoordinator, specs, settings, self.port.ref, self.reporter.ref,
@@ -126,6 +151,12 @@ class Stage:
                 self.clock.advance(seconds, settle=self.settle)
             case RoleLost() | RoleGained():
                 self.coordinator.tell(SetRole(isinstance(action, RoleGained)))
+            case Aborted():
+                self.coordinator.ask(AbortResync("enough"))
+            case Paused(owner, abort):
+                self.coordinator.tell(PauseResyncs(owner, "a break", abort))
+            case Resumed(owner):
+                self.coordinator.tell(ResumeResyncs(owner, "on"))
             case _:
                 self.coordinator.tell(StopResyncs())
         self.settle()
@@ -177,6 +208,10 @@ def event_of(message: Message) -> Event:
             return ("settled", request.id, outcome)
         case RoleChanged(active):
             return ("role", active)
+        case ResyncsPaused(owner):
+            return ("paused", owner)
+        case ResyncsResumed(owner):
+            return ("resumed", owner)
         case CoordinatorStopped():
             return ("stopped",)
     raise AssertionError(message)

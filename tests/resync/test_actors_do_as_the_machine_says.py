@@ -11,6 +11,14 @@ from hypothesis import settings
 from stage import Stage
 from walks import LONG, Walk
 
+from ocean_actors.resync.machine import Phase
+
+
+def shown(state):
+    if state.standby:
+        return "standby"
+    return "paused" if state.pauses and state.phase is Phase.IDLE else state.phase.value
+
 
 class WalkOnStage(Walk):
     stage = None
@@ -23,8 +31,11 @@ class WalkOnStage(Walk):
         assert self.stage.events() == self.simulation.events
         status = self.stage.status()
         state = self.simulation.state
-        assert status["state"] == ("standby" if state.standby else state.phase.value)
-        assert status["pending"] == [request.trigger for request in state.pending]
+        assert status["state"] == shown(state)
+        assert [each["owner"] for each in status["pauses"]] == self.simulation.paused
+        assert [each["trigger"] for each in status["pending"]] == [
+            request.trigger for request in state.pending
+        ]
         assert status["late"] == self.simulation.late
         handlers = sorted(handler for _, handler in self.simulation.at_work)
         assert (status["run"] or {"handlers": []})["handlers"] == handlers

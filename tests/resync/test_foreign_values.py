@@ -403,16 +403,15 @@ def test_a_flood_of_ignored_requests_is_a_few_lines(
     stage = stages(handler(lambda _run: held.wait(WITHIN)), on_new_request="ignore")
     stage.coordinator.ask(asked("test", 1).request)
     stage.answer()
-    while stage.status()["run"] is None:
-        pass
+    stage.settle(parked="handler-*")
     for number in range(2, 302):
         assert stage.coordinator.ask(asked("test", number).request) == "ignored"
     assert stage.status()["ignored"] == 300
     assert len([text for text in caplog.messages if text.startswith("ignored the")]) == 5
     stage.clock.advance(61.0)
     stage.coordinator.ask(asked("test", 400).request)
-    held.set()
     assert caplog.messages[-1].endswith("a run is in flight (and 295 more like it)")
+    held.set()
 
 
 # -- a handler's actor that dies, and sessions -----------------------------------------------------

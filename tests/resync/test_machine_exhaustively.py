@@ -13,19 +13,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timezone
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from guarantees import Onlooker, Requests
 
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.resync import machine
 from ocean_actors.resync.machine import (
+    Abort,
+    Activate,
     ConfigReady,
     GraceOver,
     HandlerDone,
     HandlerGone,
     Input,
+    Pause,
     Request,
     Resume,
     Run,
@@ -52,23 +56,31 @@ Known = tuple[State, Onlooker]
 
 
 Requested = Mapping[str, ResyncRequested]
+Kinds = Mapping[str, tuple[str, ...]]
 
 
-def requests(policy: Policy | None) -> Requested:
-    """Requests by their ids; those of trigger b carry `policy`."""
+def requests(policy: Policy | None, kinds: Kinds | None = None) -> Requested:
+    """Requests by their ids; those of trigger b carry `policy`, each the kinds of its trigger."""
     return {
         f"{trigger}{number}": ResyncRequested(
             reason="", trigger=trigger, requested_at=NOON, id=f"{trigger}{number}",
             policy=policy if trigger == "b" else None,
+            kinds=None if kinds is None else kinds[trigger],
         )
         for trigger in "ab"
         for number in range(9)
     }  # fmt: skip
 
 
-def inputs(known: Requested, handlers: frozenset[str]) -> list[Input]:
-    """All that can be said, in time and too late."""
-    said: list[Input] = [StandBy(), Resume(), Stop()]
+STEERING: list[Input] = [
+    Abort("enough"), Pause("x"), Pause("y", abort=True), Resume("x"), Resume("y"),
+]  # fmt: skip
+
+
+def inputs(known: Requested, handlers: frozenset[str], *, steered: bool) -> list[Input]:
+    """All that can be said, in time and too late; with `steered` also by somebody who steers."""
+    said: list[Input] = [StandBy(), Activate(), Stop()]
+    said += STEERING if steered else []
     said += [Request(known["a8"]), Request(known["b8"])]
     for number in (BEFORE, NOW):
         said += [WaitOver(number), ConfigReady(number), TimeUp(number), GraceOver(number)]
@@ -95,7 +107,10 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
     numbers = {run.number: NOW, **{number: BEFORE - rank for rank, number in enumerate(before)}}
 
     def rename(requests: Requests) -> Requests:
-        return tuple(names[each.id] for each in requests)
+        return tuple(
+            replace(names[each.id], kinds=each.kinds and tuple(sorted(each.kinds)))
+            for each in requests
+        )
 
     def renumber(dropped: machine.Dropped) -> machine.Dropped:
         return frozenset((numbers[number], handler) for number, handler in dropped)
@@ -121,8 +136,9 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
     return state, seen
 
 
-STATE_FIELDS = [each.name for each in fields(State) if each.name not in {"handlers", "settings"}]
-SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in {"handlers", "settings"}]
+FIXED = {"handlers", "settings", "kinds"}
+STATE_FIELDS = [each.name for each in fields(State) if each.name not in FIXED]
+SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in FIXED]
 
 
 RUN_FIELDS = [each.name for each in fields(Run)]
@@ -131,7 +147,7 @@ RUN_FIELDS = [each.name for each in fields(Run)]
 def key(known: Known) -> tuple[object, ...]:
     def by_id(value: object) -> object:
         if isinstance(value, tuple):
-            return tuple(each.id for each in value)
+            return tuple((each.id, each.kinds) for each in value)
         if isinstance(value, Run):
             return tuple(by_id(getattr(value, name)) for name in RUN_FIELDS)
         return value
@@ -144,17 +160,24 @@ def key(known: Known) -> tuple[object, ...]:
 
 
 def walk(
-    handlers: frozenset[str], settings: ResyncSettings, length: int, policy: Policy | None
+    handlers: frozenset[str],
+    settings: ResyncSettings,
+    length: int,
+    policy: Policy | None,
+    kinds: Kinds | None = None,
+    *,
+    steered: bool = False,
 ) -> Iterator[tuple[int, int]]:
     """For each length: how many states were reached so far, by how many sequences."""
-    asked = requests(policy)
-    start: Known = renumbered(State(handlers, settings), Onlooker(handlers, settings), asked)
-    known: dict[
-        tuple[object, ...], Counter[tuple[object, ...]]
-    ] = {}  # for each state: how often each next one follows
+    asked = requests(policy, kinds)
+    declared = FrozenDict() if kinds is None else FrozenDict(one=kinds["a"], two=kinds["b"])
+    start: Known = renumbered(
+        State(handlers, settings, declared), Onlooker(handlers, settings, declared), asked
+    )
+    known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
-    alphabet = inputs(asked, handlers)
+    alphabet = inputs(asked, handlers, steered=steered)
     for _ in range(length):
         following: Counter[tuple[object, ...]] = Counter()
         for place, sequences in reached.items():
@@ -188,14 +211,17 @@ def check_all(
     default: OnNewRequest,
     own: Policy | None,
     length: int,
-    **chosen: Any,
+    kinds: Kinds | None = None,
+    *,
+    steered: bool = False,
+    **chosen: object,
 ) -> int:
     """Check every sequence of `length` inputs; returns how many states they reach."""
     settings = ResyncSettings(
         on_new_request=default, timeout=100.0, max_consecutive_aborts=1, **chosen
     )
-    *_, (states, sequences) = walk(handlers, settings, length, own)
-    assert sequences == len(inputs(requests(own), handlers)) ** length
+    *_, (states, sequences) = walk(handlers, settings, length, own, kinds, steered=steered)
+    assert sequences == len(inputs(requests(own), handlers, steered=steered)) ** length
     assert states > 300
     return states
 
@@ -218,3 +244,16 @@ def test_requests_with_a_policy_of_their_own_keep_them_too(
     default: OnNewRequest, own: Policy
 ) -> None:
     check_all(ONE, default, own, 7)
+
+
+@pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
+def test_pauses_and_aborts_keep_them_too(default):
+    check_all(ONE, default, None, 6, steered=True)
+
+
+def test_pauses_and_aborts_of_two_handlers_keep_them_too():
+    check_all(TWO, OnNewRequest.ABORT, "drop", 5, steered=True, retry={"attempts": 1})
+
+
+def test_requests_for_some_kinds_keep_them_too():
+    check_all(TWO, OnNewRequest.ABORT, "queue", 5, {"a": ("1",), "b": ("2", "3")}, steered=True)

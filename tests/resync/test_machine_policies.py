@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -139,6 +140,14 @@ def test_a_queued_request_before_one_that_aborts_is_served_with_it() -> None:
     assert AbortRun in kinds(outputs)
     state = next_run(state)
     assert {each.trigger for each in state.present.covered} == {"manual", "schedule"}
+
+
+def test_a_request_that_aborts_while_an_earlier_one_waits_for_others_adds_no_second_wait() -> None:
+    state = replace(running(), settings=ResyncSettings(debounce=5.0))
+    state, outputs = step(state, request(2, "queue", "schedule"))
+    assert kinds(outputs) == [Wait]
+    state, outputs = step(state, request(3))
+    assert kinds(outputs) == [AbortRun]
 
 
 def test_the_protected_run_is_announced_though_a_scheduled_request_waits_already() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 from ocean_actors.actors import Actor, ActorSystem
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.machine import (
+    Activate,
     AskConfig,
     ConfigReady,
     HandlerDone,
     Input,
     Request,
-    Resume,
     StandBy,
     StartRun,
     State,
@@ -54,8 +54,8 @@ def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again() -> 
         StandBy("kafka"), HandlerDone(1, "one"),
     )  # fmt: skip
     assert state.pending == (own,)
-    state, said = fed(state, Resume(), ConfigReady(2))
-    assert said == [AskConfig(2), StartRun(2, (own,))]
+    state, said = fed(state, Activate(), ConfigReady(2))
+    assert said == [AskConfig(2), StartRun(2, (own,), frozenset({"one"}))]
 
 
 def test_what_comes_again_while_the_old_run_still_ends_is_kept() -> None:
@@ -66,7 +66,7 @@ def test_what_comes_again_while_the_old_run_still_ends_is_kept() -> None:
         Request(replayed), HandlerDone(1, "one"),
     )  # fmt: skip
     assert state.pending == (replayed,)
-    _, said = fed(state, Resume())
+    _, said = fed(state, Activate())
     assert said == [AskConfig(2)]
 
 
@@ -77,6 +77,6 @@ def test_a_pause_for_requests_that_were_left_to_the_other_instance_is_over() -> 
         Request(replayed), ConfigReady(1), Request(replayed), HandlerDone(1, "one"),
         StandBy("kafka"), Request(own),
     )  # fmt: skip
-    state, said = fed(state, Resume(), WaitOver(1), ConfigReady(2), HandlerDone(2, "one"))
+    state, said = fed(state, Activate(), WaitOver(1), ConfigReady(2), HandlerDone(2, "one"))
     assert [type(each).__name__ for each in said] == ["AskConfig", "StartRun", "EndRun", "Settle"]
     assert (state.wait, state.burst.arrived) == (None, False)

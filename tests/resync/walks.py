@@ -8,11 +8,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from simulation import (
+    Aborted,
     Acted,
     Action,
     Answered,
     Asked,
     Passed,
+    Paused,
+    Resumed,
     RoleGained,
     RoleLost,
     Simulation,
@@ -34,6 +37,7 @@ ALL_SETTINGS = st.builds(
 )
 
 POLICIES = (None, *get_args(Policy))
+KINDS_ASKED = (None, ("1",), ("2",), ("both",), ("2", "1"))
 
 LONG = settings(
     derandomize=True,  # the same walks every time
@@ -45,7 +49,7 @@ LONG = settings(
 
 class Walk(RuleBasedStateMachine):
     """All four policies, also of single requests; with time, crashes, late results, standing by,
-    and stops at any point.
+    pauses, aborts and stops at any point.
     """
 
     @initialize(settings=ALL_SETTINGS, stop_after=st.integers(0, 40))
@@ -62,7 +66,8 @@ class Walk(RuleBasedStateMachine):
     @rule(data=st.data())
     def go_on(self, data: Any) -> None:
         own = data.draw(st.sampled_from(POLICIES))
-        self.do(data.draw(st.sampled_from(self.possible(own))))
+        kinds = data.draw(st.sampled_from(KINDS_ASKED))
+        self.do(data.draw(st.sampled_from(self.possible(own, kinds))))
 
     @precondition(lambda self: self.simulation.seen.stopped)
     @rule(trigger=st.sampled_from("abc"))
@@ -71,11 +76,11 @@ class Walk(RuleBasedStateMachine):
         for run, handler in sorted(self.simulation.fenced):
             self.do(Acted(run, handler, "return"))
 
-    def possible(self, own: Policy | None) -> list[Action]:
+    def possible(self, own: Policy | None, kinds: tuple[str, ...] | None) -> list[Action]:
         """What can happen next, the likely more than once."""
         simulation = self.simulation
         actions: list[Action] = [
-            asked(trigger, self.requests, policy)
+            asked(trigger, self.requests, policy, kinds)
             for trigger, policy in (("a", None), ("b", None), ("c", own))
         ]
         actions += [Answered()] * 4 if simulation.questions else []
@@ -88,6 +93,9 @@ class Walk(RuleBasedStateMachine):
         if simulation.next_timer is not None:
             actions += [Passed(simulation.next_timer)] * 2
         actions += [RoleGained()] * 4 if simulation.state.standby else [RoleLost()]
+        actions += [Aborted(), Paused("x"), Paused("y", abort=True)]
+        for owner in sorted(simulation.state.pauses):
+            actions += [Resumed(owner)] * 2
         if self.requests >= self.stop_after:
             actions.append(StopWanted())
         return actions
@@ -98,6 +106,8 @@ class Walk(RuleBasedStateMachine):
             return
         simulation = self.simulation
         self.do(RoleGained())
+        for owner in sorted(simulation.state.pauses):
+            self.do(Resumed(owner))
         while simulation.at_work or simulation.questions or simulation.next_timer is not None:
             if simulation.questions:
                 self.do(Answered())

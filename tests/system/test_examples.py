@@ -123,7 +123,7 @@ def test_a_chat_that_is_away_costs_a_line_in_the_log(
         rig.expect(RunEnded)
         rig.sandbox.request_resync(rig.identifier)
         assert rig.expect(RunEnded).status == "completed"
-    assert "was not posted: ConnectionError" in caplog.text
+        rig.sandbox.wait_for(lambda: "was not posted: ConnectionError" in caplog.text)
     assert "/hook" not in caplog.text
 
 

@@ -56,6 +56,7 @@ def test_a_change_that_brings_both_signals_is_one_run_with_the_new_config(
         rig.sandbox.set_config(rig.identifier, NEW)  # the sandbox adds a request, as Port does
         run = rig.expect(RunEnded).run
         assert run.config == NEW
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         assert rig.statuses() == ["running", "completed"] * 2
@@ -90,6 +91,7 @@ def test_a_request_that_the_start_answers_does_not_abort_or_repeat_it(
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2)
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         assert rig.statuses() == ["running", "completed"]
@@ -120,7 +122,7 @@ def test_a_poll_waits_as_long_as_port_asks_it_to(quick: type[ResyncHandler]) -> 
         wait_idle(rig.system._actors)
         rig.sandbox.fail("status", status=429, headers={"Retry-After": "30"}, path="-request$")
         before = _polls(rig)
-        for seconds, more in ((1.0, 1), (29.0, 1), (1.0, 2)):
+        for seconds, more in ((1.0, 1), (30.0, 1), (1.0, 2)):  # the backoff comes after the wait
             clock.advance(seconds)
             wait_idle(rig.system._actors)
             assert _polls(rig) == before + more
@@ -249,6 +251,7 @@ def test_a_request_that_another_run_has_answered_is_not_served_again(
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         assert rig.statuses() == ["running", "completed"] * 2

@@ -129,6 +129,7 @@ async function listIntegrations() {
 
 function askForToken() {
   setText(byId("live-text"), "Token needed");
+  setAttribute(byId("live"), "data-state", null);
   setText(byId("token-problem"), token ? "That token is wrong." : "");
   show(byId("token-form"), true);
   show(byId("content"), false);

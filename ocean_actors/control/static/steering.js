@@ -38,7 +38,7 @@ function prepare(dialog) {
   }
   if (dialog.id === "abort-dialog") {
     setText(byId("abort-note"), run
-      ? `Run ${run.id} (${run.reason}) has been at work for ${since}. What it sent to Port stays; the rest is not sent, nothing is reconciled, and Port shows it as aborted.`
+      ? `Run ${run.id} (${run.reason}) has been at work for ${since}. What it sent to Port stays; the rest is not sent, nothing is reconciled, and it is not run again.`
       : "No run is in flight any more.");
   }
   if (dialog.id === "pause-dialog") {

@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal, Protocol
 
 import pykka
@@ -108,6 +109,7 @@ class WebhookIntake:
         self._listening: Listening | None = None
         self._hinted = False
         self._coalesced: CoalescedRequest | None = None
+        self._last_call_at: datetime | None = None
 
     # -- for the listener --------------------------------------------------------------------
 
@@ -141,9 +143,15 @@ class WebhookIntake:
         listening = self._here()
         if listening is None:
             raise NotListening
+        self._last_call_at = self._clock.now()
         if call.proof is None:
             return self._hint(call.body, listening)
         return self._event(call.body, listening)
+
+    def details(self) -> dict[str, str | None]:
+        """Returns when the last call came, for `status()`."""
+        last = self._last_call_at
+        return {"lastCallAt": None if last is None else last.isoformat()}
 
     # -- parts -------------------------------------------------------------------------------
 

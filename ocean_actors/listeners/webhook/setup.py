@@ -26,4 +26,5 @@ def webhook(settings: WebhookSettings, services: Services) -> Listener:
         clock=clock,
     )
     app = WebhookApp(reader, intake, WebLog(clock))
-    return Listener(WebhookListener, (services.client(), intake, settings.check_interval), app)
+    args = (services.client(), intake, settings.check_interval)
+    return Listener(WebhookListener, args, app, intake.details)

@@ -1,0 +1,202 @@
+"""The parts of one integration: its listener, its actors, and their clients of Port."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+
+import pykka
+
+from ocean_actors._version import __version__
+from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
+from ocean_actors.context import ActorSpec, actor_parts, decides
+from ocean_actors.listeners.schedule import ScheduleListener
+from ocean_actors.listeners.spec import Listener, Services, listener_spec
+from ocean_actors.listeners.supervisor import ListenerSupervisor
+from ocean_actors.log import get_logger
+from ocean_actors.messages import RunInfo
+from ocean_actors.port.blueprint_owners import BlueprintOwners
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.entities import EntityWriter
+from ocean_actors.port.integration import IntegrationActor, Register
+from ocean_actors.port.kind_metrics import Source
+from ocean_actors.port.log_shipper import LogShipper
+from ocean_actors.port.reporter import FlushReports, Reporter
+from ocean_actors.port.reports import Schedule
+from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
+from ocean_actors.port.sync_metrics import Flush, SyncMetrics
+from ocean_actors.resync.client import ResyncClient
+from ocean_actors.resync.coordinator import ResyncCoordinator
+from ocean_actors.resync.gatekeeper import Gatekeeper
+from ocean_actors.resync.generation import ConfigGeneration
+from ocean_actors.resync.handlers import HandlerSpec
+from ocean_actors.resync.scope import narrowed
+from ocean_actors.session import Timeout
+from ocean_actors.settings import Settings
+
+logger = get_logger(__name__)
+
+PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
+
+
+class Assembly:
+    """Knows every part of an integration, and how each is made from the settings.
+
+    The listener is built at once, as its web application may be mounted before the start. Nothing
+    runs before `spawn`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        handlers: Mapping[str, HandlerSpec],
+        custom: Sequence[ActorSpec],
+        actors: ActorSystem,
+        resync: ResyncClient,
+        generation: ConfigGeneration,
+    ) -> None:
+        """Raises TypeError for a custom actor that cannot be built."""
+        self.settings = settings
+        self.spec = listener_spec(settings.event_listener.type)
+        self.handlers = handlers
+        self.kinds = {name: handler.kinds for name, handler in handlers.items()}
+        self.registered = threading.Event()
+        self.custom_names: frozenset[str] = frozenset()
+        self._custom = [actor_parts(spec) for spec in custom]
+        self._actors = actors
+        self._resync = resync
+        self._generation = generation
+        self._owners = BlueprintOwners()
+        self._cancel = CancelToken()  # of all clients
+        self._clients: list[PortClient] = []
+        self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
+        self.port = PortClient(
+            settings.port,
+            settings.integration,
+            clock=actors.clock,
+            strict=settings.ssl.port.x509.strict,
+        )
+        services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
+        self.listener: Listener = self.spec.build(settings.event_listener, services)
+
+    @property
+    def listener_name(self) -> str:
+        """The name of the listener's actor."""
+        return self.spec.name.lower()
+
+    def spawn(self) -> None:
+        """Start all actors, and have the integration registered with Port."""
+        settings, spawn = self.settings, self._actors.spawn
+        logger.info(
+            "integration %s starts, listening by %s",
+            settings.integration.identifier, self.spec.name,
+        )  # fmt: skip
+        listeners = {self.listener_name: self.listener, **self._schedule_listener()}
+        spawn(ListenerSupervisor, self.registered, listeners, name="listener-supervisor")
+        integration = spawn(
+            IntegrationActor,
+            self._client(),
+            self.spec.destination(settings.event_listener),
+            PORT_BACKOFF,
+            requests=self.spec.answers_requests,
+            start_timeout=settings.start_timeout if self.spec.job else None,
+            name="integration",
+        )
+        reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")
+        self._flushed_last.append((reporter, FlushReports))
+        coordinator = spawn(
+            ResyncCoordinator,
+            self.handlers,
+            settings.resync,
+            integration,
+            reporter,
+            self._open_writer,
+            uuid.uuid4().hex[:8],
+            active=not self.spec.standby,
+            sync_metrics=self._spawn_page_actors(),
+            generation=self._generation,
+            strict_tls=settings.ssl.third_party.x509.strict,
+            name="coordinator",
+        )
+        self._resync.connect(coordinator)
+        self._spawn_custom(coordinator)
+        integration.tell(Register())  # the last, so that nobody misses an event
+
+    def flush(self, seconds: float) -> None:
+        """Have the last reports, metrics and lines of the log sent, if Port answers in time."""
+        waiting = []
+        for ref, flush in self._flushed_last:
+            if ref.is_alive():
+                flushed: pykka.Future[None] = pykka.ThreadingFuture()
+                ref.tell(flush(flushed))
+                waiting.append(flushed)
+        until = time.monotonic() + seconds
+        with contextlib.suppress(pykka.Timeout):
+            for flushed in waiting:
+                flushed.get(timeout=max(0.0, until - time.monotonic()))
+
+    def cancel(self) -> None:
+        """End every call to Port."""
+        self._cancel.cancel("stopping")
+
+    def close(self) -> None:
+        """Close the clients of Port."""
+        for client in (*self._clients, self.port):
+            client.close()
+
+    def _spawn_custom(self, coordinator: Ref) -> None:
+        """Start the custom actors, and the gatekeeper if some of them decide on requests."""
+        deciders: list[Ref] = []
+        for actor_class, args, keywords in self._custom:
+            ref = self._actors.spawn_child(None, actor_class, args, keywords, None)
+            self.custom_names |= {ref.name}
+            if decides(actor_class):
+                deciders.append(ref)
+        if deciders:
+            gatekeeper = self._actors.spawn(
+                Gatekeeper, coordinator, tuple(deciders), name="gatekeeper"
+            )
+            self._resync.connect(coordinator, gatekeeper)
+
+    def _spawn_page_actors(self) -> Ref:
+        """Start what Port's page of the integration is told by; returns the one for runs."""
+        settings = self.settings
+        if settings.port.ship_logs:
+            shipper = self._actors.spawn(LogShipper, self._client(PAGE_TIMEOUT), name="log-shipper")
+            self._flushed_last.append((shipper, Flush))
+        source = Source(settings.integration.identifier, settings.integration.type, __version__)
+        sync_metrics = self._actors.spawn(
+            SyncMetrics, self._client(PAGE_TIMEOUT), source, self.kinds, name="sync-metrics"
+        )
+        self._flushed_last.append((sync_metrics, Flush))
+        return sync_metrics
+
+    def _schedule_listener(self) -> dict[str, Listener]:
+        """Returns the scheduled resync, beside whichever listener is configured."""
+        minutes = self.settings.scheduled_resync_interval
+        if minutes is None:
+            return {}
+        anchor = self._actors.clock.monotonic()
+        policy = self.settings.resync.on_scheduled_resync
+        return {"schedule": Listener(ScheduleListener, (minutes, anchor, policy.value))}
+
+    def _schedule(self) -> Schedule | None:
+        minutes = self.settings.scheduled_resync_interval
+        return None if minutes is None else Schedule(self._actors.clock.now(), minutes)
+
+    def _client(self, timeout: Timeout | None = None) -> PortClient:
+        client = self.port.clone(token=self._cancel, timeout=timeout)
+        self._clients.append(client)
+        return client
+
+    def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
+        return EntityWriter(
+            self.port.clone(token=token),
+            run,
+            run.handlers,
+            narrowed=narrowed(run, self.kinds),
+            owners=self._owners,
+        )
