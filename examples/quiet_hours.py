@@ -1,41 +1,23 @@
-"""An actor like cron: it requests a resync every full hour, except in the quiet hours."""
+"""An actor that decides about requests: those of the quiet hours wait for the morning."""
 
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
-from ocean_actors import Actor, Message, handles
-
-
-@dataclass(frozen=True)
-class Hour(Message):
-    """A full hour has come."""
+from ocean_actors import Actor, Allow, Delay, ResyncRequested
 
 
 class QuietHours(Actor):
-    """Requests a resync at every full hour (UTC) that is not between `begin` and `end`."""
+    """Delays requests that come between `begin` and `end` (UTC), except those that people make."""
 
     def __init__(self, begin: time = time(22), end: time = time(6)) -> None:
         super().__init__()
         self.begin = begin
         self.end = end
 
-    def on_start(self) -> None:
-        self.wait_for_the_hour()
-
-    @handles(Hour)
-    def on_hour(self, _message: Hour) -> None:
-        if not quiet(self.context.clock.now().time(), self.begin, self.end):
-            self.context.request_resync("hourly")
-        self.wait_for_the_hour()
-
-    def wait_for_the_hour(self) -> None:
+    def decide(self, request: ResyncRequested) -> Allow | Delay:
         now = self.context.clock.now()
-        self.context.schedule((next_hour(now) - now).total_seconds(), Hour())
-
-
-def next_hour(now: datetime) -> datetime:
-    """Returns the first full hour after `now`."""
-    return now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+        if request.trigger == "manual" or not quiet(now.time(), self.begin, self.end):
+            return Allow()
+        return Delay(seconds_until(self.end, now))
 
 
 def quiet(moment: time, begin: time, end: time) -> bool:
@@ -43,3 +25,10 @@ def quiet(moment: time, begin: time, end: time) -> bool:
     if begin <= end:
         return begin <= moment < end
     return moment >= begin or moment < end
+
+
+def seconds_until(moment: time, now: datetime) -> float:
+    """Returns the seconds from `now` until the clock shows `moment` next."""
+    today = datetime.combine(now.date(), moment, now.tzinfo)
+    due = today if today > now else today + timedelta(days=1)
+    return (due - now).total_seconds()

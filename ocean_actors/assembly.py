@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pykka
 
+from ocean_actors import tracing
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.context import ActorSpec, actor_parts, decides
@@ -34,6 +35,7 @@ from ocean_actors.resync.gatekeeper import Gatekeeper
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.scope import narrowed
+from ocean_actors.resync.traces import FlushTraces, Traces
 from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
 
@@ -117,6 +119,7 @@ class Assembly:
             uuid.uuid4().hex[:8],
             active=not self.spec.standby,
             sync_metrics=self._spawn_page_actors(),
+            traces=self._spawn_traces(),
             generation=self._generation,
             strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
@@ -173,6 +176,14 @@ class Assembly:
         )
         self._flushed_last.append((sync_metrics, Flush))
         return sync_metrics
+
+    def _spawn_traces(self) -> Ref | None:
+        """Start what ends the spans of runs, if OpenTelemetry is installed."""
+        if not tracing.is_available():
+            return None
+        traces = self._actors.spawn(Traces, name="traces")
+        self._flushed_last.append((traces, FlushTraces))
+        return traces
 
     def _schedule_listener(self) -> dict[str, Listener]:
         """Returns the scheduled resync, beside whichever listener is configured."""

@@ -42,6 +42,7 @@ class HttpEndpoint:
         self._app = app
         self._log = log
         self._listens = listens
+        self._optional = not listens and "port" not in settings.model_fields_set
         self._server: HttpServer | None = None
 
     @property
@@ -56,7 +57,7 @@ class HttpEndpoint:
         warning and serves nothing. Otherwise raises OSError, its text saying what to do.
         """
         from ocean_actors.web.channel import limits
-        from ocean_actors.web.server import HttpServer
+        from ocean_actors.web.server import HttpServer, PortInUse
 
         http = self._settings
         server = HttpServer(
@@ -67,7 +68,7 @@ class HttpEndpoint:
         try:
             server.start()
         except OSError as error:
-            if self._may_do_without(error):
+            if isinstance(error, PortInUse) and self._optional:
                 logger.warning("%s: no probes and no metrics are served; set http.port", error)
                 return
             raise OSError(f"{error}: free the port, or set http.port and http.host") from None
@@ -79,9 +80,3 @@ class HttpEndpoint:
         server, self._server = self._server, None
         if server is not None:
             server.stop(timeout)
-
-    def _may_do_without(self, error: OSError) -> bool:
-        from ocean_actors.web.server import PortInUse
-
-        port_set = "port" in self._settings.model_fields_set
-        return isinstance(error, PortInUse) and not port_set and not self._listens

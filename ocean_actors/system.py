@@ -383,9 +383,9 @@ class OceanSystem:
     def _stop(self) -> None:
         """Stop the run first, then send its last report, then stop everything else."""
         with logging_context(self._log_context):
-            self._stop_in_order()
+            self._stop_everybody()
 
-    def _stop_in_order(self) -> None:
+    def _stop_everybody(self) -> None:
         try:
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)

@@ -40,10 +40,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "session": {*SMALL, "actors", "connections", "retry"},
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync"},
-    "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle"},
+    "tracing": {*SMALL, "actors"},
+    "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle", "tracing"},
     "port": {
         *SMALL, "actors", "connections", "context", "messages", "resync", "retry", "session",
-        "settings", "throttle",
+        "settings", "throttle", "tracing",
     },
     "web": {*SMALL, "actors", "throttle"},
     "endpoint": {*SMALL, "settings", "web"},

@@ -193,7 +193,7 @@ class HandlerPort:
         A run for some kinds deletes only within blueprints that no other kind uses: those that
         this run wrote with handlers whose kinds were all asked for, and that no other handler
         wrote in earlier runs. Until each other handler has completed a run for all kinds in this
-        process, it deletes nothing. Nor does a run with parameters, as they may have narrowed it.
+        process, it deletes nothing. A run with parameters deletes nothing, as they may narrow it.
 
         Raises ReconcileRefused, having deleted nothing, if an entity or a handler of the run
         failed, or if more than `max_share` (0 to 1; default: the config's

@@ -20,7 +20,7 @@ from ocean_actors.actors import (
     handles,
 )
 from ocean_actors.log import get_logger
-from ocean_actors.messages import HandlerEnded, RunEnded, RunStarted
+from ocean_actors.messages import HandlerEnded, RunEnded, RunInfo, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import IngestAddresses, below
@@ -101,11 +101,20 @@ class SyncMetrics(Actor):
     def on_run_started(self, event: RunStarted) -> None:
         """Show all kinds as pending, then as begun."""
         self._end_heartbeat()
-        pending = RunMetrics.pending(event.run.id, self._kinds)
+        pending = RunMetrics.pending(event.run.id, self._kinds_of(event.run))
         self._run = pending.syncing()
         self._heartbeat = self.context.schedule_every(HEARTBEAT_SECONDS, SendHeartbeat())
         if self._post(event.run.id, (*pending.all(), runtime_begins())):
             self._put(event.run.id, self._run.all())
+
+    def _kinds_of(self, run: RunInfo) -> Mapping[str, tuple[str, ...]]:
+        """Returns the kinds of the run by handler."""
+        if not run.partial:
+            return self._kinds
+        return {
+            name: tuple(kind for kind in self._kinds[name] if kind in run.kinds)
+            for name in run.handlers
+        }
 
     @handles(HandlerEnded)
     def on_handler_ended(self, event: HandlerEnded) -> None:

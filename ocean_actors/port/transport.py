@@ -29,6 +29,7 @@ from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Time
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 from ocean_actors.tls import UnusableAuthorities
+from ocean_actors.tracing import call_to_port
 
 __all__ = ["Retry", "Transport"]
 
@@ -219,9 +220,11 @@ class Transport:
         """Send, return the answer and count it; a call that is cancelled is not counted."""
         tally, began = self._identity.tally, self._clock.monotonic()
         try:
-            response = self._session.send(
-                prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
-            )
+            with call_to_port(request.method, prepared.url or "") as span:
+                response = self._session.send(
+                    prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
+                )
+                span.answered(response.status_code)
         except Exception:
             tally.note(request.method, NO_ANSWER, self._clock.monotonic() - began)
             raise

@@ -70,9 +70,11 @@ from ocean_actors.resync.pace import Pace
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
+from ocean_actors.resync.traces import EndTrace, trace_of
 from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
+from ocean_actors.tracing import RunTrace
 
 logger = get_logger(__name__)
 
@@ -106,6 +108,7 @@ class Flight:
     progress: dict[str, Progress] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
     parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
+    trace: RunTrace | None = None
 
 
 class ResyncCoordinator(Actor):
@@ -136,6 +139,7 @@ class ResyncCoordinator(Actor):
         *,
         active: bool = True,
         sync_metrics: Ref | None = None,
+        traces: Ref | None = None,
         generation: ConfigGeneration | None = None,
         strict_tls: bool = True,
     ) -> None:
@@ -146,7 +150,8 @@ class ResyncCoordinator(Actor):
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
         until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
         `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `strict_tls`: see `ssl.thirdParty.x509.strict`.
+        `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs; without
+        it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
@@ -155,6 +160,7 @@ class ResyncCoordinator(Actor):
         self._integration = integration
         self._reporter = reporter
         self._sync_metrics = sync_metrics
+        self._traces = traces
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         self._strict_tls = strict_tls
@@ -424,7 +430,7 @@ class ResyncCoordinator(Actor):
         return replace(
             measured,
             written=flight.writer.written(),
-            progress=progress_ratios(self._handlers, state.present.working, flight.progress),
+            progress=progress_ratios(flight.info.handlers, state.present.working, flight.progress),
         )
 
     # -- outputs -----------------------------------------------------------------------------
@@ -508,6 +514,7 @@ class ResyncCoordinator(Actor):
         writer = self._open_writer(info, token)
         self._flight = flight = Flight(info, token, writer)
         set_context(replace(current_context(), run=info.id, trigger=info.trigger))
+        flight.trace = None if self._traces is None else trace_of(info)
         logger.info(
             "run %s starts: %s (requested by %s)%s",
             info.id, info.reason, info.trigger, _scope_text(info, self._all_kinds),
@@ -525,8 +532,9 @@ class ResyncCoordinator(Actor):
             ref = self._refs[name]
             port = writer.for_handler(name)
             run = ResyncRun(
-                info, name, token, self.context.clock, port, report, strict_tls=self._strict_tls
-            )
+                info, name, token, self.context.clock, port, report,
+                strict_tls=self._strict_tls, trace=flight.trace,
+            )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
 
@@ -578,6 +586,8 @@ class ResyncCoordinator(Actor):
         )  # fmt: skip
         self._announce(event)
         set_context(replace(current_context(), run=None, trigger=None))
+        if self._traces is not None and flight.trace is not None:
+            self._traces.tell(EndTrace(flight.trace, event))
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
         if outcome != "ignored":

@@ -226,7 +226,8 @@ class HandlerActor(Actor):
         """Call the user's code. Returns what it raised."""
         failure: BaseException | None = None
         try:
-            self._call(run)
+            with contextlib.nullcontext() if run.trace is None else run.trace.handler(self._name):
+                self._call(run)
         except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
             failure = error
         try:

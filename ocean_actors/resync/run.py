@@ -14,6 +14,7 @@ from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
+from ocean_actors.tracing import RunTrace
 
 Item = TypeVar("Item")
 
@@ -77,6 +78,7 @@ class ResyncRun:
         report: Callable[[Progress], None],
         *,
         strict_tls: bool = True,
+        trace: RunTrace | None = None,
     ) -> None:
         self.info = info
         self.handler = handler
@@ -85,6 +87,7 @@ class ResyncRun:
         """Whether the handler's actor has begun with this run."""
         self.port = port
         self.token = token
+        self.trace = trace
         context = LogContext(current_context().integration, info.id, info.trigger, handler)
         self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock

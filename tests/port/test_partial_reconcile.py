@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
 from ocean_actors.testing import SandboxedSystem
 
@@ -20,8 +20,11 @@ BLUEPRINTS = st.frozensets(st.sampled_from("abcd"))
     data=st.data(),
 )
 def test_no_blueprint_is_touched_that_a_narrowed_handler_may_have_written(
-    always, seen, narrowed, data
-):
+    always: dict[str, frozenset[str]],
+    seen: frozenset[str],
+    narrowed: frozenset[str],
+    data: st.DataObject,
+) -> None:
     owners = BlueprintOwners()
     for name in seen:
         owners.note(name, always[name])
@@ -34,8 +37,8 @@ def test_no_blueprint_is_touched_that_a_narrowed_handler_may_have_written(
         assert allowed == frozenset()
     for name in narrowed:
         assert not allowed & always[name]
-    others = set().union(*(always[name] for name in narrowed))
-    whole = set().union(*(written[name] for name in NAMES if name not in narrowed))
+    others: set[str] = set().union(*(always[name] for name in narrowed))
+    whole: set[str] = set().union(*(written[name] for name in NAMES if name not in narrowed))
     assert allowed <= whole
     if narrowed <= seen:
         assert allowed == whole - others
@@ -44,19 +47,19 @@ def test_no_blueprint_is_touched_that_a_narrowed_handler_may_have_written(
 class Source:
     """What the handlers send: identifiers by kind."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.repository = ["r1", "r2", "r3"]
         self.issue = ["i1", "i2", "i3"]
         self.epic = ["e1", "e2", "e3"]
 
 
-def handlers_of(source):
+def handlers_of(source: Source) -> list[type[ResyncHandler]]:
     """Repositories alone in their blueprint; issues and epics of two handlers in one."""
 
     class Sends(ResyncHandler):
         blueprint = ""
 
-        def resync(self, run):
+        def resync(self, run: ResyncRun) -> None:
             for kind in self.kinds:
                 if kind in run.kinds:
                     entities = [{"identifier": name} for name in getattr(source, kind)]
@@ -79,23 +82,25 @@ def handlers_of(source):
 
 
 @pytest.fixture
-def source():
+def source() -> Source:
     return Source()
 
 
 @pytest.fixture
-def rig(source):
+def rig(source: Source) -> SandboxedSystem:
     rig = SandboxedSystem(handlers_of(source), eventListener=CALM)
     for blueprint in ("repository", "ticket"):
         rig.sandbox.create_blueprint(blueprint)
     return rig
 
 
-def in_port(rig, blueprint):
+def in_port(rig: SandboxedSystem, blueprint: str) -> list[str]:
     return sorted(entity["identifier"] for entity in rig.sandbox.entities(blueprint))
 
 
-def test_a_run_for_some_kinds_deletes_in_the_blueprints_that_are_its_own(rig, source):
+def test_a_run_for_some_kinds_deletes_in_the_blueprints_that_are_its_own(
+    rig: SandboxedSystem, source: Source
+) -> None:
     with rig:
         assert rig.expect(RunEnded).status == "completed"
         source.repository.remove("r1")
@@ -107,7 +112,9 @@ def test_a_run_for_some_kinds_deletes_in_the_blueprints_that_are_its_own(rig, so
         assert in_port(rig, "ticket") == ["e1", "e2", "e3", "i1", "i2", "i3"]
 
 
-def test_a_run_for_some_kinds_deletes_nothing_in_a_blueprint_that_another_kind_shares(rig, source):
+def test_a_run_for_some_kinds_deletes_nothing_in_a_blueprint_that_another_kind_shares(
+    rig: SandboxedSystem, source: Source
+) -> None:
     with rig:
         rig.expect(RunEnded)
         source.issue.remove("i1")
@@ -120,7 +127,7 @@ def test_a_run_for_some_kinds_deletes_nothing_in_a_blueprint_that_another_kind_s
         assert rig.expect(RunEnded).written.deleted == 2
 
 
-def test_a_run_with_parameters_deletes_nothing(rig, source):
+def test_a_run_with_parameters_deletes_nothing(rig: SandboxedSystem, source: Source) -> None:
     with rig:
         rig.expect(RunEnded)
         source.repository.remove("r1")
@@ -129,7 +136,9 @@ def test_a_run_with_parameters_deletes_nothing(rig, source):
         assert (ended.status, ended.written.deleted) == ("completed", 0)
 
 
-def test_before_any_run_for_all_kinds_has_completed_a_partial_one_deletes_nothing(source):
+def test_before_any_run_for_all_kinds_has_completed_a_partial_one_deletes_nothing(
+    source: Source,
+) -> None:
     with SandboxedSystem(handlers_of(source), eventListener=CALM) as first:
         for blueprint in ("repository", "ticket"):
             first.sandbox.create_blueprint(blueprint)

@@ -11,10 +11,10 @@ from hypothesis import settings
 from stage import Stage
 from walks import LONG, Walk
 
-from ocean_actors.resync.machine import Phase
+from ocean_actors.resync.machine import Phase, State
 
 
-def shown(state):
+def shown(state: State) -> str:
     if state.standby:
         return "standby"
     return "paused" if state.pauses and state.phase is Phase.IDLE else state.phase.value

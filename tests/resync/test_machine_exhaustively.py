@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import datetime, timezone
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from guarantees import Onlooker, Requests
@@ -47,7 +47,7 @@ ONE = frozenset({"one"})
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 NOW, BEFORE = 1, 0  # numbers of runs and waits: the present one, one that is over
 
-SETTINGS = {
+SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {
     "plain": (7, {}),
     "with debounce and retry": (6, {"debounce": 5.0, "retry": {"attempts": 1}}),
 }
@@ -174,7 +174,9 @@ def walk(
     start: Known = renumbered(
         State(handlers, settings, declared), Onlooker(handlers, settings, declared), asked
     )
-    known: dict[object, dict[object, int]] = {}  # for each state: how often each next one follows
+    known: dict[
+        tuple[object, ...], Counter[tuple[object, ...]]
+    ] = {}  # for each state: how often each next one follows
     states = {key(start): start}
     reached = Counter({key(start): 1})
     alphabet = inputs(asked, handlers, steered=steered)
@@ -214,7 +216,7 @@ def check_all(
     kinds: Kinds | None = None,
     *,
     steered: bool = False,
-    **chosen: object,
+    **chosen: Any,
 ) -> int:
     """Check every sequence of `length` inputs; returns how many states they reach."""
     settings = ResyncSettings(
@@ -247,13 +249,13 @@ def test_requests_with_a_policy_of_their_own_keep_them_too(
 
 
 @pytest.mark.parametrize("default", OnNewRequest, ids=lambda policy: policy.value)
-def test_pauses_and_aborts_keep_them_too(default):
+def test_pauses_and_aborts_keep_them_too(default: OnNewRequest) -> None:
     check_all(ONE, default, None, 6, steered=True)
 
 
-def test_pauses_and_aborts_of_two_handlers_keep_them_too():
+def test_pauses_and_aborts_of_two_handlers_keep_them_too() -> None:
     check_all(TWO, OnNewRequest.ABORT, "drop", 5, steered=True, retry={"attempts": 1})
 
 
-def test_requests_for_some_kinds_keep_them_too():
+def test_requests_for_some_kinds_keep_them_too() -> None:
     check_all(TWO, OnNewRequest.ABORT, "queue", 5, {"a": ("1",), "b": ("2", "3")}, steered=True)

@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,14 +21,16 @@ SCOPES = st.tuples(
 )
 
 
-def request(kinds=None, parameters=None, trigger="manual"):
+def request(kinds: Any = None, parameters: Any = None, trigger: str = "manual") -> ResyncRequested:
     return ResyncRequested(
         reason="", trigger=trigger, requested_at=NOON, kinds=kinds, parameters=parameters
     )
 
 
 @given(st.lists(SCOPES, min_size=1, max_size=4))
-def test_a_run_does_what_each_request_asks_for_in_whatever_order_they_came(scopes):
+def test_a_run_does_what_each_request_asks_for_in_whatever_order_they_came(
+    scopes: list[tuple[Any, dict[str, Any]]],
+) -> None:
     requests = [request(*scope) for scope in scopes]
     together = scope_of(requests)
     for each in requests:
@@ -43,7 +46,7 @@ def test_a_run_does_what_each_request_asks_for_in_whatever_order_they_came(scope
         assert scope_of([functools.reduce(joined, order)]) == together
 
 
-def test_a_later_request_keeps_its_identity():
+def test_a_later_request_keeps_its_identity() -> None:
     older, newer = request(("a",)), request(("b",))
     assert joined(older, newer).id == newer.id
     assert joined(older, newer).kinds == ("a", "b")
@@ -54,25 +57,25 @@ def test_a_later_request_keeps_its_identity():
     ("kinds", "error"),
     [((), ValueError), (7, TypeError), ((1,), TypeError), (("a", None), TypeError)],
 )
-def test_kinds_of_a_wrong_type_are_refused(kinds, error):
+def test_kinds_of_a_wrong_type_are_refused(kinds: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^kinds: "):
         request(kinds)
 
 
 @pytest.mark.parametrize("parameters", [7, ["a"], {"a": {1, 2}}])
-def test_parameters_are_json_like(parameters):
+def test_parameters_are_json_like(parameters: Any) -> None:
     with pytest.raises(TypeError, match=r"^parameters: "):
         request(parameters=parameters)
 
 
-def test_one_text_is_one_kind_and_parameters_are_frozen():
+def test_one_text_is_one_kind_and_parameters_are_frozen() -> None:
     asked = request("issue", {"since": [1]})
     assert asked.kinds == ("issue",)
     with pytest.raises(TypeError):
         asked.parameters["since"].append(2)
 
 
-def test_an_unknown_kind_is_refused_with_the_known_ones():
+def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
     known = all_kinds({"one": ("a", "b"), "two": ("b", "c"), "three": ()})
     assert known == ("a", "b", "c")
     with pytest.raises(UnknownKind, match=r"^kinds: 'x' is unknown; .* a, b, c$") as caught:

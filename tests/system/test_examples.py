@@ -62,21 +62,33 @@ def test_the_file_may_come_and_go(quick: type[ResyncHandler], tmp_path: Path) ->
         assert rig.expect(RunEnded).run.reason == "absent.csv changed"
 
 
-def test_quiet_hours_are_quiet_and_the_others_are_not(quick: type[ResyncHandler]) -> None:
-    clock = ManualClock(datetime(2026, 3, 1, 20, 30, tzinfo=timezone.utc))
+def delayed(rig: SandboxedSystem) -> object:
+    """The triggers of the requests that wait for their delay to end."""
+    actors = {actor["name"]: actor for actor in rig.system.status()["actors"]}
+    return actors["gatekeeper"]["details"].get("delayed")
+
+
+def test_requests_of_the_quiet_hours_wait_for_the_morning(quick: type[ResyncHandler]) -> None:
+    clock = ManualClock(datetime(2026, 3, 1, 23, 0, tzinfo=timezone.utc))
     with SandboxedSystem(
         [quick], [example("quiet_hours").QuietHours], eventListener=CALM, clock=clock
     ) as rig:
-        rig.expect(RunEnded)
-        began = []
-        for _ in range(24):
-            hour = clock.now().hour
-            clock.advance(3600.0)
-            if not 21 <= hour <= 23 and hour >= 5:
-                began.append(rig.expect(RunStarted).run.started_at)
-                rig.expect(RunEnded)
-        assert [moment.hour for moment in began] == [21, *range(6, 21)]
-        assert all(moment.minute == 30 or moment.minute == 0 for moment in began)
+        rig.sandbox.wait_for(lambda: delayed(rig) == ["polling"])
+        clock.advance(6 * 3600.0)
+        assert delayed(rig) == ["polling"]
+        rig.system.request_resync("urgent")
+        assert rig.expect(RunEnded).run.reason == "urgent"
+        clock.advance(3600.0)
+        run = rig.expect(RunStarted).run
+        assert (run.trigger, run.started_at.hour) == ("polling", 6)
+
+
+def test_requests_of_the_day_do_not_wait(quick: type[ResyncHandler]) -> None:
+    clock = ManualClock(datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc))
+    with SandboxedSystem(
+        [quick], [example("quiet_hours").QuietHours], eventListener=CALM, clock=clock
+    ) as rig:
+        assert rig.expect(RunEnded).run.trigger == "polling"
 
 
 @pytest.mark.parametrize(

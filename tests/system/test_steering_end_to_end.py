@@ -58,6 +58,7 @@ def test_an_abort_ends_once_with_one(script: Script, scripted: type[ResyncHandle
 def test_a_paused_system_takes_requests_and_runs_them_when_resumed(
     quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "ocean_actors")
     with SandboxedSystem([quick], eventListener=CALM) as rig:
         rig.expect(RunEnded)
         rig.system.pause("maintenance")
@@ -224,6 +225,15 @@ def test_a_decider_that_fails_stops_nothing(quick: type[ResyncHandler]) -> None:
 # -- status ----------------------------------------------------------------------------------------
 
 
+def wait_for_rate(rig: SandboxedSystem) -> dict[str, Any]:
+    """A rate is told after a second."""
+    while True:
+        progress: dict[str, Any] = rig.system.status()["resync"]["run"]["progress"]["Slow"]
+        if progress["rate"] is not None:
+            return progress
+        threading.Event().wait(0.05)
+
+
 def test_the_status_shows_what_runs_and_how_fast() -> None:
     go_on = threading.Event()
 
@@ -257,10 +267,7 @@ def test_the_status_shows_what_runs_and_how_fast() -> None:
         json.dumps(status)
         go_on.set()
         rig.expect(RunProgressed)
-        while (progress := rig.system.status()["resync"]["run"]["progress"]["Slow"])[
-            "rate"
-        ] is None:
-            threading.Event().wait(0.05)
+        progress = wait_for_rate(rig)
         assert progress["rate"] > 0
         assert progress["secondsLeft"] > 0
         assert progress["message"] == "half"
