@@ -107,6 +107,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             integration: {{identifier: demo}}
             eventListener: {{type: POLLING, interval: 1}}
             http: {{host: 127.0.0.1, port: 0}}
+            control: {{port: 0}}
             """)
         )
         yield tmp_path
@@ -139,7 +140,7 @@ def test_the_live_lines_follow_a_run_below_the_log_and_vanish_at_the_end(
     (folder / "go").touch()
     terminal.wait_for(lambda: terminal.lines()[-1].startswith("idle | last run "))
     assert "completed after" in terminal.lines()[-1]
-    assert terminal.finish() == 0
+    assert terminal.finish() == 0, terminal.raw
     lines = terminal.lines()
     assert lines[-1].endswith("integration demo stopped")
     assert not any("3/10" in line or line.startswith(("idle", "running")) for line in lines)
@@ -162,7 +163,7 @@ def test_where_it_is_not_wanted_the_terminal_gets_lines_and_no_escape_sequence(
     (folder / "go").touch()
     terminal = open_terminal(*arguments, env=env)
     terminal.wait_for(lambda: b"completed after" in terminal.raw)
-    assert terminal.finish() == 0
+    assert terminal.finish() == 0, terminal.raw
     assert b"\x1b" not in terminal.raw
     assert (b'"message": "ended"' in terminal.raw) == bool(arguments)
     assert (b"ocean_actors.run.Steps: ended [run=" in terminal.raw) == (not arguments)
