@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import get_args
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -134,6 +134,9 @@ HOSTILE: list[Callable[[SystemMetrics, str], SystemMetrics]] = [
 
 
 @given(st.text(st.characters(), max_size=200), st.sampled_from(HOSTILE))
+@example("\udc80", HOSTILE[0])  # cannot be encoded
+@example("a\r\nb 1.0", HOSTILE[3])
+@example("a", HOSTILE[1])  # two names that become one
 def test_no_name_breaks_the_exposition(
     text: str, put: Callable[[SystemMetrics, str], SystemMetrics]
 ) -> None:
