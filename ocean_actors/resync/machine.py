@@ -42,7 +42,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from ocean_actors.frozen import EMPTY
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Outcome, ResyncRequested, Status
 from ocean_actors.resync.scope import joined, scope_of
 from ocean_actors.settings import OnNewRequest, ResyncSettings
@@ -120,7 +120,8 @@ class State:
 
     handlers: frozenset[str]
     settings: ResyncSettings = field(default_factory=ResyncSettings)
-    kinds: Mapping[str, tuple[str, ...]] = EMPTY  # that handlers declare, by their names
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=FrozenDict)
+    """The kinds that handlers declare, by the names of the handlers."""
     phase: Phase = Phase.IDLE
     present: Run = Run()
     pending: Requests = ()  # not covered by the present run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ocean_actors.errors import OceanError
 from ocean_actors.frozen import EMPTY, FrozenDict
