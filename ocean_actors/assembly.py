@@ -178,7 +178,7 @@ class Assembly:
         return sync_metrics
 
     def _spawn_traces(self) -> Ref | None:
-        """Start what ends the spans of runs, if OpenTelemetry is installed."""
+        """Start what ends the spans of runs, if the program uses OpenTelemetry."""
         if not tracing.is_available():
             return None
         traces = self._actors.spawn(Traces, name="traces")

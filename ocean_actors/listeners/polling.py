@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ocean_actors.actors import Backoff, Message, Timer, handles
 from ocean_actors.context import Actor

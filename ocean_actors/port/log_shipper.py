@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from ocean_actors.actors import Actor, AtLimit, Backoff, MailboxPolicy, Message, handles
-from ocean_actors.log import get_logger, owner
+from ocean_actors.log import ContextFilter, get_logger, owner
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import IngestAddresses
@@ -82,6 +82,7 @@ class LineBuffer(logging.Handler):
         """
         super().__init__()
         self._mask = mask
+        self.addFilter(ContextFilter())  # run id, trigger and handler
         self._owner = owner.get()
         self._sender = threading.get_ident()
         self._process = os.getpid()

@@ -153,3 +153,12 @@ def test_a_taken_port_that_was_set_keeps_the_system_from_starting(
     assert f"127.0.0.1:{port}: Address already in use: free the port, or set control.port" in str(
         system.cause
     )
+
+
+def test_metrics_are_served_beside_the_api(start: Callable[..., OceanSystem]) -> None:
+    system = start(Unlucky)
+    wait_for(system, has_run(1))
+    answer = requests.get(url_of(system) + "/metrics", timeout=10)
+    assert answer.headers["Content-Type"] == system.metrics()[1]
+    assert 'ocean_actors_runs_total{outcome="failed",trigger="polling"} 1.0' in answer.text
+    assert "hunter2" not in answer.text

@@ -11,6 +11,7 @@ from typing import Any
 
 import prometheus_client
 import pytest
+import requests
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import Quick, Script
 
@@ -298,3 +299,12 @@ def test_a_hundred_actors_have_names_and_the_others_are_one(quick: type[ResyncHa
         ]
         assert len(actors) == 101
         assert {"coordinator", "Guest0", "other"} < set(actors)
+
+
+def test_the_system_serves_its_metrics_over_http(quick: type[ResyncHandler]) -> None:
+    with SandboxedSystem([quick], eventListener=CALM, http={"port": 0}) as rig:
+        rig.expect(RunEnded)
+        assert rig.system.http_url is not None
+        answer = requests.get(f"{rig.system.http_url}/metrics", timeout=10)
+        assert answer.headers["Content-Type"] == rig.system.metrics()[1]
+        assert 'ocean_actors_runs_total{outcome="completed",trigger="polling"} 1.0' in answer.text

@@ -138,6 +138,12 @@ def test_a_handler_without_kinds_has_a_row_of_its_own() -> None:
     assert [row.kind for row in run.all()] == ["Sync", "a", "b"]
 
 
+def test_a_run_of_some_handlers_has_their_rows_under_the_usual_identifiers() -> None:
+    run = RunMetrics.pending(RUN.id, KINDS)
+    assert [row.identifier for row in run.of(("Gadgets",)).all()] == ["gadget-1"]
+    assert run.of(()) == run
+
+
 def test_two_handlers_of_one_kind_are_told_apart() -> None:
     run = RunMetrics.pending(RUN.id, {"One": ("thing",), "Two": ("thing",)})
     assert [row.identifier for row in run.all()] == ["thing-0", "thing-1"]

@@ -88,7 +88,11 @@ def test_a_line_is_shipped_in_ports_shape(sandbox: Sandbox) -> None:
     assert line.keys() == {"message", "level", "timestamp", "extra"}
     assert (line["message"], line["level"]) == ("1 of 2", "WARNING")
     assert line["timestamp"].endswith("Z")
+    run = line["extra"].pop("run")
+    assert line["extra"].pop("integration", IDENTIFIER) == IDENTIFIER
+    assert run
     assert line["extra"] == {
+        "trigger": "polling", "handler": "Handler",
         "logger": "ocean_actors.test", "thread": "handler-Handler",
         "kind": "thing", "odd": "{1}", "nan": "nan",
     }  # fmt: skip

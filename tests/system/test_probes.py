@@ -153,6 +153,24 @@ def test_an_unknown_path_names_those_that_are_served() -> None:
         assert requests.post(f"{rig.system.http_url}/resync", timeout=WITHIN).status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("listener", "metrics", "status"),
+    [
+        ("POLLING", None, 200),
+        ("POLLING", False, 404),
+        ("WEBHOOK", None, 404),
+        ("WEBHOOK", True, 200),
+    ],
+)
+def test_metrics_are_served_beside_the_probes_unless_strangers_call_here(
+    listener: str, metrics: bool | None, status: int
+) -> None:
+    http = {**HTTP, "metrics": metrics}
+    with SandboxedSystem([Quick], http=http, **LISTENERS[listener]) as rig:
+        answer = requests.get(f"{rig.system.http_url}/metrics", timeout=WITHIN)
+        assert answer.status_code == status
+
+
 # -- who serves it -------------------------------------------------------------------------------
 
 
