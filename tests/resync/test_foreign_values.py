@@ -330,9 +330,11 @@ def test_status_is_json_whatever_the_progress(
     status = json.loads(json.dumps(stage.status(), allow_nan=False))
     held.set()
     assert (progress.done, progress.total, progress.message) == shown
-    assert status["run"]["progress"]["Working"] == dict(
-        zip(("done", "total", "message"), shown, strict=True)
-    )
+    assert status["run"]["progress"]["Working"] == {
+        **dict(zip(("done", "total", "message"), shown, strict=True)),
+        "rate": None,
+        "secondsLeft": None,
+    }
 
 
 def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(
