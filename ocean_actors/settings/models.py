@@ -240,13 +240,6 @@ class KafkaSettings(ListenerSettings):
         "`brokers` must be set.",
     )
 
-    @field_validator("kafka_security_enabled")
-    @classmethod
-    def _own_brokers(cls, enabled: bool, info: ValidationInfo) -> bool:
-        if not enabled and info.data.get("brokers", ()) is None:  # Port's are not for plain text
-            raise UnusableError("set eventListener.brokers too: it is only for your own brokers")
-        return enabled
-
     session_timeout: Seconds = Field(
         default=10.0,
         description="Seconds after which another instance takes over from one that died.",
@@ -255,7 +248,7 @@ class KafkaSettings(ListenerSettings):
     @field_validator("kafka_security_enabled")
     @classmethod
     def _open_brokers_are_named(cls, enabled: bool, info: ValidationInfo) -> bool:
-        if not enabled and info.data.get("brokers") is None:
+        if not enabled and info.data.get("brokers", ()) is None:
             raise UnusableError(
                 "expected true, or brokers to be set as well (Port's take no plain connections)"
             )
