@@ -395,29 +395,36 @@ class Written:
 
 
 @dataclass(frozen=True)
-class RunStarted(Message):
-    """A run's handlers are about to start."""
+class _RunEvent(Message):
+    """An event about `run`. Raises TypeError for another value: subscribers could not read it."""
 
     run: RunInfo
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.run, RunInfo):
+            raise TypeError(f"{type(self).__name__}.run is {type(self.run).__name__}, not RunInfo")
 
 
 @dataclass(frozen=True)
-class RunProgressed(Message):
+class RunStarted(_RunEvent):
+    """A run's handlers are about to start."""
+
+
+@dataclass(frozen=True)
+class RunProgressed(_RunEvent):
     """A handler of the present run came further."""
 
-    run: RunInfo
     progress: Progress
 
 
 @dataclass(frozen=True)
-class HandlerEnded(Message):
+class HandlerEnded(_RunEvent):
     """A handler's part of the present run is over.
 
     `status` is `aborted` if the run was aborted before, and `failed` if the handler raised.
     `written` has the handler's counts by blueprint.
     """
 
-    run: RunInfo
     handler: str
     status: Status
     ended_at: datetime
@@ -425,10 +432,9 @@ class HandlerEnded(Message):
 
 
 @dataclass(frozen=True)
-class RunEnded(Message):
+class RunEnded(_RunEvent):
     """A run is over: all its handlers returned or were fenced off."""
 
-    run: RunInfo
     status: Status
     ended_at: datetime
     failures: tuple[str, ...]

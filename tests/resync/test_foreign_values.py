@@ -10,7 +10,7 @@ import pickle
 import threading
 from abc import ABCMeta
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, cast
 
 import pytest
@@ -18,6 +18,7 @@ from simulation import asked
 from stage import Stage
 
 from ocean_actors import (
+    HandlerEnded,
     Message,
     OceanSystem,
     PortError,
@@ -29,6 +30,7 @@ from ocean_actors import (
     RetryLater,
     RunEnded,
     RunProgressed,
+    RunStarted,
     Settings,
     handles,
 )
@@ -548,3 +550,11 @@ def test_an_error_whose_class_raises_fails_the_run_and_no_actor(
         assert outcome(stage, number).failures == ("Working: failed",)
     assert "with an error that cannot be described" in caplog.text
     assert "restarts in" not in caplog.text
+
+
+@pytest.mark.parametrize("event", [RunStarted, RunProgressed, HandlerEnded, RunEnded])
+def test_an_event_about_no_run_is_refused_before_it_is_published(event: Any) -> None:
+    rest = len(fields(event)) - 1
+
+    with pytest.raises(TypeError, match=rf"{event.__name__}\.run is NoneType, not RunInfo"):
+        event(None, *[None] * rest)
