@@ -20,7 +20,7 @@ from ocean_actors.actors import (
     handles,
 )
 from ocean_actors.log import get_logger
-from ocean_actors.messages import RunStarted
+from ocean_actors.messages import HandlerEnded, RunEnded, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import IngestAddresses, below
@@ -29,6 +29,7 @@ from ocean_actors.port.kind_metrics import (
     KindMetrics,
     RunMetrics,
     Source,
+    run_ends,
     runtime_begins,
 )
 from ocean_actors.port.transport import segment
@@ -105,6 +106,32 @@ class SyncMetrics(Actor):
         self._heartbeat = self.context.schedule_every(HEARTBEAT_SECONDS, SendHeartbeat())
         if self._post(event.run.id, (*pending.all(), runtime_begins())):
             self._put(event.run.id, self._run.all())
+
+    @handles(HandlerEnded)
+    def on_handler_ended(self, event: HandlerEnded) -> None:
+        """Show how the kinds of a handler ended."""
+        if self._run is not None and self._run.event_id == event.run.id:
+            self._run = self._run.with_handler_ended(event)
+            self._put(event.run.id, self._run.rows[event.handler])
+
+    @handles(RunEnded)
+    def on_run_ended(self, event: RunEnded) -> None:
+        """Show how the run ended."""
+        if self._run is not None and self._run.event_id == event.run.id:
+            self._end_heartbeat()
+            self._post(event.run.id, (*self._run.all(), *run_ends(event)))
+            self._run = None
+
+    @handles(SendHeartbeat)
+    def on_send_heartbeat(self, _message: SendHeartbeat) -> None:
+        """Show that the run in flight is alive."""
+        if self._run is not None:
+            self._send("POST", "/heartbeat", {"eventId": self._run.event_id})
+
+    @handles(Flush)
+    def on_flush(self, command: Flush) -> None:
+        """Say that everything before was sent."""
+        command.flushed.set(None)
 
     def _end_heartbeat(self) -> None:
         if self._heartbeat is not None:

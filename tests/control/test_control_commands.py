@@ -99,7 +99,10 @@ def test_a_process_serves_its_status_and_ends_if_the_port_it_was_given_is_taken(
         "from ocean_actors import ResyncHandler\n"
         "class Idle(ResyncHandler):\n    def resync(self, run):\n        pass\n"
     )
-    command = [sys.executable, "-m", "ocean_actors", "run", "--handler", "work.py:Idle"]
+    command = [
+        sys.executable, "-m", "ocean_actors", "run", "--handler", "work.py:Idle",
+        "--log-format", "text",
+    ]  # fmt: skip
     with Sandbox() as sandbox:
         environment = {
             **os.environ,

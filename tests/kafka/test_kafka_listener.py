@@ -88,13 +88,14 @@ def test_a_request_that_a_stop_left_unserved_is_served_by_the_next_start(
         assert script.entered.empty()
 
 
-def test_a_config_in_the_topic_is_what_the_run_gets(
+def test_a_changed_config_starts_a_run_with_the_config_that_port_holds_by_then(
     organization: Organization, script: Script, scripted: type[ResyncHandler]
 ) -> None:
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
+        organization.sandbox.set_config("under-test", {"resources": ["newest"]})
         organization.publish(changed({"resources": ["new"]}, 5))
-        assert script.wait_until_at_work().config == {"resources": ["new"]}
+        assert script.wait_until_at_work().config == {"resources": ["newest"]}
         script.let_finish()
         assert rig.expect(RunEnded).run.reason == "configuration changed"
 
