@@ -24,14 +24,18 @@ class SignalHandlers:
     """Installs handlers for the process; make one in the main thread.
 
     A child that is forked later, a pool's worker for example, gets the handlers back that the
-    process had before, so that it ends when it is terminated.
+    process had before, so that it ends when it is terminated. The signals are blocked meanwhile:
+    Python forgets those that a child gets before its first line of code.
     """
 
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
         self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         threading.Thread(target=self._call_all, name="signals", daemon=True).start()
-        os.register_at_fork(after_in_child=self._restore)
+        self._masks = threading.local()  # of each thread that forks
+        os.register_at_fork(
+            before=self._block, after_in_parent=self._unblock, after_in_child=self._restore
+        )
 
     def call_on(self, number: int, call: Callable[[], object]) -> None:
         """Have a thread call `call` at each signal `number`."""
@@ -75,11 +79,18 @@ class SignalHandlers:
         while True:
             self._calls.get()()
 
+    def _block(self) -> None:
+        self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, list(self._before))
+
+    def _unblock(self) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._masks.before)
+
     def _restore(self) -> None:
         for number, before in self._before.items():
             # None: not installed from Python, so not ours to know
             signal.signal(number, before or signal.SIG_DFL)  # type: ignore[arg-type]
         self._before.clear()
+        self._unblock()
 
 
 def end_now(text: str, code: int = 1) -> None:
