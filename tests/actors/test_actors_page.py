@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "actors.md").read_text()
 
 def test_the_examples_run_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     page = ModuleType("actors_page")
     monkeypatch.setitem(sys.modules, page.__name__, page)  # dataclasses look their module up
     for block in blocks:

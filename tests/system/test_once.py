@@ -85,4 +85,4 @@ def test_it_ends_with_0_when_the_resync_completed(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         done = run_once(tmp_path, sandbox.url)
     assert done.returncode == 0
-    assert done.stderr.splitlines()[-1].endswith("my-custom-integration stopped")
+    assert "integration my-custom-integration stopped" in done.stderr.splitlines()[-1]

@@ -26,8 +26,8 @@ def app(environ, start_response):
 server = HttpServer(app, "127.0.0.1", 0, **limits(1000, print))
 {before}
 server.start()
-print("PORT", server.port, flush=True)
 {after}
+print("PORT", server.port, flush=True)
 for line in sys.stdin:
     if line.strip() == "cpu":
         print("CPU", time.process_time(), flush=True)
