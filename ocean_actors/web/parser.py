@@ -55,6 +55,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     completed: bool
     content_length: int
     body_rcv: Any
+    path: str = ""  # waitress logs that of a caller who went away, if it was parsed or not
     raw_path: str = "/"
     """The path as it was sent, still percent-encoded."""
 

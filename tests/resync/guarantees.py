@@ -8,7 +8,7 @@ random walks and, through the events they publish, the real actors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
 from ocean_actors.frozen import FrozenDict
@@ -81,7 +81,7 @@ class Onlooker:
 
     handlers: frozenset[str]
     settings: ResyncSettings
-    kinds: Mapping[str, tuple[str, ...]] = FrozenDict()  # of the handlers
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=FrozenDict)  # of the handlers
     owed: Requests = ()  # accepted and not settled, in the order of arrival
     taken: Requests = ()  # those that the run in preparation or in flight is to cover
     ready: int | None = None  # the run whose config was asked for
