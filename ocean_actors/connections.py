@@ -342,7 +342,19 @@ class _CancellableResponse(requests.Response):
         self._max_bytes = max_bytes
 
     def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Yields the body in pieces; see `requests.Response.iter_content`."""
+        """Yields the body in pieces; see `requests.Response.iter_content`.
+
+        A failure closes the connection: whoever called has no answer that could be closed.
+        """
+        try:
+            yield from self._pieces(*args, **kwargs)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def _pieces(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         self._token.check()
         size = 0
         try:
@@ -350,7 +362,6 @@ class _CancellableResponse(requests.Response):
                 self._token.check()
                 size += len(piece)
                 if self._max_bytes is not None and size > self._max_bytes:
-                    self.close()
                     raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
                 yield piece
         except Exception:
