@@ -20,40 +20,38 @@ def _refuse(self: object, *_args: object, **_kwargs: object) -> NoReturn:
     raise TypeError(f"{type(self).__name__} cannot be changed; copy.deepcopy gives a plain copy")
 
 
-class FrozenDict(dict[str, Any]):
-    """A dict that cannot be changed. It compares, prints and serializes like a dict."""
+class _Frozen:
+    """How frozen data is copied and pickled."""
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __hash__(self) -> int:  # type: ignore[override]
-        return hash(frozenset(self.items()))
-
-    def __deepcopy__(self, _memo: object) -> dict[str, Any]:
-        return thaw(self)  # type: ignore[no-any-return]
+    def __deepcopy__(self, _memo: object) -> Any:
+        return thaw(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return freeze, (thaw(self),)
 
 
+class FrozenDict(_Frozen, dict[str, Any]):
+    """A dict that cannot be changed. It compares, prints and serializes like a dict."""
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __hash__(self) -> int:  # type: ignore[override]  # a dict has no hash
+        return hash(frozenset(self.items()))
+
+
 EMPTY = FrozenDict()
 
 
-class FrozenList(list[Any]):
+class FrozenList(_Frozen, list[Any]):
     """A list that cannot be changed."""
 
     __setitem__ = __delitem__ = __iadd__ = __imul__ = _refuse
     append = clear = extend = insert = pop = _refuse
     remove = reverse = sort = _refuse
 
-    def __hash__(self) -> int:  # type: ignore[override]
+    def __hash__(self) -> int:  # type: ignore[override]  # a list has no hash
         return hash(tuple(self))
-
-    def __deepcopy__(self, _memo: object) -> list[Any]:
-        return thaw(self)  # type: ignore[no-any-return]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return freeze, (thaw(self),)
 
 
 def freeze(value: Any) -> Any:

@@ -10,6 +10,7 @@ import pykka
 from ocean_actors.actors.mailbox import MailboxPolicy
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.supervision import Supervision
+from ocean_actors.text import one_line
 
 
 class ActorBase(pykka.ThreadingActor):
@@ -41,8 +42,9 @@ def check_policies(cls: type[ActorBase]) -> None:
         if not isinstance(getattr(cls, attribute), expected):
             raise _wrong(cls, attribute, f"a {expected.__name__}, as in {example}")
     bound: object = cls.message_bound
-    seconds = isinstance(bound, int | float) and not isinstance(bound, bool)
-    if bound is not None and not (seconds and 0 < cls.message_bound < math.inf):  # type: ignore[operator]  # a number, as checked
+    if bound is not None and not (
+        isinstance(bound, int | float) and not isinstance(bound, bool) and 0 < bound < math.inf
+    ):
         raise _wrong(cls, "message_bound", "a positive number of seconds, or None")
     events: object = cls.subscribes_to
     if not isinstance(events, tuple) or not all(
@@ -54,7 +56,7 @@ def check_policies(cls: type[ActorBase]) -> None:
 def _wrong(cls: type[ActorBase], attribute: str, expected: str) -> TypeError:
     got = getattr(cls, attribute)
     try:
-        shown = repr(got)
+        shown = one_line(repr(got))
     except Exception:  # noqa: BLE001  (`__repr__` of somebody else's class)
         shown = type(got).__name__
     return TypeError(f"{cls.__name__}.{attribute}: expected {expected}, not {shown}")

@@ -130,7 +130,7 @@ class Ref(pykka.ActorRef[Any]):
         """
         if self._check is not None:
             self._check(message)
-        future = self.actor_class._create_future()  # noqa: SLF001  (as pykka's own ask does)
+        future: pykka.Future[Any] = pykka.ThreadingFuture()
         try:
             if not self._put(Envelope(message, future)):
                 error = pykka.ActorDeadError(f"{self} is stopped")

@@ -25,6 +25,11 @@ class Unprintable:
         raise OSError
 
 
+class Forging:
+    def __repr__(self) -> str:
+        return "\x1b[2J\nforged line"
+
+
 @pytest.mark.parametrize(
     ("attribute", "value", "sentence"),
     [
@@ -35,6 +40,7 @@ class Unprintable:
         ),
         ("supervision", property(lambda _self: Supervision()), "expected a Supervision"),
         ("supervision", Unprintable(), "not Unprintable"),
+        ("supervision", Forging(), "not [2J forged line"),
         ("mailbox", 5, "expected a MailboxPolicy, as in MailboxPolicy(limit=1_000), not 5"),
         ("message_bound", "30", "expected a positive number of seconds, or None, not '30'"),
         ("message_bound", 0, "expected a positive number of seconds"),
