@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ocean_actors.actors.base import ActorBase
@@ -17,7 +18,6 @@ from ocean_actors.actors.ref import Ref
 from ocean_actors.actors.services import Services
 from ocean_actors.actors.signals import Terminated
 from ocean_actors.actors.timers import ActorTimers
-from ocean_actors.actors.work import Work
 from ocean_actors.log import get_logger
 
 logger = get_logger(__name__)
@@ -36,7 +36,7 @@ class Host(Protocol):
     ) -> Ref:
         """See `ActorSystem.spawn_child`."""
 
-    def release_name(self, cell: Cell) -> None:
+    def release_name(self, name: str) -> None:
         """Let the name of an actor that has ended be used again."""
 
     def forget(self, cell: Cell) -> None:
@@ -44,6 +44,14 @@ class Host(Protocol):
 
     def count_left_behind(self, cell: Cell) -> None:
         """Count the thread of `cell`, which nobody waits for any more."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The message or hook that an actor is in, and since when by its clock, in seconds."""
+
+    name: str
+    since: float
 
 
 class Cell:
@@ -160,11 +168,6 @@ class Cell:
         for watcher in watchers:
             watcher.deliver(terminated)
 
-    @property
-    def message_bound(self) -> float | None:
-        """See `ActorBase.message_bound`."""
-        return self.actor_class.message_bound
-
     def work(self) -> Work | None:
         """Returns what the actor is doing, None if nothing."""
         current, since = self.current, self.current_since
@@ -174,7 +177,7 @@ class Cell:
 
     def overdue(self, since: float, now: float) -> bool:
         """Returns whether work that began at `since` has taken longer than the actor's bound."""
-        bound = self.message_bound
+        bound = self.actor_class.message_bound
         return bound is not None and now >= since + bound - 1e-6  # a microsecond for rounding
 
     def rest(self) -> Rest | None:

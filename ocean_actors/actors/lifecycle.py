@@ -17,7 +17,6 @@ from ocean_actors.actors.context import Context
 from ocean_actors.actors.mailbox import Asker, Envelope
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.supervision import OnFailure, Verdict, judge
-from ocean_actors.actors.timers import ActorTimers
 from ocean_actors.log import get_logger, owner, set_context
 from ocean_actors.text import one_line
 
@@ -71,7 +70,7 @@ class Lifecycle:
         try:
             while not self._cell.stopping.is_set() and self._live(rebuild=rebuild):
                 rebuild = True
-        except BaseException as error:  # noqa: BLE001  (the last net)
+        except BaseException as error:  # noqa: BLE001  (no failure may end the thread silently)
             self._escalate(error)
         finally:
             self.end()
@@ -189,7 +188,6 @@ class Lifecycle:
         cell.state = "restarting"
         cell.restarts += 1
         self._services.restarts.add(cell.name)
-        cell.timers = ActorTimers(self._services.clock, cell.deliver)
         cell.wake.clear()
         if not cell.stopping.is_set():
             self._services.clock.wait(seconds, cell.wake)
@@ -226,7 +224,7 @@ class Lifecycle:
             )
 
     def end(self) -> None:
-        """Release everything. Each step is taken, whatever becomes of the others."""
+        """Release everything. A step that fails does not keep the others from being run."""
         cell = self._cell
         cell.state = "stopping"
         steps: tuple[Callable[[], object], ...] = (
@@ -237,14 +235,14 @@ class Lifecycle:
             self._return_messages,
             self._bid_farewell,
             self._leave_parent,
-            lambda: cell.host.release_name(cell),  # a watcher may spawn its successor
+            lambda: cell.host.release_name(cell.name),  # a watcher may spawn its successor
             lambda: cell.tell_watchers(self._end_cause),
             lambda: cell.host.forget(cell),
         )
         for step in steps:
             try:
                 step()
-            except BaseException as error:  # noqa: BLE001  (the last net)
+            except BaseException as error:  # noqa: BLE001  (no failure may end the thread silently)
                 self._escalate(error)
 
     def _return_messages(self) -> None:

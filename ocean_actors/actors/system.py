@@ -145,7 +145,7 @@ class ActorSystem:
             cell = Cell(self._services, self, parent, free_name, actor_class)
             lifecycle = Lifecycle(cell, build, self._make_context)
         except BaseException:
-            self._release(free_name)
+            self.release_name(free_name)
             raise
         self._cells[cell.ref] = cell
         for event_type in actor_class.subscribes_to:
@@ -259,9 +259,10 @@ class ActorSystem:
 
     # -- for its cells -----------------------------------------------------------------------
 
-    def release_name(self, cell: Cell) -> None:
+    def release_name(self, name: str) -> None:
         """See `Host.release_name`."""
-        self._release(cell.name)
+        with self._lock:
+            self._reserved.discard(name)
 
     def forget(self, cell: Cell) -> None:
         """See `Host.forget`."""
@@ -302,10 +303,6 @@ class ActorSystem:
 
     def _present(self) -> list[Cell]:
         return list(self._cells.values())
-
-    def _release(self, name: str) -> None:
-        with self._lock:
-            self._reserved.discard(name)
 
     def _reserve(self, name: str) -> str:
         with self._lock:

@@ -12,7 +12,7 @@ Deliver = Callable[[Envelope], bool]
 """Puts an envelope into the actor's mailbox; returns whether it was taken."""
 
 Pending = set["Once | Repeat"]
-"""The timers of one life. The actor's thread and the clock's add and discard single items."""
+"""The timers of an actor. The actor's thread and the clock's add and discard single items."""
 
 
 class Once(Timer):
@@ -113,7 +113,7 @@ class Repeat:
 
 
 class ActorTimers:
-    """The pending timers of one life of an actor."""
+    """The pending timers of an actor, none of which outlives the life that set it."""
 
     def __init__(self, clock: Clock, deliver: Deliver) -> None:
         self._clock = clock
@@ -145,6 +145,6 @@ class ActorTimers:
         return repeat
 
     def drop(self) -> None:
-        """Cancel them all: the life has ended."""
+        """Cancel them all: a life has ended."""
         for timer in list(self._pending):
             timer.cancel()

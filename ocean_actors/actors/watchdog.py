@@ -7,34 +7,15 @@ import threading
 from collections.abc import Callable, Iterable
 from itertools import islice, takewhile
 from traceback import walk_stack
-from typing import Protocol
 
+from ocean_actors.actors.cell import Cell
 from ocean_actors.actors.clock import Clock, Timer
-from ocean_actors.actors.work import Work
 from ocean_actors.log import get_logger
 
 logger = get_logger(__name__)
 
 FRAMES = 6
 LIFECYCLE = f"{__package__}.lifecycle"  # where every actor's calls begin
-
-
-class Watched(Protocol):
-    """What is looked at: a cell."""
-
-    name: str
-    thread: threading.Thread
-    abandoned: bool
-
-    @property
-    def message_bound(self) -> float | None:
-        """See `ActorBase.message_bound`."""
-
-    def work(self) -> Work | None:
-        """Returns what the actor is doing, None if nothing."""
-
-    def overdue(self, since: float, now: float) -> bool:
-        """Returns whether work that began at `since` has taken longer than the bound."""
 
 
 class Watchdog:
@@ -45,11 +26,11 @@ class Watchdog:
     one message and exceed the bound in another.
     """
 
-    def __init__(self, clock: Clock, cells: Callable[[], Iterable[Watched]]) -> None:
+    def __init__(self, clock: Clock, cells: Callable[[], Iterable[Cell]]) -> None:
         self._clock = clock
         self._cells = cells
         self._timer: Timer | None = None
-        self._hung: set[Watched] = set()  # at the last look
+        self._hung: set[Cell] = set()  # at the last look
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -78,10 +59,10 @@ class Watchdog:
         with self._lock:
             self._timer = None
         now = self._clock.monotonic()
-        hung: set[Watched] = set()
+        hung: set[Cell] = set()
         next_look: float | None = None
         for cell in self._cells():
-            bound = cell.message_bound
+            bound = cell.actor_class.message_bound
             if bound is None or cell.abandoned:
                 continue
             work = cell.work()
