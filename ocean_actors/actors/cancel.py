@@ -1,7 +1,7 @@
-"""Cancellation that travels beside the mailbox.
+"""Cancellation that does not pass through the mailbox.
 
-An actor in the middle of long work reads no messages, so "stop this" cannot be one.
-It holds a token instead, which others cancel and which wakes whatever it waits in.
+An actor in the middle of long work reads no messages, so a message cannot tell it to stop. It
+holds a token instead, which others cancel and which ends the waits of the work.
 """
 
 from __future__ import annotations
@@ -53,10 +53,7 @@ class CancelToken:
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
         for callback in callbacks:
-            try:
-                callback()
-            except Exception:
-                logger.exception("A callback of a cancelled token failed")
+            self._call(callback)
 
     def check(self) -> None:
         """Raise `error` if cancelled."""
@@ -74,7 +71,7 @@ class CancelToken:
             if self.reason is None:
                 self._callbacks[key] = callback
                 return lambda: self._forget(key)
-        callback()
+        self._call(callback)
         return lambda: None
 
     def sleep(self, seconds: float, clock: Clock) -> None:
@@ -92,6 +89,13 @@ class CancelToken:
         self.check()
         if clock.closed:
             raise self.error("the actor system to whose clock this sleep belongs has stopped")
+
+    @staticmethod
+    def _call(callback: Callable[[], object]) -> None:
+        try:
+            callback()
+        except Exception:
+            logger.exception("A callback of a cancelled token failed")
 
     def _forget(self, key: object) -> None:
         with self._lock:

@@ -178,8 +178,8 @@ class Clock(ABC):
     def _call(callback: Callable[[], object]) -> None:
         try:
             callback()
-        except BaseException:  # whatever it is, the other timers run
-            with contextlib.suppress(BaseException):  # a logging handler's SystemExit
+        except BaseException:  # even a SystemExit must not keep other timers from running
+            with contextlib.suppress(BaseException):  # a logging handler may raise SystemExit
                 logger.exception("the callback of a timer failed; other timers go on")
 
 
@@ -219,7 +219,7 @@ class SystemClock(Clock):
     def _run(self) -> None:
         try:
             self._turn()
-        except BaseException as error:  # noqa: BLE001  (without timers nothing goes on)
+        except BaseException as error:  # noqa: BLE001  (the end of this thread has to be told)
             for tell in list(self.on_failure):
                 tell(error)
 

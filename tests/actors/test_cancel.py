@@ -44,6 +44,9 @@ def test_a_failing_callback_costs_the_others_nothing(caplog: pytest.LogCaptureFi
     token.cancel("now")
     assert called == [1]
     assert "ZeroDivisionError" in caplog.text
+    caplog.clear()
+    token.on_cancel(lambda: called.append(1 / 0))()  # called at once, as it is too late
+    assert "ZeroDivisionError" in caplog.text
 
 
 def sleeper(token: CancelToken, clock: ManualClock) -> tuple[threading.Thread, list[object]]:
