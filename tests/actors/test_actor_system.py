@@ -120,11 +120,11 @@ def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClo
 
 
 def test_what_an_actor_shows_of_itself_fits_into_json(system: ActorSystem) -> None:
-    seen = {"kinds": {"b"}, 1: float("inf")}
+    seen: dict[Any, Any] = {"kinds": {"b"}, 1: float("inf")}
     shown = {"at": datetime(2026, 1, 1, tzinfo=timezone.utc), "seen": seen, "path": Path("/x")}
     ref = system.spawn(Doer)
     ref.ask(Do(lambda actor: actor.context.show(done=3, share=0.5, none=None, **shown)))
-    seen["kinds"].add("later")  # type: ignore[attr-defined]
+    seen["kinds"].add("later")
     (state,) = system.snapshot()
     assert json.loads(json.dumps(state["details"], allow_nan=False)) == {
         "done": 3, "share": 0.5, "none": None,

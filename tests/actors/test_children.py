@@ -112,7 +112,7 @@ def test_a_child_that_ended_itself_is_not_kept(system: ActorSystem) -> None:
     assert parent.ask(Do(lambda node: len(node.context._cell.children))) == 0
 
 
-def test_another_ones_child_is_not_ours_to_stop(system: ActorSystem) -> None:
+def test_another_ones_child_is_not_ours_to_stop(system: ActorSystem, clock: ManualClock) -> None:
     parent, stranger = system.spawn(Node, []), system.spawn(Node, [], name="stranger")
 
     def call(act: str, node: Any) -> None:
@@ -122,7 +122,7 @@ def test_another_ones_child_is_not_ours_to_stop(system: ActorSystem) -> None:
         with pytest.raises(ValueError, match="stranger is not a child of Node"):
             parent.ask(Do(functools.partial(call, act)))
         wait_idle(system)
-        system.clock.advance(1, lambda: wait_idle(system))  # type: ignore[attr-defined]
+        clock.advance(1, lambda: wait_idle(system))
     assert stranger.is_alive()
 
 

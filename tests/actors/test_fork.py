@@ -36,7 +36,7 @@ def in_a_fork(work: Callable[[], Any], within: float = 10.0) -> Any:
         try:
             try:
                 result = work()
-            except BaseException as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001  (the parent is told)
                 result = f"{type(error).__name__}: {error}"
             os.write(writer, json.dumps(result).encode())
         finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,7 +62,7 @@ def test_a_policy_that_is_assigned_later_is_checked_at_the_spawn(system: ActorSy
     class Late(Actor):
         pass
 
-    Late.supervision = OnFailure.STOP  # type: ignore[assignment]
+    Late.supervision = OnFailure.STOP  # type: ignore[assignment]  # the mistake that is tested
     with pytest.raises(TypeError, match=r"Late\.supervision: expected a Supervision"):
         system.spawn(Late)
     assert system.snapshot() == []
@@ -72,42 +71,40 @@ def test_a_policy_that_is_assigned_later_is_checked_at_the_spawn(system: ActorSy
 def test_what_is_not_an_actor_class_is_not_spawned(system: ActorSystem) -> None:
     for wrong in (int, Actor(), "Actor"):
         with pytest.raises(TypeError, match="spawn: expected a subclass of Actor, not"):
-            system.spawn(wrong)  # type: ignore[call-overload]
+            system.spawn(wrong)  # type: ignore[call-overload]  # the mistake that is tested
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "sentence"),
+    ("policy", "values", "error", "sentence"),
     [
-        (lambda: Supervision("stop"), TypeError, "Supervision.on_failure: expected an OnFailure"),  # type: ignore[arg-type]
-        (lambda: Supervision(backoff=5), TypeError, "Supervision.backoff: expected a Backoff"),  # type: ignore[arg-type]
-        (lambda: Supervision(limit="5"), TypeError, "Supervision.limit: expected a number"),  # type: ignore[arg-type]
-        (lambda: Supervision(window=math.nan), ValueError, "Supervision.window: expected a finite"),
-        (lambda: Supervision(retries=-1), ValueError, "Supervision.retries: expected a finite"),
-        (lambda: Backoff(initial=math.inf), ValueError, "Backoff.initial: expected a finite"),
-        (lambda: Backoff(jitter=2), ValueError, "Backoff.jitter: expected a share"),
-        (lambda: Backoff(maximum=None), TypeError, "Backoff.maximum: expected a number"),  # type: ignore[arg-type]
-        (lambda: MailboxPolicy(0), ValueError, "MailboxPolicy.limit: expected at least 1, not 0"),
-        (lambda: MailboxPolicy("9"), TypeError, "MailboxPolicy.limit: expected an integer"),  # type: ignore[arg-type]
+        (Supervision, {"on_failure": "stop"}, TypeError, "on_failure: expected an OnFailure"),
+        (Supervision, {"backoff": 5}, TypeError, "backoff: expected a Backoff"),
+        (Supervision, {"limit": "5"}, TypeError, "limit: expected a number"),
+        (Supervision, {"window": math.nan}, ValueError, "window: expected a finite"),
+        (Supervision, {"retries": -1}, ValueError, "retries: expected a finite"),
+        (Backoff, {"initial": math.inf}, ValueError, "initial: expected a finite"),
+        (Backoff, {"jitter": 2}, ValueError, "jitter: expected a share"),
+        (Backoff, {"maximum": None}, TypeError, "maximum: expected a number"),
+        (MailboxPolicy, {"limit": 0}, ValueError, "limit: expected at least 1, not 0"),
+        (MailboxPolicy, {"limit": "9"}, TypeError, "limit: expected an integer"),
+        (MailboxPolicy, {"at_limit": 5}, TypeError, "at_limit: expected a map"),
         (
-            lambda: MailboxPolicy(at_limit=5),  # type: ignore[arg-type]
+            MailboxPolicy,
+            {"at_limit": {Message: "drop"}},
             TypeError,
-            "MailboxPolicy.at_limit: expected a map",
+            "at_limit: expected message types and AtLimit values",
         ),
         (
-            lambda: MailboxPolicy(at_limit={Message: "drop"}),  # type: ignore[dict-item]
+            MailboxPolicy,
+            {"at_limit": {"Message": AtLimit.ADMIT}},
             TypeError,
-            "MailboxPolicy.at_limit: expected message types and AtLimit values",
-        ),
-        (
-            lambda: MailboxPolicy(at_limit={"Message": AtLimit.ADMIT}),  # type: ignore[dict-item]
-            TypeError,
-            "MailboxPolicy.at_limit: expected message types and AtLimit values",
+            "at_limit: expected message types and AtLimit values",
         ),
     ],
 )
 def test_a_policy_of_wrong_values_is_refused(
-    make: Callable[[], Any], error: type[Exception], sentence: str
+    policy: type, values: dict[str, Any], error: type[Exception], sentence: str
 ) -> None:
     with pytest.raises(error) as caught:
-        make()
-    assert str(caught.value).startswith(sentence)
+        policy(**values)
+    assert str(caught.value).startswith(f"{policy.__name__}.{sentence}")
