@@ -28,7 +28,7 @@ from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_write
 
 from ocean_actors import tls
-from ocean_actors.actors import CancelToken
+from ocean_actors.actors import Cancelled, CancelToken
 
 
 class AnswerTooLong(requests.RequestException):
@@ -344,27 +344,19 @@ class _CancellableResponse(requests.Response):
     def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Yields the body in pieces; see `requests.Response.iter_content`.
 
-        A failure closes the connection: whoever called has no answer that could be closed.
+        A failure closes the connection: a caller who gets no answer has nothing to close.
         """
-        try:
-            yield from self._pieces(*args, **kwargs)
-        except GeneratorExit:
-            raise
-        except BaseException:
-            self.close()
-            raise
-
-    def _pieces(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        self._token.check()
         size = 0
         try:
+            self._token.check()
             for piece in super().iter_content(*args, **kwargs):
                 self._token.check()
                 size += len(piece)
                 if self._max_bytes is not None and size > self._max_bytes:
                     raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
                 yield piece
-        except Exception:
+            self._token.check()  # what looks like the end may be our cut
+        except (Exception, Cancelled):
+            self.close()
             self._token.check()
             raise
-        self._token.check()

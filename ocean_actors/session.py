@@ -188,11 +188,14 @@ class CancellableSession(requests.Session):
                 outcome = super().send(request, **kwargs)
             except Exception as error:  # noqa: BLE001  (raised by the caller, if not retried)
                 outcome = error
-        self.token.check()  # an error may be our cut, and so may what looks like a body's end
-        if call.overdue:
-            message = f"no complete answer within {self.deadline:g} s"
-            return requests.ReadTimeout(message, request=request)
-        return outcome
+        if not (self.token.cancelled or call.overdue):
+            return outcome
+        # An error may be our cut, and so may what looks like a body's end.
+        if isinstance(outcome, requests.Response):
+            outcome.close()
+        self.token.check()
+        message = f"no complete answer within {self.deadline:g} s"
+        return requests.ReadTimeout(message, request=request)
 
     @contextlib.contextmanager
     def _limited(self, call: Call) -> Iterator[None]:
