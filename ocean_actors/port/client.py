@@ -165,7 +165,10 @@ class PortClient:
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""
-        self.call("PATCH", f"{self._path}/resync-state", _check_accepted, body=body, retry=retry)
+        self._transport.call(
+            "PATCH", f"{self._path}/resync-state", _check_accepted,
+            body=body, retry=retry, empty={"ok": True},
+        )  # fmt: skip
 
     # -- the organisation ----------------------------------------------------------------------
 
