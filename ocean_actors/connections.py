@@ -120,7 +120,7 @@ class _CancellableConnection(HTTPConnection):
         self._twin: socket.socket | None = None
 
     def connect(self) -> None:
-        """Connect. During the TLS handshake the twin stands for the socket that TLS took over."""
+        """Connect. A duplicate of the socket is watched until TLS has taken the original over."""
         self._answered = False
         try:
             super().connect()
@@ -183,7 +183,7 @@ class _CancellableConnection(HTTPConnection):
         raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
 
     def _dial(self, sock: socket.socket, address: Any) -> None:
-        """Connect. Watched only once under way: a shut-down does not last on an idle socket."""
+        """Connect. Watch the socket only from then on: shutting it down before does not last."""
         for option in self.socket_options or ():
             sock.setsockopt(*option)
         if self.source_address is not None:
@@ -257,7 +257,7 @@ class CancellableAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Prepare the pool; without authorities of its own, its context has them already."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # in its stubs
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # untyped stub
         if verify is True:
             conn.ca_certs = conn.ca_cert_dir = None
 

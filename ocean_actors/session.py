@@ -146,7 +146,7 @@ class CancellableSession(requests.Session):
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         """Send no Authorization to the server of another party, nor one from a .netrc."""
         headers = prepared_request.headers
-        strip = self.should_strip_auth(  # type: ignore[no-untyped-call]  # in its stubs
+        strip = self.should_strip_auth(  # type: ignore[no-untyped-call]  # untyped stub
             response.request.url, prepared_request.url
         )
         if strip:
@@ -155,7 +155,7 @@ class CancellableSession(requests.Session):
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
-        """Take proxies from the environment; the authorities that it names are `tls`'s affair."""
+        """Take only proxies from the environment; `tls` reads the authorities that it names."""
         settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return {**settings, "verify": self.verify if verify is None else verify}
 

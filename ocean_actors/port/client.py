@@ -52,8 +52,10 @@ class PortClient:
         `identity` on.
         """
         self._identity = identity or Identity(settings, integration)
-        self._own_clock = SystemClock() if clock is None else None
-        self._clock: Clock = clock if clock is not None else self._own_clock  # type: ignore[assignment]
+        self._own_clock: SystemClock | None = None
+        if clock is None:
+            clock = self._own_clock = SystemClock()
+        self._clock = clock
         self._timeout = timeout
         self._jitter = jitter
         self._strict = strict

@@ -278,8 +278,9 @@ class HandlerPort:
 
     def _max_share(self) -> float:
         share = self._run.config.get("entityDeletionThreshold")
-        usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-        return float(share) if usable else MAX_SHARE  # type: ignore[arg-type]
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            return MAX_SHARE
+        return float(share)
 
 
 def _check_share(share: float) -> None:

@@ -138,7 +138,7 @@ class Transport:
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         request = _Request(method, "", data=data, address=address)
-        self._send(request, _ignore, self._access_token())
+        self._send(request, ignore, self._access_token())
 
     def close(self) -> None:
         """Close the connections."""
@@ -323,8 +323,8 @@ def flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _ignore(_answer: dict[str, Any]) -> None:
-    pass
+def ignore(_answer: Mapping[str, Any]) -> None:
+    """Take any JSON object for an answer."""
 
 
 def _json_object(response: requests.Response, empty: Mapping[str, Any] | None) -> dict[str, Any]:
