@@ -28,7 +28,7 @@ from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_write
 
 from ocean_actors import tls
-from ocean_actors.actors import CancelToken
+from ocean_actors.actors import Cancelled, CancelToken
 
 
 class AnswerTooLong(requests.RequestException):
@@ -120,7 +120,7 @@ class _CancellableConnection(HTTPConnection):
         self._twin: socket.socket | None = None
 
     def connect(self) -> None:
-        """Connect. During the TLS handshake the twin stands for the socket that TLS took over."""
+        """Connect. A duplicate of the socket is watched until TLS has taken the original over."""
         self._answered = False
         try:
             super().connect()
@@ -183,7 +183,7 @@ class _CancellableConnection(HTTPConnection):
         raise NewConnectionError(self, f"no connection to {self.host}: {failure}") from failure
 
     def _dial(self, sock: socket.socket, address: Any) -> None:
-        """Connect. Watched only once under way: a shut-down does not last on an idle socket."""
+        """Connect. Watch the socket only from then on: shutting it down before does not last."""
         for option in self.socket_options or ():
             sock.setsockopt(*option)
         if self.source_address is not None:
@@ -257,7 +257,7 @@ class CancellableAdapter(HTTPAdapter):
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Prepare the pool; without authorities of its own, its context has them already."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # in its stubs
+        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # untyped stub
         if verify is True:
             conn.ca_certs = conn.ca_cert_dir = None
 
@@ -344,27 +344,19 @@ class _CancellableResponse(requests.Response):
     def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
         """Yields the body in pieces; see `requests.Response.iter_content`.
 
-        A failure closes the connection: whoever called has no answer that could be closed.
+        A failure closes the connection: a caller who gets no answer has nothing to close.
         """
-        try:
-            yield from self._pieces(*args, **kwargs)
-        except GeneratorExit:
-            raise
-        except BaseException:
-            self.close()
-            raise
-
-    def _pieces(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        self._token.check()
         size = 0
         try:
+            self._token.check()
             for piece in super().iter_content(*args, **kwargs):
                 self._token.check()
                 size += len(piece)
                 if self._max_bytes is not None and size > self._max_bytes:
                     raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
                 yield piece
-        except Exception:
+            self._token.check()  # what looks like the end may be our cut
+        except (Exception, Cancelled):
+            self.close()
             self._token.check()
             raise
-        self._token.check()

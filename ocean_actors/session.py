@@ -146,7 +146,7 @@ class CancellableSession(requests.Session):
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         """Send no Authorization to the server of another party, nor one from a .netrc."""
         headers = prepared_request.headers
-        strip = self.should_strip_auth(  # type: ignore[no-untyped-call]  # in its stubs
+        strip = self.should_strip_auth(  # type: ignore[no-untyped-call]  # untyped stub
             response.request.url, prepared_request.url
         )
         if strip:
@@ -155,7 +155,7 @@ class CancellableSession(requests.Session):
     def merge_environment_settings(
         self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
-        """Take proxies from the environment; the authorities that it names are `tls`'s affair."""
+        """Take only proxies from the environment; `tls` reads the authorities that it names."""
         settings = super().merge_environment_settings(url, proxies, stream, verify, cert)
         return {**settings, "verify": self.verify if verify is None else verify}
 
@@ -188,11 +188,14 @@ class CancellableSession(requests.Session):
                 outcome = super().send(request, **kwargs)
             except Exception as error:  # noqa: BLE001  (raised by the caller, if not retried)
                 outcome = error
-        self.token.check()  # an error may be our cut, and so may what looks like a body's end
-        if call.overdue:
-            message = f"no complete answer within {self.deadline:g} s"
-            return requests.ReadTimeout(message, request=request)
-        return outcome
+        if not (self.token.cancelled or call.overdue):
+            return outcome
+        # An error may be our cut, and so may what looks like a body's end.
+        if isinstance(outcome, requests.Response):
+            outcome.close()
+        self.token.check()
+        message = f"no complete answer within {self.deadline:g} s"
+        return requests.ReadTimeout(message, request=request)
 
     @contextlib.contextmanager
     def _limited(self, call: Call) -> Iterator[None]:

@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 
 from ocean_actors.actors import Cancelled, CancelToken
 from ocean_actors.connections import AnswerTooLong
-from ocean_actors.retry import Retry
+from ocean_actors.retry import ONCE, Retry
 from ocean_actors.session import CancellableSession
 from ocean_actors.testing import ManualClock
 
@@ -44,18 +44,6 @@ class JumpingClock(ManualClock):
     def wait(self, seconds: float, wake: threading.Event) -> None:
         self.waits.append(round(seconds, 6))
         self.advance(seconds)
-
-
-class TellingClock(ManualClock):
-    """Stands still, and says when somebody waits for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waited_for = threading.Event()
-
-    def wait(self, seconds: float, wake: threading.Event) -> None:
-        self.waited_for.set()
-        super().wait(seconds, wake)
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -299,11 +287,13 @@ def test_a_body_without_a_length_is_not_taken_for_whole_when_it_is_cut(
 def test_the_wait_before_a_retry_ends(
     server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]]
 ) -> None:
-    clock = TellingClock()
+    clock = ManualClock()
+    waiting = threading.Event()
+    clock.on_sleep.add(waiting.set)
     server.script.put(answer(503))
     with CancellableSession(token, clock=clock) as session:
         call = elsewhere(session.get, server.url)
-        assert clock.waited_for.wait(SOON)
+        assert waiting.wait(SOON)
         token.cancel("enough")
         assert_stopped(call)
     assert clock.pending() == 0
@@ -607,7 +597,7 @@ def test_an_answer_that_trickles_in_ends_at_the_deadline(
     server: Server, token: CancelToken, elsewhere: Callable[..., Future[Any]], said: bytes
 ) -> None:
     clock = ManualClock()
-    with CancellableSession(token, clock=clock, deadline=30, retry=Retry(attempts=1)) as session:
+    with CancellableSession(token, clock=clock, deadline=30, retry=ONCE) as session:
         server.script.put(said)
         call = elsewhere(session.get, server.url)
         server.heads.get(timeout=SOON)
@@ -637,6 +627,85 @@ def test_an_answer_may_be_limited_in_bytes_after_decompression(
     request = session.prepare_request(requests.Request("GET", server.url))
     with pytest.raises(AnswerTooLong, match="longer than 100000 bytes"):
         session.send(request, max_bytes=100_000)
+
+
+# -- what is left behind -----------------------------------------------------------------------
+
+
+class Left:
+    """The sockets and answers of a session, kept from the garbage collector, which closes them."""
+
+    def __init__(self, session: CancellableSession, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._sockets: list[socket.socket] = []
+        self._answers: list[requests.Response] = []
+        self.on_answer: Callable[[], object] = lambda: None
+        self._add = session._sockets.add
+        monkeypatch.setattr(session._sockets, "add", self._keep)
+        session.hooks["response"] = [self._answered]
+
+    def assert_all_closed(self) -> None:
+        assert self._answers
+        assert [sock for sock in self._sockets if sock.fileno() >= 0] == []
+
+    def _keep(self, sock: socket.socket) -> None:
+        self._sockets.append(sock)
+        self._add(sock)
+
+    def _answered(self, response: requests.Response, **_: Any) -> None:
+        self._answers.append(response)
+        self.on_answer()
+
+
+@pytest.fixture
+def left(session: CancellableSession, monkeypatch: pytest.MonkeyPatch) -> Left:
+    return Left(session, monkeypatch)
+
+
+def test_an_answer_that_is_too_long_leaves_no_open_socket(
+    server: Server, session: CancellableSession, left: Left
+) -> None:
+    server.script.put(answer(200, b"0" * 200_000))
+    request = session.prepare_request(requests.Request("GET", server.url))
+    with pytest.raises(AnswerTooLong):
+        session.send(request, max_bytes=100_000)
+    left.assert_all_closed()
+
+
+@pytest.mark.parametrize("pieces", [0, 1], ids=["before the first piece", "between two pieces"])
+def test_a_body_whose_reading_is_aborted_leaves_no_open_socket(
+    server: Server, session: CancellableSession, token: CancelToken, left: Left, pieces: int
+) -> None:
+    server.script.put(answer(200, b"0123456789"))
+    body = session.get(server.url, stream=True).iter_content(2)
+    for _ in range(pieces):
+        next(body)
+    token.cancel("enough")
+    with pytest.raises(Stopped):
+        next(body)
+    left.assert_all_closed()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_call_that_is_aborted_when_its_answer_comes_leaves_no_open_socket(
+    server: Server, session: CancellableSession, token: CancelToken, left: Left, stream: bool
+) -> None:
+    server.script.put(answer(200, b"0123456789"))
+    left.on_answer = lambda: token.cancel("enough")
+    with pytest.raises(Stopped):
+        session.get(server.url, stream=stream)
+    left.assert_all_closed()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_call_that_is_overdue_when_its_answer_comes_leaves_no_open_socket(
+    server: Server, session: CancellableSession, clock: JumpingClock, left: Left, stream: bool
+) -> None:
+    session.retry = ONCE
+    server.script.put(answer(200).replace(b": 0", b": 9"))
+    left.on_answer = lambda: clock.advance(10_000)
+    with pytest.raises(requests.ReadTimeout):
+        session.get(server.url, stream=stream)
+    left.assert_all_closed()
 
 
 # -- proxies, and the end ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 import socket
 import ssl
@@ -133,8 +134,6 @@ def test_folders_of_authorities_are_trusted(
 
 def subject_hash(authority: trustme.CA) -> str:
     """As `openssl x509 -subject_hash` has it: of the canonical encoding of the name."""
-    import hashlib
-
     name = x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject
     sets = b""
     for attribute in name:

@@ -52,8 +52,10 @@ class PortClient:
         `identity` on.
         """
         self._identity = identity or Identity(settings, integration)
-        self._own_clock = SystemClock() if clock is None else None
-        self._clock: Clock = clock if clock is not None else self._own_clock  # type: ignore[assignment]
+        self._own_clock: SystemClock | None = None
+        if clock is None:
+            clock = self._own_clock = SystemClock()
+        self._clock = clock
         self._timeout = timeout
         self._jitter = jitter
         self._strict = strict
@@ -165,7 +167,10 @@ class PortClient:
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""
-        self.call("PATCH", f"{self._path}/resync-state", _check_accepted, body=body, retry=retry)
+        self._transport.call(
+            "PATCH", f"{self._path}/resync-state", _check_accepted,
+            body=body, retry=retry, empty={"ok": True},
+        )  # fmt: skip
 
     # -- the organisation ----------------------------------------------------------------------
 

@@ -155,10 +155,12 @@ class HandlerPort:
 
         Returns the counts; entities that Port refuses are among them and raise nothing. Raises
         PortError if Port does not know the blueprint, refuses us, or cannot be reached for 15
-        minutes; TypeError if `entities` is a single one; RuntimeError in a forked child, where
-        nothing would be recorded for `reconcile`.
+        minutes; TypeError if `blueprint` is not a string or `entities` is a single one;
+        RuntimeError in a forked child, where nothing would be recorded for `reconcile`.
         """
         self._require_own_process()
+        if not isinstance(blueprint, str):
+            raise TypeError(f"blueprint: expected a string, got {type(blueprint).__name__}")
         if isinstance(entities, Mapping | str | bytes):
             raise TypeError(f"upsert takes many entities, got one {type(entities).__name__}")
         query = {
@@ -198,12 +200,12 @@ class HandlerPort:
         Raises ReconcileRefused, having deleted nothing, if an entity or a handler of the run
         failed, or if more than `max_share` (0 to 1; default: the config's
         `entityDeletionThreshold`, else 0.9) of the owned entities would be deleted. Raises
-        PortError and RuntimeError as `upsert` does, and ValueError for another `max_share`.
+        PortError and RuntimeError as `upsert` does, and ValueError or TypeError for another
+        `max_share`.
         """
         self._require_own_process()
         share = self._max_share() if max_share is None else max_share
-        if not 0 <= share <= 1:
-            raise ValueError(f"max_share: expected a number from 0 to 1, got {share!r}")
+        _check_share(share)
         query = {
             "delete_dependents": self._flag("deleteDependentEntities", None),
             **self._origin(),
@@ -276,8 +278,20 @@ class HandlerPort:
 
     def _max_share(self) -> float:
         share = self._run.config.get("entityDeletionThreshold")
-        usable = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
-        return float(share) if usable else MAX_SHARE  # type: ignore[arg-type]
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            return MAX_SHARE
+        return float(share)
+
+
+def _check_share(share: float) -> None:
+    """Raises TypeError or ValueError unless `max_share` is a number from 0 to 1."""
+    expected = "max_share: expected a number from 0 to 1"
+    try:
+        in_range = 0 <= share <= 1
+    except TypeError:
+        raise TypeError(f"{expected}, got {type(share).__name__}") from None
+    if not in_range:
+        raise ValueError(f"{expected}, got {share!r}")
 
 
 class _UpsertCounts:

@@ -260,7 +260,7 @@ def _cut(text: str, length: int, mask: Callable[[str], str]) -> str:
 
 
 def _print_last_resort(record: logging.LogRecord) -> None:
-    """Do what `logging` does with a record if nobody configured it: our handler is no reader."""
+    """Print a record as `logging` would if nobody configured it and our handler did not exist."""
     named: logging.Logger | None = logging.getLogger(record.name)
     while named is not None:
         if not all(isinstance(handler, LineBuffer) for handler in named.handlers):

@@ -18,7 +18,7 @@ from ocean_actors.port.errors import (
     UnexpectedAnswer,
 )
 from ocean_actors.port.sent_entities import SentEntities, fingerprint
-from ocean_actors.port.transport import segment
+from ocean_actors.port.transport import ignore, segment
 from ocean_actors.retry import Retry
 from ocean_actors.text import one_line
 
@@ -184,7 +184,7 @@ class Reconciliation:
                 path = f"/blueprints/{segment(blueprint)}/entities/{segment(identifier)}"
                 try:
                     self._client.call(
-                        "DELETE", path, _nothing, query=self._query, retry=self._retry,
+                        "DELETE", path, ignore, query=self._query, retry=self._retry,
                         exporter=True,
                     )  # fmt: skip
                 except PortError as error:
@@ -224,10 +224,6 @@ def _parse_deleted(answer: Mapping[str, Any]) -> tuple[int, int | None]:
     if not isinstance(deleted, list):
         raise UnexpectedAnswer("expected a list 'deletedEntities'")
     return len(deleted), parse_largest(answer)
-
-
-def _nothing(_answer: Mapping[str, Any]) -> None:
-    pass
 
 
 def _name_of(entity: Entity) -> Name | None:

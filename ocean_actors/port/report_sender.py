@@ -20,7 +20,7 @@ logger = get_logger(__name__)
 UNSURE = "another instance may have taken over"
 RIGHTS_STATUSES = frozenset({401, 403})
 RIGHTS_WAIT = 60.0
-"""Seconds before the next attempt if our credentials or rights are refused: a person mends them."""
+"""Seconds before the next attempt if credentials or rights are refused, as a person has to act."""
 
 
 @dataclass(frozen=True)

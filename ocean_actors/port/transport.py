@@ -97,11 +97,13 @@ class Transport:
         retry: Retry = RETRY,
         exporter: bool = False,
         max_bytes: int = MAX_ANSWER,
+        empty: Mapping[str, Any] | None = None,
     ) -> Parsed:
         """Call Port and return what `parse` makes of the JSON object that it answers.
 
         `path` starts with "/" and is joined of `segment`s; a `body` of bytes is JSON already.
-        `exporter` says that the integration's own entities are written or searched.
+        `exporter` says that the integration's own entities are written or searched. `empty` is
+        what a 2xx answer without a body stands for; without it, such an answer is an error.
 
         Raises PortError: after `retry` for what is temporary (408, 429, 5xx, no answer, one that
         is no JSON object or that `parse` refuses with UnexpectedAnswer), else at once. Raises
@@ -109,7 +111,7 @@ class Transport:
         token's error when that is cancelled.
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = _Request(method, path, query or {}, data, exporter, max_bytes)
+        request = _Request(method, path, query or {}, data, exporter, max_bytes, empty)
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
@@ -136,7 +138,7 @@ class Transport:
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         request = _Request(method, "", data=data, address=address)
-        self._send(request, _ignore, self._access_token())
+        self._send(request, ignore, self._access_token())
 
     def close(self) -> None:
         """Close the connections."""
@@ -212,7 +214,7 @@ class Transport:
         if not 200 <= response.status_code < 300:
             raise self._refusal(place, response, quoting=access is not None)
         try:
-            return parse({} if request.address else _json_object(response))
+            return parse({} if request.address else _json_object(response, request.empty))
         except UnexpectedAnswer as error:
             raise self._error(place, response, str(error)) from None
 
@@ -304,6 +306,9 @@ class _Request:
     data: bytes | None = field(default=None, repr=False)
     exporter: bool = False
     max_bytes: int = MAX_ANSWER
+    empty: Mapping[str, Any] | None = None
+    """What an answer without a body stands for."""
+
     address: str | None = field(default=None, repr=False)
     """Where it goes instead of `path` below `port.baseUrl`; its answer is not read."""
 
@@ -318,13 +323,15 @@ def flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _ignore(_answer: dict[str, Any]) -> None:
-    pass
+def ignore(_answer: Mapping[str, Any]) -> None:
+    """Take any JSON object for an answer."""
 
 
-def _json_object(response: requests.Response) -> dict[str, Any]:
-    """Returns the answer as a dict. Raises UnexpectedAnswer."""
+def _json_object(response: requests.Response, empty: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns the answer as a dict, or `empty` if it has no body. Raises UnexpectedAnswer."""
     body = response.content
+    if not body and empty is not None:
+        return dict(empty)
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):

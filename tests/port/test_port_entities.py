@@ -100,6 +100,17 @@ def test_one_entity_in_place_of_many_is_a_mistake_that_is_told(runs: Runs) -> No
         runs.start().for_handler("all").upsert("package", {"identifier": "a"})
 
 
+def test_a_blueprint_that_is_no_string_is_told_and_keeps_no_run_from_deleting(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    fill(runs, 1, 2)
+    port = runs.start().for_handler("all")
+    with pytest.raises(TypeError, match=r"^blueprint: expected a string, got int$"):
+        port.upsert(3, packages(1))
+    port.upsert("package", packages(1))
+    assert port.reconcile() == 1
+
+
 def test_a_batch_that_is_too_large_is_split_down_to_the_one_that_is(
     sandbox: Sandbox, runs: Runs
 ) -> None:
@@ -295,9 +306,15 @@ def test_the_mapping_sets_the_share(sandbox: Sandbox, runs: Runs) -> None:
         port.reconcile()
 
 
-def test_a_share_out_of_range_is_told(runs: Runs) -> None:
-    with pytest.raises(ValueError, match="max_share"):
-        runs.start().for_handler("all").reconcile(max_share=2)
+@pytest.mark.parametrize(
+    ("share", "error", "got"),
+    [(2, ValueError, "2"), (float("nan"), ValueError, "nan"), ("x", TypeError, "str")],
+)
+def test_a_share_that_is_no_number_from_0_to_1_is_told(
+    runs: Runs, share: Any, error: type[Exception], got: str
+) -> None:
+    with pytest.raises(error, match=f"^max_share: expected a number from 0 to 1, got {got}$"):
+        runs.start().for_handler("all").reconcile(max_share=share)
 
 
 def test_nothing_is_deleted_after_failures(sandbox: Sandbox, runs: Runs) -> None:

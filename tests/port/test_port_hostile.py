@@ -262,6 +262,23 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(
         connect(port.url).get_organization(retry=ONCE)
 
 
+# -- answers without a body --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", ["200 OK", "202 Accepted", "204 No Content"])
+def test_a_report_is_accepted_without_a_body_and_nothing_else_is(
+    port: RawPort, connect: Callable[..., PortClient], status: str
+) -> None:
+    client = connect(port.url)
+    port.say(TOKEN)
+    port.say(b"", status)
+    client.report_resync_state({"status": "running"}, retry=ONCE)
+    port.say(b"", status)
+    with pytest.raises(PortError, match="expected a JSON object, got 0 bytes") as caught:
+        client.get_resync_request(retry=ONCE)
+    assert caught.value.temporary
+
+
 # -- causes ------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,12 @@ class Desk:
         ended = RunEnded(self.info, status, self.clock.now(), (), Written())
         self.reporter.tell(ended)
 
+    def leave_running(self, began: str) -> None:
+        """Report a run as a process that then dies does."""
+        self.client.report_resync_state(
+            {"status": "running", "lastResyncStart": began, "lastResyncEnd": None}
+        )
+
     def settle(self, *, parked: Any = None) -> None:
         wait_idle(self.system, WITHIN, parked=parked)
 
@@ -145,9 +151,8 @@ def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
 ) -> None:
     sandbox.fail("status", status=422, path=STATE)
     desk.begin(1)
-    first = desk.info
     desk.settle()
-    desk.reporter.tell(RunEnded(first, "completed", desk.clock.now(), (), Written()))
+    desk.end()
     desk.settle()
     assert sandbox.reports(NAME) == []
 
@@ -155,9 +160,7 @@ def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
 def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(
     desk: Desk, sandbox: Sandbox
 ) -> None:
-    desk.client.report_resync_state(
-        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
-    )
+    desk.leave_running("2020-01-01T00:00:00Z")
     sandbox.fail("status", status=503, times=2)
     desk.run(1)
     for _ in range(2):
@@ -169,9 +172,7 @@ def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(
     desk: Desk, sandbox: Sandbox
 ) -> None:
     began = desk.clock.now() + timedelta(hours=1)
-    desk.client.report_resync_state(
-        {"status": "running", "lastResyncStart": began.isoformat(), "lastResyncEnd": None}
-    )
+    desk.leave_running(began.isoformat())
     desk.run(1)
     desk.settle()
     assert desk.runs() == ["aborted", "completed"]
@@ -187,7 +188,7 @@ def test_an_own_run_is_never_mistaken_for_a_dead_one(desk: Desk, sandbox: Sandbo
     desk.begin(1)
     desk.settle()
     sandbox.fail("drop", path=STATE, applied=False)
-    desk.reporter.tell(RunEnded(desk.info, "completed", desk.clock.now(), (), Written()))
+    desk.end()
     desk.run(2)
     desk.pass_backoff()
     assert desk.runs() == ["completed", "completed"]
@@ -200,7 +201,7 @@ def test_another_instance_says_what_became_of_a_run_that_it_took_over(
     desk.begin(1)
     desk.settle()
     desk.reporter.tell(RoleChanged(active=False))
-    desk.reporter.tell(RunEnded(desk.info, "aborted", desk.clock.now(), (), Written()))
+    desk.end("aborted")
     desk.pass_backoff()
     assert sandbox.reports(NAME) == []
 
@@ -288,9 +289,7 @@ def test_reports_come_back_when_port_asks_them_to(desk: Desk, sandbox: Sandbox) 
 def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(
     desk: Desk, sandbox: Sandbox
 ) -> None:
-    desk.client.report_resync_state(
-        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
-    )
+    desk.leave_running("2020-01-01T00:00:00Z")
     desk.reporter.tell(RoleChanged(active=True))
     desk.settle()
     assert desk.runs() == ["aborted"]
@@ -300,9 +299,7 @@ def test_an_instance_that_becomes_active_ends_what_a_dead_one_left_running(
 
 
 def test_it_tries_until_port_can_be_asked(desk: Desk, sandbox: Sandbox) -> None:
-    desk.client.report_resync_state(
-        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
-    )
+    desk.leave_running("2020-01-01T00:00:00Z")
     sandbox.fail("status", times=2, status=503)
     desk.reporter.tell(RoleChanged(active=True))
     for _ in range(2):
@@ -311,9 +308,7 @@ def test_it_tries_until_port_can_be_asked(desk: Desk, sandbox: Sandbox) -> None:
 
 
 def test_one_that_stands_by_leaves_the_record_alone(desk: Desk, sandbox: Sandbox) -> None:
-    desk.client.report_resync_state(
-        {"status": "running", "lastResyncStart": "2020-01-01T00:00:00Z", "lastResyncEnd": None}
-    )
+    desk.leave_running("2020-01-01T00:00:00Z")
     desk.reporter.tell(RoleChanged(active=False))
     desk.settle()
     assert desk.runs() == ["running"]
