@@ -408,6 +408,9 @@ def test_who_waits_for_others_is_woken_by_an_abort(runs: Runs) -> None:
     writer = runs.start(("a", "b"))
     with ThreadPoolExecutor(1) as pool:
         call = pool.submit(writer.for_handler("a").reconcile)
+        barrier = writer._barrier
+        with barrier._changed:  # `a` holds it from its arrival until it waits
+            assert barrier._changed.wait_for(lambda: barrier._round.arrived, SOON)
         writer.abort("newer request")
         with pytest.raises(ResyncAborted):
             call.result(SOON)
