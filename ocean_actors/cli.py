@@ -33,6 +33,9 @@ EXIT_SECONDS = 4.0
 
 SANDBOX_STOP_SECONDS = 30.0
 
+NO_THREAD = "can't start new thread"
+"""What Python says where memory or the number of threads is limited."""
+
 LOG_FORMATS = ("auto", "text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -53,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except OSError as error:  # a port in use, a broker that does not start
         _print_error(error)
+        return FAILED
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_THREAD not in str(error):
+            raise
+        _print_error(str(error) or "out of memory")
         return FAILED
     except KeyboardInterrupt:  # before `run` and `sandbox` handle signals themselves
         _print_error("interrupted")
@@ -145,6 +153,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("kafka").setLevel(kafka_level)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
+    _warn_of_unusable_authorities()
     system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
@@ -215,6 +224,16 @@ def _announce(system: OceanSystem, name: str) -> None:
         "%s: stopping;%s the process ends within %g s, at a second signal at once",
         name, waits, grace + STOP_SECONDS,
     )  # fmt: skip
+
+
+def _warn_of_unusable_authorities() -> None:
+    """Log now what calls over TLS will say, of which there may be none for long."""
+    from ocean_actors import tls
+
+    try:
+        tls.client_context()
+    except tls.UnusableAuthorities as error:
+        logging.getLogger(__name__).warning("no connection over TLS can be made: %s", error)
 
 
 def _search_working_folder_last() -> None:

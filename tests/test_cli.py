@@ -426,6 +426,33 @@ def test_at_debug_kafkas_own_loggers_do_not_log_what_is_on_the_wire(
     logged_by(folder, sandbox, body, "--log-level", "debug")
 
 
+CERTIFICATES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+def test_certificates_that_are_not_there_are_told_at_once(
+    folder: Path, sandbox: Sandbox, variable: str
+) -> None:
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    env = {**dict.fromkeys(CERTIFICATES, ""), variable: "absent"}
+    said = f"{variable}: cannot read absent: No such file or directory"
+    done = finished(folder, "check", "config.yaml", env=env)
+    assert done.returncode == 1
+    assert f"FAILED certificates {said}" in done.stdout
+    done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick", env=env)
+    assert done.returncode == 0
+    assert done.stderr.count(said) == 1
+
+
+def test_a_process_that_gets_no_thread_is_one_line_and_exit_1(folder: Path) -> None:
+    limited = f"import threading; threading.stack_size(1 << 47); {MAIN}"
+    done = finished(
+        folder, "run", "config.yaml", "--handler", "work.py:Quick", command=["-c", limited]
+    )
+    assert done.returncode == 1
+    assert line_of(done) == "ocean-actors: can't start new thread"
+
+
 def test_check_says_what_it_found(folder: Path, sandbox: Sandbox) -> None:
     sandbox.create_integration("demo")
     sandbox.request_resync("demo")
