@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ocean_actors import tls
 from ocean_actors.listeners.spec import listener_spec
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -32,6 +33,10 @@ def check(settings: Settings, source: str) -> Iterator[Line]:
     if settings.ignored:
         yield Line(True, "not used", ", ".join(settings.ignored))
     yield Line(True, "listener", _listener(settings))
+    try:
+        tls.client_context()
+    except tls.UnusableAuthorities as error:
+        yield Line(False, "certificates", str(error))
     client = PortClient(settings.port, own, strict=settings.ssl.port.x509.strict)
     try:
         yield from _port(client, settings)

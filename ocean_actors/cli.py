@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ocean_actors._version import __version__
 from ocean_actors.control.command import add_commands
 from ocean_actors.errors import UsageError
+from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ EXIT_SECONDS = 4.0
 
 SANDBOX_STOP_SECONDS = 30.0
 
+NO_THREAD = "can't start new thread"
+"""What Python says where memory or the number of threads is limited."""
+
 LOG_FORMATS = ("auto", "text", "json")
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -43,18 +47,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _search_working_folder_last()
         code: int = options.command(options)
-        _flush_output()
+        sys.stdout.flush()
     except UsageError as error:  # SettingsError, too
-        print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
+        _print_error(error)
         return UNUSABLE
     except BrokenPipeError:  # whoever read the output has gone, as in `ocean-actors demo | head`
         _discard_output()
         return FAILED
     except OSError as error:  # a port in use, a broker that does not start
-        print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
+        _print_error(error)
+        return FAILED
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and NO_THREAD not in str(error):
+            raise
+        _print_error(str(error) or "out of memory")
         return FAILED
     except KeyboardInterrupt:  # before `run` and `sandbox` handle signals themselves
-        print("ocean-actors: interrupted", file=sys.stderr)  # noqa: T201
+        _print_error("interrupted")
         return FAILED
     return code
 
@@ -144,6 +153,7 @@ def _run(options: argparse.Namespace) -> int:
     logging.getLogger("kafka").setLevel(kafka_level)
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
+    _warn_of_unusable_authorities()
     system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
@@ -165,7 +175,7 @@ def _check(options: argparse.Namespace) -> int:
     good = True
     for line in check(_settings(options), options.config or "the environment"):
         good = good and line.good
-        print(line)  # noqa: T201
+        _print_line(line)
     return STOPPED if good else FAILED
 
 
@@ -178,8 +188,6 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _sandbox(options: argparse.Namespace) -> int:
-    import threading
-
     from ocean_actors.sandbox.command import serve
     from ocean_actors.signals import SignalHandlers
 
@@ -191,7 +199,7 @@ def _sandbox(options: argparse.Namespace) -> int:
         options.host, options.port, kafka=options.kafka, noise=options.noise or 0,
         blueprints=options.blueprint, until=done,
     ):  # fmt: skip
-        print(line, flush=True)  # noqa: T201
+        _print_line(line)
     return STOPPED
 
 
@@ -218,6 +226,16 @@ def _announce(system: OceanSystem, name: str) -> None:
     )  # fmt: skip
 
 
+def _warn_of_unusable_authorities() -> None:
+    """Log now what calls over TLS will say, of which there may be none for long."""
+    from ocean_actors import tls
+
+    try:
+        tls.client_context()
+    except tls.UnusableAuthorities as error:
+        logging.getLogger(__name__).warning("no connection over TLS can be made: %s", error)
+
+
 def _search_working_folder_last() -> None:
     """`python -m ocean_actors` behaves as `ocean-actors` does: see `loading.search_last`."""
     from pathlib import Path
@@ -228,9 +246,14 @@ def _search_working_folder_last() -> None:
         search_last(Path.cwd())
 
 
-def _flush_output() -> None:
-    if sys.stdout is not None:  # it was closed when the process began
-        sys.stdout.flush()
+def _print_line(line: object) -> None:
+    """Print a line, whose control characters are escaped, and flush it."""
+    sys.stdout.write(f"{escaped(str(line))}\n")
+    sys.stdout.flush()
+
+
+def _print_error(problem: object) -> None:
+    sys.stderr.write(f"ocean-actors: {escaped(str(problem))}\n")
 
 
 def _open_closed_streams() -> None:
@@ -238,12 +261,9 @@ def _open_closed_streams() -> None:
 
     Else Python has no such stream, and the next socket gets its number, and what is written to it.
     """
-    if sys.stdin is None:
-        sys.stdin = open(os.devnull)  # noqa: SIM115  (until the process ends)
-    if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  (until the process ends)
 
 
 def _discard_output() -> None:
@@ -279,5 +299,5 @@ def _exit_despite(left_behind: Iterable[str], code: int) -> None:
     """
     if any(left_behind):
         logging.shutdown()
-        _flush_output()
+        sys.stdout.flush()
         os._exit(code)

@@ -350,7 +350,6 @@ def test_a_handlers_file_shadows_no_package(
 
 def test_two_handlers_of_one_file_share_its_module(folder: Path, sandbox: Sandbox) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
-    (folder / "work.py").write_text("print('imported')" + HANDLERS)
     handlers = ["--handler", "work.py:Quick", "--handler", "work.py:Patient"]
     (folder / "work.py").write_text("print('imported')" + HANDLERS.replace("3600", "0"))
     done = finished(folder, "run", "config.yaml", *handlers)
@@ -382,21 +381,29 @@ def test_without_a_file_the_environment_is_named(folder: Path) -> None:
     assert "OCEAN__PORT__CLIENT_ID" in line_of(done)
 
 
-def test_a_log_line_cannot_be_forged_and_steers_no_terminal(folder: Path, sandbox: Sandbox) -> None:
+def logged_by(folder: Path, sandbox: Sandbox, body: str, *options: str) -> str:
+    """The log of a run under ONCE, whose handler does `body`."""
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
-    (folder / "forging.py").write_text(
-        HANDLERS + "class Forging(ResyncHandler):\n"
-        "    def resync(self, run):\n"
-        "        import logging\n"
-        "        logging.getLogger('other').warning('\\x1b[2J\\r\\nforged %s', '\\u202eline')\n"
-        "        logging.getLogger('other').error('x', exc_info=ValueError('\\x1b[31mred'))\n"
+    (folder / "logs.py").write_text(
+        "import logging\n"
+        "from ocean_actors import ResyncHandler\n\n"
+        "class Logs(ResyncHandler):\n"
+        f"    def resync(self, run):\n{textwrap.indent(textwrap.dedent(body), ' ' * 8)}\n"
     )
-    text = ["--log-format", "text"]
-    done = finished(folder, "run", "config.yaml", "--handler", "forging.py:Forging", *text)
+    done = finished(folder, "run", "config.yaml", "--handler", "logs.py:Logs", *options)
     assert done.returncode == 0, done.stderr
-    assert r"WARNING other: \x1b[2J\r\nforged \u202eline" in done.stderr
-    assert r"ValueError: \x1b[31mred" in done.stderr
-    assert "\x1b" not in done.stderr
+    return str(done.stderr)
+
+
+def test_a_log_line_cannot_be_forged_and_steers_no_terminal(folder: Path, sandbox: Sandbox) -> None:
+    body = r"""
+    logging.getLogger('other').warning('\x1b[2J\r\nforged %s', '\u202eline')
+    logging.getLogger('other').error('x', exc_info=ValueError('\x1b[31mred'))
+    """
+    log = logged_by(folder, sandbox, body, "--log-format", "text")
+    assert r"WARNING other: \x1b[2J\r\nforged \u202eline" in log
+    assert r"ValueError: \x1b[31mred" in log
+    assert "\x1b" not in log
 
 
 @pytest.mark.parametrize("level", ["loud", "17", "notset", ""])
@@ -412,17 +419,38 @@ def test_a_wrong_log_level_is_told_with_the_right_ones(folder: Path, level: str)
 def test_at_debug_kafkas_own_loggers_do_not_log_what_is_on_the_wire(
     folder: Path, sandbox: Sandbox
 ) -> None:
+    body = """
+    assert logging.getLogger('ocean_actors').isEnabledFor(logging.DEBUG)
+    assert not logging.getLogger('kafka.protocol').isEnabledFor(logging.DEBUG)
+    """
+    logged_by(folder, sandbox, body, "--log-level", "debug")
+
+
+CERTIFICATES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+
+
+@pytest.mark.parametrize("variable", CERTIFICATES)
+def test_certificates_that_are_not_there_are_told_at_once(
+    folder: Path, sandbox: Sandbox, variable: str
+) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
-    (folder / "levels.py").write_text(
-        HANDLERS + "import logging\n"
-        "class Levels(ResyncHandler):\n"
-        "    def resync(self, run):\n"
-        "        assert logging.getLogger('ocean_actors').isEnabledFor(logging.DEBUG)\n"
-        "        assert not logging.getLogger('kafka.protocol').isEnabledFor(logging.DEBUG)\n"
+    env = {**dict.fromkeys(CERTIFICATES, ""), variable: "absent"}
+    said = f"{variable}: cannot read absent: No such file or directory"
+    done = finished(folder, "check", "config.yaml", env=env)
+    assert done.returncode == 1
+    assert f"FAILED certificates {said}" in done.stdout
+    done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick", env=env)
+    assert done.returncode == 0
+    assert done.stderr.count(said) == 1
+
+
+def test_a_process_that_gets_no_thread_is_one_line_and_exit_1(folder: Path) -> None:
+    limited = f"import threading; threading.stack_size(1 << 47); {MAIN}"
+    done = finished(
+        folder, "run", "config.yaml", "--handler", "work.py:Quick", command=["-c", limited]
     )
-    log = ["--log-level", "debug"]
-    done = finished(folder, "run", "config.yaml", "--handler", "levels.py:Levels", *log)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1
+    assert line_of(done) == "ocean-actors: can't start new thread"
 
 
 def test_check_says_what_it_found(folder: Path, sandbox: Sandbox) -> None:
@@ -438,6 +466,19 @@ def test_check_of_an_integration_that_port_does_not_know_is_fine(folder: Path) -
     done = finished(folder, "check", "config.yaml")
     assert done.returncode == 0
     assert "not known yet" in done.stdout
+
+
+def test_what_is_printed_steers_no_terminal(folder: Path) -> None:
+    name = "\x1b[2J\n.yaml"
+    (folder / "config.yaml").rename(folder / name)
+    done = finished(folder, "check", name)
+    assert done.returncode == 0
+    assert r"\x1b[2J\n.yaml: integration demo" in done.stdout
+    assert "\x1b" not in done.stdout
+    done = finished(folder, "run", name, "--handler", f"{name}:Quick")
+    assert done.returncode == 2
+    assert r"\x1b[2J\n.yaml:Quick" in line_of(done)
+    assert "\x1b" not in done.stderr
 
 
 def test_check_fails_if_port_refuses(folder: Path, sandbox: Sandbox) -> None:

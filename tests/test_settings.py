@@ -833,6 +833,12 @@ def test_a_file_that_cannot_be_read_is_told_with_its_name(tmp_path: Path) -> Non
     assert refused("a\0b").endswith("not a path")
 
 
+def test_a_dotenv_that_is_a_link_to_nothing_is_told(tmp_path: Path) -> None:
+    (tmp_path / ".env").symlink_to(tmp_path / "moved")
+    with pytest.raises(SettingsError, match=r"\.env: cannot be read: No such file or directory"):
+        Settings.from_environment({}, dotenv=tmp_path / ".env")
+
+
 def test_a_dotenv_that_is_not_text_is_told(file: Callable[..., Path]) -> None:
     with pytest.raises(SettingsError, match="not UTF-8 text"):
         Settings.from_file(file(BASE), {}, dotenv=file(b"A=\xff", ".env"))

@@ -29,7 +29,7 @@ class LogSetup:
         terminal = _is_terminal(sys.stderr)
         self._live: LiveLines | None = None
         self._handler: QueuedHandler | None = None
-        if not _is_open(sys.stderr):  # its number may be that of another file by now
+        if sys.stderr.closed:  # its number may be that of another file by now
             logging.basicConfig(level=level, handlers=[logging.NullHandler()])
             return
         text = log_format == "text" or (log_format == "auto" and terminal)
@@ -84,13 +84,8 @@ def _printing_above(handler: QueuedHandler) -> Iterator[None]:
                 stream.finish()
 
 
-def _is_open(stream: TextIO | None) -> bool:
-    """Returns whether a standard stream was open when the process began."""
-    return stream is not None and not stream.closed
-
-
-def _is_terminal(stream: TextIO | None) -> bool:
-    return stream is not None and _is_open(stream) and stream.isatty()
+def _is_terminal(stream: TextIO) -> bool:
+    return not stream.closed and stream.isatty()
 
 
 def _shows_colours(environ: Mapping[str, str]) -> bool:

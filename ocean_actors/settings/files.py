@@ -68,7 +68,8 @@ def read_dotenv(path: Path) -> dict[str, str]:
     The file may be a named pipe. A `$` in a value has no special meaning. Raises `SettingsError`
     if the file cannot be read.
     """
-    if not os.path.exists(path) or os.path.isdir(path):  # `.env/` may be a virtual environment
+    # `.env/` may be a virtual environment; a link to nothing is a mistake, which `_read` tells.
+    if not os.path.lexists(path) or os.path.isdir(path):
         return {}
     from dotenv import dotenv_values
 

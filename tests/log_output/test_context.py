@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -34,14 +34,10 @@ class Kept(logging.Handler):
 
 
 @pytest.fixture
-def log() -> Iterator[Kept]:
-    root, handler = logging.getLogger(), Kept()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    yield handler
-    root.setLevel(level)
-    root.removeHandler(handler)
+def log(attach: Callable[[logging.Handler, int], None]) -> Kept:
+    handler = Kept()
+    attach(handler, logging.INFO)
+    return handler
 
 
 class InThreads(ResyncHandler):

@@ -70,15 +70,11 @@ class Said(logging.Handler):
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[Said]:
+def said(monkeypatch: pytest.MonkeyPatch, attach: Callable[[logging.Handler, int], None]) -> Said:
     monkeypatch.setattr("secrets.token_urlsafe", lambda _bytes: ACCESS_TOKEN)
-    root, handler = logging.getLogger(), Said()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield handler
-    root.setLevel(level)
-    root.removeHandler(handler)
+    handler = Said()
+    attach(handler, logging.DEBUG)
+    return handler
 
 
 @pytest.fixture

@@ -47,6 +47,17 @@ def start(tmp_path: Path, sandbox: Sandbox, body: str, **streams: Any) -> subpro
     )  # fmt: skip
 
 
+def log_of(tmp_path: Path, sandbox: Sandbox, body: str) -> str:
+    """The log of a process whose handler does `body`, and which ends with exit code 0."""
+    with start(tmp_path, sandbox, body, stderr=subprocess.PIPE) as process:
+        try:
+            _, log = process.communicate(timeout=WITHIN)
+        finally:
+            process.kill()
+    assert process.returncode == 0, log
+    return log
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -59,12 +70,7 @@ def start(tmp_path: Path, sandbox: Sandbox, body: str, **streams: Any) -> subpro
 def test_what_a_handler_has_left_does_not_hold_up_the_end(
     tmp_path: Path, sandbox: Sandbox, body: str
 ) -> None:
-    with start(tmp_path, sandbox, body, stderr=subprocess.PIPE) as process:
-        try:
-            _, log = process.communicate(timeout=WITHIN)
-        finally:
-            process.kill()
-    assert process.returncode == 0, log
+    log = log_of(tmp_path, sandbox, body)
     assert "did not end within 4 s of the stop and is ended" in log
     assert runs_of(sandbox.reports("demo")) == ["completed"]
 
@@ -105,12 +111,7 @@ def test_a_log_call_whose_arguments_do_not_fit_costs_its_line_only(
     tmp_path: Path, sandbox: Sandbox
 ) -> None:
     body = "logging.getLogger('mine').warning('%d of %d', 'one')"
-    with start(tmp_path, sandbox, body, stderr=subprocess.PIPE) as process:
-        try:
-            _, log = process.communicate(timeout=WITHIN)
-        finally:
-            process.kill()
-    assert process.returncode == 0, log
+    log = log_of(tmp_path, sandbox, body)
     assert '"%d of %d (its arguments do not fit: ' in log
 
 
@@ -126,10 +127,5 @@ def test_a_process_that_a_handler_forks_ends_when_it_comes_back(
         {ends}
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == {code}
     """
-    with start(tmp_path, sandbox, body, stderr=subprocess.PIPE) as process:
-        try:
-            _, log = process.communicate(timeout=WITHIN)
-        finally:
-            process.kill()
-    assert process.returncode == 0, log
+    log_of(tmp_path, sandbox, body)
     assert runs_of(sandbox.reports("demo")) == ["completed"]
