@@ -19,6 +19,8 @@ from ocean_actors.messages import (
     Lease,
     Policy,
     ResyncRequested,
+    checked_kinds,
+    checked_parameters,
 )
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.text import one_line
@@ -73,8 +75,8 @@ class IntegrationContext(actors.Context):
             reply_to=self.ref if notify else None,
             policy=policy,
             correlation=correlation,
-            kinds=kinds,  # type: ignore[arg-type]  # it makes a tuple of any iterable
-            parameters=parameters,  # type: ignore[arg-type]  # it freezes any mapping
+            kinds=checked_kinds(kinds),
+            parameters=checked_parameters(parameters),
         )
         self._resync.submit(request)
         return request.id
@@ -152,17 +154,18 @@ class Actor(actors.Actor):
     @actors.handles(Decide)
     def _answer_gatekeeper(self, question: Decide) -> None:
         """Answer the gatekeeper, whatever `decide` does."""
-        decision: object = None
+        decision: Decision = Allow()
         failure: str | None = None
         try:
-            decision = self.decide(question.request)
+            decided: object = self.decide(question.request)
         except BaseException as error:  # noqa: BLE001  (a user's code may raise anything)
             failure = one_line(error)
-        if failure is None and not isinstance(decision, Allow | Delay | Ignore):
-            shown = one_line(decision, 40)
-            failure = f"expected Allow, Delay or Ignore, and not {shown}"
-        chosen = decision if isinstance(decision, Allow | Delay | Ignore) else Allow()
-        question.reply_to.tell(Decided(question.number, self.context.name, chosen, failure))
+        else:
+            if isinstance(decided, Allow | Delay | Ignore):
+                decision = decided
+            else:
+                failure = f"expected Allow, Delay or Ignore, and not {one_line(decided, 40)}"
+        question.reply_to.tell(Decided(question.number, self.context.name, decision, failure))
 
 
 def decides(actor_class: type) -> bool:
@@ -186,6 +189,7 @@ def actor_parts(spec: ActorSpec) -> tuple[type[actors.Actor], tuple[Any, ...], d
         actor_class, args, keywords = spec.func, spec.args, spec.keywords
     if not (isinstance(actor_class, type) and issubclass(actor_class, actors.Actor)):
         raise TypeError(
-            f"actors: expected Actor classes, or functools.partials of them, not {spec}"
+            "actors: expected Actor classes, or functools.partials of them, "
+            f"not {one_line(spec, 80)}"
         )
     return actor_class, args, keywords

@@ -50,7 +50,7 @@ class ConfigSnapshot:
             object.__setattr__(self, "updated_at", moment.replace(tzinfo=timezone.utc))
 
     def newer(self, other: ConfigSnapshot | None) -> ConfigSnapshot:
-        """The newer of the two by Port's time; this one if that cannot be told."""
+        """Returns the newer of the two by Port's time; this one if that cannot be told."""
         if other is None or self.updated_at is None or other.updated_at is None:
             return self
         return self if self.updated_at >= other.updated_at else other
@@ -100,14 +100,22 @@ class ResyncRequested(Message):
             known = ", ".join(get_args(Policy))
             given = one_line(self.policy, 40)
             raise ValueError(f"policy: expected one of {known}, or None, got {given!r}")
-        object.__setattr__(self, "reason", one_line(self.reason))
-        object.__setattr__(self, "trigger", one_line(self.trigger))
-        object.__setattr__(self, "kinds", _checked_kinds(self.kinds))
-        object.__setattr__(self, "parameters", _checked_parameters(self.parameters))
+        _make_lines(self, "reason", "trigger")
+        object.__setattr__(self, "kinds", checked_kinds(self.kinds))
+        object.__setattr__(self, "parameters", checked_parameters(self.parameters))
 
 
-def _checked_kinds(given: object) -> tuple[str, ...] | None:
-    """Returns the kinds, each once. One text is one kind."""
+def _make_lines(message: object, *names: str) -> None:
+    """Make these fields one line of text each, in the thread of whoever makes the message."""
+    for name in names:
+        object.__setattr__(message, name, one_line(getattr(message, name)))
+
+
+def checked_kinds(given: object) -> tuple[str, ...] | None:
+    """Returns the kinds of a request, each once. One text is one kind.
+
+    Raises TypeError unless they are texts, ValueError if there are none.
+    """
     if given is None:
         return None
     listed = (given,) if isinstance(given, str) else given
@@ -121,7 +129,11 @@ def _checked_kinds(given: object) -> tuple[str, ...] | None:
     return kinds
 
 
-def _checked_parameters(given: object) -> FrozenDict:
+def checked_parameters(given: object) -> FrozenDict:
+    """Returns the parameters of a request, frozen.
+
+    Raises TypeError unless they are JSON-like data, ValueError if they are nested too deeply.
+    """
     if given is None:
         return EMPTY
     if isinstance(given, FrozenDict):  # frozen before: a copy of a request costs nothing
@@ -160,7 +172,7 @@ class AbortResync(Message):
     reason: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", one_line(self.reason))
+        _make_lines(self, "reason")
 
 
 @dataclass(frozen=True)
@@ -175,8 +187,7 @@ class PauseResyncs(Message):
     abort: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "owner", one_line(self.owner))
-        object.__setattr__(self, "reason", one_line(self.reason))
+        _make_lines(self, "owner", "reason")
 
 
 @dataclass(frozen=True)
@@ -187,8 +198,7 @@ class ResumeResyncs(Message):
     reason: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "owner", one_line(self.owner))
-        object.__setattr__(self, "reason", one_line(self.reason))
+        _make_lines(self, "owner", "reason")
 
 
 @dataclass(frozen=True)
@@ -219,7 +229,7 @@ class Ignore:
     reason: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", one_line(self.reason))
+        _make_lines(self, "reason")
 
 
 Decision = Allow | Delay | Ignore

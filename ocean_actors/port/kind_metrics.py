@@ -75,10 +75,14 @@ class KindMetrics:
 
 @dataclass(frozen=True)
 class RunMetrics:
-    """The rows of one run. `rows` has those of each handler, in the order of the handlers."""
+    """The rows of one run. `rows` has those of each handler, in the order of the handlers.
+
+    `kinds` has those that each handler has rows for in a run for everything.
+    """
 
     event_id: str
     rows: Mapping[str, tuple[KindMetrics, ...]]
+    kinds: Mapping[str, frozenset[str]]
 
     @classmethod
     def pending(cls, event_id: str, kinds: Mapping[str, tuple[str, ...]]) -> RunMetrics:
@@ -95,11 +99,19 @@ class RunMetrics:
                 for place, kind in enumerate(names, index)
             )
             index += len(names)
-        return cls(event_id, rows)
+        named = {handler: frozenset(row.kind for row in own) for handler, own in rows.items()}
+        return cls(event_id, rows, named)
 
-    def of(self, handlers: Collection[str]) -> RunMetrics:
-        """Returns the rows of a run in which only these handlers work; of all if it is empty."""
-        rows = {name: rows for name, rows in self.rows.items() if not handlers or name in handlers}
+    def of(self, handlers: Collection[str], kinds: Collection[str]) -> RunMetrics:
+        """Returns the rows of a run for `kinds` in which only these handlers work; empty: all do.
+
+        A handler that has a row for none of these kinds keeps its rows, as it works in every run.
+        """
+        rows = {
+            name: tuple(row for row in rows if row.kind in kinds) or rows
+            for name, rows in self.rows.items()
+            if not handlers or name in handlers
+        }
         return replace(self, rows=rows)
 
     def syncing(self) -> RunMetrics:
@@ -114,7 +126,7 @@ class RunMetrics:
         """Returns the rows once a handler has ended."""
         rows = self.rows.get(event.handler, ())
         seconds = (event.ended_at - event.run.started_at).total_seconds()
-        kinds = frozenset(row.kind for row in rows)
+        kinds = self.kinds.get(event.handler, frozenset())
         ended = (replace(row, state=event.status, seconds=seconds) for row in rows)
         counted = tuple(_counted(row, event.written, kinds) for row in ended)
         return replace(self, rows={**self.rows, event.handler: counted})

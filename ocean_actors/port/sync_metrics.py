@@ -99,9 +99,10 @@ class SyncMetrics(Actor):
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
-        """Show all kinds as pending, then as begun."""
+        """Show all kinds of the run as pending, then as begun."""
         self._end_heartbeat()
-        pending = RunMetrics.pending(event.run.id, self._kinds).of(event.run.handlers)
+        every = RunMetrics.pending(event.run.id, self._kinds)
+        pending = every.of(event.run.handlers, event.run.kinds)
         self._run = pending.syncing()
         self._heartbeat = self.context.schedule_every(HEARTBEAT_SECONDS, SendHeartbeat())
         if self._post(event.run.id, (*pending.all(), runtime_begins())):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pykka
 
-from ocean_actors.actors import Ref
+from ocean_actors.actors import Message, Ref
 from ocean_actors.messages import (
     AbortResync,
     GetStatus,
@@ -128,23 +128,22 @@ class ResyncClient:
 
     def status(self, timeout: float = STATUS_SECONDS) -> dict[str, Any] | None:
         """Returns the coordinator's status, or None if it did not answer in `timeout` seconds."""
-        if self._coordinator is None:
-            return None
-        try:
-            answer: dict[str, Any] = self._coordinator.ask(GetStatus(), timeout=timeout)
-        except (pykka.Timeout, pykka.ActorDeadError):
-            return None
+        answer: dict[str, Any] | None = self._answer(GetStatus(), timeout)
         return answer
 
     def metrics(self, timeout: float = STATUS_SECONDS) -> ResyncMetrics | None:
         """Returns what the coordinator counts, or None without an answer in `timeout` seconds."""
+        answer: ResyncMetrics | None = self._answer(GetMetrics(), timeout)
+        return answer
+
+    def _answer(self, question: Message, timeout: float) -> Any:
+        """Returns the coordinator's answer, or None if there is none in `timeout` seconds."""
         if self._coordinator is None:
             return None
         try:
-            answer: ResyncMetrics = self._coordinator.ask(GetMetrics(), timeout=timeout)
+            return self._coordinator.ask(question, timeout=timeout)
         except (pykka.Timeout, pykka.ActorDeadError):
             return None
-        return answer
 
     def _connected(self) -> Ref:
         if self._coordinator is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pykka
@@ -18,10 +18,8 @@ from ocean_actors.actors import (
     Message,
     OnFailure,
     Ref,
-    Repeat,
     Supervision,
     Terminated,
-    Timer,
     handles,
 )
 from ocean_actors.frozen import FrozenDict
@@ -54,9 +52,9 @@ from ocean_actors.messages import (
     SetRole,
     Status,
     StopResyncs,
-    Written,
 )
 from ocean_actors.resync import machine
+from ocean_actors.resync.flight import LONGEST_LINE, Flight, written_text
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import (
     HandlerActor,
@@ -65,8 +63,7 @@ from ocean_actors.resync.handlers import (
     HandlerSpec,
     StartResync,
 )
-from ocean_actors.resync.history import History, request_data, run_data, written_data
-from ocean_actors.resync.pace import Pace
+from ocean_actors.resync.history import History, request_data
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
@@ -74,12 +71,10 @@ from ocean_actors.resync.traces import EndTrace, trace_of
 from ocean_actors.settings import ResyncSettings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
-from ocean_actors.tracing import RunTrace
 
 logger = get_logger(__name__)
 
 PROGRESS_LOG_SECONDS = 30.0
-LONGEST_LINE = 1000  # characters of a log line that lists handlers or failures
 
 
 @dataclass(frozen=True)
@@ -94,21 +89,6 @@ class LogProgress(Message):
     """To itself: log how far the handlers of run `number` are."""
 
     number: int
-
-
-@dataclass
-class Flight:
-    """The coordinator's notes about the run in flight."""
-
-    info: RunInfo
-    token: CancelToken
-    writer: RunWriter
-    failures: list[str] = field(default_factory=list)
-    timers: list[Timer | Repeat] = field(default_factory=list)
-    progress: dict[str, Progress] = field(default_factory=dict)
-    paces: dict[str, Pace] = field(default_factory=dict)
-    parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
-    trace: RunTrace | None = None
 
 
 class ResyncCoordinator(Actor):
@@ -250,11 +230,8 @@ class ResyncCoordinator(Actor):
         if flight is None or flight.info.number != event.number:
             self._history = self._history.with_late()
             return
-        progress, moment = event.progress, self.context.clock.monotonic()
-        pace = flight.paces.get(progress.handler, Pace())
-        flight.paces[progress.handler] = pace.observed(moment, progress.done, progress.total)
-        flight.progress[progress.handler] = progress
-        self.context.publish(RunProgressed(flight.info, progress))
+        flight.note(event.progress, self.context.clock.monotonic())
+        self.context.publish(RunProgressed(flight.info, event.progress))
 
     @handles(HandlerFinished)
     def on_handler_finished(self, event: HandlerFinished) -> None:
@@ -305,17 +282,12 @@ class ResyncCoordinator(Actor):
         flight = self._flight
         if flight is None or flight.info.number != message.number:
             return
-        running = self.context.clock.now() - flight.info.started_at
         aborting = self._state.phase is machine.Phase.ABORTING
-        working = self._state.present.working
-        handlers = (
-            f"{name} {_progress_text(flight.progress.get(name), working=name in working)}"
-            for name in sorted(flight.info.handlers)
-        )
         logger.info(
             "run %s %s for %.0f s: %s",
             flight.info.id, "was aborted and has run" if aborting else "has run",
-            running.total_seconds(), one_line("; ".join(handlers), LONGEST_LINE),
+            flight.seconds(self.context.clock.now()),
+            flight.progress_text(self._state.present.working),
         )  # fmt: skip
 
     @handles(SetRole)
@@ -376,7 +348,10 @@ class ResyncCoordinator(Actor):
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
         """Returns what runs, what is pending and what ran, as plain data."""
-        state = self._state
+        state, flight, clock = self._state, self._flight, self.context.clock
+        run = None
+        if flight is not None:
+            run = flight.as_data(clock.now(), clock.monotonic(), state.present.working)
         return {
             "state": self._shown_state(),
             "pauses": [
@@ -384,7 +359,7 @@ class ResyncCoordinator(Actor):
                 for each in self._pauses.values()
             ],
             "pending": [request_data(request) for request in state.pending],
-            "run": None if self._flight is None else self._flight_data(self._flight),
+            "run": run,
             "kinds": {name: list(handler.kinds) for name, handler in self._handlers.items()},
             **self._history.as_data(),
         }
@@ -394,27 +369,6 @@ class ResyncCoordinator(Actor):
             return "standby"
         paused = self._state.pauses and self._state.phase is machine.Phase.IDLE
         return "paused" if paused else self._state.phase.value
-
-    def _flight_data(self, flight: Flight) -> dict[str, Any]:
-        clock = self.context.clock
-        now = clock.monotonic()
-        running = (clock.now() - flight.info.started_at).total_seconds()
-        return {
-            **run_data(flight.info),
-            "seconds": max(0.0, running),  # the machine's clock may have been set back
-            "handlers": sorted(self._state.present.working),
-            "progress": {
-                name: {
-                    "done": item.done,
-                    "total": item.total,
-                    "message": item.message,
-                    "rate": flight.paces[name].rate(now),
-                    "secondsLeft": flight.paces[name].seconds_left(now),
-                }
-                for name, item in flight.progress.items()
-            },
-            **written_data(flight.writer.written()),
-        }
 
     @handles(GetMetrics)
     def on_get_metrics(self, _query: GetMetrics) -> ResyncMetrics:
@@ -517,7 +471,7 @@ class ResyncCoordinator(Actor):
         flight.trace = None if self._traces is None else trace_of(info)
         logger.info(
             "run %s starts: %s (requested by %s)%s",
-            info.id, info.reason, info.trigger, _scope_text(info, self._all_kinds),
+            info.id, info.reason, info.trigger, flight.scope_text(self._all_kinds),
         )  # fmt: skip
         self._announce(RunStarted(info))
         if self._settings.timeout is not None:
@@ -568,8 +522,7 @@ class ResyncCoordinator(Actor):
 
     def _end_run(self, status: Status) -> None:
         flight = self._require_flight()
-        # The machine's clock may have been set back meanwhile.
-        ended_at = max(self.context.clock.now(), flight.info.started_at)
+        ended_at = flight.not_before_start(self.context.clock.now())
         written = flight.writer.written()
         event = RunEnded(flight.info, status, ended_at, tuple(flight.failures), written)
         self._flight = None
@@ -581,8 +534,8 @@ class ResyncCoordinator(Actor):
         logger.log(
             logging.WARNING if status == "failed" else logging.INFO,
             "run %s %s after %.1f s%s%s",
-            flight.info.id, status, (ended_at - flight.info.started_at).total_seconds(),
-            _written_text(written), f": {reasons}" if status == "failed" and reasons else "",
+            flight.info.id, status, flight.seconds(ended_at), written_text(written),
+            f": {reasons}" if status == "failed" and reasons else "",
         )  # fmt: skip
         self._announce(event)
         set_context(replace(current_context(), run=None, trigger=None))
@@ -590,14 +543,15 @@ class ResyncCoordinator(Actor):
             self._traces.tell(EndTrace(flight.trace, event))
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
-        if outcome != "ignored":
+        if outcome == "ignored":
+            for request in requests:
+                self._log_throttled(
+                    self._ignored_log, "ignored the request of %s: a run is in flight%s",
+                    request.trigger,
+                )  # fmt: skip
+        else:
             self._history = self._history.with_covered(self._taken)
             self._taken = 0
-        for request in requests if outcome == "ignored" else ():
-            self._log_throttled(
-                self._ignored_log, "ignored the request of %s: a run is in flight%s",
-                request.trigger,
-            )  # fmt: skip
         self._tell_all_settled(requests, outcome, run_id)
 
     def _tell_all_settled(
@@ -628,7 +582,7 @@ class ResyncCoordinator(Actor):
         self.context.publish(event)
 
     def _announce_handler_ended(self, flight: Flight, name: str, status: Status) -> None:
-        ended_at = max(self.context.clock.now(), flight.info.started_at)
+        ended_at = flight.not_before_start(self.context.clock.now())
         written = flight.writer.written_by(name)
         event = HandlerEnded(flight.info, name, status, ended_at, written)
         if self._sync_metrics is not None:
@@ -658,31 +612,3 @@ class ResyncCoordinator(Actor):
     def _require_flight(self) -> Flight:
         assert self._flight is not None  # noqa: S101  (the machine names only a run it started)
         return self._flight
-
-
-def _progress_text(progress: Progress | None, *, working: bool) -> str:
-    """How far one handler is, for the log."""
-    if not working:
-        return "has returned"
-    if progress is None:
-        return "is at work"
-    total = "" if progress.total is None else f" of {progress.total}"
-    message = f" ({progress.message})" if progress.message else ""
-    return f"is at {progress.done}{total}{message}"
-
-
-def _scope_text(info: RunInfo, known: tuple[str, ...]) -> str:
-    """What a run is limited to, for the log; empty if it does everything."""
-    texts = [] if info.kinds == known else [f"kinds {', '.join(info.kinds)}"]
-    texts += [f"parameters {', '.join(map(str, info.parameters))}"] if info.parameters else []
-    return one_line("".join(f"; {text}" for text in texts), LONGEST_LINE)
-
-
-def _written_text(written: Written) -> str:
-    """What a run wrote, for the log; empty if it wrote nothing."""
-    counts = (
-        (written.upserted, "entities sent"), (written.failed, "refused"),
-        (written.deleted, "deleted"),
-    )  # fmt: skip
-    texts = ", ".join(f"{count} {what}" for count, what in counts if count)
-    return texts and f", {texts}"

@@ -185,7 +185,7 @@ class Gatekeeper(Actor):
             self._close(number, Allow())
 
     def _close(self, number: int, decision: Allow | Ignore) -> None:
-        """All decisions that count are known."""
+        """Hand the request on or delay it, now that all decisions that count are known."""
         waiting = self._forget(number)
         request, reply = waiting.request, waiting.reply
         if isinstance(decision, Ignore):

@@ -25,7 +25,7 @@ class History:
     totals: Totals = field(default_factory=Totals)
 
     def with_request(self, trigger: str, moment: float) -> History:
-        """With one more request, which arrived at `moment` (monotonic seconds)."""
+        """Returns the history with one more request, at `moment` (monotonic seconds)."""
         return replace(
             self,
             requests=self.requests + 1,
@@ -34,23 +34,23 @@ class History:
         )
 
     def with_settled(self, trigger: str, outcome: str) -> History:
-        """With one more request that needs nothing more, or was refused."""
+        """Returns the history with one more request that needs nothing more, or was refused."""
         return replace(self, totals=self.totals.with_settled(trigger, outcome))
 
     def with_ignored(self) -> History:
-        """With one more ignored request."""
+        """Returns the history with one more ignored request."""
         return replace(self, ignored=self.ignored + 1)
 
     def with_covered(self, count: int) -> History:
-        """With `count` more requests that a run has settled."""
+        """Returns the history with `count` more requests that a run has settled."""
         return replace(self, covered=self.covered + count)
 
     def with_late(self) -> History:
-        """With one more late message of a handler."""
+        """Returns the history with one more late message of a handler."""
         return replace(self, late=self.late + 1)
 
     def with_run(self, event: RunEnded) -> History:
-        """With one more run."""
+        """Returns the history with one more run."""
         ended = ended_data(event)
         runs = (*self.runs, ended)[-REMEMBERED_RUNS:]
         return replace(
@@ -61,7 +61,7 @@ class History:
         )
 
     def as_data(self) -> dict[str, Any]:
-        """The part of `status()` that is about the past."""
+        """Returns the part of `status()` that is about the past."""
         return {
             "runs": [dict(run) for run in self.runs],
             "requests": self.requests,

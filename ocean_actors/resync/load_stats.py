@@ -15,11 +15,11 @@ class LoadStats:
     runs: tuple[float, ...] = ()  # durations, also of aborted runs
 
     def requested(self, moment: float) -> LoadStats:
-        """With one more request."""
+        """Returns the observations with one more request."""
         return replace(self, requests=(*self.requests, moment)[-REMEMBERED:])
 
     def ran(self, seconds: float) -> LoadStats:
-        """With one more run."""
+        """Returns the observations with one more run."""
         return replace(self, runs=(*self.runs, seconds)[-REMEMBERED:])
 
     @property

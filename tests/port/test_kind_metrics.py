@@ -140,8 +140,16 @@ def test_a_handler_without_kinds_has_a_row_of_its_own() -> None:
 
 def test_a_run_of_some_handlers_has_their_rows_under_the_usual_identifiers() -> None:
     run = RunMetrics.pending(RUN.id, KINDS)
-    assert [row.identifier for row in run.of(("Gadgets",)).all()] == ["gadget-1"]
-    assert run.of(()) == run
+    assert [row.identifier for row in run.of(("Gadgets",), ("gadget",)).all()] == ["gadget-1"]
+    assert run.of((), ("widget", "gadget")) == run
+
+
+def test_a_run_for_some_kinds_shows_no_other_kind_of_its_handlers() -> None:
+    every = RunMetrics.pending(RUN.id, {"Both": ("a", "b"), "Any": (), "Other": ("c", "d")})
+    run = every.of(("Both", "Any"), ("b",))
+    assert states(run) == [("b-1", "pending"), ("Any-2", "pending")]
+    run = run.with_handler_ended(ended("Both", ("a", Written(2)), ("b", Written(3))))
+    assert [(row.identifier, row.loaded) for row in run.all()] == [("b-1", 3), ("Any-2", 0)]
 
 
 def test_two_handlers_of_one_kind_are_told_apart() -> None:

@@ -209,6 +209,15 @@ class Simulation:
                 self.events.append(("stopped",))
 
 
+def fed(state: machine.State, *events: machine.Input) -> tuple[machine.State, list[machine.Output]]:
+    """Returns the state after these inputs, and all outputs."""
+    said: list[machine.Output] = []
+    for event in events:
+        state, outputs = machine.step(state, event)
+        said += outputs
+    return state, said
+
+
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 

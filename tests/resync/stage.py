@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +48,7 @@ from ocean_actors.messages import (
 )
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerSpec, RetryLater
+from ocean_actors.settings import ResyncSettings
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 WITHIN = 30.0
@@ -87,6 +89,11 @@ class AsyncPuppet(Puppet):
 
     async def resync(self, run: ResyncRun) -> None:
         super().resync(run)
+
+
+def handler(work: Callable[[ResyncRun], Any]) -> type[ResyncHandler]:
+    """Returns the class `Working` of a handler that does `work(run)`."""
+    return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
 
 class NoWriter:
@@ -196,6 +203,20 @@ class Stage:
             turn.thread.join(WITHIN)
             assert not turn.thread.is_alive()
         self.clock.close()
+
+
+def opened_stages() -> Iterator[Callable[..., Stage]]:
+    """Yields what makes a stage for some handlers, under settings of `resync`. For a fixture."""
+    stages: list[Stage] = []
+
+    def build(*handlers: Any, **settings: Any) -> Stage:
+        named = {each.__name__: each for each in handlers}
+        stages.append(Stage(ResyncSettings(**settings), named))
+        return stages[-1]
+
+    yield build
+    for stage in stages:
+        stage.close()
 
 
 def event_of(message: Message) -> Event:

@@ -9,13 +9,13 @@ import logging
 import pickle
 import threading
 from abc import ABCMeta
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
 from typing import Any, cast
 
 import pytest
 from simulation import asked
-from stage import Stage
+from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import (
     HandlerEnded,
@@ -37,34 +37,14 @@ from ocean_actors import (
 from ocean_actors.actors import Actor, MailboxPolicy
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.handlers import named_handlers
-from ocean_actors.settings import ResyncSettings
 from ocean_actors.testing import Probe
 
-WITHIN = 30.0
+stages = pytest.fixture(opened_stages)
 
 
 class Plain(ResyncHandler):
     def resync(self, run: ResyncRun) -> None:
         pass
-
-
-@pytest.fixture
-def stages() -> Iterator[Callable[..., Stage]]:
-    open_stages = []
-
-    def build(*handlers: Any, **settings: Any) -> Stage:
-        named = {handler.__name__: handler for handler in handlers}
-        open_stages.append(Stage(ResyncSettings(**settings), named))
-        return open_stages[-1]
-
-    yield build
-    for stage in open_stages:
-        stage.close()
-
-
-def handler(work: Callable[[ResyncRun], Any]) -> type[ResyncHandler]:
-    """A handler that does `work(run)`."""
-    return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
 
 def outcome(stage: Stage, number: int = 1) -> RunEnded:

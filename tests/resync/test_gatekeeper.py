@@ -2,19 +2,17 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from typing import Any
 
 import pykka
 import pytest
+from simulation import NOON
 
 from ocean_actors import Actor, Allow, Delay, Ignore
 from ocean_actors.actors import ActorSystem, Message
 from ocean_actors.messages import Admit, Offered, Reception, ResyncRequested, SetRole
 from ocean_actors.resync.gatekeeper import DECIDE_SECONDS, MOST_UNDECIDED, Gatekeeper
 from ocean_actors.testing import ManualClock, Probe, wait_idle
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
 def request(trigger: str = "manual", **more: Any) -> ResyncRequested:

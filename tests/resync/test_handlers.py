@@ -5,32 +5,19 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from simulation import asked
-from stage import WITHIN, Stage
+from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import ResyncAborted, ResyncHandler, ResyncRun
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import RunEnded, RunProgressed
-from ocean_actors.settings import ResyncSettings
 from ocean_actors.testing import Probe
 
-
-@pytest.fixture
-def stages() -> Iterator[Callable[..., Stage]]:
-    open_stages = []
-
-    def build(*handlers: Any, **settings: Any) -> Stage:
-        named = {handler.__name__: handler for handler in handlers}
-        open_stages.append(Stage(ResyncSettings(**settings), named))
-        return open_stages[-1]
-
-    yield build
-    for stage in open_stages:
-        stage.close()
+stages = pytest.fixture(opened_stages)
 
 
 def request(stage: Stage, number: int = 1) -> None:
@@ -40,11 +27,6 @@ def request(stage: Stage, number: int = 1) -> None:
 def begin(stage: Stage, **config: Any) -> None:
     request(stage)
     stage.answer(**config)
-
-
-def handler(work: Callable[..., Any]) -> type[ResyncHandler]:
-    """A handler that does `work(run)`."""
-    return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
 
 def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(

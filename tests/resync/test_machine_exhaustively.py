@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from datetime import datetime, timezone
 from typing import Any, get_args
 
 import pytest
 from guarantees import Onlooker, Requests
+from simulation import NOON
 
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import Policy, ResyncRequested
@@ -44,7 +44,6 @@ from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 TWO = frozenset({"one", "two"})
 ONE = frozenset({"one"})
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 NOW, BEFORE = 1, 0  # numbers of runs and waits: the present one, one that is over
 
 SETTINGS: dict[str, tuple[int, dict[str, Any]]] = {

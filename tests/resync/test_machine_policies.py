@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from simulation import Acted, Answered, Passed, Simulation, asked
+from simulation import Acted, Answered, Passed, Simulation, asked, fed
 
 from ocean_actors.messages import Policy
 from ocean_actors.resync import machine
@@ -20,7 +19,6 @@ from ocean_actors.resync.machine import (
     GraceOver,
     HandlerDone,
     HandlerGone,
-    Input,
     LetFinish,
     Output,
     Request,
@@ -33,20 +31,11 @@ from ocean_actors.resync.machine import (
 )
 from ocean_actors.settings import OnNewRequest, ResyncSettings, RetrySettings
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 ONE = frozenset({"one"})
 
 
 def request(number: int, policy: Policy | None = None, trigger: str = "manual") -> Request:
     return Request(asked(trigger, number, policy).request)
-
-
-def fed(state: State, *events: Input) -> tuple[State, tuple[Output, ...]]:
-    said: list[Output] = []
-    for event in events:
-        state, outputs = step(state, event)
-        said += outputs
-    return state, tuple(said)
 
 
 def running(**settings: Any) -> State:
@@ -100,8 +89,8 @@ def test_a_dropped_run_counts_once_the_threads_of_its_handlers_have_ended() -> N
     assert kinds(outputs)[:3] == [AbortRun, FenceOff, EndRun]
     state, _ = step(next_run(state), HandlerDone(1, "one"))
     assert state.aborts == 0
-    state, outputs = fed(state, HandlerGone(1, "one"), request(3))
-    assert outputs == (LetFinish(2, 1),)
+    _, said = fed(state, HandlerGone(1, "one"), request(3))
+    assert said == [LetFinish(2, 1)]
 
 
 def test_a_dropped_run_does_not_count_any_more_after_one_that_finished() -> None:
@@ -136,8 +125,8 @@ def test_a_drop_request_does_not_wait_for_a_run_that_another_request_aborted() -
 def test_a_queued_request_before_one_that_aborts_is_served_with_it() -> None:
     state, outputs = step(running(), request(2, "queue", "schedule"))
     assert outputs == ()
-    state, outputs = fed(state, request(3), HandlerDone(1, "one"))
-    assert AbortRun in kinds(outputs)
+    state, said = fed(state, request(3), HandlerDone(1, "one"))
+    assert AbortRun in kinds(said)
     state = next_run(state)
     assert {each.trigger for each in state.present.covered} == {"manual", "schedule"}
 
@@ -153,8 +142,8 @@ def test_a_request_that_aborts_while_an_earlier_one_waits_for_others_adds_no_sec
 def test_the_protected_run_is_announced_though_a_scheduled_request_waits_already() -> None:
     state, _ = fed(running(max_consecutive_aborts=1), request(2), HandlerDone(1, "one"))
     state = next_run(state)
-    state, outputs = fed(state, request(3, "queue", "schedule"), request(4))
-    assert outputs == (LetFinish(2, 1),)
+    _, said = fed(state, request(3, "queue", "schedule"), request(4))
+    assert said == [LetFinish(2, 1)]
 
 
 def test_a_request_that_queued_while_a_run_was_prepared_does_not_abort_it() -> None:

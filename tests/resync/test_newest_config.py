@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from scripted import Quick
+from simulation import NOON
 from stage import Stage
 
-from ocean_actors import ResyncRun, RunStarted
+from ocean_actors import RunStarted
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
     ConfigFetched,
@@ -18,31 +20,16 @@ from ocean_actors.messages import (
     FetchConfig,
     ResyncRequested,
 )
-from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.settings import ResyncSettings
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 
 def snapshot(name: str, minutes: int) -> ConfigSnapshot:
     return ConfigSnapshot(FrozenDict(name=name), NOON + timedelta(minutes=minutes))
 
 
-def nothing() -> Any:
-    """A handler that has nothing to do."""
-
-    class Nothing:
-        kinds = ()
-
-        def resync(self, run: ResyncRun) -> None:
-            raise ResyncAborted("nothing to do")
-
-    return Nothing()
-
-
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    stage = Stage(ResyncSettings(debounce=0.0), {"nothing": nothing})
+    stage = Stage(ResyncSettings(debounce=0.0), {"quick": Quick})
     yield stage
     stage.close()
 

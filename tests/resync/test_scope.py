@@ -3,17 +3,15 @@
 import copy
 import functools
 import itertools
-from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulation import NOON
 
 from ocean_actors import ResyncRequested
 from ocean_actors.resync.scope import UnknownKind, all_kinds, joined, require_known, scope_of
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
 SCOPES = st.tuples(
     st.none() | st.lists(st.sampled_from("abc"), min_size=1),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-
 import pytest
+from simulation import NOON
 
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.machine import (
@@ -19,7 +18,6 @@ from ocean_actors.resync.machine import (
     step,
 )
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 REQUEST = Request(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from typing import Any
+from simulation import NOON, fed
 
 from ocean_actors.actors import Actor, ActorSystem
 from ocean_actors.messages import ResyncRequested
@@ -12,25 +11,13 @@ from ocean_actors.resync.machine import (
     AskConfig,
     ConfigReady,
     HandlerDone,
-    Input,
     Request,
     StandBy,
     StartRun,
     State,
     WaitOver,
-    step,
 )
 from ocean_actors.testing import ManualClock
-
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
-
-
-def fed(state: State, *events: Input) -> tuple[State, list[Any]]:
-    said: list[Any] = []
-    for event in events:
-        state, outputs = step(state, event)
-        said += outputs
-    return state, said
 
 
 def requests() -> tuple[ResyncRequested, ...]:

@@ -1,7 +1,8 @@
 """Aborts on request, pauses, and runs for some kinds, as the state machine decides them."""
 
-from datetime import datetime, timezone
 from typing import Any
+
+from simulation import NOON, fed
 
 from ocean_actors.messages import ResyncRequested
 from ocean_actors.resync.machine import (
@@ -14,8 +15,6 @@ from ocean_actors.resync.machine import (
     FenceOff,
     GraceOver,
     HandlerDone,
-    Input,
-    Output,
     Pause,
     Phase,
     Request,
@@ -27,24 +26,14 @@ from ocean_actors.resync.machine import (
     Stop,
     Stopped,
     TimeUp,
-    step,
 )
 from ocean_actors.settings import ResyncSettings, RetrySettings
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 ONE = frozenset({"one"})
 
 
 def request(trigger: str = "manual", **more: Any) -> ResyncRequested:
     return ResyncRequested(reason="please", trigger=trigger, requested_at=NOON, **more)
-
-
-def fed(state: State, *events: Input) -> tuple[State, list[Output]]:
-    said: list[Output] = []
-    for event in events:
-        state, outputs = step(state, event)
-        said += outputs
-    return state, said
 
 
 def running(asked: ResyncRequested, **settings: Any) -> State:
