@@ -14,7 +14,12 @@ from ocean_actors.actors import ActorSystem, Clock, SystemClock
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
 from ocean_actors.log import LogContext, get_logger, logging_context
-from ocean_actors.messages import Policy, ResyncRequested
+from ocean_actors.messages import (
+    Policy,
+    ResyncRequested,
+    checked_kinds,
+    checked_parameters,
+)
 from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.generation import ConfigGeneration
@@ -201,8 +206,8 @@ class OceanSystem:
             trigger="manual",
             requested_at=self._actors.clock.now(),
             policy=policy,
-            kinds=kinds,  # type: ignore[arg-type]  # it makes a tuple of any iterable
-            parameters=parameters,  # type: ignore[arg-type]  # it freezes any mapping
+            kinds=checked_kinds(kinds),
+            parameters=checked_parameters(parameters),
         )
         self._resync.submit(request)
         return request.id
