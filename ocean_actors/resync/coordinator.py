@@ -240,12 +240,17 @@ class ResyncCoordinator(Actor):
         current = flight is not None and flight.info.number == event.number
         failed = event.failure is not None
         if flight is not None and current and event.handler in self._state.present.working:
+            aborting = self._state.phase is machine.Phase.ABORTING
+            failure = event.failure
+            if failure is None and flight.token.cancelled and not aborting:
+                reason = one_line(flight.token.reason)
+                failure = f"{event.handler}: a handler cancelled the run's token: {reason}"
+                failed = True
             flight.writer.handler_finished(event.handler, ok=not failed)
-            if event.failure is not None:
-                flight.failures.append(event.failure)
+            if failure is not None:
+                flight.failures.append(failure)
             status: Status = "failed" if failed else "completed"
-            aborted = flight.token.cancelled
-            self._announce_handler_ended(flight, event.handler, "aborted" if aborted else status)
+            self._announce_handler_ended(flight, event.handler, "aborted" if aborting else status)
         self._feed(
             machine.HandlerDone(
                 event.number, event.handler, failed, event.lasting, event.retry_after

@@ -538,3 +538,13 @@ def test_an_event_about_no_run_is_refused_before_it_is_published(event: Any) -> 
 
     with pytest.raises(TypeError, match=rf"{event.__name__}\.run is NoneType, not RunInfo"):
         event(None, *[None] * rest)
+
+
+def test_a_handler_that_cancels_the_runs_token_fails_the_run(stages: Callable[..., Stage]) -> None:
+    def work(run: ResyncRun) -> None:
+        run.token.cancel("enough")
+        run.check()
+
+    ended = outcome(stages(handler(work)))
+    assert ended.status == "failed"
+    assert ended.failures == ("Working: a handler cancelled the run's token: enough",)
