@@ -76,6 +76,16 @@ def test_every_requirement_has_a_lower_bound_for_the_lowest_environment() -> Non
     assert {name for name, bounds in declared.items() if ">=" not in bounds} == set()
 
 
+def test_the_readme_names_every_package_that_is_installed() -> None:
+    section = (ROOT / "README.md").read_text().partition("## Dependencies")[2].partition("## ")[0]
+    table = re.findall(r"^\| (.+?) \|", section, re.MULTILINE)
+    named = set(re.findall(r"[\w-]+", " ".join(table).lower()))
+    config = options()
+    assert requirements(config["options"]["install_requires"]).keys() - named == set()
+    broker = requirements(config["options.extras_require"]["broker"])
+    assert {name for name in broker if name not in section} == set()
+
+
 def test_every_file_of_the_dashboard_is_installed() -> None:
     """`packages = find:` takes modules only; the patterns of package_data take the rest."""
     patterns = options()["options.package_data"]["ocean_actors"].split()

@@ -148,6 +148,15 @@ def test_every_document_that_it_points_to_is_there() -> None:
         assert (ROOT / target).exists(), target
 
 
+def test_the_layout_in_the_architecture_is_the_tree() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    layout = page.partition("## The layout")[2].split("```")[1]
+    named = set(re.findall(r"\w+\.py\b|\w+/", layout)) - {"ocean_actors/"}
+    package = ROOT / "ocean_actors"
+    modules = {file.name for file in package.glob("*.py")}
+    assert named == modules | {f"{file.parent.name}/" for file in package.glob("*/__init__.py")}
+
+
 def test_the_first_command_is_one_line_that_does_all_the_set_up() -> None:
     demo, test, *_ = commands()
     assert demo == "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/ocean-actors demo"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ocean_actors.sandbox import Sandbox
+from ocean_actors.testing.sandboxed import port_of
 
 IDENTIFIER = "python-packages"
 
@@ -47,11 +48,7 @@ def open_environment(listener: str) -> Iterator[Environment]:
 
 def _settings(sandbox: Sandbox, event_listener: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {
-        "port": {
-            "clientId": sandbox.client_id,
-            "clientSecret": sandbox.client_secret,
-            "baseUrl": sandbox.url,
-        },
+        "port": port_of(sandbox),
         "integration": {"identifier": IDENTIFIER, "type": "demo"},
         "eventListener": event_listener,
         **more,

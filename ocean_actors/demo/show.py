@@ -11,6 +11,7 @@ from importlib.metadata import distributions
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
@@ -85,14 +86,14 @@ class Screen:
     def _draw(self, event: RunEvent) -> None:
         match event:
             case RunStarted(run):
-                self.say(f"run {run.id} starts: [bold]{run.reason}[/] ({run.trigger})")
+                self.say(f"run {run.id} starts: [bold]{escape(run.reason)}[/] ({run.trigger})")
                 self._task = self._progress.add_task(run.id, total=None)
             case RunProgressed(_, progress) if self._task is not None:
                 self._progress.update(self._task, completed=progress.done, total=progress.total)
             case RunEnded(run, status) if self._task is not None:
                 self.ended.append(event)
                 self._progress.remove_task(self._task)
-                why = f": {'; '.join(event.failures)}" if event.failures else ""
+                why = f": {escape('; '.join(event.failures))}" if event.failures else ""
                 self.say(f"run {run.id} [{COLOURS[status]}]{status}[/]{why}")
 
 
@@ -116,7 +117,7 @@ def show(listener: str) -> int:
             try:
                 play(screen, environment, system)
             except TimeoutError as error:
-                console.print(f"[red]{error}[/]; the cause: {system.cause}")
+                console.print(f"[red]{error}[/]; the cause: {escape(str(system.cause))}")
                 return 1
     console.print(table(screen.ended))
     return 0

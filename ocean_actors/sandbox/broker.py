@@ -90,8 +90,7 @@ class Broker:
 
     `bootstrap` is its PLAINTEXT address. `sasl_bootstrap` is its address for SASL_SSL with
     SCRAM-SHA-512 or PLAIN, for `users` (name: password) and clients that trust `ca_file`. Ports and
-    data
-    stay the same until `stop`, also through `restart` and `kill`.
+    data stay the same until `stop`, also through `restart` and `kill`.
 
     The broker ends when our process ends, however that happens.
     """

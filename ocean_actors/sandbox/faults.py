@@ -7,7 +7,7 @@ import random
 import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from http import HTTPStatus
+from http.client import responses
 from typing import Any
 from wsgiref.util import is_hop_by_hop
 
@@ -139,5 +139,4 @@ def _json(status: int, body: Any, headers: dict[str, str]) -> Answer:
 
 
 def _phrase(status: int) -> str:
-    known = status in HTTPStatus._value2member_map_
-    return f"{status} {HTTPStatus(status).phrase}" if known else str(status)
+    return f"{status} {responses.get(status, '')}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -96,8 +97,12 @@ class WebhookPublisher:
         if thread is None:
             return
         self._stopping.set()
-        self._waiting.put(("", {}))  # wakes the thread
+        with contextlib.suppress(queue.Full):  # then the thread does not wait for a message
+            self._waiting.put_nowait(("", {}))  # wakes it
         thread.join(2 * self._timeout + 1)
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._waiting.get_nowait()
         if thread.is_alive():
             logger.warning("the sandbox stopped while a webhook was being sent")
 

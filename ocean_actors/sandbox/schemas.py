@@ -13,9 +13,8 @@ from ocean_actors.port_time import parse_time
 from ocean_actors.sandbox.errors import ApiError, invalid
 from ocean_actors.sandbox.faults import Kind
 
-MAX_DEPTH = (
-    100  # levels of nesting; keeps all code that handles the value below the recursion limit
-)
+# Levels of nesting: all code that handles a value stays below the recursion limit.
+MAX_DEPTH = 100
 
 Json = dict[str, Any]
 

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import logging
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -203,6 +204,29 @@ def test_nothing_is_sent_after_the_stop_and_no_thread_stays(
     webhooks = {thread for thread in threading.enumerate() if "webhook" in thread.name}
     assert len(webhooks) == len(before) - 1
     assert len(receiver.got) <= 3
+
+
+def test_what_waited_at_the_stop_is_not_sent_after_the_next_start(receiver: Any) -> None:
+    recorded: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+    publisher = WebhookPublisher("secret", lambda: "signed", recorded.put, ManualClock())
+    integration = {"changelogDestination": {"type": "WEBHOOK", "url": receiver.url}}
+    receiver.release.clear()
+    for number in range(3):
+        publisher.publish({"number": number}, integration)
+    publisher.start()
+    assert receiver.arrived.wait(5)
+    stopping = threading.Thread(target=publisher.stop)
+    stopping.start()
+    assert publisher._stopping.wait(5)
+    receiver.release.set()
+    stopping.join(10)
+    assert not stopping.is_alive()
+    publisher.start()
+    publisher.publish({"number": 3}, integration)
+    sent = [recorded.get(timeout=10).message for _ in range(2)]
+    publisher.stop()
+    assert sent == receiver.messages == [{"number": 0}, {"number": 3}]
+    assert recorded.empty()
 
 
 class Notes:
