@@ -49,7 +49,10 @@ class KafkaPublisher:
     def start(self) -> None:
         """Create the topics and start to send. Raises kafka.errors.KafkaError."""
         make_topics(self._bootstrap, self._change_log, self._requests)
-        self._thread = threading.Thread(target=self._send_all, name="sandbox-kafka", daemon=True)
+        self._waiting = queue.SimpleQueue()  # what an earlier thread has left is not sent
+        self._thread = threading.Thread(
+            target=self._send_all, args=(self._waiting,), name="sandbox-kafka", daemon=True
+        )
         self._thread.start()
 
     def publish(self, message: Json, integration: Json) -> None:
@@ -68,11 +71,11 @@ class KafkaPublisher:
         if thread.is_alive():
             logger.warning("the sandbox stopped before all its messages were sent to Kafka")
 
-    def _send_all(self) -> None:
+    def _send_all(self, waiting: queue.SimpleQueue[Json | None]) -> None:
         producer = KafkaProducer(bootstrap_servers=self._bootstrap, linger_ms=0)
         numbers = iter(range(2**62))
         try:
-            while (message := self._waiting.get()) is not None:
+            while (message := waiting.get()) is not None:
                 for noise in entity_changes(numbers, self._noise):
                     producer.send(self._change_log, noise)
                 value = json.dumps(message, separators=(",", ":")).encode()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kafka import KafkaConsumer
 from kafka.structs import TopicPartition
-from scripted import Script
+from scripted import WITHIN, Script
 
 from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
@@ -98,6 +101,29 @@ def test_a_changed_config_starts_a_run_with_the_config_that_port_holds_by_then(
         assert script.wait_until_at_work().config == {"resources": ["newest"]}
         script.let_finish()
         assert rig.expect(RunEnded).run.reason == "configuration changed"
+
+
+def test_a_publisher_that_failed_starts_again_with_new_messages_only(
+    organization: Organization,
+) -> None:
+    from ocean_actors.sandbox.kafka import KafkaPublisher
+
+    publisher = KafkaPublisher(organization.bootstrap, "starts-again")
+    listening = {"changelogDestination": {"type": "KAFKA"}}
+    publisher.start()
+    publisher.publish({"too": "large" * 1_000_000}, listening)
+    publisher.publish({"number": 1}, listening)
+    publisher.stop()
+    publisher.start()
+    publisher.publish({"number": 2}, listening)
+    publisher.stop()
+    with contextlib.closing(
+        KafkaConsumer(
+            "starts-again.change.log", bootstrap_servers=organization.bootstrap,
+            auto_offset_reset="earliest", consumer_timeout_ms=WITHIN * 1000,
+        )
+    ) as consumer:  # fmt: skip
+        assert json.loads(next(consumer).value) == {"number": 2}
 
 
 def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(
