@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocean_actors import ResyncRequested
-from ocean_actors.resync.scope import UnknownKind, all_kinds, joined, require_known, scope_of
+from ocean_actors.errors import UnknownKind
+from ocean_actors.resync.scope import all_kinds, joined, require_known, scope_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 
