@@ -351,6 +351,13 @@ def test_a_port_that_was_set_and_is_taken_is_one_line(served: Served) -> None:
     assert "\n" not in str(failure.value)
 
 
+def test_a_host_that_this_machine_does_not_have_is_one_line_that_names_the_setting(
+    served: Served,
+) -> None:
+    with pytest.raises(OSError, match=r"^cannot listen on 192\.0\.2\.1:0: .* and control\.host$"):
+        served(host="192.0.2.1", token=TOKEN)
+
+
 def test_the_usual_port_gives_way_to_a_free_one_and_says_so(
     served: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
