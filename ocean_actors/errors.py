@@ -1,4 +1,4 @@
-"""The root of the exceptions that the package raises on purpose."""
+"""The root of the exceptions that the package raises on purpose, and those of several parts."""
 
 
 class OceanError(Exception):
@@ -14,3 +14,17 @@ class OceanError(Exception):
 
 class UsageError(OceanError):
     """Arguments or settings that cannot be used; `str()` is one readable line."""
+
+
+class UnknownKind(OceanError, ValueError):
+    """No handler declares a kind that was asked for. `known` lists those that are declared."""
+
+    def __init__(self, unknown: str, known: tuple[str, ...]) -> None:
+        super().__init__(unknown, known)  # pickle builds it anew from these
+        self.unknown = unknown
+        self.known = known
+
+    def __str__(self) -> str:
+        if not self.known:
+            return f"kinds: no handler declares a kind, so {self.unknown!r} is unknown"
+        return f"kinds: {self.unknown!r} is unknown; the handlers declare {', '.join(self.known)}"

@@ -76,8 +76,8 @@ class OceanSystem:
         self.cause: str | None = None
         named = named_handlers(handlers)
         generation = ConfigGeneration()
-        self._kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
-        self._resync = ResyncClient(generation, self._kinds)
+        kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
+        self._resync = ResyncClient(generation, kinds)
         self._own_clock = clock is None
         self._log_context = LogContext(settings.integration.identifier)
         self._actors = ActorSystem(
@@ -338,7 +338,6 @@ class OceanSystem:
         return control(
             self.settings,
             self,
-            self._kinds,
             lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
             self._actors.clock,
             self.metrics,

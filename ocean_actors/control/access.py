@@ -1,4 +1,4 @@
-"""Who may call the control server. Decisions only: nothing here reads a body or answers.
+"""Who may call the control server, decided from the head of a call.
 
 A web page of another site, open in the browser of somebody who can reach the server, must
 neither read nor steer. It cannot send `X-Ocean-Actors` without asking first (a preflight, which is

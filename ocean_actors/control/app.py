@@ -12,10 +12,11 @@ import pykka
 from ocean_actors.actors import MailboxFull
 from ocean_actors.control.access import Access
 from ocean_actors.control.calls import Call, CallT, PauseCall, ResumeCall, ResyncCall, read_call
-from ocean_actors.control.controlled import Controlled, UnknownKind
+from ocean_actors.control.controlled import Controlled, Steerable
 from ocean_actors.control.pages import FILES, HEADERS, pages, with_etag
 from ocean_actors.control.redaction import Redaction
 from ocean_actors.control.status_cache import StatusCache
+from ocean_actors.errors import UnknownKind
 from ocean_actors.settings import ControlSettings
 from ocean_actors.text import one_line
 from ocean_actors.web.answers import RETRY, Answer, Refusal
@@ -82,19 +83,19 @@ class ControlApp(JsonApp):
             {"instance": ring.instance, "latest": ring.latest, "events": ring.after(int(after))},
         )
 
-    def _steering(self, model: type[CallT], act: Callable[[Controlled, CallT], Answer]) -> Handler:
+    def _steering(self, model: type[CallT], act: Callable[[Steerable, CallT], Answer]) -> Handler:
         """Returns what serves a call that changes something."""
 
         def serve(environ: Environ) -> Answer:
             call = read_call(environ, model)
             controlled = self._chosen(environ)
             try:
-                answer = act(controlled, call)
+                answer = act(controlled.system, call)
             except UnknownKind as error:
                 raise Refusal(404, str(error)) from None
             except ValueError as error:
                 raise Refusal(400, one_line(str(error))) from None
-            except (MailboxFull, pykka.Timeout, RuntimeError) as error:
+            except (MailboxFull, pykka.Timeout, pykka.ActorDeadError, RuntimeError) as error:
                 raise Refusal(503, one_line(str(error)) or "no answer in time", RETRY) from None
             finally:
                 self._statuses[controlled.name].forget()
@@ -117,24 +118,24 @@ class ControlApp(JsonApp):
         return Answer(status, self._redact(json.dumps(body).encode()))
 
 
-def _resync(controlled: Controlled, call: ResyncCall) -> Answer:
-    request_id = controlled.request_resync(
+def _resync(system: Steerable, call: ResyncCall) -> Answer:
+    request_id = system.request_resync(
         call.reason, kinds=call.kinds, parameters=call.parameters, policy=call.policy
     )
     return Answer(202, {"ok": True, "id": request_id})
 
 
-def _abort(controlled: Controlled, call: Call) -> Answer:
-    return Answer(200, {"ok": True, "aborted": controlled.abort(call.reason)})
+def _abort(system: Steerable, call: Call) -> Answer:
+    return Answer(200, {"ok": True, "aborted": system.abort(call.reason)})
 
 
-def _pause(controlled: Controlled, call: PauseCall) -> Answer:
-    controlled.pause(call.reason, owner=call.owner, abort=call.abort)
+def _pause(system: Steerable, call: PauseCall) -> Answer:
+    system.pause(call.reason, owner=call.owner, abort=call.abort)
     return Answer(200, {"ok": True})
 
 
-def _resume(controlled: Controlled, call: ResumeCall) -> Answer:
-    controlled.resume(call.reason, owner=call.owner)
+def _resume(system: Steerable, call: ResumeCall) -> Answer:
+    system.resume(call.reason, owner=call.owner)
     return Answer(200, {"ok": True})
 
 

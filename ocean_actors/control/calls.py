@@ -7,7 +7,6 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from ocean_actors.control.controlled import OWNER
 from ocean_actors.messages import Policy
 from ocean_actors.text import one_line
 from ocean_actors.web.answers import Refusal
@@ -15,12 +14,15 @@ from ocean_actors.web.body import read_body, require_json
 
 MAX_BODY_BYTES = 64 * 1024
 
+OWNER = "api"
+"""The owner of a pause whose call names none."""
+
 Reason = Annotated[str, Field(min_length=1, max_length=300)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Call(BaseModel):
-    """What every one may have."""
+    """The keys that every body may have."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 

@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ocean_actors.control import HEADER
+from ocean_actors.control import DEFAULT_URL, HEADER
 from ocean_actors.errors import OceanError, UsageError
 from ocean_actors.text import one_line
 
-DEFAULT_URL = "http://127.0.0.1:8001"
 SECONDS = 10.0  # for a connection, and between two parts of an answer
 
 

@@ -9,13 +9,18 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
+
+from ocean_actors.control import DEFAULT_URL
+from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.control.client import ControlClient
 
+    Command = Callable[[ControlClient, argparse.Namespace], Iterator[str]]
+
 TOKEN_VARIABLE = "OCEAN__CONTROL__TOKEN"  # noqa: S105  (a name)
-URL = "http://127.0.0.1:8001"
 DONE, FAILED = 0, 1
 
 
@@ -39,9 +44,11 @@ def add_commands(commands: Any) -> None:
     _add_reason(resume)
 
 
-def _add(commands: Any, name: str, text: str, command: Any) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str, text: str, command: Command) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text)
-    parser.add_argument("--url", default=URL, help=f"of the control server; default: {URL}")
+    parser.add_argument(
+        "--url", default=DEFAULT_URL, help=f"of the control server; default: {DEFAULT_URL}"
+    )
     parser.add_argument("--token", help=f"its control.token; default: ${TOKEN_VARIABLE}")
     parser.add_argument(
         "--integration", metavar="NAME", help="which one, where a process runs several"
@@ -57,45 +64,45 @@ def _add_reason(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _run(command: Any, options: argparse.Namespace) -> int:
+def _run(command: Command, options: argparse.Namespace) -> int:
     from ocean_actors.control.client import ControlClient, ControlError
 
     token = options.token or os.environ.get(TOKEN_VARIABLE)
     client = ControlClient(options.url, token, options.integration)
     try:
-        command(client, options)
+        for line in command(client, options):
+            print(line)  # noqa: T201  (the output of the command)
     except ControlError as error:
-        print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201
+        print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201  (for the user, not a log)
         return FAILED
     return DONE
 
 
-def _status(client: ControlClient, options: argparse.Namespace) -> None:
+def _status(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:
     from ocean_actors.control.report import report
 
     status = client.status()
     if options.json:
-        print(json.dumps(status, indent=2))  # noqa: T201
-        return
-    for line in report(status):
-        print(line)  # noqa: T201
+        yield json.dumps(status, indent=2)
+    else:
+        yield from report(status)
 
 
-def _resync(client: ControlClient, options: argparse.Namespace) -> None:
+def _resync(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:
     body = {"reason": options.reason} | ({"kinds": options.kind} if options.kind else {})
-    print(f"requested: {client.steer('resync', body)['id']}")  # noqa: T201
+    yield f"requested: {one_line(client.steer('resync', body).get('id'))}"
 
 
-def _abort(client: ControlClient, options: argparse.Namespace) -> None:
-    aborted = client.steer("abort", {"reason": options.reason})["aborted"]
-    print("the run is being aborted" if aborted else "no run is in flight")  # noqa: T201
+def _abort(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:
+    aborted = client.steer("abort", {"reason": options.reason}).get("aborted")
+    yield "the run is being aborted" if aborted else "no run is in flight"
 
 
-def _pause(client: ControlClient, options: argparse.Namespace) -> None:
+def _pause(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:
     client.steer("pause", {"reason": options.reason})
-    print("paused until `ocean-actors resume` or a restart of the process")  # noqa: T201
+    yield "paused until `ocean-actors resume` or a restart of the process"
 
 
-def _resume(client: ControlClient, options: argparse.Namespace) -> None:
+def _resume(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:
     client.steer("resume", {"reason": options.reason})
-    print("resumed")  # noqa: T201
+    yield "resumed"

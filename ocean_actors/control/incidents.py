@@ -41,7 +41,9 @@ def incidents(before: Look, now: Look, failures: Mapping[str, str | None]) -> It
             text = one_line(f"actor {name} was restarted{times}: {why}")
             yield Line("ActorRestarted", "warning", text)
     for name in sorted(now.hung - before.hung):
-        yield Line("ActorHung", "bad", f"actor {name} has been in one message for too long")
+        yield Line(
+            "ActorHung", "bad", one_line(f"actor {name} has been in one message for too long")
+        )
     for name, count in now.dead_letters.items():
         more = count - before.dead_letters.get(name, 0)
         if more > 0:

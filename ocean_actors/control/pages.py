@@ -32,7 +32,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""The headers of every answer."""
 
 
 def pages() -> Iterator[tuple[str, Handler]]:

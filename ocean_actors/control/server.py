@@ -39,7 +39,8 @@ class ControlServer:
             self._server.start()
         except OSError as error:
             if not isinstance(error, PortInUse) or "port" in self._settings.model_fields_set:
-                raise OSError(f"{error}: free the port, or set control.port") from None
+                hint = "free the port, or set control.port and control.host"
+                raise OSError(f"{error}: {hint}") from None
             self._server = self._on(0)
             self._server.start()
             logger.warning(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ocean_actors.actors import Actor, Clock
-from ocean_actors.control.adapter import ControlledSystem, Steerable
 from ocean_actors.control.app import ControlApp
+from ocean_actors.control.controlled import Controlled, Steerable
 from ocean_actors.control.events import EventRing
 from ocean_actors.control.recorder import EventRecorder, Snapshot
 from ocean_actors.control.redaction import secrets_of
@@ -30,15 +29,14 @@ class Control:
 def control(
     settings: Settings,
     system: Steerable,
-    kinds: Sequence[str],
     snapshot: Snapshot,
     clock: Clock,
     metrics: MetricsPage,
 ) -> Control:
-    """Returns the control server of `system`, whose handlers have `kinds`; nothing starts yet."""
+    """Returns the control server of `system`; nothing starts yet."""
     ring = EventRing()
     log = WebLog(clock)
-    controlled = ControlledSystem(settings.integration.identifier, system, kinds, ring)
+    controlled = Controlled(settings.integration.identifier, system, ring)
     app = ControlApp(
         settings.control, [controlled], log, clock.monotonic,
         metrics=metrics, secrets=tuple(secrets_of(settings)),

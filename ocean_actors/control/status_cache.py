@@ -54,7 +54,7 @@ class StatusCache:
     def _encode(self, now: float) -> Encoded:
         events = self._controlled.events
         status = {
-            **self._controlled.status(),
+            **self._controlled.system.status(),
             "events": {"instance": events.instance, "latest": events.latest},
         }
         encode = json.JSONEncoder(default=str, separators=(",", ":")).encode

@@ -101,9 +101,10 @@ def _values(name: str, values: Mapping[Labels, float]) -> Iterator[Sample]:
     Values whose labels become the same are added, as Prometheus refuses an exposition that has
     a sample twice.
     """
-    printable: Counter[Labels] = Counter()
+    printable: dict[Labels, float] = {}
     for labels, value in values.items():
-        printable[_printable(labels)] += value  # type: ignore[assignment]  # a Counter takes floats
+        line = _printable(labels)
+        printable[line] = printable.get(line, 0) + value
     for labels, value in printable.items():
         yield Sample(name, labels, value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from ocean_actors.errors import OceanError
+from ocean_actors.errors import UnknownKind
 from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.messages import ResyncRequested, RunInfo
 
@@ -16,20 +16,6 @@ class Scope:
 
     kinds: frozenset[str] | None = None  # None: all
     parameters: FrozenDict = field(default_factory=FrozenDict)
-
-
-class UnknownKind(OceanError, ValueError):
-    """No handler declares a kind that was asked for. `known` lists those that are declared."""
-
-    def __init__(self, unknown: str, known: tuple[str, ...]) -> None:
-        super().__init__(unknown, known)  # pickle builds it anew from these
-        self.unknown = unknown
-        self.known = known
-
-    def __str__(self) -> str:
-        if not self.known:
-            return f"kinds: no handler declares a kind, so {self.unknown!r} is unknown"
-        return f"kinds: {self.unknown!r} is unknown; the handlers declare {', '.join(self.known)}"
 
 
 def all_kinds(declared: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -8,15 +8,16 @@ from typing import Any
 
 from ocean_actors.actors import SystemClock
 from ocean_actors.control.app import ControlApp
-from ocean_actors.control.controlled import UnknownKind
+from ocean_actors.control.controlled import Controlled
 from ocean_actors.control.events import EventRing, Level, Line
 from ocean_actors.control.server import ControlServer
 from ocean_actors.messages import Policy
+from ocean_actors.resync.scope import all_kinds, require_known
 from ocean_actors.settings import ControlSettings
 from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
-KINDS = {"Repositories": ["repository"], "Issues": ["issue", "comment"], "Teams": ["team"]}
+KINDS = {"Repositories": ("repository",), "Issues": ("issue", "comment"), "Teams": ("team",)}
 TOKEN = "correct-horse-battery-staple"
 
 
@@ -58,7 +59,7 @@ def actor(
 
 
 class Desk:
-    """Implements `Controlled` over plain data; keeps what it was asked to do in `calls`."""
+    """Implements `Steerable` over plain data; keeps what it was asked to do in `calls`."""
 
     def __init__(self, name: str = "my-github") -> None:
         self.name = name
@@ -111,14 +112,11 @@ class Desk:
         self,
         reason: str,
         *,
-        kinds: Sequence[str] | None,
-        parameters: Mapping[str, Any] | None,
-        policy: Policy | None,
+        kinds: Sequence[str] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        policy: Policy | None = None,
     ) -> str:
-        known = [kind for handled in KINDS.values() for kind in handled]
-        for kind in kinds or ():
-            if kind not in known:
-                raise UnknownKind(kind, known)
+        require_known(kinds, all_kinds(KINDS))
         self._called("resync", reason=reason, kinds=kinds, parameters=parameters, policy=policy)
         return f"request-{len(self.calls)}"
 
@@ -156,7 +154,8 @@ def serve(
     settings = ControlSettings.model_validate(given)
     clock = SystemClock()
     log = WebLog(clock)
-    app = ControlApp(settings, desks, log, clock.monotonic, metrics=metrics, secrets=secrets)
+    controlled = [Controlled(desk.name, desk, desk.events) for desk in desks]
+    app = ControlApp(settings, controlled, log, clock.monotonic, metrics=metrics, secrets=secrets)
     server = ControlServer(settings, app, log)
     server.start()
     return server

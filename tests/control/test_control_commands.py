@@ -81,6 +81,17 @@ def test_the_integration_is_steered(
     assert "no run is in flight" in capsys.readouterr().out
 
 
+def test_an_id_from_a_server_cannot_steer_a_terminal(
+    desk: Desk,
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(desk, "request_resync", lambda *_args, **_kinds: "\x1b[2Jforged")
+    assert main(["resync", "--url", served().url]) == 0
+    assert capsys.readouterr().out == "requested: [2Jforged\n"
+
+
 def test_the_token_is_an_argument_or_a_variable(
     served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,13 +30,8 @@ class Unlucky(ResyncHandler):
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture
-def start(sandbox: Sandbox) -> Iterator[Callable[..., OceanSystem]]:
+def start() -> Iterator[Callable[..., OceanSystem]]:
+    """Starts systems that share a sandbox; stops them at the end."""
     systems: list[OceanSystem] = []
 
     def start(handler: type[ResyncHandler] = Quick, **options: Any) -> OceanSystem:
@@ -52,9 +47,10 @@ def start(sandbox: Sandbox) -> Iterator[Callable[..., OceanSystem]]:
         system.start()
         return system
 
-    yield start
-    for system in systems:
-        system.stop()
+    with Sandbox() as sandbox:
+        yield start
+        for system in systems:
+            system.stop()
 
 
 def url_of(system: OceanSystem) -> str:

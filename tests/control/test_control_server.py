@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+import pykka
 import pytest
 import requests
 from desk import KINDS, TOKEN, Desk
@@ -96,7 +97,7 @@ def test_the_status_is_what_the_integration_says_and_the_number_of_its_last_even
     desk.tell("info", "hello")
     answer = get(served(), "/api/status").json()
     assert answer["integration"] == desk.name
-    assert answer["resync"]["kinds"] == KINDS
+    assert answer["resync"]["kinds"] == {name: list(kinds) for name, kinds in KINDS.items()}
     assert answer["events"] == {"instance": desk.events.instance, "latest": 1}
 
 
@@ -251,7 +252,13 @@ def test_a_wrong_policy_is_refused(served: Served) -> None:
     assert post(served(), "/api/resync", {"policy": "perhaps"}).status_code == 400
 
 
-@pytest.mark.parametrize("failure", [RuntimeError("stopped"), MailboxFull("coordinator is full")])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError("stopped"), MailboxFull("coordinator is full"),
+        pykka.ActorDeadError("coordinator is stopped"), pykka.Timeout("1 second"),
+    ],
+)  # fmt: skip
 def test_an_integration_that_cannot_take_it_is_answered_503(
     desk: Desk, served: Served, failure: Exception
 ) -> None:
@@ -342,6 +349,13 @@ def test_a_port_that_was_set_and_is_taken_is_one_line(served: Served) -> None:
         with pytest.raises(OSError, match=rf"127.0.0.1:{port}.*control.port") as failure:
             served(port=port)
     assert "\n" not in str(failure.value)
+
+
+def test_a_host_that_this_machine_does_not_have_is_one_line_that_names_the_setting(
+    served: Served,
+) -> None:
+    with pytest.raises(OSError, match=r"^cannot listen on 192\.0\.2\.1:0: .* and control\.host$"):
+        served(host="192.0.2.1", token=TOKEN)
 
 
 def test_the_usual_port_gives_way_to_a_free_one_and_says_so(

@@ -13,6 +13,7 @@ from desk import KINDS, TOKEN, Desk, busy_night
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ocean_actors.control.server import ControlServer
+from ocean_actors.resync.scope import all_kinds
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -233,8 +234,7 @@ def test_a_resync_is_requested_for_the_kinds_that_are_chosen(
     page = shown(visit(served()))
     page.get_by_role("button", name="Resync now").click()
     dialog = page.get_by_role("dialog", name="Resync now")
-    known = [kind for kinds in KINDS.values() for kind in kinds]
-    for kind in known:
+    for kind in all_kinds(KINDS):
         expect(dialog.get_by_label(kind, exact=True)).not_to_be_checked()
     dialog.get_by_label("issue", exact=True).check()
     expect(dialog.get_by_label("All kinds")).not_to_be_checked()
@@ -242,6 +242,10 @@ def test_a_resync_is_requested_for_the_kinds_that_are_chosen(
     dialog.get_by_role("button", name="Resync").click()
     expect(page.locator("#outcome")).to_have_text("The resync was requested.")
     expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Resync now").click()  # which asks everything anew
+    expect(dialog.get_by_label("All kinds")).to_be_checked()
+    expect(dialog.get_by_label("issue", exact=True)).not_to_be_checked()
+    expect(dialog.get_by_label("Reason")).to_have_value("requested on the dashboard")
     assert desk.calls == [
         ("resync", {"reason": "try it", "kinds": ["issue"], "parameters": None, "policy": None})
     ]
@@ -300,6 +304,7 @@ def test_a_process_that_dies_is_said_and_one_that_comes_back_is_shown(
     desk: Desk, served: Served, visit: Visit
 ) -> None:
     desk.tell("info", "of the first process")
+    desk.begin(1)
     server = served()
     page = shown(visit(server, allowed="ERR_CONNECTION_REFUSED|ERR_EMPTY|ERR_CONNECTION_RESET"))
     port = int(server.url.rpartition(":")[2])
@@ -307,6 +312,10 @@ def test_a_process_that_dies_is_said_and_one_that_comes_back_is_shown(
     expect(page.get_by_role("alert")).to_contain_text("The process does not answer")
     expect(page.get_by_role("button", name="Resync now")).to_be_disabled()
     expect(page).to_have_title(f"No answer · {desk.name}")
+    length_then = page.locator("#subline").inner_text()
+    for _ in range(2):  # at the second, what the first one changed is drawn
+        page.wait_for_event("requestfailed")
+    assert page.locator("#subline").inner_text() == length_then
     again = Desk(desk.name)
     again.tell("info", "of the second process")
     served(again, port=port)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from simulation import NOON
 
 from ocean_actors import ResyncRequested
-from ocean_actors.resync.scope import UnknownKind, all_kinds, joined, require_known, scope_of
+from ocean_actors.errors import UnknownKind
+from ocean_actors.resync.scope import all_kinds, joined, require_known, scope_of
 
 SCOPES = st.tuples(
     st.none() | st.lists(st.sampled_from("abc"), min_size=1),

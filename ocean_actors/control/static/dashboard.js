@@ -1,7 +1,7 @@
 // Asks for the status again and again, and has it drawn.
 
 import { byId, make, setAttribute, setText, show } from "./dom.js";
-import { clock, setClock } from "./format.js";
+import { clock, holdClock, setClock } from "./format.js";
 import { drawEvents, drawStatus, stateName } from "./panels.js";
 import { drawSteering, steerWith } from "./steering.js";
 
@@ -113,6 +113,7 @@ async function poll() {
     etag = null;
   }
   asking = false;
+  holdClock(silent ? lastAnswer : null); // what is shown is from then
   drawConnection();
   draw();
   const busy = status?.resync?.run && !silent;
@@ -120,9 +121,9 @@ async function poll() {
 }
 
 async function listIntegrations() {
-  const { integrations } = await (await call("api/integrations")).json();
   const chooser = byId("integration");
   if (chooser.options.length) return;
+  const { integrations } = await (await call("api/integrations")).json();
   chooser.append(...integrations.map((name) => make("option", { value: name }, name)));
   show(byId("chooser"), integrations.length > 1);
 }

@@ -1,16 +1,22 @@
 // Numbers and times as people read them.
 
 let ahead = 0; // milliseconds that the process's clock is ahead of this browser's
+let held = null; // the moment, in this browser's time, at which the clock stands still
 
 export function setClock(now) {
   const moment = Date.parse(now);
   if (!Number.isNaN(moment)) ahead = moment - Date.now();
 }
 
+/** Has the clock stand still at a moment; null has it go on. */
+export function holdClock(moment) {
+  held = moment;
+}
+
 /** Seconds from a moment until now, by the process's clock; null if there is no moment. */
 export function secondsSince(moment) {
   const then = Date.parse(moment);
-  return Number.isNaN(then) ? null : (Date.now() + ahead - then) / 1000;
+  return Number.isNaN(then) ? null : ((held ?? Date.now()) + ahead - then) / 1000;
 }
 
 export function duration(seconds) {

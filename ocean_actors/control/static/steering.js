@@ -20,17 +20,18 @@ export function drawSteering(status, reachable) {
   byId("abort").disabled = !works || !resync.run || resync.state === "aborting";
   show(byId("pause"), !ours);
   show(byId("resume"), ours);
+  if (!reachable) setText(byId("outcome"), "");
 }
 
 function prepare(dialog) {
   const run = latest.resync?.run;
   const since = run ? duration(secondsSince(run.startedAt)) : "";
+  dialog.querySelector("form").reset();
   if (dialog.id === "resync-dialog") {
     const kinds = [...new Set(Object.values(latest.resync?.kinds ?? {}).flat())].sort();
-    byId("all-kinds").checked = true;
     keyed(byId("kinds"), kinds, (kind) => kind,
       (kind) => make("label", { class: "check" }, make("input", { type: "checkbox", name: "kind", value: kind }), ` ${kind}`),
-      (line) => { line.firstElementChild.checked = false; });
+      () => {});
     show(byId("kinds-field"), kinds.length > 0);
     show(byId("policy-field"), Boolean(run));
     show(byId("resync-note"), Boolean(run));
@@ -41,10 +42,7 @@ function prepare(dialog) {
       ? `Run ${run.id} (${run.reason}) has been at work for ${since}. What it sent to Port stays; the rest is not sent, nothing is reconciled, and it is not run again.`
       : "No run is in flight any more.");
   }
-  if (dialog.id === "pause-dialog") {
-    show(byId("pause-abort"), Boolean(run));
-    byId("pause-abort").firstElementChild.checked = false;
-  }
+  if (dialog.id === "pause-dialog") show(byId("pause-abort"), Boolean(run));
   setText(dialog.querySelector(".problem"), "");
 }
 

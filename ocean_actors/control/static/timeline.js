@@ -2,7 +2,7 @@
 // in the colour and in the shape: a cross above a failed run, a diamond above a hollow aborted one.
 
 import { byId, keyed, make, makeSvg, setAttribute, setText } from "./dom.js";
-import { clock, count, duration, plural, relative, secondsSince } from "./format.js";
+import { clock, count, duration, relative, secondsSince } from "./format.js";
 
 const HEIGHT = 148;
 const TOP = 20; // above the highest bar, for its mark
@@ -120,9 +120,10 @@ function entities(run) {
 }
 
 export function describeRuns(ended) {
-  if (!ended.length) return "Nothing has run in this process yet.";
+  if (!ended.length) return "No run has ended in this process yet.";
   const of = (status) => ended.filter((run) => run.status === status).length;
-  return `The last ${plural(ended.length, "run")}: ${of("completed")} completed, ${of("failed")} failed, ${of("aborted")} aborted. The longest took ${duration(Math.max(...ended.map(lengthOf)))}.`;
+  const last = ended.length === 1 ? "The only run so far" : `The last ${count(ended.length)} runs`;
+  return `${last}: ${of("completed")} completed, ${of("failed")} failed, ${of("aborted")} aborted. The longest took ${duration(Math.max(...ended.map(lengthOf)))}.`;
 }
 
 function choose(bar, focus) {
