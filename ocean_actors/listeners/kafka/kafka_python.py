@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import struct
 import threading
 import weakref
@@ -20,8 +21,10 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.heartbeat import Heartbeat
 from kafka.net.compat import KafkaNetClient
+from kafka.net.inet import KafkaNetSocket, create_connection
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import MemberState, TopicPartition
 
@@ -237,8 +240,28 @@ class GroupConsumer:
         return self._client
 
 
+class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]
+    """Connects without a proxy, and closes the socket if that fails."""
+
+    SCHEMES = ("direct",)  # kafka-python uses this class if `proxy_url` has this scheme
+    URL = "direct:"
+
+    async def sock_connect(
+        self, net: NetworkSelector, sock: socket.socket, *args: Any, **options: Any
+    ) -> Any:
+        """Return `sock`, connected."""
+        try:
+            return await super().sock_connect(net, sock, *args, **options)
+        except BaseException:  # also if the attempt is cancelled, as the consumer is closed
+            sock.close()
+            raise
+
+
 class Connections(KafkaConnectionManager):  # type: ignore[misc]
-    """Keeps the errors with which connections ended; kafka-python itself only logs them."""
+    """Keeps the errors with which connections ended; kafka-python itself only logs them.
+
+    Leaves no socket open if a connection fails; kafka-python leaves it to the garbage collector.
+    """
 
     def __init__(self, net: NetworkSelector, **options: Any) -> None:
         super().__init__(net, **options)
@@ -254,6 +277,33 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
             self._watched.add(connection)
             connection.close_future.add_errback(self._on_closed)
         return connection
+
+    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
+        """Return a connected transport. The same as in kafka-python 3.0.12, except that it
+        closes what it has opened if it fails or is cancelled.
+        """
+        with contextlib.ExitStack() as unless_connected:
+            sock = await create_connection(
+                self._net,
+                node.host,
+                node.port,
+                self.config["socket_options"],
+                proxy_url=self.config["proxy_url"] or ClosingSocket.URL,
+                timeout_at=timeout_at,
+            )
+            unless_connected.enter_context(sock)
+            if self.ssl_enabled:
+                tls = {key: value for key, value in self.config.items() if key.startswith("ssl_")}
+                transport = KafkaSSLTransport(self._net, sock, host=node.host, **tls)
+            else:
+                transport = KafkaTCPTransport(self._net, sock, host=node.host)
+            unless_connected.callback(transport.close)
+            try:
+                await transport.handshake()
+            except OSError as error:
+                raise kafka_errors.KafkaConnectionError(f"Handshake failed: {error}") from error
+            unless_connected.pop_all()
+        return transport
 
     def _on_closed(self, error: Exception) -> None:
         self.failure = error
