@@ -65,7 +65,7 @@ class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafk
 
 
 def text_of(error: Exception) -> str:
-    """Returns an error as one line; those of kafka-python begin with their type already."""
+    """Return an error as one line; those of kafka-python begin with their type already."""
     return one_line(str(error) if isinstance(error, kafka_errors.KafkaError) else error)
 
 
@@ -197,12 +197,12 @@ class GroupConsumer:
         return self._connections().failure
 
     def reachable(self) -> bool:
-        """Returns whether a broker is connected."""
+        """Return whether a broker is connected."""
         client = self._require_client()
         return any(client.connected(broker.node_id) for broker in client.cluster.brokers())
 
     def has_topic(self, topic: str) -> bool:
-        """Returns whether the brokers know `topic`. If not, they are asked again soon."""
+        """Return whether the brokers know `topic`. If not, they are asked again soon."""
         cluster = self._require_client().cluster
         if cluster.partitions_for_topic(topic):
             return True
@@ -210,11 +210,11 @@ class GroupConsumer:
         return False
 
     def is_member(self) -> bool:
-        """Returns whether the group has given us a member id that is not forgotten."""
+        """Return whether the group has given us a member id that is not forgotten."""
         return bool(self.consumer.group_metadata().member_id)
 
     def joined(self) -> bool:
-        """Returns whether the group has accepted us and is not rebalancing."""
+        """Return whether the group has accepted us and is not rebalancing."""
         return self.consumer.group_metadata().state is MemberState.STABLE
 
     def _make_client(self, **options: Any) -> KafkaNetClient:
@@ -454,7 +454,7 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
 
 
 def end_of_batch(buffer: bytes, offset: int) -> int:
-    """Returns the offset that follows the batch in `buffer` (fetched bytes) with `offset` in it.
+    """Return the offset that follows the batch in `buffer` (fetched bytes) with `offset` in it.
 
     If the headers make no sense, that is the next offset.
     """
@@ -471,7 +471,7 @@ def end_of_batch(buffer: bytes, offset: int) -> int:
 
 
 def _before_next_batch(buffer: bytes, begin: int, offset: int, end: int) -> int:
-    """Returns `end`, or where the next batch starts if that is before: `end` may be damaged."""
+    """Return `end`, or where the next batch starts if that is before: `end` may be damaged."""
     if not 0 <= begin <= len(buffer) - BATCH_HEADER.size:
         return end
     following: int = BATCH_HEADER.unpack_from(buffer, begin)[0]
