@@ -127,6 +127,19 @@ def test_a_listener_that_cannot_be_imported_is_one_line(register: Callable[[str]
     )
 
 
+def test_what_a_package_raises_on_import_is_one_printable_line(
+    register: Callable[[str], None], tmp_path: Path
+) -> None:
+    code = "raise RuntimeError('broken\\n\\x1b[31mforged line')"
+    (tmp_path / "raises_on_import.py").write_text(code)
+    register("BAD = raises_on_import:SPEC")
+    with pytest.raises(plugins.UnknownPluginError) as error:
+        listener_spec("BAD")
+    assert str(error.value) == (
+        "BAD (raises_on_import:SPEC) cannot be imported: RuntimeError: broken [31mforged line"
+    )
+
+
 def test_what_is_registered_has_to_be_a_spec(register: Callable[[str], None]) -> None:
     register("ODD = math:pi")
     with pytest.raises(plugins.UnknownPluginError, match="ODD is not a ListenerSpec but a float"):
