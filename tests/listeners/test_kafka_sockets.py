@@ -115,3 +115,19 @@ def test_a_handshake_that_is_aborted_leaves_none_open(made: list[socket.socket])
         thread.join(WITHIN)
         assert errors
     expect_all_closed(made)
+
+
+def test_an_abort_that_comes_just_after_the_connection_leaves_none_open(
+    made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = tls_consumer(9)
+
+    class Connected:
+        def __init__(self, *, kafka_client: Callable[..., Any], **options: Any) -> None:
+            kafka_client(**options)
+            consumer.abort()
+
+    monkeypatch.setattr(kafka_python, "KafkaConsumer", Connected)
+    with pytest.raises(KafkaError, match="aborted"):
+        consumer.connect()
+    expect_all_closed(made)

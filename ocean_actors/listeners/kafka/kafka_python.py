@@ -115,6 +115,9 @@ class GroupConsumer:
                     raise self._bootstrap_failure() from error
             raise
         self._connected = True
+        if self._aborted.is_set():  # `abort` may have closed the client already
+            self._require_client().close()
+            raise kafka_errors.KafkaConnectionError("aborted")
         coordinator = self.consumer._coordinator  # noqa: SLF001
         coordinator.heartbeat = ConfirmedHeartbeat(
             self._confirmed, self._clock, **coordinator.config
