@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 
 from ocean_actors.errors import OceanError
+from ocean_actors.text import one_line
 
 LISTENERS = "ocean_actors.listeners"
 """The group of the event listeners: each entry is a `listeners.spec.ListenerSpec`."""
@@ -52,10 +53,9 @@ def load(group: str, name: str) -> object:
         raise UnknownPluginError(f"expected one of {', '.join(known(group))}, got {name!r}")
     try:
         return entry.load()
-    except Exception as error:
-        raise UnknownPluginError(
-            f"{name} ({entry.value}) cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    except Exception as error:  # importing runs the package's code
+        message = f"{name} ({entry.value}) cannot be imported: {one_line(error)}"
+        raise UnknownPluginError(message) from error
 
 
 def _find(group: str, name: str) -> EntryPoint | None:

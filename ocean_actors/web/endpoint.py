@@ -17,7 +17,7 @@ MetricsPage = Callable[[], tuple[bytes, str]]
 
 
 def metrics_handler(page: MetricsPage) -> Handler:
-    """Returns what answers `GET /metrics`."""
+    """Return what answers `GET /metrics`."""
 
     def answer(_environ: Environ) -> Answer:
         body, content_type = page()
@@ -59,14 +59,14 @@ class EndpointApp(JsonApp):
         return super().__call__(environ, start_response)
 
     def live(self, _environ: Environ) -> Answer:
-        """Answers `GET /health/live`: 503 and the reason if the process should be restarted."""
+        """Answer `GET /health/live`: 503 and the reason if the process should be restarted."""
         health = self._health()
         if health.live:
             return Answer(200, {"ok": True})
         return Answer(503, {"ok": False, "reason": "; ".join(health.problems)})
 
     def ready(self, _environ: Environ) -> Answer:
-        """Answers `GET /health/ready`: 503 until the listener is up and Port was reached."""
+        """Answer `GET /health/ready`: 503 until the listener is up and Port was reached."""
         health = self._health()
         conditions = {
             "listening": health.listening, "port": health.port, "standby": health.standby,

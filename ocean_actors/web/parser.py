@@ -28,6 +28,7 @@ SMALL_BODY_BYTES = 64 * 1024  # taken even while `bodies_full`
 
 _TARGET = re.compile(r'[!"$-~]+')  # visible ASCII without #
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
 _TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
@@ -94,6 +95,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         except ValueError:  # of int and urlsplit, which waitress does not expect
             raise ParsingError("malformed request line or Content-Length") from None
         self._check_version(has_encoding=bool(encodings))
+        self._check_host(len(_HOST.findall(header_plus)))
         if _TARGET.fullmatch(self.request_uri) is None:
             raise ParsingError("the target holds other than visible ASCII characters")
         self.raw_path = raw_path(self.request_uri)
@@ -111,6 +113,11 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         elif has_encoding and (self.version == "1.0" or "CONTENT_LENGTH" in self.headers):
             # RFC 9112, 6.1: an attempt to smuggle a request past a proxy
             raise ParsingError("Transfer-Encoding with Content-Length, or in HTTP/1.0")
+
+    def _check_host(self, count: int) -> None:
+        """Raises ParsingError unless there is one Host, or none in HTTP/1.0 (RFC 9112, 3.2)."""
+        if count > 1 or (not count and self.version == "1.1"):
+            raise ParsingError("none or several Host headers")
 
     def _end_with(self, error: Error) -> None:
         """Refuses the request without waiting for its body."""

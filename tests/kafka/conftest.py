@@ -184,6 +184,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def no_rubbish() -> Iterator[None]:
     """kafka-python leaves sockets that could not connect to the garbage collector.
 
+    `Connections` closes those of the listener; producers and admin clients of tests leave theirs.
     Its log records hold them, by the errors in them, so none may be made.
     """
     logger = logging.getLogger("kafka")

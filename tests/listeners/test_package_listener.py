@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -103,14 +103,22 @@ def test_ours_are_found_by_the_same_function() -> None:
         assert listener_spec(name).name == name
 
 
-def test_a_listener_that_cannot_be_imported_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    broken = tmp_path / "broken-1.dist-info"
-    broken.mkdir()
-    (broken / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (broken / "entry_points.txt").write_text("[ocean_actors.listeners]\nBAD = no_such_module:X\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+@pytest.fixture
+def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Adds a package with one entry point for a listener, in place of what pip installs."""
+
+    def add(entry_point: str) -> None:
+        info = tmp_path / "odd-1.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
+        (info / "entry_points.txt").write_text(f"[ocean_actors.listeners]\n{entry_point}\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+
+    return add
+
+
+def test_a_listener_that_cannot_be_imported_is_one_line(register: Callable[[str], None]) -> None:
+    register("BAD = no_such_module:X")
     with pytest.raises(SettingsError) as error:
         settings_of(type="BAD")
     assert str(error.value) == (
@@ -119,14 +127,21 @@ def test_a_listener_that_cannot_be_imported_is_one_line(
     )
 
 
-def test_what_is_registered_has_to_be_a_spec(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_a_package_raises_on_import_is_one_printable_line(
+    register: Callable[[str], None], tmp_path: Path
 ) -> None:
-    odd = tmp_path / "odd-1.dist-info"
-    odd.mkdir()
-    (odd / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
-    (odd / "entry_points.txt").write_text("[ocean_actors.listeners]\nODD = math:pi\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    code = "raise RuntimeError('broken\\n\\x1b[31mforged line')"
+    (tmp_path / "raises_on_import.py").write_text(code)
+    register("BAD = raises_on_import:SPEC")
+    with pytest.raises(plugins.UnknownPluginError) as error:
+        listener_spec("BAD")
+    assert str(error.value) == (
+        "BAD (raises_on_import:SPEC) cannot be imported: RuntimeError: broken [31mforged line"
+    )
+
+
+def test_what_is_registered_has_to_be_a_spec(register: Callable[[str], None]) -> None:
+    register("ODD = math:pi")
     with pytest.raises(plugins.UnknownPluginError, match="ODD is not a ListenerSpec but a float"):
         listener_spec("ODD")
     with pytest.raises(SettingsError, match="not a subclass of ListenerSettings"):

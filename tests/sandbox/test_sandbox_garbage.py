@@ -171,7 +171,7 @@ def test_a_first_line_of_any_shape_costs_the_server_nothing(
     sandbox: Sandbox, client: Client, first_line: bytes
 ) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
-        connection.sendall(first_line + b"\r\nConnection: close\r\n\r\n")
+        connection.sendall(first_line + b"\r\nHost: here\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.split(b" ", 2)[1].startswith((b"4", b"505")), answer
     assert b"Traceback" not in answer

@@ -93,7 +93,7 @@ def test_urgent_data_within_a_request_close_the_connection_silently(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
     with connect(door) as sock:
-        sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf")
+        sock.sendall(b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf")
         sock.send(b"x", socket.MSG_OOB)
         assert read_all(sock) == b""
     assert list(lines(caplog)) == []
@@ -205,6 +205,29 @@ def test_another_version_is_505_and_its_body_is_not_served(door: Door, version: 
 
 
 @pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        (b"1.1", b"Host: here\r\n", 200),
+        (b"1.1", b"X: y\r\nhOST:here\r\n", 200),
+        (b"1.1", b"Host:\r\n", 200),
+        (b"1.1", b"", 400),
+        (b"1.1", b"X-Host: here\r\nX: Host: here\r\n", 400),
+        (b"1.1", b"Host: here\r\nHost: here\r\n", 400),
+        (b"1.1", b"Host: here\r\nX: y\r\nhost: elsewhere\r\n", 400),
+        (b"1.1", b"Host:\r\nHost:\r\n", 400),
+        (b"1.0", b"", 200),
+        (b"1.0", b"Host: here\r\n", 200),
+        (b"1.0", b"Host: here\r\nHost: elsewhere\r\n", 400),
+    ],
+)
+def test_a_request_has_one_host_which_http_1_0_may_leave_out(
+    door: Door, version: bytes, hosts: bytes, status: int
+) -> None:
+    head = b"GET /health/live HTTP/" + version + b"\r\n" + hosts
+    assert statuses(door, head + b"Connection: close\r\n\r\n") == [status]
+
+
+@pytest.mark.parametrize(
     "line", [b"GET /health/live", b"GET /health/live HTTP/11", b"GET  /x HTTP/1.1"]
 )
 def test_a_request_line_without_a_version_is_400(door: Door, line: bytes) -> None:
@@ -307,10 +330,9 @@ def test_a_head_request_is_answered_without_a_body(door: Door) -> None:
 
 def test_pipelined_requests_are_answered_in_order_one_at_a_time(door: Door) -> None:
     calls = b"".join(
-        b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\nGET /health/live HTTP/1.1\r\n\r\n" % number
-        for number in range(50)
+        b"GET /%d HTTP/1.1\r\nHost: here\r\n\r\n" % number + LIVE for number in range(50)
     )
-    last = b"GET /health/ready HTTP/1.1\r\nConnection: close\r\n\r\n"
+    last = b"GET /health/ready HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
     assert statuses(door, calls + last) == [404, 200] * 50 + [200]
 
 
@@ -320,7 +342,7 @@ def test_a_pipelined_body_may_come_in_parts(door: Door) -> None:
         for part in (post + post + post[:-1], b"}" + post[:30], post[30:]):
             sock.sendall(part)
             time.sleep(0.05)  # so that they arrive apart
-        sock.sendall(b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+        sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
         assert STATUS.findall(read_all(sock)) == [b"202"] * 4 + [b"200"]
 
 
@@ -519,7 +541,7 @@ def test_the_sandbox_takes_no_harm_either(caplog: pytest.LogCaptureFixture) -> N
                 sock.sendall(attack)
                 sock.send(b"x", socket.MSG_OOB)
                 assert read_all(sock) == b""
-        head = b"POST /v1/auth/access_token HTTP/1.1\r\nContent-Length: 2\r\n"
+        head = b"POST /v1/auth/access_token HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n"
         with socket.create_connection(("127.0.0.1", sandbox.port), timeout=10) as sock:
             sock.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n" + BODY + SMUGGLED)
             answer = read_all(sock)

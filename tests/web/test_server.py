@@ -187,7 +187,7 @@ def test_stop_leaves_a_stuck_call_behind_and_says_so(
 ) -> None:
     app = Stuck()
     server = serve(app, threads=1)
-    with closing(connect(server, b"GET / HTTP/1.1\r\n\r\n")) as connection:
+    with closing(connect(server, b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")) as connection:
         assert app.called.wait(5)
         server.stop(timeout=0.05)
         assert is_closed(connection)

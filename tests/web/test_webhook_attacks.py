@@ -154,14 +154,14 @@ def test_any_json_that_is_signed_has_an_answer(door: Door, event: Any) -> None:
 @pytest.mark.parametrize(
     "request_line",
     [
-        b"POST http://[ HTTP/1.1\r\n\r\n",
-        b"POST /resync HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
-        b"POST /resync HTTP/1.1\r\nContent-Length: 5, 5\r\n\r\nhello",
-        b"POST /resync HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
-        b"POST /resync HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST http://[ HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 5, 5\r\n\r\nhello",
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"POST /resync HTTP/1.1\nX: bare\n\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
-        b"lower /resync HTTP/1.1\r\n\r\n",
+        b"lower /resync HTTP/1.1\r\nHost: here\r\n\r\n",
     ],
 )
 def test_what_is_no_http_is_400_in_json(door: Door, request_line: bytes) -> None:
@@ -179,14 +179,14 @@ def test_what_is_no_http_is_400_in_json(door: Door, request_line: bytes) -> None
 
 def test_a_body_over_the_limit_is_refused_before_it_is_sent(door: Door) -> None:
     for length in (100_001, 10**18):
-        head = f"POST /resync HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode()
+        head = f"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: {length}\r\n\r\n".encode()
         with connect(door) as sock:
             assert ask(sock, head) == 413
 
 
 def test_one_who_waits_for_leave_to_send_too_much_is_refused(door: Door) -> None:
     head = (
-        b"POST /resync HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n"
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\nContent-Length: 100001\r\n"
         b"Content-Type: application/json\r\n\r\n"
     )
     with connect(door) as sock:
@@ -196,7 +196,7 @@ def test_one_who_waits_for_leave_to_send_too_much_is_refused(door: Door) -> None
 def test_one_who_sends_on_after_a_refusal_is_not_cut_off_before_it_could_read_it(
     door: Door,
 ) -> None:
-    head = b"POST /resync HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n"
+    head = b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 1000000\r\n\r\n"
     with connect(door) as sock:
         assert ask(sock, head) == 413
         for _ in range(10):  # a connection that was closed answers the first with a reset
@@ -206,7 +206,7 @@ def test_one_who_sends_on_after_a_refusal_is_not_cut_off_before_it_could_read_it
 
 
 def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever(door: Door) -> None:
-    head = b"POST /resync HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n"
+    head = b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 100000000\r\n\r\n"
     sent = 0
     with connect(door) as sock:
         sock.sendall(head)
@@ -218,7 +218,7 @@ def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever(door: Door) ->
 
 
 def test_a_flood_of_headers_is_refused(door: Door) -> None:
-    statuses = talk(door, b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 100_000)
+    statuses = talk(door, b"GET / HTTP/1.1\r\nHost: here\r\n" + b"x: y\r\n" * 100_000)
     assert statuses == [431]
     assert_serves(door)
 
@@ -231,8 +231,8 @@ def test_slow_clients_hold_no_thread(door: Door) -> None:
         b"",
         b"POST /resy",
         b"POST /resync HTTP/1.1\r\nHost: here\r\n",
-        b"POST /resync HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf",
-        b"POST /resync HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf",
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\nhalf",
+        b"POST /resync HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nhalf",
     ]
     with contextlib.ExitStack() as stack:
         for half in halves * 8:
@@ -265,7 +265,7 @@ def test_one_that_talks_all_the_time_is_not_taken_for_silent(door: Door) -> None
 def test_a_request_that_trickles_is_cut_off(open_door: Callable[..., Door]) -> None:
     door = open_door(timing={"request_seconds": 0.2})
     with connect(door) as sock:
-        sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
+        sock.sendall(b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 1000\r\n\r\n")
         sock.settimeout(0.05)  # the pace of the trickle, and how we notice the end
         ended = False
         for _ in range(400):
@@ -283,7 +283,7 @@ def test_a_request_that_trickles_is_cut_off(open_door: Callable[..., Door]) -> N
 def test_a_silent_connection_is_closed_after_a_while(open_door: Callable[..., Door]) -> None:
     door = open_door(timing={"idle_seconds": 1})
     with connect(door) as sock:
-        sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 10\r\n\r\nhalf")
+        sock.sendall(b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 10\r\n\r\nhalf")
         assert sock.recv(1) == b""
 
 
@@ -291,7 +291,7 @@ def test_signed_calls_are_served_while_others_flood(door: Door) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(50):
             sock = stack.enter_context(connect(door))
-            sock.sendall(b"POST /resync HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}" * 20)
+            sock.sendall(b"POST /resync HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\n\r\n{}" * 20)
         for number in range(5):
             body = json.dumps({"action": "RESYNC", "context": {"integrationId": "demo"}}).encode()
             moment = door.now() + number

@@ -36,9 +36,9 @@ class Lease:
         self._ended = True
 
     def remaining(self) -> float:
-        """Returns for how many more seconds the lease is valid; 0 if it is not."""
+        """Return for how many more seconds the lease is valid; 0 if it is not."""
         return 0.0 if self._ended else max(0.0, self._until - self._clock.monotonic())
 
     def valid(self) -> bool:
-        """Returns whether this instance still has the right to run resyncs."""
+        """Return whether this instance still has the right to run resyncs."""
         return self.remaining() > 0.0

@@ -26,11 +26,11 @@ class WebhookApp(JsonApp):
         self._intake = intake
 
     def source(self, environ: Mapping[str, Any]) -> str:
-        """Returns the address that a call counts as coming from."""
+        """Return the address that a call counts as coming from."""
         return self._reader.source(environ)
 
     def resync(self, environ: Mapping[str, Any]) -> Answer:
-        """Answers `POST /resync`. Raises Refusal."""
+        """Answer `POST /resync`. Raises Refusal."""
         if not self._intake.is_listening:  # before any lock: in a forked process one may be held
             raise _not_listening()
         call = self._reader.read(environ)

@@ -49,9 +49,9 @@ class CallReader:
         self._memory = ReplayMemory(settings.signature_tolerance)
 
     def source(self, environ: Mapping[str, Any]) -> str:
-        """Returns the address that a call counts as coming from, as one printable word.
+        """Return the address that a call counts as coming from, as one printable word.
 
-        Where the server names a peer without an address (a Unix socket), returns that name.
+        Where the server names a peer without an address (a Unix socket), return that name.
         """
         peer = environ.get("REMOTE_ADDR") or ""
         if not (self._allowed or self._proxies) and peer.isprintable():
@@ -60,7 +60,7 @@ class CallReader:
         return str(address) if address is not None else f"{peer[:100]!a}"
 
     def read(self, environ: Mapping[str, Any]) -> Call:
-        """Returns a call; its signature is used up then.
+        """Return a call; its signature is used up then.
 
         Raises Refusal: 403 if its source may not call, 411, 413, 415 or 400 for its body, 401
         if it is not signed as it has to be or its signature was used before, and 503 if no more
@@ -81,7 +81,7 @@ class CallReader:
         return Call(body, proof)
 
     def give_back(self, call: Call) -> None:
-        """Lets the signature of a call that was not served be used again."""
+        """Let the signature of a call that was not served be used again."""
         if call.proof is not None:
             self._memory.give_back(call.proof)
 

@@ -135,7 +135,7 @@ class WebhookIntake:
         return self._here() is not None
 
     def take(self, call: Call) -> Outcome:
-        """Takes a call, and returns what it led to.
+        """Take a call, and return what it led to.
 
         Raises NotListening, NotTaken if the coordinator does not take the request within
         `OFFER_SECONDS`, and Unreadable if the body is not JSON.
@@ -149,14 +149,14 @@ class WebhookIntake:
         return self._event(call.body, listening)
 
     def details(self) -> dict[str, str | None]:
-        """Returns when the last call came, for `status()`."""
+        """Return when the last call came, for `status()`."""
         last = self._last_call_at
         return {"lastCallAt": None if last is None else last.isoformat()}
 
     # -- parts -------------------------------------------------------------------------------
 
     def _here(self) -> Listening | None:
-        """Returns the listener, unless it is in the process that this one was forked from."""
+        """Return the listener, unless it is in the process that this one was forked from."""
         listening = self._listening
         if listening is None or listening.pid == os.getpid():
             return listening
@@ -169,7 +169,7 @@ class WebhookIntake:
         return None
 
     def _hint(self, body: bytes, listening: Listening) -> Outcome:
-        """Has Port asked, as something may have changed."""
+        """Have Port asked, as something may have changed."""
         if body:
             read(body)
         if not self._hinted:  # one message at a time, so that a flood does not fill the mailbox
@@ -178,7 +178,7 @@ class WebhookIntake:
         return Outcome("checking")
 
     def _event(self, body: bytes, listening: Listening) -> Outcome:
-        """Offers what an authentic event asks for. An empty body is a resync request."""
+        """Offer what an authentic event asks for. An empty body is a resync request."""
         verdict = interpret(read(body), self._identifier, "WEBHOOK") if body else None
         if isinstance(verdict, Irrelevant):
             return Outcome("ignored", reason=verdict.reason)

@@ -35,6 +35,7 @@ class WebhookListener(Actor):
     the intake was open. Later ones follow every `check_interval` seconds, and at once after an
     unsigned call, but at least `LOOK_GAP` after the look before; all calls that come in that gap
     lead to one look.
+
     Requests of signed calls do not pass through this actor: the intake offers them to the
     coordinator, so that an answer never waits for this actor.
     """
@@ -43,7 +44,7 @@ class WebhookListener(Actor):
     subscribes_to = (RunStarted, IntegrationRegistered)
 
     def __init__(self, client: PortClient, intake: WebhookIntake, check_interval: float) -> None:
-        """Takes the client to ask with, the intake to open, and the seconds between two looks."""
+        """Take the client to ask with, the intake to open, and the seconds between two looks."""
         super().__init__()
         self._intake = intake
         self._watcher = PortWatcher(client, LOOK_BACKOFF, check_interval)
@@ -53,34 +54,34 @@ class WebhookListener(Actor):
         self._number = 0
 
     def on_start(self) -> None:
-        """Opens the intake, and looks for the first time."""
+        """Open the intake, and look for the first time."""
         ref = self.context.ref
         self._intake.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
         self._look_in(0.0)
 
     def on_stop(self) -> None:
-        """Calls are answered 503 from now on."""
+        """Shut the intake: calls are answered 503 from now on."""
         self._intake.shut()
 
     def on_failure(self, *_exc_info: object) -> None:
-        """Does the same, until the restarted actor opens the intake again."""
+        """Do the same, until the restarted actor opens the intake again."""
         self.on_stop()
 
     @handles(IntegrationRegistered)
     def on_registered(self, _event: IntegrationRegistered) -> None:
-        """Looks at once when somebody had deleted the integration in Port."""
+        """Look at once when somebody had deleted the integration in Port."""
         self._look_in(0.0)
 
     @handles(Hinted)
     def on_hinted(self, _message: Hinted) -> None:
-        """Looks soon; while Port fails, a look is scheduled already."""
+        """Look soon; while Port fails, a look is scheduled already."""
         self._intake.hint_received()
         if not self._watcher.failing:
             self._look_in(0.0)
 
     @handles(Look)
     def on_look(self, due: Look) -> None:
-        """Asks Port, and schedules the next look."""
+        """Ask Port, and schedule the next look."""
         if due.number != self._number:
             return
         self._due = self._timer = None
@@ -94,7 +95,7 @@ class WebhookListener(Actor):
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
-        """Requests a resync for what is newer than the last look and the last run."""
+        """Request a resync for what is newer than the last look and the last run."""
         if self._watcher.overtaken:
             self._look_in(0.0)
             return
@@ -104,11 +105,11 @@ class WebhookListener(Actor):
 
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
-        """Notes what the run covers, whoever requested it."""
+        """Note what the run covers, whoever requested it."""
         self._watcher.run_started(event.run)
 
     def _look_in(self, seconds: float) -> None:
-        """Makes sure that Port is asked within `seconds`, or as soon as `LOOK_GAP` allows."""
+        """Make sure that Port is asked within `seconds`, or as soon as `LOOK_GAP` allows."""
         now = self.context.clock.monotonic()
         due = max(now + seconds, self._looked_at + LOOK_GAP)
         if self._due is not None and self._due <= due:

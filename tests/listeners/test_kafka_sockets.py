@@ -1,0 +1,133 @@
+"""A connection to a broker that fails leaves no socket to the garbage collector."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from kafka.errors import KafkaError
+from scripted import WITHIN, Quick
+
+from ocean_actors.listeners.kafka import kafka_python
+from ocean_actors.listeners.kafka.kafka_python import BrokersUnreachable, GroupConsumer
+from ocean_actors.testing import ManualClock, SandboxedSystem
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
+    """All sockets that the test makes. The list keeps them from the garbage collector."""
+    made: list[socket.socket] = []
+    init = socket.socket.__init__
+
+    def record(sock: socket.socket, *args: Any, **options: Any) -> None:
+        init(sock, *args, **options)
+        made.append(sock)
+
+    monkeypatch.setattr(socket.socket, "__init__", record)
+    yield made
+    for sock in made:
+        sock.close()
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + WITHIN
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that"
+        time.sleep(0.02)
+
+
+def expect_all_closed(made: list[socket.socket]) -> None:
+    assert made
+    eventually(lambda: all(sock.fileno() == -1 for sock in made))
+
+
+def test_a_listener_whose_broker_refuses_leaves_none_open(
+    made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 200)
+    with socket.socket() as place:  # it does not listen
+        place.bind(("127.0.0.1", 0))
+        listener = {
+            "type": "KAFKA",
+            "brokers": f"127.0.0.1:{place.getsockname()[1]}",
+            "kafkaSecurityEnabled": False,
+        }
+        with SandboxedSystem([Quick], eventListener=listener) as rig:
+            eventually(lambda: "ECONNREFUSED" in str(rig.system.status()))
+    expect_all_closed(made)
+
+
+class Refuses(socketserver.BaseRequestHandler):
+    """A broker that does not speak TLS."""
+
+    def handle(self) -> None:
+        self.request.recv(1)
+        self.request.sendall(b"this is no TLS record")
+
+
+def tls_consumer(port: int) -> GroupConsumer:
+    options = {
+        "bootstrap_servers": [f"127.0.0.1:{port}"],
+        "group_id": "demo",
+        "security_protocol": "SSL",
+        "ssl_context": ssl.create_default_context(),
+    }
+    return GroupConsumer(options, owned=tuple, confirmed=lambda _sent_at: None, clock=ManualClock())
+
+
+def test_a_handshake_that_fails_leaves_none_open(
+    made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 500)
+    with socketserver.TCPServer(("127.0.0.1", 0), Refuses) as broker:
+        thread = threading.Thread(target=broker.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            with pytest.raises(BrokersUnreachable, match="Handshake failed: "):
+                tls_consumer(broker.server_address[1]).connect()
+        finally:
+            broker.shutdown()
+            thread.join(WITHIN)
+    expect_all_closed(made)
+
+
+def test_a_handshake_that_is_aborted_leaves_none_open(made: list[socket.socket]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:  # it says nothing
+        consumer = tls_consumer(broker.getsockname()[1])
+        errors: list[Exception] = []
+
+        def connect() -> None:
+            try:
+                consumer.connect()
+            except KafkaError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        eventually(lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made))
+        consumer.abort()
+        thread.join(WITHIN)
+        assert errors
+    expect_all_closed(made)
+
+
+def test_an_abort_that_comes_just_after_the_connection_leaves_none_open(
+    made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer = tls_consumer(9)
+
+    class Connected:
+        def __init__(self, *, kafka_client: Callable[..., Any], **options: Any) -> None:
+            kafka_client(**options)
+            consumer.abort()
+
+    monkeypatch.setattr(kafka_python, "KafkaConsumer", Connected)
+    with pytest.raises(KafkaError, match="aborted"):
+        consumer.connect()
+    expect_all_closed(made)
