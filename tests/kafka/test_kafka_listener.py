@@ -233,7 +233,7 @@ def test_a_poisoned_topic_stalls_nothing(
         name,
         b'{"action": "RESYNC", "context": {"integrationId": "under-test"',
         b'"' + name + b'\xff"',
-        b'{"under-test":' * 5_000,
+        b'{"under-test":' * 20_000,  # Python 3.13 reads the first 10,000 levels
         b'{"context": null, "diff": null, "x": "under-test"}',
         b'{"action": "RESYNC", "context": "under-test"}',
         b'[{"under-test": NaN}]',

@@ -33,8 +33,8 @@ while not rig.system.wait(0):
         break
 print("stopped:", rig.system.wait(30), "exit code:", rig.system.exit_code)
 print("cause:", rig.system.cause)
-print("Port:", rig.statuses()[-1])
-os._exit(0)
+print("Port:", rig.statuses()[-1], flush=True)
+os._exit(0)  # a normal exit would wait for the handlers
 """
 
 LIMIT = """
