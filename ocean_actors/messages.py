@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal, Protocol, get_args
+from typing import ClassVar, Literal, Protocol, get_args
 
 import pykka
 
@@ -493,7 +493,13 @@ class SetRole(Message):
 
 @dataclass(frozen=True)
 class RoleChanged(Message):
-    """Published: this instance runs the resyncs from now on (active), or stands by."""
+    """Published: this instance runs the resyncs from now on (active), or stands by.
+
+    Published at the start as well, and told at once to actors that subscribe later or restart.
+    `lease`: see `SetRole`; None at the start.
+    """
+
+    retained: ClassVar[bool] = True
 
     active: bool
     lease: Lease | None = None

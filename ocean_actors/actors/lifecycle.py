@@ -86,6 +86,7 @@ class Lifecycle:
             if rebuild:
                 self._begin("__init__")
                 self._actor = self._adopt(self._build())
+                self._services.events.remind(cell.ref)
             actor = self._actor
             try:
                 self._begin("on_start")

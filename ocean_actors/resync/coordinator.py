@@ -164,6 +164,7 @@ class ResyncCoordinator(Actor):
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
         self.context.show(standby=self._state.standby)
+        self.context.publish(RoleChanged(active=not self._state.standby))
         for name in self._handlers:
             self._spawn_handler(name)
 
