@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Protocol, get_args
 
 import pykka
 
-from ocean_actors.actors import Message, Ref
+from ocean_actors.actors import Message, Query, Ref
 from ocean_actors.frozen import EMPTY, FrozenDict, freeze
 from ocean_actors.text import one_line
 
@@ -452,6 +452,18 @@ class RunEnded(_RunEvent):
 
 
 @dataclass(frozen=True)
+class RetryScheduled(Message):
+    """Published: the failed run `run_id` is retried after `seconds`, unless a request comes first.
+
+    `attempt` counts the retries in a row, from 1. The retry is a run of its own.
+    """
+
+    run_id: str
+    seconds: float
+    attempt: int
+
+
+@dataclass(frozen=True)
 class ResyncsPaused(Message):
     """Published: no run is started until `owner` resumes."""
 
@@ -528,6 +540,16 @@ class StopResyncs(Message):
     """
 
     stopped: pykka.Future[None] | None = None
+
+
+@dataclass(frozen=True)
+class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
+    """To the coordinator or the gatekeeper: answer the requests of `trigger` that it has.
+
+    The oldest comes first. Only the coordinator settles them.
+    """
+
+    trigger: str
 
 
 @dataclass(frozen=True)

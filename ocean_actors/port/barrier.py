@@ -19,6 +19,11 @@ class _Round:
         self.begun = False
         self.outcome: int | BaseException | None = None
 
+    def leave(self, handler: str, bound: float) -> None:
+        """Have it that this handler did not join."""
+        self.arrived.discard(handler)
+        self.bounds.remove(bound)
+
 
 class RunBarrier:
     """Where the handlers of a run wait for each other, as at a `threading.Barrier`.
@@ -40,37 +45,60 @@ class RunBarrier:
             self._expected.discard(handler)
             self._changed.notify_all()
 
-    def join(self, handler: str, bound: float, work: Callable[[float], int]) -> int:
+    def join(
+        self,
+        handler: str,
+        bound: float,
+        work: Callable[[float], int],
+        token: CancelToken | None = None,
+    ) -> int:
         """Wait for the other handlers; one then calls `work` with the lowest bound of all.
 
         Returns what `work` returned, or raises what it raised. Raises the token's error when
-        that is cancelled.
+        that is cancelled. `token` ends this call alone, as if the handler had not joined.
         """
+        token = token or self._token
         with self._changed:
             current = self._round
             current.arrived.add(handler)
             current.bounds.append(bound)
             self._changed.notify_all()
-            forget = self._token.on_cancel(self._wake)
-            try:  # ended by the last handler to join or finish, by the worker, or by the token
-                self._changed.wait_for(lambda: self._token.cancelled or self._is_over(current))
-            finally:
-                forget()
-            self._token.check()
-            leads = current.outcome is None
-            current.begun = True
+        forget = token.on_cancel(self._wake)
+        try:  # ended by the last handler to join or finish, by the worker, or by the token
+            with self._changed:
+                self._changed.wait_for(lambda: token.cancelled or self._is_over(current))
+                if token.cancelled:
+                    current.leave(handler, bound)
+                    token.check()
+                leads = current.outcome is None
+                current.begun = True
+        finally:
+            forget()
         if leads:
-            self._work(current, work)
+            self._work(current, work, handler, bound, token)
         outcome = current.outcome
         if isinstance(outcome, BaseException):
             raise outcome if leads else _copy_of(outcome)
         return outcome or 0
 
-    def _work(self, current: _Round, work: Callable[[float], int]) -> None:
+    def _work(
+        self,
+        current: _Round,
+        work: Callable[[float], int],
+        handler: str,
+        bound: float,
+        token: CancelToken,
+    ) -> None:
         try:
             outcome: int | BaseException = work(min(current.bounds))
-        except BaseException as error:  # noqa: BLE001  (raised in each handler that joined)
+        except BaseException as error:  # raised in each handler that joined
             outcome = error
+            if token.cancelled and not self._token.cancelled:
+                with self._changed:  # another one leads
+                    current.leave(handler, bound)
+                    current.begun = False
+                    self._changed.notify_all()
+                raise
         with self._changed:
             current.outcome = outcome
             self._round = _Round()

@@ -33,6 +33,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    GetUnsettled,
     HandlerEnded,
     Outcome,
     PauseResyncs,
@@ -44,6 +45,7 @@ from ocean_actors.messages import (
     ResyncRequested,
     ResyncsPaused,
     ResyncsResumed,
+    RetryScheduled,
     RoleChanged,
     RunEnded,
     RunInfo,
@@ -351,6 +353,12 @@ class ResyncCoordinator(Actor):
         self._stopped = command.stopped
         self._feed(machine.Stop())
 
+    @handles(GetUnsettled)
+    def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of one trigger that no run has settled."""
+        owed = (*self._state.present.covered, *self._state.pending)
+        return tuple(request for request in owed if request.trigger == query.trigger)
+
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
         """Returns what runs, what is pending and what ran, as plain data."""
@@ -407,6 +415,7 @@ class ResyncCoordinator(Actor):
                 if kind is machine.WaitKind.RETRY:
                     failed = self._run_id(self._state.present.number)
                     logger.info("run %s is retried in %g s", failed, seconds)
+                    self.context.publish(RetryScheduled(failed, seconds, self._state.attempts))
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
                 self._taken, self._waiting = self._taken + self._waiting, 0

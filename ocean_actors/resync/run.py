@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
@@ -32,7 +32,7 @@ class RunPort(Protocol):
     def upsert(
         self,
         blueprint: str,
-        entities: Iterable[Mapping[str, Any]],
+        entities: Iterable[Mapping[str, object]],
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
@@ -41,6 +41,19 @@ class RunPort(Protocol):
 
     def reconcile(self, max_share: float | None = None) -> int:
         """Delete what this integration owned and this run did not send; returns how many."""
+
+    async def aupsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """As `upsert`, for coroutines."""
+
+    async def areconcile(self, max_share: float | None = None) -> int:
+        """As `reconcile`, for coroutines."""
 
 
 class RunWriter(Protocol):
