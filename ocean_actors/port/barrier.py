@@ -14,15 +14,20 @@ class _Round:
     """One use of the barrier: who joined, with which bounds, and the outcome."""
 
     def __init__(self) -> None:
-        self.arrived: set[str] = set()
+        self.arrived: dict[str, CancelToken] = {}
         self.bounds: list[float] = []
         self.begun = False
         self.outcome: int | BaseException | None = None
 
-    def leave(self, handler: str, bound: float) -> None:
-        """Have it that this handler did not join."""
-        self.arrived.discard(handler)
+    def leave(self, handler: str, token: CancelToken, bound: float) -> None:
+        """Undo the joining of a handler whose token was cancelled."""
+        if self.arrived.get(handler) is token:  # it may have joined again
+            del self.arrived[handler]
         self.bounds.remove(bound)
+
+    def joined(self) -> set[str]:
+        """Returns the handlers that joined; not those that are about to leave."""
+        return {name for name, token in self.arrived.items() if not token.cancelled}
 
 
 class RunBarrier:
@@ -60,20 +65,19 @@ class RunBarrier:
         token = token or self._token
         with self._changed:
             current = self._round
-            current.arrived.add(handler)
+            current.arrived[handler] = token
             current.bounds.append(bound)
             self._changed.notify_all()
-        forget = token.on_cancel(self._wake)
-        try:  # ended by the last handler to join or finish, by the worker, or by the token
-            with self._changed:
+            forget = token.on_cancel(self._wake)
+            try:  # ended by the last handler to join or finish, by the worker, or by the token
                 self._changed.wait_for(lambda: token.cancelled or self._is_over(current))
-                if token.cancelled:
-                    current.leave(handler, bound)
-                    token.check()
-                leads = current.outcome is None
-                current.begun = True
-        finally:
-            forget()
+            finally:
+                forget()
+            if token.cancelled:
+                current.leave(handler, token, bound)
+                token.check()
+            leads = current.outcome is None
+            current.begun = True
         if leads:
             self._work(current, work, handler, bound, token)
         outcome = current.outcome
@@ -95,7 +99,7 @@ class RunBarrier:
             outcome = error
             if token.cancelled and not self._token.cancelled:
                 with self._changed:  # another one leads
-                    current.leave(handler, bound)
+                    current.leave(handler, token, bound)
                     current.begun = False
                     self._changed.notify_all()
                 raise
@@ -108,7 +112,7 @@ class RunBarrier:
         """Returns whether to stop waiting: there is an outcome, or all joined and none works."""
         if current.outcome is not None:
             return True
-        return not current.begun and self._expected <= current.arrived
+        return not current.begun and self._expected <= current.joined()
 
     def _wake(self) -> None:
         with self._changed:
