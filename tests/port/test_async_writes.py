@@ -225,7 +225,7 @@ def test_who_is_cancelled_while_it_waits_has_not_joined(sandbox: Sandbox, runs: 
             await asyncio.sleep(0.01)
         assert not other.done()  # `a` may still send something
         await a.aupsert("package", fetched(2))
-        assert await asyncio.gather(a.areconcile(1.0), other) == [1, 1]
+        assert list(await asyncio.gather(a.areconcile(1.0), other)) == [1, 1]
 
     run(work())
     assert names(sandbox) == ["0", "1", "2"]
