@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "connections": {*SMALL, "actors"},
     "session": {*SMALL, "actors", "connections", "retry"},
     "messages": {*SMALL, "actors"},
-    "context": {*SMALL, "actors", "messages", "resync"},
+    "context": {*SMALL, "actors", "messages", "resync", "session"},
     "tracing": {*SMALL, "actors"},
     "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle", "tracing"},
     "port": {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -78,6 +80,14 @@ def test_a_system_starts_tells_its_events_and_stops(make: Make, quick: type[Resy
         return [event.run.reason for event in told]
 
     assert run(work())[1] == "again"
+
+
+def test_the_page_runs_as_it_stands_there(make: Make, quick: type[ResyncHandler]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "asyncio.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/asyncio.md", "exec"), names)  # noqa: S102  (our own page)
+    assert run(names["follow"](make(quick)))[-1].endswith(": completed")
 
 
 def test_neither_the_start_nor_the_stop_blocks_the_event_loop(make: Make) -> None:
