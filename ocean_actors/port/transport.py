@@ -154,9 +154,7 @@ class Transport:
     def _warn(self, error: PortError, delay: float) -> None:
         admission = self._throttle.admit()
         if admission.admitted:
-            suppressed = admission.suppressed
-            more = f" ({suppressed} more like it since the last line)" if suppressed else ""
-            logger.warning("%s; retrying in %.1f s%s", error, delay, more)
+            logger.warning("%s; retrying in %.1f s%s", error, delay, admission.more)
 
     def _authorised(self, request: _Request, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
         """Send with the access token; once more with a fresh one if Port refuses it."""
