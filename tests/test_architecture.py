@@ -20,7 +20,7 @@ SMALL = {
     "text": set(),
     "_version": set(),
     "log": {"text"},
-    "plugins": {"errors"},
+    "plugins": {"errors", "text"},
     "tls": {"errors"},
     "jsonable": {"text"},
     "frozen": {"errors"},
