@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
-from ocean_actors.port.async_writes import AsyncWrites
+from ocean_actors.port.async_writes import AsyncWrites, BlockingPort
 from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
     KEPT_FAILURES,
@@ -73,13 +73,13 @@ class EntityWriter:
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""
-        return self._port(name, self._client)
+        return self.open_port(name, self._client)
 
-    def _port(self, name: str, client: PortClient) -> HandlerPort:
-        writes = AsyncWrites(client, functools.partial(self._port, name))
+    def open_port(self, name: str, client: PortClient) -> HandlerPort:
+        """Returns `run.port` of one handler over `client`: the run's, or that of one async call."""
         return HandlerPort(
-            name, client, writes, self._run, self._sent, self._barrier, self._throttle,
-            self._blueprints,
+            name, client, functools.partial(self.open_port, name), self._run, self._sent,
+            self._barrier, self._throttle, self._blueprints,
         )  # fmt: skip
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
@@ -127,7 +127,7 @@ class HandlerPort:
         self,
         handler: str,
         client: PortClient,
-        async_writes: AsyncWrites,
+        open_port: Callable[[PortClient], BlockingPort],
         run: RunInfo,
         sent: SentEntities,
         barrier: RunBarrier,
@@ -137,7 +137,7 @@ class HandlerPort:
         self._blueprints = blueprints
         self._handler = handler
         self._client = client
-        self._async_writes = async_writes
+        self._async_writes = AsyncWrites(client, open_port)
         self._run = run
         self._sent = sent
         self._barrier = barrier
