@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
+from ocean_actors.blueprints import Declaration, blueprints_of
 from ocean_actors.errors import OceanError
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import get_logger, logging_context
 from ocean_actors.messages import Progress, RunEnded
 from ocean_actors.resync.awaiting import awaited
@@ -35,6 +37,11 @@ class ResyncHandler(ABC):
 
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of entities that it sends to Port; shown in `status()`."""
+
+    blueprints: ClassVar[Declaration] = ()
+    """The blueprints that it needs: mappings as Port's API has them, and paths of JSON or YAML
+    files, beside the class's module, with one or a list of them. Those that Port lacks are created
+    before the first run; those that it has are never changed."""
 
     @abstractmethod
     def resync(self, run: ResyncRun) -> Awaitable[None] | None:
@@ -98,10 +105,11 @@ class RetryLater(OceanError):
 
 @dataclass(frozen=True)
 class HandlerSpec:
-    """How one handler is built, and the kinds that it declares."""
+    """How one handler is built, and the kinds and blueprints that it declares."""
 
     build: HandlerFactory
     kinds: tuple[str, ...] = ()
+    blueprints: tuple[FrozenDict, ...] = ()
 
 
 def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec]:
@@ -109,6 +117,7 @@ def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec
 
     Raises ValueError if there are none, and TypeError for one that could not be built: only a
     ResyncHandler class, a `functools.partial` of one, or a callable without arguments can.
+    Raises BlueprintError for blueprints that cannot be used.
     """
     if isinstance(factories, str) or not isinstance(factories, Iterable):
         raise TypeError(f"handlers: expected a list, got {one_line(factories, 80)}")
@@ -117,7 +126,10 @@ def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec
         name = _checked_name(factory)
         numbered = (f"{name}-{number}" for number in itertools.count(2))
         free = next(name for name in itertools.chain((name,), numbered) if name not in named)
-        named[free] = HandlerSpec(factory, _kinds_of(name, _unwrapped(factory)))
+        declaring = _unwrapped(factory)
+        named[free] = HandlerSpec(
+            factory, _kinds_of(name, declaring), blueprints_of(name, declaring)
+        )
     if not named:
         raise ValueError("handlers: expected at least one ResyncHandler class")
     return named
