@@ -21,6 +21,14 @@ class PythonPackages(ResyncHandler):
     """Sends an entity for each distribution, then deletes those that no longer exist."""
 
     kinds = (BLUEPRINT,)
+    blueprints = (
+        {
+            "identifier": BLUEPRINT,
+            "title": "Python package",
+            "schema": {"properties": dict.fromkeys(("version", "summary"), {"type": "string"})},
+            "relations": {"requires": {"target": BLUEPRINT, "many": True, "required": False}},
+        },
+    )
 
     def resync(self, run: ResyncRun) -> None:
         """Send all distributions that Port's config selects."""
