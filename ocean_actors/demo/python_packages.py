@@ -15,6 +15,7 @@ from typing import Any
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings
 
 BLUEPRINT = "pythonPackage"
+TEXT = {"type": "string"}
 
 
 class PythonPackages(ResyncHandler):
@@ -25,7 +26,7 @@ class PythonPackages(ResyncHandler):
         {
             "identifier": BLUEPRINT,
             "title": "Python package",
-            "schema": {"properties": dict.fromkeys(("version", "summary"), {"type": "string"})},
+            "schema": {"properties": {"version": TEXT, "summary": TEXT}},
             "relations": {"requires": {"target": BLUEPRINT, "many": True, "required": False}},
         },
     )
