@@ -159,13 +159,7 @@ def test_a_chat_that_refuses_is_told_apart_without_its_address(
 
 def test_the_packages_of_this_machine_are_catalogued() -> None:
     packages = example("python_packages")
-    rig = SandboxedSystem([packages.PythonPackages])
-    rig.sandbox.create_blueprint(
-        "pythonPackage",
-        schema={"properties": {"version": {"type": "string"}, "summary": {"type": "string"}}},
-        relations={"requires": {"target": "pythonPackage", "many": True}},
-    )
-    with rig:
+    with SandboxedSystem([packages.PythonPackages]) as rig:
         assert rig.expect(RunEnded).status == "completed"
         found = {item["identifier"]: item for item in rig.sandbox.entities("pythonPackage")}
         assert "pykka" in found
