@@ -147,12 +147,12 @@ class CancellableSession(requests.Session):
                 if waited and self._pause_of(server):  # asked for in the meantime
                     continue
                 outcome = self._attempt(request, max_bytes, kwargs)
-            delay = asked = None
-            if _is_worth_retrying(request, outcome):
-                now, asked = self._clock.monotonic(), self._asked(outcome)
-                delay = attempts.delay(now - queued, asked, self._jitter())
-                if asked is not None and delay is not None:
-                    self._pauses.begin(server, now + asked, delay - asked)
+                delay = asked = None
+                if _is_worth_retrying(request, outcome):
+                    now, asked = self._clock.monotonic(), self._asked(outcome)
+                    delay = attempts.delay(now - queued, asked, self._jitter())
+                    if asked is not None and delay is not None:  # before the next call's turn
+                        self._pauses.begin(server, now + asked, delay - asked)
             if delay is None:
                 if isinstance(outcome, Exception):
                     raise outcome

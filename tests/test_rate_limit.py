@@ -108,10 +108,11 @@ def waits() -> WaitTally:
 
 
 @pytest.fixture
-def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
+def elsewhere(token: CancelToken) -> Iterator[Callable[..., Future[Any]]]:
     """Run a call in another thread."""
     with ThreadPoolExecutor(8) as pool:
         yield pool.submit
+        token.cancel("the test is over")
 
 
 @pytest.fixture
