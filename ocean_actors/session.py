@@ -144,7 +144,7 @@ class CancellableSession(requests.Session):
             self._wait_for(server)
             with self._limiter.turn(self.token, self._waits) as waited:
                 queued += waited
-                if waited and self._pause_of(server):  # asked for in the meantime
+                if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
                 outcome = self._attempt(request, max_bytes, kwargs)
                 delay = asked = None

@@ -22,6 +22,9 @@ from ocean_actors.settings import IntegrationSettings, PortSettings
 
 Parsed = TypeVar("Parsed")
 
+SEARCHES = ("/entities/search", "/entities/datasource-entities")
+"""The ends of the paths to which a POST changes nothing."""
+
 
 class PortClient:
     """Calls Port on behalf of one integration.
@@ -43,13 +46,14 @@ class PortClient:
         jitter: Callable[[], float] = random.random,
         strict: bool = True,
         identity: Identity | None = None,
+        read_only: bool = False,
     ) -> None:
         """Make a client; nothing is sent yet.
 
         `token` ends calls when it is cancelled, `clock` times retries and the access token,
         `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
         backoff's jitter in [0, 1). `strict`: see `tls.client_context`. `clone` passes its
-        `identity` on.
+        `identity` on. A `read_only` client refuses calls that would change anything in Port.
         """
         self._identity = identity or Identity(settings, integration)
         self._own_clock: SystemClock | None = None
@@ -59,6 +63,7 @@ class PortClient:
         self._timeout = timeout
         self._jitter = jitter
         self._strict = strict
+        self._read_only = read_only
         self._token = CancelToken(token.error) if token is not None else CancelToken()
         self._unlink = _link(token, self._token) if token is not None else lambda: None
         self._transport = Transport(
@@ -85,6 +90,7 @@ class PortClient:
             jitter=self._jitter,
             strict=self._strict,
             identity=self._identity,
+            read_only=self._read_only,
         )
 
     @property
@@ -167,6 +173,7 @@ class PortClient:
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""
+        self._require_reading("PATCH", "/resync-state")
         self._transport.call(
             "PATCH", f"{self._path}/resync-state", _check_accepted,
             body=body, retry=retry, empty={"ok": True},
@@ -197,6 +204,7 @@ class PortClient:
         max_bytes: int = MAX_ANSWER,
     ) -> Parsed:
         """Make any call of Port's API; see `Transport.call`."""
+        self._require_reading(method, path)
         return self._transport.call(
             method,
             path,
@@ -210,7 +218,13 @@ class PortClient:
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
         """Send `body` to an address that Port named; see `Transport.deliver`."""
+        self._require_reading(method, "")
         self._transport.deliver(method, address, body)
+
+    def _require_reading(self, method: str, path: str) -> None:
+        """Raises PortError in a client for reading, unless the call reads."""
+        if self._read_only and method != "GET" and not path.endswith(SEARCHES):
+            raise PortError(f"{method} {path}: not sent, as nothing is written in a dry run")
 
     def mask(self, text: str) -> str:
         """Returns `text` without our credentials, however they are encoded."""

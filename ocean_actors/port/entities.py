@@ -212,10 +212,8 @@ class HandlerPort:
         }
 
         def delete(max_share: float) -> int:
-            blueprints = self._blueprints()  # once every handler has sent everything
-            return Reconciliation(self._client, self._sent, query, PATIENT, blueprints).run(
-                max_share
-            )
+            # `_blueprints` is asked once every handler has sent everything
+            return self._reconcile(query, self._blueprints(), max_share)
 
         return self._barrier.join(self._handler, share, delete)
 
@@ -233,15 +231,7 @@ class HandlerPort:
     ) -> None:
         """Send one batch, in halves if it is too large for Port."""
         try:
-            answer = self._client.call(
-                "POST",
-                f"/blueprints/{segment(blueprint)}/entities/bulk",
-                parse_upsert,
-                query=query,
-                body=body_of(batch),
-                retry=PATIENT,
-                exporter=True,
-            )
+            answer = self._write(blueprint, batch, query)
         except PortError as error:
             if error.status == 404:
                 message = f"{error}: is there a blueprint {one_line(blueprint)!r} in Port?"
@@ -261,6 +251,24 @@ class HandlerPort:
         if answer.largest is not None:
             self._largest = min(LARGEST_UPSERT, answer.largest)
         counts.read(batch, answer)
+
+    def _write(
+        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str]
+    ) -> UpsertAnswer:
+        return self._client.call(
+            "POST",
+            f"/blueprints/{segment(blueprint)}/entities/bulk",
+            parse_upsert,
+            query=query,
+            body=body_of(batch),
+            retry=PATIENT,
+            exporter=True,
+        )
+
+    def _reconcile(
+        self, query: Mapping[str, str], blueprints: frozenset[str] | None, max_share: float
+    ) -> int:
+        return Reconciliation(self._client, self._sent, query, PATIENT, blueprints).run(max_share)
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}

@@ -115,7 +115,7 @@ class ResyncCoordinator(Actor):
         handlers: Mapping[str, HandlerSpec],
         settings: ResyncSettings,
         integration: Ref,
-        reporter: Ref,
+        reporter: Ref | None,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
         run_prefix: str,
         *,
@@ -128,7 +128,7 @@ class ResyncCoordinator(Actor):
         """Prepare; the handlers start with the actor.
 
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
-        `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
+        `RoleChanged` (None: nobody reports), `open_writer` makes the source of each handler's `run.port`. The id of a
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
         until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
         `RunEnded`. `generation` is advanced whenever a run's config is asked for.
@@ -587,7 +587,8 @@ class ResyncCoordinator(Actor):
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
         """Tell those who report to Port, which believe nobody else, and publish the event."""
-        self._reporter.tell(event)
+        if self._reporter is not None:
+            self._reporter.tell(event)
         if self._sync_metrics is not None and not isinstance(event, RoleChanged):
             self._sync_metrics.tell(event)
         self.context.publish(event)
