@@ -57,8 +57,9 @@ class CancellableSession(requests.Session):
     Calls of `RETRIED_METHODS` are retried after connection errors, time-outs and
     `RETRIED_STATUSES`, as `retry` says; then the last answer is returned, or the last error
     raised, as by `requests`. When a server says when to come back, all calls of the session to
-    that server wait for it, and those of sessions that share its pauses. Every call has the time-out, unless it brings its own, and
-    `deadline` seconds for each attempt; with `stream=True` the body may take longer.
+    that server wait for it, and those of sessions that share its pauses. Every call has the
+    time-out, unless it brings its own, and `deadline` seconds for each attempt; with
+    `stream=True` the body may take longer.
 
     Differences from `requests`: certificates are checked as `ocean_actors.tls` says, a `.netrc`
     is not read, cookies are not kept, and loopback addresses are reached without a proxy.

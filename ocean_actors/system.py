@@ -56,7 +56,8 @@ class OceanSystem:
     in `http`. With False, mount it yourself. `serve_control` says whether the control server is
     started, unless `control.enabled` is false: by default if the settings name anything in
     `control`. `show_dry_run` is called with the result of each run if the settings say
-    `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests; `debug` checks every message to be immutable.
+    `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests; `debug` checks
+    every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import re
 import threading
@@ -154,7 +155,7 @@ def test_no_second_has_more_calls_than_the_limit_and_none_waits_without_need(
         at, pacing = pacing.reserve(now)
         comes.append(now)
         ats.append(at)
-    spaces = [late - early for early, late in zip(ats, ats[1:], strict=False)]
+    spaces = [late - early for early, late in itertools.pairwise(ats)]
     assert all(space > 1 / per_second - 1e-6 for space in spaces)
     earliest = [comes[0], *(at + 1 / per_second for at in ats)]
     assert all(

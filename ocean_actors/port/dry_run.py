@@ -1,4 +1,4 @@
-"""What a dry run would write to Port: comparisons without any call, and the table of the results."""
+"""What a dry run would write to Port: comparisons without any call, and the table of results."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class DryRunResult:
         }
         if len(rows) > 1:
             totals = [sum(numbers) for numbers in zip(*rows.values(), strict=True)]
-            rows["total"] = totals if "total" not in rows else rows["total"]
+            rows["total "] = totals  # no blueprint has a name that ends with a blank
         width = max(len("blueprint"), *map(len, rows))
         yield _row("blueprint", columns, width)
         yield from (_row(name, numbers, width) for name, numbers in rows.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, Settin
 from ocean_actors.port.dry_run import DryRunCounts, DryRunResult
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import SandboxedSystem
+from ocean_actors.testing.sandboxed import port_of
 
 SOON = 30  # seconds
 READS = ("/auth/access_token", "/entities/search", "/entities/datasource-entities")
@@ -89,9 +91,8 @@ def dry_run(
     sandbox: Sandbox, *handlers: type[ResyncHandler], **settings: Any
 ) -> tuple[OceanSystem, DryRunResult]:
     """Do one dry run in this process."""
-    port = {"clientId": "id", "clientSecret": "secret", "baseUrl": sandbox.url}
     made = Settings.from_dict(
-        {"port": port, "integration": {"identifier": "under-test"}, **settings}, {}
+        {"port": port_of(sandbox), "integration": {"identifier": "under-test"}, **settings}, {}
     ).for_dry_run()
     results: list[DryRunResult] = []
     system = OceanSystem(made, handlers, show_dry_run=results.append)
@@ -249,8 +250,7 @@ def test_an_abort_ends_it_and_the_result_says_so(sandbox: Sandbox) -> None:
             run.sleep(3600)
 
     results: list[DryRunResult] = []
-    port = {"clientId": "id", "clientSecret": "secret", "baseUrl": sandbox.url}
-    settings = Settings.from_dict({"port": port}, {}).for_dry_run()
+    settings = Settings.from_dict({"port": port_of(sandbox)}, {}).for_dry_run()
     with OceanSystem(settings, [Waits], show_dry_run=results.append) as system:
         assert begun.wait(SOON)
         system.abort("enough")
@@ -315,7 +315,7 @@ def test_the_command_ends_with_1_if_a_handler_fails(seeded: Sandbox, tmp_path: P
 
 def command(sandbox: Sandbox, folder: Path, body: str) -> subprocess.CompletedProcess[str]:
     (folder / "config.yaml").write_text(
-        f"port: {{clientId: id, clientSecret: s, baseUrl: '{sandbox.url}'}}\n"
+        f"port: {json.dumps(port_of(sandbox))}\n"
         "integration: {identifier: under-test}\n"
         "eventListener: {type: WEBHOOK, appHost: 'http://127.0.0.1:9'}\n"
     )
@@ -339,8 +339,7 @@ def test_a_result_that_cannot_be_shown_is_an_incident(
     def show(_result: DryRunResult) -> None:
         raise SystemExit(3)
 
-    port = {"clientId": "id", "clientSecret": "secret", "baseUrl": sandbox.url}
-    settings = Settings.from_dict({"port": port}, {}).for_dry_run()
+    settings = Settings.from_dict({"port": port_of(sandbox)}, {}).for_dry_run()
     system = OceanSystem(settings, [quick], show_dry_run=show)
     system.start()
     assert system.wait(SOON)
