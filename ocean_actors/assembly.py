@@ -112,7 +112,6 @@ class Assembly:
             PORT_BACKOFF,
             requests=self.spec.answers_requests,
             start_timeout=settings.start_timeout if self.spec.job else None,
-            dry_run=self._dry_run,
             name="integration",
         )
         coordinator = spawn(

@@ -126,9 +126,17 @@ class PortClient:
     # -- the integration -----------------------------------------------------------------------
 
     def get_integration(self, retry: Retry = RETRY) -> Integration:
-        """Returns the integration. Raises PortError with status 404 if Port does not know it."""
+        """Returns the integration. Raises PortError with status 404 if Port does not know it.
+
+        A read-only client returns an empty one then, as nobody will create it.
+        """
         query = {"oceanCoreVersion": __version__, "isPolling": flag(False)}
-        return self.call("GET", self._path, models.parse_integration, query=query, retry=retry)
+        try:
+            return self.call("GET", self._path, models.parse_integration, query=query, retry=retry)
+        except PortError as error:
+            if error.status != 404 or not self._read_only:
+                raise
+        return Integration()
 
     def create_integration(self, destination: Mapping[str, Any]) -> Integration:
         """Register the integration, with Port sending its changes to `destination`.
@@ -169,7 +177,12 @@ class PortClient:
     def get_resync_request(self, retry: Retry = RETRY) -> PortRequest | None:
         """Returns the newest resync request, or None if there is none."""
         path = f"{self._path}/resync-request"
-        return self.call("GET", path, models.parse_resync_request, retry=retry)
+        try:
+            return self.call("GET", path, models.parse_resync_request, retry=retry)
+        except PortError as error:
+            if error.status != 404 or not self._read_only:
+                raise
+        return None
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""

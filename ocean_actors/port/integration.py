@@ -98,14 +98,12 @@ class IntegrationActor(Actor):
         *,
         requests: bool = False,
         start_timeout: float | None = None,
-        dry_run: bool = False,
     ) -> None:
         """Take the client to ask with.
 
         With `requests` it also asks which resync request the run answers. `start_timeout` is how
         many seconds the registration may take; a lasting error then ends it at once. Without it
-        there is no limit. In a `dry_run` Port is only read: an integration that it does not know
-        has an empty config.
+        there is no limit.
         """
         super().__init__()
         self._requests = requests
@@ -113,7 +111,6 @@ class IntegrationActor(Actor):
         self._destination = destination
         self._backoff = backoff
         self._start_timeout = start_timeout
-        self._dry_run = dry_run
         self._began: float | None = None  # to register
         self._failures = 0
         self._registering = False  # a timer is set
@@ -255,9 +252,6 @@ class IntegrationActor(Actor):
         except PortError as error:
             if error.status != 404:
                 raise
-            if self._dry_run:
-                logger.info("Port does not know the integration: a dry run creates nothing")
-                return Integration()
             logger.info("registering the integration with Port")
             return self._client.create_integration(self._destination or {})
         self.context.publish(ingest_addresses(integration, self._client.base_url))

@@ -151,14 +151,16 @@ def test_what_would_be_deleted_is_found_by_the_rules_of_reconcile(seeded: Sandbo
     assert [each["identifier"] for each in seeded.entities("team")] == ["old"]
 
 
-def test_too_many_deletions_are_refused_and_fail_the_run(seeded: Sandbox) -> None:
+def test_too_many_deletions_are_refused_and_fail_the_run(
+    seeded: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     class Nothing(ResyncHandler):
         def resync(self, run: ResyncRun) -> None:
             run.port.reconcile(0.5)
 
     system, result = dry_run(seeded, Nothing)
     assert system.exit_code == 1
-    assert "ReconcileRefused" in str(system.status()["resync"]["runs"][-1]["failures"])
+    assert "5 of 5 entities would be deleted" in caplog.text
     assert result.notes == ("not complete: these handlers failed: Nothing",)
 
 
