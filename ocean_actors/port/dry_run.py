@@ -81,8 +81,8 @@ def refusal(after: Entity, blueprint: Blueprint) -> str | None:
         wanted = mapping_of(known, name).get("type")
         if value is not None and not _fits(value, wanted):
             return f"properties.{one_line(name)}: must be of type {one_line(wanted)}"
-    for name in mapping_of(after, "relations"):
-        if name not in mapping_of(blueprint, "relations"):
+    for name, target in mapping_of(after, "relations").items():
+        if target not in (None, []) and name not in mapping_of(blueprint, "relations"):
             return f"relations.{one_line(name)}: the blueprint has no such relation"
     return None
 
