@@ -129,8 +129,8 @@ class ResyncCoordinator(Actor):
 
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
         `RoleChanged` (None: nobody reports), `open_writer` makes the source of each handler's
-        `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
-        until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
+        `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`,
+        the coordinator stands by until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
         `RunEnded`. `generation` is advanced whenever a run's config is asked for.
         `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs; without
         it nothing is traced.
@@ -604,8 +604,7 @@ class ResyncCoordinator(Actor):
     def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:
         admission = throttle.admit()
         if admission.admitted:
-            more = admission.suppressed
-            logger.info(text, subject, f" (and {more} more like it)" if more else "")
+            logger.info(text, subject, admission.more)
 
     def _limit_flight(self, seconds: float, event: machine.TimeUp | machine.GraceOver) -> None:
         self._require_flight().timers.append(self.context.schedule(seconds, Elapsed(event)))
