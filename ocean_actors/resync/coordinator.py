@@ -129,11 +129,11 @@ class ResyncCoordinator(Actor):
 
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
         `RoleChanged` (None: nobody reports), `open_writer` makes the source of each handler's
-        `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`,
-        the coordinator stands by until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
-        `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs; without
-        it nothing is traced.
+        `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`, the
+        coordinator stands by until it is told `SetRole`. `sync_metrics` is told `RunStarted`,
+        `HandlerEnded` and `RunEnded`. `generation` is advanced whenever a run's config is asked
+        for. `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs;
+        without it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
