@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,12 +96,17 @@ def secret_fields(blueprint: Blueprint) -> frozenset[str]:
     )
 
 
-def shown_change(change: Change, secret: frozenset[str]) -> str:
-    """Returns `field: old -> new` as one line, without the values of secrets."""
+def shown_change(
+    change: Change, secret: frozenset[str] = frozenset(), mask: Callable[[str], str] = str
+) -> str:
+    """Returns `field: old -> new` as one line, without the values of `secret` fields.
+
+    `mask` takes JSON in ASCII and returns it without other secrets.
+    """
     shown = one_line(change.name, LONGEST_NAME)
     if change.name in secret or _SECRET_NAME.search(change.name):
         return f"{shown}: {HIDDEN} -> {HIDDEN}"
-    return f"{shown}: {_shown(change.old)} -> {_shown(change.new)}"
+    return f"{shown}: {_shown(change.old, mask)} -> {_shown(change.new, mask)}"
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,8 @@ def _fits(value: Any, wanted: object) -> bool:
     return isinstance(value, TYPES[wanted])
 
 
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+def _shown(value: Any, mask: Callable[[str], str]) -> str:
+    text = mask(json.dumps(value))  # before it is cut: half a secret is one, too
+    with contextlib.suppress(ValueError):  # a masked number is no JSON
+        text = json.dumps(json.loads(text), ensure_ascii=False)
     return one_line(text, LONGEST_VALUE)

@@ -324,7 +324,7 @@ class DryRunPort(HandlerPort):
         if not changes:
             return None
         secret = secret_fields(model)
-        lines = [self._mask(shown_change(each, secret)) for each in changes[:SHOWN_CHANGES]]
+        lines = [shown_change(each, secret, self._mask) for each in changes[:SHOWN_CHANGES]]
         if len(changes) > SHOWN_CHANGES:
             lines.append(f"and {len(changes) - SHOWN_CHANGES} more fields")
         blueprint, identifier = (one_line(each, 80) for each in name)

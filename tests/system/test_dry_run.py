@@ -134,6 +134,20 @@ def test_the_differences_are_shown_without_secrets_and_control_characters(seeded
     assert all(line.isprintable() for line in result.lines())
 
 
+@pytest.mark.parametrize("length", [12, 300])
+def test_secrets_of_the_settings_are_not_shown(seeded: Sandbox, length: int) -> None:
+    secret = "s3é" * (length // 3)
+
+    class Leaks(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            run.port.upsert("service", [service("same", url=f"https://é/{secret}")])
+
+    integration = {"identifier": "under-test", "config": {"apiKey": secret}}
+    _, result = dry_run(seeded, Leaks, integration=integration)
+    (changed,) = result.changed
+    assert changed.changes[0] == 'properties.url: "u" -> "https://é/***"'
+
+
 def test_what_would_be_deleted_is_found_by_the_rules_of_reconcile(seeded: Sandbox) -> None:
     class Fewer(ResyncHandler):
         def resync(self, run: ResyncRun) -> None:
