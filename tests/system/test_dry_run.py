@@ -148,21 +148,23 @@ def test_secrets_of_the_settings_are_not_shown(seeded: Sandbox, length: int) -> 
     assert changed.changes[0] == 'properties.url: "u" -> "https://é/***"'
 
 
-def test_what_would_be_deleted_is_found_by_the_rules_of_reconcile(seeded: Sandbox) -> None:
+@pytest.mark.parametrize(("owner", "left"), [("old", ["old"]), (None, [])])
+def test_what_would_be_deleted_is_found_by_the_rules_of_reconcile(
+    seeded: Sandbox, owner: str | None, left: list[str]
+) -> None:
+    """Entities are kept to which one would relate after the run, and no others."""
+    teams = 2 - len(left)
+
     class Fewer(ResyncHandler):
         def resync(self, run: ResyncRun) -> None:
-            run.port.upsert("service", [{**service("same"), "relations": {"owner": "old"}}])
-            assert run.port.reconcile() == 3
+            run.port.upsert("service", [{**service("same"), "relations": {"owner": owner}}])
+            assert run.port.reconcile() == 2 + teams
 
     _, result = dry_run(seeded, Fewer)
-    # "old" is kept, as "same" would relate to it, and "red" is not any more
-    assert counts(result) == {
-        "service": {"changed": 1, "deleted": 2},
-        "team": {"deleted": 1},
-    }
+    assert counts(result) == {"service": {"changed": 1, "deleted": 2}, "team": {"deleted": teams}}
     with SandboxedSystem([Fewer], sandbox=seeded) as rig:
-        assert rig.expect(RunEnded).status == "completed"
-    assert [each["identifier"] for each in seeded.entities("team")] == ["old"]
+        assert rig.expect(RunEnded).status == "completed", "the real run deletes as many"
+    assert [each["identifier"] for each in seeded.entities("team")] == left
 
 
 def test_too_many_deletions_are_refused_and_fail_the_run(
