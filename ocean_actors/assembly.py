@@ -13,6 +13,7 @@ import pykka
 from ocean_actors import tracing
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
+from ocean_actors.blueprints import united
 from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.control.redaction import Redaction, secrets_of
 from ocean_actors.listeners.schedule import ScheduleListener
@@ -63,10 +64,15 @@ class Assembly:
         generation: ConfigGeneration,
         show_dry_run: ShowDryRun | None = None,
     ) -> None:
-        """Raises TypeError for a custom actor that cannot be built."""
+        """Raises TypeError for a custom actor that cannot be built.
+
+        Raises BlueprintError if two handlers declare a blueprint differently.
+        """
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
         self.handlers = handlers
+        declared = united({name: each.blueprints for name, each in handlers.items()})
+        self._blueprints = declared if settings.initialize_port_resources else ()
         self.kinds = {name: handler.kinds for name, handler in handlers.items()}
         self.registered = threading.Event()
         self.custom_names: frozenset[str] = frozenset()
@@ -112,12 +118,14 @@ class Assembly:
             PORT_BACKOFF,
             requests=self.spec.answers_requests,
             start_timeout=settings.start_timeout if self.spec.job else None,
+            blueprints=() if self._dry_run else self._blueprints,
+            active=not self.spec.standby,
             name="integration",
         )
         coordinator = spawn(
             ResyncCoordinator,
             self.handlers,
-            settings.resync,
+            settings,
             integration,
             None if self._dry_run else self._spawn_reporter(),
             self._open_writer,
@@ -126,7 +134,6 @@ class Assembly:
             sync_metrics=None if self._dry_run else self._spawn_page_actors(),
             traces=self._spawn_traces(),
             generation=self._generation,
-            strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
         )
         self._resync.connect(coordinator)
@@ -225,6 +232,7 @@ class Assembly:
                 owners=self._owners,
                 show=self._show_dry_run,
                 mask=self._mask,
+                declared={each["identifier"]: each for each in self._blueprints},
             )
         return EntityWriter(
             self.port.clone(token=token),

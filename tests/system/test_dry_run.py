@@ -202,6 +202,20 @@ def test_an_unknown_blueprint_is_named_and_fails_the_run(sandbox: Sandbox) -> No
     assert writes(sandbox) == []
 
 
+def test_a_blueprint_that_a_handler_declares_is_named_and_not_created(sandbox: Sandbox) -> None:
+    class Declares(ResyncHandler):
+        blueprints = ({"identifier": "fresh", "schema": {"properties": {}}},)
+
+        def resync(self, run: ResyncRun) -> None:
+            run.port.upsert("fresh", [{"identifier": "a"}, service("b", colour="blue")])
+
+    system, result = dry_run(sandbox, Declares)
+    assert system.exit_code == 0
+    assert writes(sandbox) == []
+    assert counts(result) == {"fresh": {"created": 1, "refused": 1}}
+    assert result.notes == ("blueprint 'fresh' would be created",)
+
+
 def test_an_integration_that_port_does_not_know_is_not_created(sandbox: Sandbox) -> None:
     class Sends(ResyncHandler):
         def resync(self, run: ResyncRun) -> None:
