@@ -142,17 +142,13 @@ class DryRunWriter(EntityWriter):
         self._show = show
         self._mask = mask
         self._notes = DryRunNotes()
-        self._reader = PortReader(client, declared or {}, self._notes)
+        self._declared = declared or {}
         self._finished: dict[str, bool] = {}
         self._shown = False
 
-    def for_handler(self, name: str) -> HandlerPort:
-        """Returns `run.port` of one handler."""
-        port = DryRunPort(
-            name, self._client, self._run, self._sent, self._barrier, self._throttle,
-            self._blueprints,
-        )  # fmt: skip
-        port.prepare(self._reader, self._notes, self._mask)
+    def _make_port(self, *parts: Any) -> HandlerPort:
+        port = DryRunPort(*parts)
+        port.prepare(self._declared, self._notes, self._mask)
         return port
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
@@ -261,9 +257,14 @@ class PortReader:
 class DryRunPort(HandlerPort):
     """`run.port` of one handler in a dry run."""
 
-    def prepare(self, reader: PortReader, notes: DryRunNotes, mask: Callable[[str], str]) -> None:
+    def prepare(
+        self,
+        declared: Mapping[str, Blueprint],
+        notes: DryRunNotes,
+        mask: Callable[[str], str],
+    ) -> None:
         """Take what the handlers of the run share."""
-        self._reader = reader
+        self._reader = PortReader(self._client, declared, notes)
         self._notes = notes
         self._mask = mask
 

@@ -77,10 +77,13 @@ class EntityWriter:
 
     def _port(self, name: str, client: PortClient) -> HandlerPort:
         writes = AsyncWrites(client, functools.partial(self._port, name))
-        return HandlerPort(
+        return self._make_port(
             name, client, writes, self._run, self._sent, self._barrier, self._throttle,
             self._blueprints,
         )  # fmt: skip
+
+    def _make_port(self, *parts: Any) -> HandlerPort:
+        return HandlerPort(*parts)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """Say that a handler sends nothing more, and whether it succeeded."""
