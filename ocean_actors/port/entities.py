@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
