@@ -19,6 +19,7 @@ from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.port.dry_run import DryRunResult
     from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
@@ -86,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--log-format", default="auto", choices=LOG_FORMATS,
         help="auto (the default): text on a terminal, else JSON",
+    )  # fmt: skip
+    run.add_argument(
+        "--dry-run", action="store_true",
+        help="run one resync without writing to Port, and print what would have changed",
     )  # fmt: skip
     run.set_defaults(command=_run)
 
@@ -155,6 +160,9 @@ def _run(options: argparse.Namespace) -> int:
     from ocean_actors.system import OceanSystem
 
     settings = _settings(options)
+    if options.dry_run:
+        settings = settings.for_dry_run()
+    results: list[DryRunResult] = []
     handlers = _handlers(options)
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
@@ -164,7 +172,10 @@ def _run(options: argparse.Namespace) -> int:
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
-    system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
+    system = OceanSystem(  # a dry run may have the process beside it that serves
+        settings, handlers, serve_http=not options.dry_run, serve_control=not options.dry_run,
+        show_dry_run=results.append if options.dry_run else None,
+    )  # fmt: skip
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)
@@ -175,6 +186,8 @@ def _run(options: argparse.Namespace) -> int:
     with log.showing(system.status):
         system.start()
         system.wait()
+    for line in results[-1].lines() if results else ():
+        _print_line(line)
     _exit_despite(system.status()["leftBehind"], system.exit_code)
     return system.exit_code
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from ocean_actors.control.setup import Control
     from ocean_actors.metrics.collector import SystemCollector
+    from ocean_actors.port.dry_run import DryRunResult
 
 logger = get_logger(__name__)
 
@@ -63,7 +64,9 @@ class OceanSystem:
     on `http.host` and `http.port`: by default under WEBHOOK, and if the settings name anything
     in `http`. With False, mount it yourself. `serve_control` says whether the control server is
     started, unless `control.enabled` is false: by default if the settings name anything in
-    `control`. `clock` and `seed` are for tests; `debug` checks every message to be immutable.
+    `control`. `show_dry_run` is called with the result of each run if the settings say
+    `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests; `debug` checks
+    every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """
@@ -79,6 +82,7 @@ class OceanSystem:
         clock: Clock | None = None,
         debug: bool = False,
         seed: int | None = None,
+        show_dry_run: Callable[[DryRunResult], object] | None = None,
     ) -> None:
         self.settings = settings
         self.exit_code = 0
@@ -103,7 +107,9 @@ class OceanSystem:
             log_context=self._log_context,
         )
         self._iterators = EventIterators(self._actors.events)
-        self._parts = Assembly(settings, named, actors, self._actors, self._resync, generation)
+        self._parts = Assembly(
+            settings, named, actors, self._actors, self._resync, generation, show_dry_run
+        )
         self._servers = Servers(
             settings,
             self._actors.clock,

@@ -38,12 +38,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blueprints": {*SMALL, "settings"},
     "retry": {*SMALL, "actors"},
     "connections": {*SMALL, "actors"},
-    "session": {*SMALL, "actors", "connections", "retry"},
+    "rate_limit": {*SMALL, "actors"},
+    "session": {*SMALL, "actors", "connections", "rate_limit", "retry"},
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync", "session"},
     "tracing": {*SMALL, "actors"},
     "resync": {
-        *SMALL, "actors", "blueprints", "messages", "session", "settings", "throttle", "tracing",
+        *SMALL, "actors", "blueprints", "messages", "rate_limit", "session", "settings", "throttle",
+        "tracing",
     },
     "port": {
         *SMALL, "actors", "blueprints", "connections", "context", "messages", "resync", "retry",

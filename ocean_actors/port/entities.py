@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
@@ -77,10 +78,13 @@ class EntityWriter:
 
     def open_port(self, name: str, client: PortClient) -> HandlerPort:
         """Returns `run.port` of one handler over `client`: the run's, or that of one async call."""
-        return HandlerPort(
+        return self._make_port(
             name, client, functools.partial(self.open_port, name), self._run, self._sent,
             self._barrier, self._throttle, self._blueprints,
         )  # fmt: skip
+
+    def _make_port(self, *parts: Any) -> HandlerPort:
+        return HandlerPort(*parts)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """Say that a handler sends nothing more, and whether it succeeded."""
@@ -242,10 +246,8 @@ class HandlerPort:
         }
 
         def delete(max_share: float) -> int:
-            blueprints = self._blueprints()  # once every handler has sent everything
-            return Reconciliation(self._client, self._sent, query, PATIENT, blueprints).run(
-                max_share
-            )
+            # `_blueprints` is asked once every handler has sent everything
+            return self._reconcile(query, self._blueprints(), max_share)
 
         return self._barrier.join(self._handler, share, delete, self._client.token)
 
@@ -276,15 +278,7 @@ class HandlerPort:
     ) -> None:
         """Send one batch, in halves if it is too large for Port."""
         try:
-            answer = self._client.call(
-                "POST",
-                f"/blueprints/{segment(blueprint)}/entities/bulk",
-                parse_upsert,
-                query=query,
-                body=body_of(batch),
-                retry=PATIENT,
-                exporter=True,
-            )
+            answer = self._write(blueprint, batch, query)
         except PortError as error:
             if error.status == 404:
                 message = f"{error}: is there a blueprint {one_line(blueprint)!r} in Port?"
@@ -304,6 +298,24 @@ class HandlerPort:
         if answer.largest is not None:
             self._largest = min(LARGEST_UPSERT, answer.largest)
         counts.read(batch, answer)
+
+    def _write(
+        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str]
+    ) -> UpsertAnswer:
+        return self._client.call(
+            "POST",
+            f"/blueprints/{segment(blueprint)}/entities/bulk",
+            parse_upsert,
+            query=query,
+            body=body_of(batch),
+            retry=PATIENT,
+            exporter=True,
+        )
+
+    def _reconcile(
+        self, query: Mapping[str, str], blueprints: frozenset[str] | None, max_share: float
+    ) -> int:
+        return Reconciliation(self._client, self._sent, query, PATIENT, blueprints).run(max_share)
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}

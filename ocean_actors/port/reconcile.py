@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import itemgetter
 from typing import Any
@@ -34,6 +36,18 @@ Name = tuple[str, str]
 """An entity's blueprint and identifier."""
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a dry run would have written, which Port's list of owned entities does not tell.
+
+    `targets` are the fingerprints of all identifiers to which the entities would relate; `counts`
+    says how many entities they are, by blueprint.
+    """
+
+    targets: AbstractSet[int]
+    counts: Mapping[str, int]
+
+
 class Reconciliation:
     """The delete phase of one run."""
 
@@ -44,16 +58,20 @@ class Reconciliation:
         query: Mapping[str, str],
         retry: Retry,
         blueprints: frozenset[str] | None = None,
+        *,
+        planned: Planned | None = None,
     ) -> None:
         """Take the query of each deletion, and how to repeat calls that fail for a while.
 
-        Entities of other `blueprints` are left alone; None: no blueprint is.
+        Entities of other `blueprints` are left alone; None: no blueprint is. `planned` is what
+        was sent in a dry run.
         """
         self._client = client
         self._sent = sent
         self._query = query
         self._retry = retry
         self._blueprints = blueprints
+        self._planned = planned
         self._largest = LARGEST_DELETE
 
     def run(self, max_share: float) -> int:
@@ -64,10 +82,16 @@ class Reconciliation:
         asked.
         """
         self._sent.mark_reconciled(ok=False)
+        deleted = self._delete(self.stale(max_share))
+        self._sent.mark_reconciled(ok=True)
+        return deleted
+
+    def stale(self, max_share: float) -> list[Name]:
+        """Returns the entities to delete, sorted. Raises as `run` does."""
         if self._sent.incomplete is not None:
             raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
         if self._blueprints is not None and not self._blueprints:
-            return 0
+            return []
         stale, owned = self._stale()
         if owned and len(stale) / owned > max_share:
             raise ReconcileRefused(
@@ -75,9 +99,7 @@ class Reconciliation:
                 f"than the share of {max_share:g} (entityDeletionThreshold in the mapping, or "
                 "max_share)"
             )
-        deleted = self._delete(sorted(stale))
-        self._sent.mark_reconciled(ok=True)
-        return deleted
+        return sorted(stale)
 
     def _stale(self) -> tuple[list[Name], int]:
         """Returns the owned entities that were not sent, and how many are owned, of the blueprints.
@@ -94,13 +116,20 @@ class Reconciliation:
             if name is None:
                 continue
             may_go = self._blueprints is None or name[0] in self._blueprints
-            owned += may_go
-            if was_sent(*name):
-                targets.extend(map(fingerprint, _targets_of(entity)))
+            sent = was_sent(*name)
+            owned += may_go and not (sent and self._planned)
+            if sent:
+                targets.extend(map(fingerprint, targets_of(entity)))
             elif may_go:
                 stale.append(name)
         candidates = {fingerprint(identifier) for _, identifier in stale}
-        kept = candidates.intersection(targets)
+        if self._planned is not None:
+            owned += sum(
+                count
+                for name, count in self._planned.counts.items()
+                if self._blueprints is None or name in self._blueprints
+            )
+        kept = candidates.intersection(targets if self._planned is None else self._planned.targets)
         return [name for name in stale if fingerprint(name[1]) not in kept], owned
 
     def _owned(self) -> Iterator[Entity]:
@@ -233,7 +262,7 @@ def _name_of(entity: Entity) -> Name | None:
     return None
 
 
-def _targets_of(entity: Entity) -> Iterator[str]:
+def targets_of(entity: Entity) -> Iterator[str]:
     """Yields the identifiers to which an entity relates."""
     relations = entity.get("relations")
     for value in relations.values() if isinstance(relations, dict) else ():

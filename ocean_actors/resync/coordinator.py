@@ -55,6 +55,7 @@ from ocean_actors.messages import (
     Status,
     StopResyncs,
 )
+from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.resync import machine
 from ocean_actors.resync.flight import LONGEST_LINE, Flight, written_text
 from ocean_actors.resync.generation import ConfigGeneration
@@ -70,6 +71,7 @@ from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.resync.traces import EndTrace, trace_of
+from ocean_actors.session import SharedPauses
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -115,7 +117,7 @@ class ResyncCoordinator(Actor):
         handlers: Mapping[str, HandlerSpec],
         settings: Settings,
         integration: Ref,
-        reporter: Ref,
+        reporter: Ref | None,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
         run_prefix: str,
         *,
@@ -127,11 +129,11 @@ class ResyncCoordinator(Actor):
         """Prepare; the handlers start with the actor.
 
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
-        `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
-        run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
-        until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
-        `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `traces` ends the spans of runs; without it nothing is traced.
+        `RoleChanged` (None: nobody reports), `open_writer` makes the source of each handler's
+        `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`, the
+        coordinator stands by until it is told `SetRole`. `sync_metrics` is told `RunStarted`,
+        `HandlerEnded` and `RunEnded`. `generation` is advanced whenever a run's config is asked
+        for. `traces` ends the spans of runs; without it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
@@ -157,6 +159,7 @@ class ResyncCoordinator(Actor):
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
+        self._waits = {name: WaitTally() for name in handlers}
         self._fenced: dict[Ref, ResyncRun] = {}  # whose threads have not ended, and their part
 
     def on_start(self) -> None:
@@ -385,11 +388,12 @@ class ResyncCoordinator(Actor):
     @handles(GetMetrics)
     def on_get_metrics(self, _query: GetMetrics) -> ResyncMetrics:
         """Returns what was counted so far, and how far the run in flight is."""
-        state, flight = self._state, self._flight
+        state, flight, now = self._state, self._flight, self.context.clock.monotonic()
         measured = ResyncMetrics(
             active=not state.standby,
             totals=self._history.totals,
             waiting=tuple(each.trigger for each in (*state.pending, *state.present.covered)),
+            waited={name: each.seconds(now) for name, each in self._waits.items()},
         )
         if flight is None:
             return measured
@@ -491,6 +495,7 @@ class ResyncCoordinator(Actor):
             self._limit_flight(self._settings.timeout, machine.TimeUp(number))
         flight.timers.append(self.context.schedule_every(PROGRESS_LOG_SECONDS, LogProgress(number)))
         coordinator = self.context.ref
+        limiter, pauses = RateLimiter(self.context.clock), SharedPauses()
 
         def report(progress: Progress) -> None:
             coordinator.tell(HandlerProgressed(number, progress))
@@ -500,7 +505,7 @@ class ResyncCoordinator(Actor):
             port = writer.for_handler(name)
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, self._all_settings,
-                trace=flight.trace,
+                trace=flight.trace, limiter=limiter, pauses=pauses, waits=self._waits[name],
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
@@ -591,7 +596,8 @@ class ResyncCoordinator(Actor):
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
         """Tell those who report to Port, which believe nobody else, and publish the event."""
-        self._reporter.tell(event)
+        if self._reporter is not None:
+            self._reporter.tell(event)
         if self._sync_metrics is not None and not isinstance(event, RoleChanged):
             self._sync_metrics.tell(event)
         self.context.publish(event)
