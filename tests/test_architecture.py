@@ -41,7 +41,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync"},
     "tracing": {*SMALL, "actors"},
-    "resync": {*SMALL, "actors", "messages", "session", "settings", "throttle", "tracing"},
+    "mapping": {*SMALL, "actors", "throttle"},
+    "resync": {
+        *SMALL, "actors", "mapping", "messages", "session", "settings", "throttle", "tracing",
+    },
     "port": {
         *SMALL, "actors", "connections", "context", "messages", "resync", "retry", "session",
         "settings", "throttle", "tracing",

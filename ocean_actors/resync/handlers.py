@@ -256,6 +256,7 @@ class HandlerActor(Actor):
                     "ResyncHandler"
                 )
             self._handler = built
+        run.note_kinds(_kinds_of(self._name, self._handler))
         result: Any = self._handler.resync(run)
         if inspect.isawaitable(result):
             result = asyncio.run(_until_cancelled(result, run.token))
