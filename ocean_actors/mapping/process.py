@@ -126,7 +126,7 @@ class _Child:
     """One process and its socket. `plans` are those that it knows."""
 
     def __init__(self, seconds: int, memory: int) -> None:
-        if importlib.util.find_spec("jq") is None:
+        if not _installed():
             raise JqMissing("the mapping is evaluated with jq: pip install 'ocean-actors[jq]'")
         self.owner = os.getpid()
         self.plans: set[int] = set()
@@ -165,3 +165,10 @@ class _Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec("jq") is not None
+    except ValueError:  # sys.modules says that it is not to be found
+        return False
