@@ -156,7 +156,7 @@ def upstream() -> tuple[float, str]:
 
 def peer(python: str) -> tuple[float, str]:
     """Returns a round of Port Ocean's, in its own Python."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [python, __file__, "--upstream"], capture_output=True, text=True, check=True
     )
     seconds, found = json.loads(done.stdout.splitlines()[-1])

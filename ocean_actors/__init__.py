@@ -13,6 +13,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.actors import Backoff, Message, OnFailure, Supervision, handles
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
+    from ocean_actors.mapping.errors import MappingError
+    from ocean_actors.mapping.resources import Resource
     from ocean_actors.messages import (
         Allow,
         Delay,
@@ -40,6 +42,7 @@ _MODULES = {
     "Delay": "ocean_actors.messages",
     "Ignore": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
+    "MappingError": "ocean_actors.mapping.errors",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -48,6 +51,7 @@ _MODULES = {
     "Progress": "ocean_actors.messages",
     "ReconcileRefused": "ocean_actors.port.errors",
     "RequestSettled": "ocean_actors.messages",
+    "Resource": "ocean_actors.mapping.resources",
     "ResyncAborted": "ocean_actors.resync.run",
     "ResyncHandler": "ocean_actors.resync.handlers",
     "ResyncRequested": "ocean_actors.messages",
@@ -71,6 +75,7 @@ __all__ = [
     "Delay",
     "HandlerEnded",
     "Ignore",
+    "MappingError",
     "Message",
     "OceanError",
     "OceanSystem",
@@ -79,6 +84,7 @@ __all__ = [
     "Progress",
     "ReconcileRefused",
     "RequestSettled",
+    "Resource",
     "ResyncAborted",
     "ResyncHandler",
     "ResyncRequested",

@@ -182,6 +182,27 @@ def test_closing_ends_the_process(open_mapping: Open) -> None:
         os.kill(child._process.pid, 0)
 
 
+def test_closing_ends_what_a_thread_still_evaluates(open_mapping: Open) -> None:
+    mapped = open_mapping(entry({**THING, "title": ENDLESS}))  # which would take a minute
+    entities = mapped.only().entities([{"id": "a"}])
+    raised: list[BaseException] = []
+
+    def evaluate() -> None:
+        try:
+            next(entities)
+        except MappingError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    thread.join(0.3)
+    mapped.mapping.close()
+    thread.join(30)
+    assert len(raised) == 1
+    with pytest.raises(RuntimeError, match="was closed"):
+        list(mapped.only().entities([{"id": "a"}]))
+
+
 def test_without_the_package_jq_one_line_says_what_to_install(
     open_mapping: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
