@@ -166,6 +166,7 @@ def peer(python: str) -> tuple[float, str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--peer", metavar="PYTHON", help="a Python that has port-ocean 0.56.2")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of each (%(default)s)")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--upstream", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -173,7 +174,7 @@ def main() -> int:
         sys.stdout.write(json.dumps(upstream()) + "\n")
         return 0
     mine, theirs, digests = [], [], set()
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         seconds, found = ours()
         mine.append(seconds)
         digests.add(found)
