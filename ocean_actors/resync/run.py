@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
@@ -14,6 +14,7 @@ from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
+from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
 
@@ -33,7 +34,7 @@ class RunPort(Protocol):
     def upsert(
         self,
         blueprint: str,
-        entities: Iterable[Mapping[str, Any]],
+        entities: Iterable[Mapping[str, object]],
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
@@ -45,6 +46,19 @@ class RunPort(Protocol):
 
     def mark_incomplete(self, reason: str) -> None:
         """Say that entities that exist may not be sent: `reconcile` is then refused."""
+
+    async def aupsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """As `upsert`, for coroutines."""
+
+    async def areconcile(self, max_share: float | None = None) -> int:
+        """As `reconcile`, for coroutines."""
 
 
 class RunWriter(Protocol):
@@ -80,8 +94,8 @@ class ResyncRun:
         clock: Clock,
         port: RunPort,
         report: Callable[[Progress], None],
+        settings: Settings,
         *,
-        strict_tls: bool = True,
         trace: RunTrace | None = None,
     ) -> None:
         self.info = info
@@ -90,13 +104,14 @@ class ResyncRun:
         self.begun = False
         """Whether the handler's actor has begun with this run."""
         self.port = port
+        self.settings = settings
+        """The settings of the system, immutable; the handlers' own are `integration.config`."""
         self.token = token
         self.trace = trace
         context = LogContext(current_context().integration, info.id, info.trigger, handler)
         self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock
         self._report = report
-        self._strict_tls = strict_tls
         self._latest: Progress | None = None  # was not reported yet
         self._pause: Timer | None = None  # the next report may follow when it is over
         self._progress_lock = threading.Lock()  # the clock's thread reports too
@@ -171,7 +186,7 @@ class ResyncRun:
         with self._session_lock:
             if self._session is None:
                 self._session = CancellableSession(
-                    self.token, clock=self._clock, strict=self._strict_tls
+                    self.token, clock=self._clock, strict=self.settings.ssl.third_party.x509.strict
                 )
             return self._session
 

@@ -24,6 +24,21 @@ ENDLESS = "last(range(infinite))"
 Open = Callable[..., Mapped]
 
 
+@pytest.fixture
+def open_mapping() -> Iterator[Open]:
+    """Opens mappings with the given entries, and closes them after the test."""
+    opened: list[Mapped] = []
+
+    def open_one(*entries: Any, process: Callable[[CancelToken], JqProcess] = JqProcess) -> Mapped:
+        opened.append(Mapped(list(entries), process))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.mapping.close()
+        each.clock.close()
+
+
 def quick(token: CancelToken) -> JqProcess:
     """A process that gets a second and 300 MiB."""
     return JqProcess(token, seconds=1, memory=300 * 1024**2)
