@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     )
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
+    from ocean_actors.mapping.errors import MappingError
+    from ocean_actors.mapping.resources import Resource
     from ocean_actors.messages import (
         Allow,
         Delay,
@@ -54,6 +56,7 @@ _MODULES = {
     "Ignore": "ocean_actors.messages",
     "IntegrationRegistered": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
+    "MappingError": "ocean_actors.mapping.errors",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -62,6 +65,7 @@ _MODULES = {
     "Progress": "ocean_actors.messages",
     "ReconcileRefused": "ocean_actors.port.errors",
     "RequestSettled": "ocean_actors.messages",
+    "Resource": "ocean_actors.mapping.resources",
     "ResyncAborted": "ocean_actors.resync.run",
     "ResyncHandler": "ocean_actors.resync.handlers",
     "ResyncRequested": "ocean_actors.messages",
@@ -90,6 +94,7 @@ __all__ = [
     "HandlerEnded",
     "Ignore",
     "IntegrationRegistered",
+    "MappingError",
     "Message",
     "OceanError",
     "OceanSystem",
@@ -98,6 +103,7 @@ __all__ = [
     "Progress",
     "ReconcileRefused",
     "RequestSettled",
+    "Resource",
     "ResyncAborted",
     "ResyncHandler",
     "ResyncRequested",
