@@ -452,6 +452,14 @@ class RunEnded(_RunEvent):
 
 
 @dataclass(frozen=True)
+class RunReported(Message):
+    """Published: Port was told how a run ended, or (not `accepted`) refuses to be told."""
+
+    run_id: str
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class RetryScheduled(Message):
     """Published: the failed run `run_id` is retried after `seconds`, unless a request comes first.
 
