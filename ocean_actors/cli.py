@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(run)
     run.add_argument(
         "--handler", action="append", required=True, metavar="MODULE_OR_FILE.py:CLASS",
-        help="a ResyncHandler; may be given several times",
+        help="a ResyncHandler or a LiveHandler; may be given several times",
     )  # fmt: skip
     run.add_argument(
         "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
@@ -136,6 +136,7 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ocean_actors.live.handler import split_handlers
     from ocean_actors.loading import HandlerError, load_handler
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
@@ -146,6 +147,8 @@ def _run(options: argparse.Namespace) -> int:
         handlers = [load_handler(place) for place in options.handler]
     except HandlerError as error:
         raise UsageError(f"--handler {error}") from None
+    if not split_handlers(handlers)[0]:
+        raise UsageError("--handler: expected at least one ResyncHandler beside live handlers")
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.

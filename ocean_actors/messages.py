@@ -456,6 +456,20 @@ class RunEnded(_RunEvent):
 
 
 @dataclass(frozen=True)
+class LiveEventFailed(Message):
+    """An event of the live handler at `path` was given up after `attempts`; it is not retried.
+
+    `key` and `failure` are one line each.
+    """
+
+    path: str
+    key: str
+    attempts: int
+    failure: str
+    failed_at: datetime
+
+
+@dataclass(frozen=True)
 class ResyncsPaused(Message):
     """Published: no run is started until `owner` resumes."""
 

@@ -7,7 +7,7 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from ocean_actors.actors import Backoff, CancelToken
 from ocean_actors.errors import UsageError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ocean_actors.log import RunLogger
     from ocean_actors.session import CancellableSession
     from ocean_actors.settings import Settings
+
+OtherT = TypeVar("OtherT")
 
 PATH = re.compile(r"[A-Za-z0-9._~-]{1,100}(/[A-Za-z0-9._~-]{1,100}){0,9}", re.ASCII)
 
@@ -146,8 +148,23 @@ LiveHandlerFactory = Callable[[], LiveHandler]
 """A LiveHandler class, or a `functools.partial` of one."""
 
 
-def is_live(factory: object) -> bool:
-    """Returns whether a handler is a LiveHandler class or a partial of one."""
+def split_handlers(
+    factories: Sequence[Callable[[], OtherT] | LiveHandlerFactory],
+) -> tuple[list[Callable[[], OtherT]], list[LiveHandlerFactory]]:
+    """Returns the factories of other handlers, and those of live handlers.
+
+    Raises TypeError unless `factories` can be listed.
+    """
+    if isinstance(factories, str) or not isinstance(factories, Iterable):
+        raise TypeError(f"handlers: expected a list, got {one_line(factories, 80)}")
+    others: list[Any] = []
+    live: list[Any] = []
+    for factory in factories:
+        (live if _is_live(factory) else others).append(factory)
+    return others, live
+
+
+def _is_live(factory: object) -> bool:
     made = _unwrapped(factory)
     return isinstance(made, type) and issubclass(made, LiveHandler)
 

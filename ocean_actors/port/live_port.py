@@ -122,7 +122,7 @@ class LiveEventPort:
         client = self._client
         with self._writes.writing(prints | related, client.token, client.clock) as mark:
             outcomes = self._sender.send(blueprint, batch, query, counts)
-            mark.prints -= set(_unwritten(blueprint, outcomes))
+            mark.prints = mark.prints.difference(_unwritten(blueprint, outcomes))
         found = [(item, name) for item, name in outcomes if name and not item.exact]
         if not found or not self._writes.run_open:
             return

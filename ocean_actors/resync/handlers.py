@@ -220,7 +220,7 @@ class HandlerActor(Actor):
         finished = HandlerFinished(info.number, self._name, f"{self._name}: failed")
         try:
             error = self._attempt(run)
-            _end_if_forked(self._process, error)
+            end_if_forked(self._process, error)
             try:
                 finished = self._result(run, error)
                 if finished.failure is not None and error is not None:
@@ -258,7 +258,7 @@ class HandlerActor(Actor):
             self._handler = built
         result: Any = self._handler.resync(run)
         if inspect.isawaitable(result):
-            result = asyncio.run(_until_cancelled(result, run.token))
+            result = asyncio.run(until_cancelled(result, run.token))
         if isinstance(result, Iterable | AsyncIterable) and not isinstance(result, str | bytes):
             raise TypeError(
                 f"resync returned a {type(result).__name__}, which is not used: hand entities to "
@@ -273,7 +273,7 @@ class HandlerActor(Actor):
         return HandlerFinished(
             number, self._name, f"{self._name}: {one_line(error)}",
             lasting=isinstance(error, OceanError) and error.lasting is True,
-            retry_after=_retry_after(error),
+            retry_after=retry_after(error),
         )  # fmt: skip
 
     def _log_failure(self, run_id: str, error: BaseException, finished: HandlerFinished) -> None:
@@ -292,8 +292,8 @@ class HandlerActor(Actor):
             )  # fmt: skip
 
 
-def _end_if_forked(process: int, error: BaseException | None) -> None:
-    """End a process that the handler has forked and that came back from `resync`.
+def end_if_forked(process: int, error: BaseException | None) -> None:
+    """End a process that a handler has forked and that came back from its method.
 
     It has no actors that could go on. Its exit code is that of a script that ends so.
     """
@@ -312,7 +312,7 @@ def _end_if_forked(process: int, error: BaseException | None) -> None:
     os._exit(code)
 
 
-def _retry_after(error: BaseException) -> float | None:
+def retry_after(error: BaseException) -> float | None:
     """Returns the seconds of a RetryLater; None if its subclass set none that can be used."""
     if not isinstance(error, RetryLater):
         return None
@@ -327,7 +327,7 @@ def _is_duration(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value <= LONGEST_DURATION
 
 
-async def _until_cancelled(work: Awaitable[object], token: CancelToken) -> object:
+async def until_cancelled(work: Awaitable[object], token: CancelToken) -> object:
     """Await `work`, and cancel it when `token` is cancelled; its `finally` blocks run."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
