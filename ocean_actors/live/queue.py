@@ -61,6 +61,7 @@ class LiveQueue(Generic[ItemT]):
         self._working: dict[int, Ticket[ItemT]] = {}
         self._paused: dict[int, Ticket[ItemT]] = {}
         self._count = 0
+        self._held = False
 
     def __len__(self) -> int:
         """Returns how many events there are in all."""
@@ -89,7 +90,8 @@ class LiveQueue(Generic[ItemT]):
 
     def start(self) -> Ticket[ItemT] | None:
         """Take the next event to be handled; None if there is none, or enough are at work."""
-        if not self._ready or len(self._working) >= self._limits.workers:
+        enough = len(self._working) >= self._limits.workers
+        if self._held or enough or not self._ready:
             return None
         ticket = self._by_key[self._ready.popleft()][0]
         self._working[ticket.number] = ticket
@@ -121,6 +123,10 @@ class LiveQueue(Generic[ItemT]):
         if ticket is not None:
             self._by_key[ticket.key][0] = replace(ticket, attempt=ticket.attempt + 1)
             self._ready.append(ticket.key)
+
+    def hold(self) -> None:
+        """Start nothing any more; the events stay, to be counted."""
+        self._held = True
 
     def hurry(self) -> None:
         """End all pauses, as there is little time left."""

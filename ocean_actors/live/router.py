@@ -35,6 +35,9 @@ logger = get_logger(__name__)
 GRACE_SECONDS = 5.0
 """For an attempt to end once its time is over."""
 
+DRAIN_SECONDS = 0.7
+"""For events that wait when the system stops; less than what the system waits for."""
+
 MOST_HUNG = 8
 """Threads of one path that may hang: then no event of it is started until one of them ends."""
 
@@ -77,6 +80,11 @@ class DrainEvents(Message):
     """Take no more calls, and set `drained` once nothing can be done any more."""
 
     drained: pykka.Future[None]
+
+
+@dataclass(frozen=True)
+class DrainOver(Message):
+    """To itself: start no more events."""
 
 
 @dataclass
@@ -127,10 +135,12 @@ class LiveRouter(Actor):
         self._intake.open(self.context.ref)
 
     def on_stop(self) -> None:
-        """Take no more calls, end what is at work, and say what is lost."""
+        """Take no more calls, leave behind what does not end, and say what is lost."""
         self._intake.shut()
+        self._end_attempts()
         for slot in self._slots.values():
-            slot.token.cancel("the integration stops")
+            if slot.ticket is not None:
+                self.context.abandon(slot.worker)
         lost = len(self._queue)
         if lost:
             logger.warning(
@@ -154,6 +164,7 @@ class LiveRouter(Actor):
             return "unavailable"
         if not self._queue.offer(offer.key, offer.call, len(offer.call.body)):
             self._count(refused=1)
+            self._show()
             return "full"
         self._count(accepted=1)
         self._pump()
@@ -250,7 +261,14 @@ class LiveRouter(Actor):
         self._draining = True
         self._drained = command.drained
         self._queue.hurry()
+        self.context.schedule(DRAIN_SECONDS, DrainOver())
         self._pump()
+
+    @handles(DrainOver)
+    def on_drain_over(self, _message: DrainOver) -> None:
+        """End what is at work: the stop follows soon."""
+        self._queue.hold()
+        self._end_attempts()
 
     # -- parts -------------------------------------------------------------------------------
 
@@ -267,6 +285,10 @@ class LiveRouter(Actor):
         if self._drained is not None and not self._queue.working:
             self._drained.set(None)
             self._drained = None
+
+    def _end_attempts(self) -> None:
+        for slot in self._slots.values():
+            slot.token.cancel("the integration stops")
 
     def _open_slot(self) -> Slot:
         self._opened += 1
