@@ -98,7 +98,7 @@ def test_a_body_is_json_or_unreadable(body: bytes) -> None:
     try:
         json.loads(body)
     except (ValueError, RecursionError):
-        with pytest.raises(UnreadableCall, match="^the body is not JSON: .+$"):
+        with pytest.raises(UnreadableCall, match=r"^the body is not JSON: "):
             call(body).json()
     else:
         call(body).json()
