@@ -36,8 +36,8 @@ from ocean_actors.live import signatures
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing.sandboxed import port_of
 
-ROUNDS = 5
-ROUND = 2_000  # calls
+ROUNDS = 3
+ROUND = 1_000  # calls
 KEYS = 500
 LATENCIES = 200
 SECRET = "benchmark"

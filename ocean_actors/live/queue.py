@@ -78,9 +78,12 @@ class LiveQueue(Generic[ItemT]):
         if len(line) == 1:
             self._ready.append(key)
 
-    def start(self) -> Ticket[ItemT] | None:
-        """Take the next event to be handled; None if there is none, or enough are at work."""
-        enough = len(self._working) >= self._limits.workers
+    def start(self, most: int | None = None) -> Ticket[ItemT] | None:
+        """Take the next event to be handled; None if there is none, or enough are at work.
+
+        Enough are the limit's `workers`, or `most` if that is given.
+        """
+        enough = len(self._working) >= (self._limits.workers if most is None else most)
         if self._held or enough or not self._ready:
             return None
         ticket = self._by_key[self._ready.popleft()][0]

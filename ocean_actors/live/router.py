@@ -20,11 +20,27 @@ from ocean_actors.actors import (
     Timer,
     handles,
 )
-from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.live.call import LiveCall
+from ocean_actors.live.commands import (
+    AttemptDue,
+    DrainEvents,
+    DrainOver,
+    GraceOver,
+    LookAgain,
+    TimeUp,
+)
+from ocean_actors.live.flood import SECONDS as FLOOD_SECONDS
+from ocean_actors.live.flood import Flood
 from ocean_actors.live.intake import CallArrived, LiveIntake
 from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, Ticket
-from ocean_actors.live.worker import CallHandled, Failure, HandleCall, LiveServices, LiveWorker
+from ocean_actors.live.worker import (
+    CallHandled,
+    Failure,
+    HandleCall,
+    KnownConfig,
+    LiveServices,
+    LiveWorker,
+)
 from ocean_actors.log import get_logger
 from ocean_actors.messages import IntegrationRegistered, LiveEventFailed, RoleChanged, RunStarted
 from ocean_actors.text import one_line
@@ -43,48 +59,6 @@ MOST_HUNG = 8
 
 SHORTEST_RETRY, LONGEST_RETRY = 0.1, 3600.0
 """Seconds within which a handler may ask to be called again."""
-
-
-class KnownConfig:
-    """The newest config of the integration that was seen. Routers write it, workers read it."""
-
-    def __init__(self) -> None:
-        self.value: FrozenDict = EMPTY
-
-
-@dataclass(frozen=True)
-class AttemptDue(Message):
-    """To itself: the pause of the event `number` is over."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class TimeUp(Message):
-    """To itself: the time of the event `number` is over."""
-
-    slot: int
-    number: int
-
-
-@dataclass(frozen=True)
-class GraceOver(Message):
-    """To itself: the attempt had its time to end."""
-
-    slot: int
-    number: int
-
-
-@dataclass(frozen=True)
-class DrainEvents(Message):
-    """Take no more calls, and set `drained` once nothing can be done any more."""
-
-    drained: pykka.Future[None]
-
-
-@dataclass(frozen=True)
-class DrainOver(Message):
-    """To itself: start no more events."""
 
 
 @dataclass
@@ -122,6 +96,8 @@ class LiveRouter(Actor):
         self._idle: list[Slot] = []
         self._hung: set[Ref] = set()
         self._opened = 0
+        self._flood = Flood()
+        self._waits_for_end = False  # of the flood
         self._drained: pykka.Future[None] | None = None  # until it is set
         self._log = WebLog(services.clock)
 
@@ -150,6 +126,7 @@ class LiveRouter(Actor):
     @handles(CallArrived)
     def on_arrived(self, event: CallArrived) -> None:
         """Queue a call."""
+        self._flood.arrived(self.context.clock.monotonic())
         self._queue.add(event.key, event.call)
         self._pump()
 
@@ -173,6 +150,12 @@ class LiveRouter(Actor):
     def on_due(self, message: AttemptDue) -> None:
         """Try an event again."""
         self._queue.due(message.number)
+        self._pump()
+
+    @handles(LookAgain)
+    def on_look_again(self, _message: LookAgain) -> None:
+        """A flood may be over."""
+        self._waits_for_end = False
         self._pump()
 
     @handles(TimeUp)
@@ -256,7 +239,8 @@ class LiveRouter(Actor):
 
     def _pump(self) -> None:
         """Start what can be started."""
-        while len(self._hung) < MOST_HUNG and (ticket := self._queue.start()) is not None:
+        most = self._most_at_work()
+        while len(self._hung) < MOST_HUNG and (ticket := self._queue.start(most)) is not None:
             slot = self._idle.pop() if self._idle else self._open_slot()
             slot.ticket = ticket
             slot.timer = self.context.schedule(
@@ -267,6 +251,15 @@ class LiveRouter(Actor):
         if self._drained is not None and not self._queue.working:
             self._drained.set(None)
             self._drained = None
+
+    def _most_at_work(self) -> int | None:
+        """Returns 1 while there is a flood, else None; later it is looked again."""
+        if not self._flood.lasts(self.context.clock.monotonic()):
+            return None
+        if not self._waits_for_end:
+            self._waits_for_end = True
+            self.context.schedule(FLOOD_SECONDS, LookAgain())
+        return 1
 
     def _end_attempts(self) -> None:
         for slot in self._slots.values():

@@ -76,7 +76,7 @@ def post(rig: SandboxedSystem, path: str, body: Any, **headers: str) -> tuple[in
             return error.code, _answer(error.read(), error.headers)
 
 
-def tell(rig: SandboxedSystem, identifier: str, **fields: Any) -> tuple[int, dict[str, Any]]:
+def tell(rig: SandboxedSystem, identifier: str, /, **fields: Any) -> tuple[int, dict[str, Any]]:
     """Tell the system of an issue, signed as the tracker does."""
     body = json.dumps({"id": identifier, **fields}).encode()
     return post(rig, "/live/tracker", body, **{"X-Tracker-Signature": signature_of(body)})
