@@ -113,10 +113,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sandbox.set_defaults(command=_sandbox)
 
-    demo = commands.add_parser("demo", help="see an integration at work, in under 20 seconds")
+    demo = commands.add_parser("demo", help="see an integration at work, in some ten seconds")
     demo.add_argument(
         "--listener", choices=("polling", "kafka", "webhook"), default="polling",
-        help="how it hears Port; default: polling",
+        help="how it hears Port; default: polling; kafka takes up to a minute",
     )  # fmt: skip
     demo.set_defaults(command=_demo)
     return parser

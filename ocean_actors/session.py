@@ -118,7 +118,8 @@ class CancellableSession(requests.Session):
         server = urlsplit(request.url or "").netloc
         attempts = Attempts(self.retry, self._clock.monotonic())
         while True:
-            self._wait_for(server)
+            if self.retry.attempts > 1:  # else the caller waits, if it wants to
+                self._pauses.wait(server, self.token, self._clock, self._jitter())
             outcome = self._attempt(request, max_bytes, kwargs)
             delay = None
             if _is_worth_retrying(request, outcome):
@@ -167,14 +168,6 @@ class CancellableSession(requests.Session):
                 adapter.close()
             except BaseException:  # somebody else's adapter
                 logger.warning("the adapter for %s could not be closed", prefix, exc_info=True)
-
-    def _wait_for(self, server: str) -> None:
-        """Wait as a server has asked another call of this session to."""
-        if self.retry.attempts <= 1:
-            return  # the caller waits, if it wants to
-        pause = self._pauses.remaining(server, self._clock.monotonic(), self._jitter())
-        if pause > 0:
-            self.token.sleep(pause, self._clock)
 
     def _attempt(
         self, request: requests.PreparedRequest, max_bytes: int | None, kwargs: dict[str, Any]
@@ -231,10 +224,12 @@ class SharedPauses:
             known, _ = self._ends.get(server, (end, 0.0))
             self._ends[server] = max(known, end), spread
 
-    def remaining(self, server: str, now: float, jitter: float) -> float:
-        """Returns the seconds that a caller is to wait; `jitter` is in [0, 1)."""
+    def wait(self, server: str, token: CancelToken, clock: Clock, jitter: float) -> None:
+        """Wait as the server asked; `jitter` is in [0, 1). Raises the token's error."""
+        now = clock.monotonic()
         end, spread = self._ends.get(server, (now, 0.0))
-        return end - now + spread * jitter if end > now else 0.0
+        if end > now:
+            token.sleep(end - now + spread * jitter, clock)
 
 
 def _auth_of_url(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -20,7 +20,7 @@ SMALL = {
     "text": set(),
     "_version": set(),
     "log": {"text"},
-    "plugins": {"errors"},
+    "plugins": {"errors", "text"},
     "tls": {"errors"},
     "jsonable": {"text"},
     "frozen": {"errors"},
@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},
-    "control": {*SMALL, "actors", "messages", "settings", "web"},
+    "control": {*SMALL, "actors", "connections", "messages", "settings", "web"},
     "listeners": {
         *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
         "web",

@@ -96,11 +96,10 @@ class UpsertCounts:
         for failure in failures:
             admission = self._throttle.admit()
             if admission.admitted:
-                more = f" (and {admission.suppressed} more)" if admission.suppressed else ""
                 logger.warning(
                     "entity %s of %s was not written: %s: %s%s",
                     failure.identifier, one_line(self._blueprint),
-                    failure.error, failure.message, more,
+                    failure.error, failure.message, admission.more,
                 )  # fmt: skip
 
 

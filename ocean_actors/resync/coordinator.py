@@ -597,8 +597,7 @@ class ResyncCoordinator(Actor):
     def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:
         admission = throttle.admit()
         if admission.admitted:
-            more = admission.suppressed
-            logger.info(text, subject, f" (and {more} more like it)" if more else "")
+            logger.info(text, subject, admission.more)
 
     def _limit_flight(self, seconds: float, event: machine.TimeUp | machine.GraceOver) -> None:
         self._require_flight().timers.append(self.context.schedule(seconds, Elapsed(event)))

@@ -223,7 +223,7 @@ class Gatekeeper(Actor):
     def _log_failure(self, name: str, failure: str) -> None:
         admission = self._failure_log.admit()
         if admission.admitted:
-            more = f" (and {admission.suppressed} more like it)" if admission.suppressed else ""
             logger.warning(
-                "%s did not decide about a request, which is taken: %s%s", name, failure, more
-            )
+                "%s did not decide about a request, which is taken: %s%s",
+                name, failure, admission.more,
+            )  # fmt: skip
