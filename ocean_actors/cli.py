@@ -19,6 +19,9 @@ from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.live.handler import LiveHandler
+    from ocean_actors.port.dry_run import DryRunResult
+    from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
 
@@ -77,10 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run an integration until it is stopped")
     _add_config(run)
-    run.add_argument(
-        "--handler", action="append", required=True, metavar="MODULE_OR_FILE.py:CLASS",
-        help="a ResyncHandler or a LiveHandler; may be given several times",
-    )  # fmt: skip
+    _add_handlers(run, required=True)
     run.add_argument(
         "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
         help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
@@ -89,10 +89,15 @@ def _parser() -> argparse.ArgumentParser:
         "--log-format", default="auto", choices=LOG_FORMATS,
         help="auto (the default): text on a terminal, else JSON",
     )  # fmt: skip
+    run.add_argument(
+        "--dry-run", action="store_true",
+        help="run one resync without writing to Port, and print what would have changed",
+    )  # fmt: skip
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
+    _add_handlers(check, required=False)
     check.set_defaults(command=_check)
 
     add_commands(commands)
@@ -103,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--blueprint", action="append", default=[], metavar="NAME",
         help="create this blueprint, without properties; may be given several times",
+    )  # fmt: skip
+    sandbox.add_argument(
+        "--blueprints", action="append", default=[], metavar="FILE",
+        help="create the blueprints of a JSON or YAML file; may be given several times",
+    )  # fmt: skip
+    sandbox.add_argument(
+        "--mapping", metavar="FILE",
+        help="the mapping (JSON or YAML) of integrations that are created without one",
     )  # fmt: skip
     sandbox.add_argument(
         "--kafka", action="store_true", help="with a real Kafka (install '.[broker]')"
@@ -129,6 +142,13 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_handlers(command: argparse.ArgumentParser, *, required: bool) -> None:
+    command.add_argument(
+        "--handler", action="append", default=[], required=required,
+        metavar="MODULE_OR_FILE.py:CLASS", help="a ResyncHandler or LiveHandler; repeatable",
+    )  # fmt: skip
+
+
 def _log_level(name: str) -> str:
     if name.upper() not in LOG_LEVELS:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(LOG_LEVELS)}, got {name!r}")
@@ -137,16 +157,15 @@ def _log_level(name: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.live.handler import split_handlers
-    from ocean_actors.loading import HandlerError, load_handler
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
     settings = _settings(options)
-    try:
-        handlers = [load_handler(place) for place in options.handler]
-    except HandlerError as error:
-        raise UsageError(f"--handler {error}") from None
+    if options.dry_run:
+        settings = settings.for_dry_run()
+    results: list[DryRunResult] = []
+    handlers = _handlers(options)
     if not split_handlers(handlers)[0]:
         raise UsageError("--handler: expected at least one ResyncHandler beside live handlers")
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
@@ -157,7 +176,10 @@ def _run(options: argparse.Namespace) -> int:
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
-    system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
+    system = OceanSystem(  # a dry run may have the process beside it that serves
+        settings, handlers, serve_http=not options.dry_run, serve_control=not options.dry_run,
+        show_dry_run=results.append if options.dry_run else None,
+    )  # fmt: skip
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)
@@ -168,6 +190,8 @@ def _run(options: argparse.Namespace) -> int:
     with log.showing(system.status):
         system.start()
         system.wait()
+    for line in results[-1].lines() if results else ():
+        _print_line(line)
     _exit_despite(system.status()["leftBehind"], system.exit_code)
     return system.exit_code
 
@@ -176,10 +200,20 @@ def _check(options: argparse.Namespace) -> int:
     from ocean_actors.check import check
 
     good = True
-    for line in check(_settings(options), options.config or "the environment"):
+    settings, handlers = _settings(options), _handlers(options)
+    for line in check(settings, options.config or "the environment", handlers):
         good = good and line.good
         _print_line(line)
     return STOPPED if good else FAILED
+
+
+def _handlers(options: argparse.Namespace) -> list[type[ResyncHandler | LiveHandler]]:
+    from ocean_actors.loading import HandlerError, load_handler
+
+    try:
+        return [load_handler(place) for place in options.handler]
+    except HandlerError as error:
+        raise UsageError(f"--handler {error}") from None
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -196,11 +230,12 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     if options.noise is not None and not options.kafka:
         raise UsageError("--noise needs --kafka: it precedes the messages on Kafka")
+    bare = [{"identifier": name} for name in dict.fromkeys(options.blueprint)]
     done = threading.Event()
     SignalHandlers().stop_on_signals(done.set, SANDBOX_STOP_SECONDS, lambda _name: None)
     for line in serve(
         options.host, options.port, kafka=options.kafka, noise=options.noise or 0,
-        blueprints=options.blueprint, until=done,
+        blueprints=[*bare, *options.blueprints], mapping=options.mapping, until=done,
     ):  # fmt: skip
         _print_line(line)
     return STOPPED

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +17,8 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.live_port import LiveEventPort
 from ocean_actors.port.live_writes import LiveWrites
-from ocean_actors.resync.handlers import end_if_forked, retry_after, until_cancelled
+from ocean_actors.resync.awaiting import awaited
+from ocean_actors.resync.handlers import end_if_forked, retry_after
 from ocean_actors.session import CancellableSession
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -159,9 +158,7 @@ class LiveWorker(Actor):
                 if tools is not None:
                     tools.close()
                 tools = self._tools = LiveTools(self._services, command.token, self._logger)
-            result: Any = self._handler.handle(command.call, tools)
-            if inspect.isawaitable(result):
-                result = asyncio.run(until_cancelled(result, command.token))
+            result = awaited(self._handler.handle(command.call, tools), command.token)
             if isinstance(result, Iterable | AsyncIterable) and not isinstance(result, str | bytes):
                 raise TypeError(
                     f"handle returned a {type(result).__name__}, which is not used: hand entities "
