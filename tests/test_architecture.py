@@ -43,8 +43,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync", "session"},
     "tracing": {*SMALL, "actors"},
+    "mapping": {*SMALL, "actors", "throttle"},
     "resync": {
-        *SMALL, "actors", "blueprints", "messages", "rate_limit", "session", "settings", "throttle",
+        *SMALL, "actors", "blueprints", "mapping", "messages", "rate_limit", "session", "settings",
+        "throttle",
         "tracing",
     },
     "port": {

@@ -265,6 +265,13 @@ class HandlerPort:
             f"not all of {self._handler}'s entities of {blueprint!r} were sent"
         )
 
+    def mark_incomplete(self, reason: str) -> None:
+        """Say that entities that exist may not be sent in this run, and why, in one line.
+
+        `reconcile` is then refused: it would delete them.
+        """
+        self._sent.mark_incomplete(one_line(reason))
+
     def _encoded(self, entities: Iterable[object], counts: UpsertCounts) -> Iterator[Item]:
         for entity in entities:
             self._client.token.check()

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
+from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.session import CancellableSession, SharedPauses
@@ -43,6 +44,9 @@ class RunPort(Protocol):
 
     def reconcile(self, max_share: float | None = None) -> int:
         """Delete what this integration owned and this run did not send; returns how many."""
+
+    def mark_incomplete(self, reason: str) -> None:
+        """Say that entities that exist may not be sent: `reconcile` is then refused."""
 
     async def aupsert(
         self,
@@ -121,6 +125,9 @@ class ResyncRun:
         self._progress_lock = threading.Lock()  # the clock's thread reports too
         self._session: CancellableSession | None = None
         self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
+        self._mapping = PortMapping(
+            info.config, token, clock, self._logger, lambda reason: port.mark_incomplete(reason)
+        )
 
     @property
     def id(self) -> str:
@@ -197,6 +204,19 @@ class ResyncRun:
                 )
             return self._session
 
+    def resources(self, kind: str) -> tuple[Resource, ...]:
+        """Returns the entries of Port's mapping (`config["resources"]`) for a kind.
+
+        With the extra `ocean-actors[jq]`, `resource.entities(items)` evaluates one. If the
+        mapping does not have the kind, that is logged as a warning, and the result is empty.
+        """
+        return self._mapping.resources(kind)
+
+    def note_kinds(self, kinds: Iterable[str]) -> None:
+        """Log a warning for kinds that the mapping does not have, if it has any."""
+        if self._mapping.kinds:
+            self._mapping.require_kinds(kinds)
+
     def check(self) -> None:
         """Raises ResyncAborted if the run was aborted."""
         self.token.check()
@@ -247,7 +267,8 @@ class ResyncRun:
             self._report(latest)
 
     def close(self) -> None:
-        """Report the last progress and close the session. Called when the handler is done."""
+        """Report the last progress and close what was opened. Called when the handler is done."""
+        self._mapping.close()
         with self._progress_lock:
             if self._pause is not None:
                 self._pause.cancel()
