@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     )
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
+    from ocean_actors.live.call import LiveCall
+    from ocean_actors.live.handler import Live, LiveHandler
     from ocean_actors.mapping.errors import MappingError
     from ocean_actors.mapping.resources import Resource
     from ocean_actors.messages import (
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         HandlerEnded,
         Ignore,
         IntegrationRegistered,
+        LiveEventFailed,
         Progress,
         RequestSettled,
         ResyncRequested,
@@ -57,6 +60,10 @@ _MODULES = {
     "Ignore": "ocean_actors.messages",
     "IntegrationRegistered": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
+    "Live": "ocean_actors.live.handler",
+    "LiveCall": "ocean_actors.live.call",
+    "LiveEventFailed": "ocean_actors.messages",
+    "LiveHandler": "ocean_actors.live.handler",
     "MappingError": "ocean_actors.mapping.errors",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
@@ -96,6 +103,10 @@ __all__ = [
     "HandlerEnded",
     "Ignore",
     "IntegrationRegistered",
+    "Live",
+    "LiveCall",
+    "LiveEventFailed",
+    "LiveHandler",
     "MappingError",
     "Message",
     "OceanError",

@@ -19,6 +19,7 @@ from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.live.handler import LiveHandler
     from ocean_actors.port.dry_run import DryRunResult
     from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
@@ -144,7 +145,7 @@ def _add_config(command: argparse.ArgumentParser) -> None:
 def _add_handlers(command: argparse.ArgumentParser, *, required: bool) -> None:
     command.add_argument(
         "--handler", action="append", default=[], required=required,
-        metavar="MODULE_OR_FILE.py:CLASS", help="a ResyncHandler; may be given several times",
+        metavar="MODULE_OR_FILE.py:CLASS", help="a ResyncHandler or LiveHandler; repeatable",
     )  # fmt: skip
 
 
@@ -155,6 +156,7 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ocean_actors.live.handler import split_handlers
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
@@ -164,6 +166,8 @@ def _run(options: argparse.Namespace) -> int:
         settings = settings.for_dry_run()
     results: list[DryRunResult] = []
     handlers = _handlers(options)
+    if not split_handlers(handlers)[0]:
+        raise UsageError("--handler: expected at least one ResyncHandler beside live handlers")
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
@@ -203,7 +207,7 @@ def _check(options: argparse.Namespace) -> int:
     return STOPPED if good else FAILED
 
 
-def _handlers(options: argparse.Namespace) -> list[type[ResyncHandler]]:
+def _handlers(options: argparse.Namespace) -> list[type[ResyncHandler | LiveHandler]]:
     from ocean_actors.loading import HandlerError, load_handler
 
     try:

@@ -17,6 +17,7 @@ from ocean_actors.errors import UsageError
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
@@ -27,8 +28,9 @@ class HandlerError(UsageError):
     """A handler cannot be loaded; one readable line that begins with the name as given."""
 
 
-def load_handler(place: str) -> type[ResyncHandler]:
+def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
     """Returns the class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
+    from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
 
     where, colon, name = place.rpartition(":")
@@ -38,10 +40,14 @@ def load_handler(place: str) -> type[ResyncHandler]:
     found = getattr(module, name, None)
     if found is None:
         raise HandlerError(f"{place}: there is no {name} in {where}")
-    if not inspect.isclass(found) or not issubclass(found, ResyncHandler):
-        raise HandlerError(f"{place}: {name} is not a subclass of ocean_actors.ResyncHandler")
+    if not inspect.isclass(found) or not issubclass(found, ResyncHandler | LiveHandler):
+        raise HandlerError(
+            f"{place}: {name} is not a subclass of ocean_actors.ResyncHandler or LiveHandler"
+        )
     if inspect.isabstract(found):
-        raise HandlerError(f"{place}: {name} has no method resync(self, run)")
+        live = issubclass(found, LiveHandler)
+        method = "handle(self, call, live)" if live else "resync(self, run)"
+        raise HandlerError(f"{place}: {name} has no method {method}")
     return found
 
 

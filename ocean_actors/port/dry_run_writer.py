@@ -12,7 +12,7 @@ from typing import Any
 
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, Written
-from ocean_actors.port.batches import Item, UpsertAnswer
+from ocean_actors.port.batches import Item, UpsertAnswer, targets_of
 from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.dry_run import (
@@ -32,7 +32,8 @@ from ocean_actors.port.dry_run import (
 )
 from ocean_actors.port.entities import PATIENT, EntityWriter, HandlerPort
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
-from ocean_actors.port.reconcile import Name, Planned, Reconciliation, targets_of
+from ocean_actors.port.live_writes import Name
+from ocean_actors.port.reconcile import Planned, Reconciliation
 from ocean_actors.port.sent_entities import fingerprint
 from ocean_actors.port.transport import segment
 from ocean_actors.text import one_line
@@ -303,7 +304,13 @@ class DryRunPort(HandlerPort):
     ) -> int:
         """Returns how many entities would be deleted."""
         stale = Reconciliation(
-            self._client, self._sent, query, PATIENT, blueprints, planned=self._notes.planned()
+            self._client,
+            self._sent,
+            query,
+            PATIENT,
+            self._writes,
+            blueprints,
+            planned=self._notes.planned(),
         ).stale(max_share)
         self._notes.set_deleted(stale)
         return len(stale)
