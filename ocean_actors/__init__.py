@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from ocean_actors._version import __version__
 
 if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
-    from ocean_actors.actors import Backoff, Message, OnFailure, Supervision, handles
+    from ocean_actors.actors import (
+        ActorFailed,
+        Backoff,
+        Cancelled,
+        Message,
+        OnFailure,
+        Supervision,
+        handles,
+    )
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
     from ocean_actors.messages import (
@@ -18,9 +26,12 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         Delay,
         HandlerEnded,
         Ignore,
+        IntegrationRegistered,
         Progress,
         RequestSettled,
         ResyncRequested,
+        RetryScheduled,
+        RoleChanged,
         RunEnded,
         RunInfo,
         RunProgressed,
@@ -35,10 +46,13 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
 
 _MODULES = {
     "Actor": "ocean_actors.context",
+    "ActorFailed": "ocean_actors.actors",
     "Allow": "ocean_actors.messages",
     "Backoff": "ocean_actors.actors",
+    "Cancelled": "ocean_actors.actors",
     "Delay": "ocean_actors.messages",
     "Ignore": "ocean_actors.messages",
+    "IntegrationRegistered": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
@@ -53,6 +67,8 @@ _MODULES = {
     "ResyncRequested": "ocean_actors.messages",
     "ResyncRun": "ocean_actors.resync.run",
     "RetryLater": "ocean_actors.resync.handlers",
+    "RetryScheduled": "ocean_actors.messages",
+    "RoleChanged": "ocean_actors.messages",
     "RunEnded": "ocean_actors.messages",
     "RunInfo": "ocean_actors.messages",
     "RunProgressed": "ocean_actors.messages",
@@ -66,11 +82,14 @@ _MODULES = {
 
 __all__ = [
     "Actor",
+    "ActorFailed",
     "Allow",
     "Backoff",
+    "Cancelled",
     "Delay",
     "HandlerEnded",
     "Ignore",
+    "IntegrationRegistered",
     "Message",
     "OceanError",
     "OceanSystem",
@@ -84,6 +103,8 @@ __all__ = [
     "ResyncRequested",
     "ResyncRun",
     "RetryLater",
+    "RetryScheduled",
+    "RoleChanged",
     "RunEnded",
     "RunInfo",
     "RunProgressed",

@@ -19,6 +19,7 @@ from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
 
@@ -77,10 +78,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run an integration until it is stopped")
     _add_config(run)
-    run.add_argument(
-        "--handler", action="append", required=True, metavar="MODULE_OR_FILE.py:CLASS",
-        help="a ResyncHandler; may be given several times",
-    )  # fmt: skip
+    _add_handlers(run, required=True)
     run.add_argument(
         "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
         help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
@@ -93,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
+    _add_handlers(check, required=False)
     check.set_defaults(command=_check)
 
     add_commands(commands)
@@ -103,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument(
         "--blueprint", action="append", default=[], metavar="NAME",
         help="create this blueprint, without properties; may be given several times",
+    )  # fmt: skip
+    sandbox.add_argument(
+        "--blueprints", action="append", default=[], metavar="FILE",
+        help="create the blueprints of a JSON or YAML file; may be given several times",
+    )  # fmt: skip
+    sandbox.add_argument(
+        "--mapping", metavar="FILE",
+        help="the mapping (JSON or YAML) of integrations that are created without one",
     )  # fmt: skip
     sandbox.add_argument(
         "--kafka", action="store_true", help="with a real Kafka (install '.[broker]')"
@@ -129,6 +136,13 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_handlers(command: argparse.ArgumentParser, *, required: bool) -> None:
+    command.add_argument(
+        "--handler", action="append", default=[], required=required,
+        metavar="MODULE_OR_FILE.py:CLASS", help="a ResyncHandler; may be given several times",
+    )  # fmt: skip
+
+
 def _log_level(name: str) -> str:
     if name.upper() not in LOG_LEVELS:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(LOG_LEVELS)}, got {name!r}")
@@ -136,16 +150,12 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ocean_actors.loading import HandlerError, load_handler
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
     settings = _settings(options)
-    try:
-        handlers = [load_handler(place) for place in options.handler]
-    except HandlerError as error:
-        raise UsageError(f"--handler {error}") from None
+    handlers = _handlers(options)
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
@@ -173,10 +183,20 @@ def _check(options: argparse.Namespace) -> int:
     from ocean_actors.check import check
 
     good = True
-    for line in check(_settings(options), options.config or "the environment"):
+    settings, handlers = _settings(options), _handlers(options)
+    for line in check(settings, options.config or "the environment", handlers):
         good = good and line.good
         _print_line(line)
     return STOPPED if good else FAILED
+
+
+def _handlers(options: argparse.Namespace) -> list[type[ResyncHandler]]:
+    from ocean_actors.loading import HandlerError, load_handler
+
+    try:
+        return [load_handler(place) for place in options.handler]
+    except HandlerError as error:
+        raise UsageError(f"--handler {error}") from None
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -193,11 +213,12 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     if options.noise is not None and not options.kafka:
         raise UsageError("--noise needs --kafka: it precedes the messages on Kafka")
+    bare = [{"identifier": name} for name in dict.fromkeys(options.blueprint)]
     done = threading.Event()
     SignalHandlers().stop_on_signals(done.set, SANDBOX_STOP_SECONDS, lambda _name: None)
     for line in serve(
         options.host, options.port, kafka=options.kafka, noise=options.noise or 0,
-        blueprints=options.blueprint, until=done,
+        blueprints=[*bare, *options.blueprints], mapping=options.mapping, until=done,
     ):  # fmt: skip
         _print_line(line)
     return STOPPED

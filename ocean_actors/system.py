@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Clock, SystemClock
+from ocean_actors.actors.event_iterator import (
+    MOST_WAITING,
+    EventIterator,
+    EventIterators,
+    EventT,
+)
+from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
 from ocean_actors.log import LogContext, get_logger, logging_context
@@ -49,7 +57,8 @@ class OceanSystem:
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
     `handlers` are `ResyncHandler` classes, `functools.partial`s of them, or callables without
-    arguments that make one; TypeError says what is wrong with others. `actors` are classes of
+    arguments that make one; TypeError says what is wrong with others, BlueprintError what is wrong
+    with the blueprints that they declare. `actors` are classes of
     custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app` is served
     on `http.host` and `http.port`: by default under WEBHOOK, and if the settings name anything
     in `http`. With False, mount it yourself. `serve_control` says whether the control server is
@@ -83,11 +92,17 @@ class OceanSystem:
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
-            context=functools.partial(IntegrationContext, resync=self._resync, integration=self),
+            context=functools.partial(
+                IntegrationContext,
+                resync=self._resync,
+                integration=self,
+                strict_tls=settings.ssl.third_party.x509.strict,
+            ),
             debug=debug,
             seed=seed,
             log_context=self._log_context,
         )
+        self._iterators = EventIterators(self._actors.events)
         self._parts = Assembly(settings, named, actors, self._actors, self._resync, generation)
         self._servers = Servers(
             settings,
@@ -179,6 +194,24 @@ class OceanSystem:
     ) -> None:
         """Stop."""
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        """Start, without blocking the event loop. If cancelled meanwhile, stop as well."""
+        try:
+            await uninterrupted(self.start)
+        except asyncio.CancelledError:
+            await uninterrupted(self.stop)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, without blocking the event loop, and wait for the end even if cancelled."""
+        await uninterrupted(self.stop)
 
     # -- steering ----------------------------------------------------------------------------
 
@@ -306,6 +339,18 @@ class OceanSystem:
             **actor_metrics(self._actors.snapshot(), listener=self._parts.listener_name),
         )
 
+    def events(
+        self, *event_types: type[EventT], limit: int = MOST_WAITING
+    ) -> EventIterator[EventT]:
+        """Returns an async iterator over the events of these types from now on.
+
+        `async for event in system.events(RunEnded)` ends once the system has stopped. At most
+        `limit` events wait to be read; then the oldest is dropped and counted, see
+        `EventIterator`. It may be called before the start. Raises TypeError for what is no event
+        class, ValueError without one.
+        """
+        return self._iterators.open(event_types, limit)
+
     def log_state(self) -> None:
         """Log a line for every actor: what it does, what waits, how often it failed."""
         self._actors.log_state()
@@ -401,6 +446,7 @@ class OceanSystem:
             self._servers.stop_control()
             self._log_end()
         finally:
+            self._iterators.end()
             self._stopped.set()
 
     def _log_end(self) -> None:

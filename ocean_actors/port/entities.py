@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
 from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
+from ocean_actors.port.async_writes import AsyncWrites
 from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import (
     KEPT_FAILURES,
@@ -72,8 +73,12 @@ class EntityWriter:
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""
+        return self._port(name, self._client)
+
+    def _port(self, name: str, client: PortClient) -> HandlerPort:
+        writes = AsyncWrites(client, functools.partial(self._port, name))
         return HandlerPort(
-            name, self._client, self._run, self._sent, self._barrier, self._throttle,
+            name, client, writes, self._run, self._sent, self._barrier, self._throttle,
             self._blueprints,
         )  # fmt: skip
 
@@ -113,15 +118,16 @@ class EntityWriter:
 class HandlerPort:
     """`run.port`: writes entities to Port for one handler.
 
-    Its methods block, and may be called from any thread. In an `async def resync` write
-    `await asyncio.to_thread(run.port.upsert, blueprint, entities)`. When the run is aborted,
-    they raise ResyncAborted at once, wherever they wait.
+    `upsert` and `reconcile` block, and may be called from any thread; `aupsert` and `areconcile`
+    are for coroutines. When the run is aborted, they raise ResyncAborted at once, wherever they
+    wait.
     """
 
     def __init__(
         self,
         handler: str,
         client: PortClient,
+        async_writes: AsyncWrites,
         run: RunInfo,
         sent: SentEntities,
         barrier: RunBarrier,
@@ -131,6 +137,7 @@ class HandlerPort:
         self._blueprints = blueprints
         self._handler = handler
         self._client = client
+        self._async_writes = async_writes
         self._run = run
         self._sent = sent
         self._barrier = barrier
@@ -141,7 +148,7 @@ class HandlerPort:
     def upsert(
         self,
         blueprint: str,
-        entities: Iterable[Mapping[str, Any]],
+        entities: Iterable[Mapping[str, object]],
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
@@ -178,11 +185,34 @@ class HandlerPort:
                 self._send(blueprint, batch, query, counts)
             self._client.token.check()
         except BaseException:
-            self._sent.mark_incomplete(
-                f"not all of {self._handler}'s entities of {blueprint!r} were sent"
-            )
+            self._mark_incomplete(blueprint)
             raise
         return counts.result()
+
+    async def aupsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """As `upsert`, for coroutines: `await run.port.aupsert(blueprint, entities)`.
+
+        It never blocks the event loop. An async iterable is read in the event loop, any other in
+        another thread. If the task is cancelled, the call to Port ends, no further entity is
+        sent, and `reconcile` refuses to delete, as after an `upsert` that raised.
+        """
+        try:
+            return await self._async_writes.upsert(
+                blueprint,
+                entities,
+                merge=merge,
+                create_missing_related_entities=create_missing_related_entities,
+            )
+        except BaseException:
+            self._mark_incomplete(blueprint)  # here too: the thread may not have done it yet
+            raise
 
     def reconcile(self, max_share: float | None = None) -> int:
         """Delete the entities that this integration owns and this run did not send.
@@ -217,7 +247,20 @@ class HandlerPort:
                 max_share
             )
 
-        return self._barrier.join(self._handler, share, delete)
+        return self._barrier.join(self._handler, share, delete, self._client.token)
+
+    async def areconcile(self, max_share: float | None = None) -> int:
+        """As `reconcile`, for coroutines: `await run.port.areconcile()`.
+
+        It never blocks the event loop. If the task is cancelled, the deletion ends, and the
+        handler counts as one that has not called it.
+        """
+        return await self._async_writes.reconcile(max_share)
+
+    def _mark_incomplete(self, blueprint: str) -> None:
+        self._sent.mark_incomplete(
+            f"not all of {self._handler}'s entities of {blueprint!r} were sent"
+        )
 
     def _encoded(self, entities: Iterable[object], counts: _UpsertCounts) -> Iterator[Item]:
         for entity in entities:

@@ -33,6 +33,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    GetUnsettled,
     HandlerEnded,
     Outcome,
     PauseResyncs,
@@ -44,6 +45,7 @@ from ocean_actors.messages import (
     ResyncRequested,
     ResyncsPaused,
     ResyncsResumed,
+    RetryScheduled,
     RoleChanged,
     RunEnded,
     RunInfo,
@@ -68,7 +70,7 @@ from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.resync.traces import EndTrace, trace_of
-from ocean_actors.settings import ResyncSettings
+from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
@@ -111,7 +113,7 @@ class ResyncCoordinator(Actor):
     def __init__(
         self,
         handlers: Mapping[str, HandlerSpec],
-        settings: ResyncSettings,
+        settings: Settings,
         integration: Ref,
         reporter: Ref,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
@@ -121,7 +123,6 @@ class ResyncCoordinator(Actor):
         sync_metrics: Ref | None = None,
         traces: Ref | None = None,
         generation: ConfigGeneration | None = None,
-        strict_tls: bool = True,
     ) -> None:
         """Prepare; the handlers start with the actor.
 
@@ -130,23 +131,22 @@ class ResyncCoordinator(Actor):
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
         until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
         `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs; without
-        it nothing is traced.
+        `traces` ends the spans of runs; without it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
         self._handlers = handlers
-        self._settings = settings
+        self._all_settings = settings
+        self._settings = settings.resync
         self._integration = integration
         self._reporter = reporter
         self._sync_metrics = sync_metrics
         self._traces = traces
         self._open_writer = open_writer
         self._run_prefix = run_prefix
-        self._strict_tls = strict_tls
         kinds = FrozenDict({name: spec.kinds for name, spec in handlers.items()})
         self._all_kinds = all_kinds(kinds)
-        self._state = machine.State(frozenset(handlers), settings, kinds, standby=not active)
+        self._state = machine.State(frozenset(handlers), settings.resync, kinds, standby=not active)
         self._pauses: dict[str, ResyncsPaused] = {}  # by owner
         self._waiting = 0  # requests that no run is prepared for
         self._taken = 0  # requests of the run that is prepared or in flight
@@ -164,6 +164,7 @@ class ResyncCoordinator(Actor):
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
         self.context.show(standby=self._state.standby)
+        self.context.publish(RoleChanged(active=not self._state.standby))
         for name in self._handlers:
             self._spawn_handler(name)
 
@@ -350,6 +351,12 @@ class ResyncCoordinator(Actor):
         self._stopped = command.stopped
         self._feed(machine.Stop())
 
+    @handles(GetUnsettled)
+    def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of one trigger that no run has settled."""
+        owed = (*self._state.present.covered, *self._state.pending)
+        return tuple(request for request in owed if request.trigger == query.trigger)
+
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
         """Returns what runs, what is pending and what ran, as plain data."""
@@ -406,6 +413,7 @@ class ResyncCoordinator(Actor):
                 if kind is machine.WaitKind.RETRY:
                     failed = self._run_id(self._state.present.number)
                     logger.info("run %s is retried in %g s", failed, seconds)
+                    self.context.publish(RetryScheduled(failed, seconds, self._state.attempts))
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
                 self._taken, self._waiting = self._taken + self._waiting, 0
@@ -491,8 +499,8 @@ class ResyncCoordinator(Actor):
             ref = self._refs[name]
             port = writer.for_handler(name)
             run = ResyncRun(
-                info, name, token, self.context.clock, port, report,
-                strict_tls=self._strict_tls, trace=flight.trace,
+                info, name, token, self.context.clock, port, report, self._all_settings,
+                trace=flight.trace,
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
@@ -543,6 +551,8 @@ class ResyncCoordinator(Actor):
             f": {reasons}" if status == "failed" and reasons else "",
         )  # fmt: skip
         self._announce(event)
+        for name in flight.info.handlers:  # those that were replaced meanwhile ignore it
+            self._refs[name].tell(event)
         set_context(replace(current_context(), run=None, trigger=None))
         if self._traces is not None and flight.trace is not None:
             self._traces.tell(EndTrace(flight.trace, event))

@@ -27,6 +27,7 @@ from ocean_actors.messages import (
     Decide,
     Decided,
     Delay,
+    GetUnsettled,
     Ignore,
     Offered,
     Reception,
@@ -156,6 +157,13 @@ class Gatekeeper(Actor):
                 del self._delayed[trigger]
                 self._show()
                 self._coordinator.tell(Admit(delayed.request))
+
+    @handles(GetUnsettled)
+    def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of one trigger that are not handed on yet."""
+        delayed = [each.request for each in self._delayed.values()]
+        undecided = [each.request for each in self._undecided.values()]
+        return tuple(each for each in (*delayed, *undecided) if each.trigger == query.trigger)
 
     @handles(SetRole)
     def on_set_role(self, command: SetRole) -> None:
