@@ -255,4 +255,5 @@ class Assembly:
             narrowed=narrowed(run, self.kinds),
             owners=self._owners,
             live=self._writes,
+            concurrency=self.settings.port.concurrency,
         )

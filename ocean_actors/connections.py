@@ -30,6 +30,9 @@ from urllib3.util.wait import wait_for_write
 from ocean_actors import tls
 from ocean_actors.actors import Cancelled, CancelToken
 
+MOST_IDLE = 64
+"""Connections to one server that are kept open: as many as threads may call it at the same time."""
+
 
 class AnswerTooLong(requests.RequestException):
     """A body is longer than the call allows, in bytes after decompression."""
@@ -221,7 +224,7 @@ class CancellableAdapter(HTTPAdapter):
     def __init__(
         self, token: CancelToken, sockets: LiveSockets, repeatable: frozenset[str], *, strict: bool
     ) -> None:
-        super().__init__()
+        super().__init__(pool_maxsize=MOST_IDLE)
         self._token = token
         self._sockets = sockets
         self._repeatable = repeatable

@@ -330,6 +330,7 @@ SAMPLES: dict[str, tuple[Any, str]] = {  # in a file, and in the environment
     "port.client_secret": ("file", "env"),
     "port.base_url": ("http://file", "http://env"),
     "port.ship_logs": (True, "false"),
+    "port.concurrency": (1, "2"),
     "integration.type": ("file", "env"),
     "integration.identifier": ("file", "env"),
     "POLLING.resync_on_start": (True, "false"),

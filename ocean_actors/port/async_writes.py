@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import queue
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from ocean_actors.actors.in_thread import in_thread
 from ocean_actors.messages import UpsertResult
-from ocean_actors.port.batches import KEPT_FAILURES, LARGEST_UPSERT
+from ocean_actors.port.batches import LARGEST_UPSERT
 from ocean_actors.port.client import PortClient
 
 Item = TypeVar("Item")
+END = None
 Entities = Iterable[Mapping[str, object]]
 
 
@@ -73,11 +76,22 @@ class AsyncWrites:
             )
             if not isinstance(entities, AsyncIterable):
                 return await in_thread(functools.partial(send, blueprint, entities))
-            result = send(blueprint, ())  # checks what it was given, and calls nobody
-            async for chunk in _chunks(entities, LARGEST_UPSERT):
-                sent = await in_thread(functools.partial(send, blueprint, chunk))
-                result = _joined(result, sent)
-            return result
+            send(blueprint, ())  # checks what it was given, and calls nobody
+            chunks: Handoff[Mapping[str, object]] = Handoff()
+            sending = in_thread(functools.partial(send, blueprint, chunks))
+            try:
+                await chunks.wanted(sending)
+                async for chunk in _chunks(entities, LARGEST_UPSERT):
+                    chunks.put(chunk)
+                    if not await chunks.wanted(sending):
+                        break
+            except BaseException as error:
+                chunks.fail(error)
+                sending.add_done_callback(_retrieve)
+                sending.cancel()
+                raise
+            chunks.end()
+            return await sending
 
     async def reconcile(self, max_share: float | None) -> int:
         """See `HandlerPort.areconcile`."""
@@ -90,7 +104,7 @@ class AsyncWrites:
         try:
             lent = self._idle.pop()
         except IndexError:
-            client = self._client.clone(token=self._client.token)
+            client = self._client.clone(token=self._client.token, pace=self._client.pace)
             lent = _Lent(
                 client, self._open_port(client), self._client.token.on_cancel(client.close)
             )
@@ -101,6 +115,56 @@ class AsyncWrites:
             lent.client.close()
             raise
         self._idle.append(lent)
+
+
+class SourceFailed(Exception):
+    """Ends the thread that reads a `Handoff` if the coroutine that fills it has failed."""
+
+
+class Handoff(Generic[Item]):
+    """Items on their way from a coroutine to one thread, which iterates over them.
+
+    The coroutine puts a chunk each time that the thread wants one. It must call `end` or `fail`:
+    the thread waits for that.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._wanted = asyncio.Semaphore(0)
+        self._chunks: queue.SimpleQueue[list[Item] | BaseException | None] = queue.SimpleQueue()
+
+    async def wanted(self, reading: asyncio.Future[Any]) -> bool:
+        """Wait until the thread wants a chunk; returns False if its future `reading` is done."""
+        wanted = asyncio.ensure_future(self._wanted.acquire())
+        try:
+            await asyncio.wait((wanted, reading), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            wanted.cancel()
+        return not reading.done()
+
+    def put(self, chunk: list[Item]) -> None:
+        """Pass a chunk on."""
+        self._chunks.put(chunk)
+
+    def end(self) -> None:
+        """Say that there is no more."""
+        self._chunks.put(END)
+
+    def fail(self, error: BaseException) -> None:
+        """Have the thread raise SourceFailed."""
+        self._chunks.put(error)
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the items, in the thread."""
+        while True:
+            with contextlib.suppress(RuntimeError):  # the loop has closed, after `fail`
+                self._loop.call_soon_threadsafe(self._wanted.release)
+            chunk = self._chunks.get()
+            if isinstance(chunk, BaseException):
+                raise SourceFailed from chunk
+            if chunk is END:
+                return
+            yield from chunk
 
 
 async def _chunks(items: AsyncIterable[Item], size: int) -> AsyncIterator[list[Item]]:
@@ -114,9 +178,7 @@ async def _chunks(items: AsyncIterable[Item], size: int) -> AsyncIterator[list[I
         yield chunk
 
 
-def _joined(first: UpsertResult, second: UpsertResult) -> UpsertResult:
-    """Returns the counts of both."""
-    sums = {
-        each.name: getattr(first, each.name) + getattr(second, each.name) for each in fields(first)
-    }
-    return replace(first, **{**sums, "failures": sums["failures"][:KEPT_FAILURES]})
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Take the exception that nobody waits for, which asyncio would log."""
+    if not future.cancelled():
+        future.exception()

@@ -75,18 +75,21 @@ def batches(items: Iterable[Item], largest: Callable[[], int]) -> Iterator[list[
     """Yields batches of at most `largest()` items and `LARGEST_BODY` bytes of JSON.
 
     An item that is larger makes a batch of its own, for Port to decide about. No more of `items`
-    is consumed than the next batch needs.
+    is consumed than the next batch needs, and one item more if that does not fit into it.
     """
     batch: list[Item] = []
     size = 0
     for item in items:
-        if batch and (len(batch) >= largest() or size + len(item.data) > LARGEST_BODY):
+        if batch and size + len(item.data) > LARGEST_BODY:
             yield batch
             batch, size = [], 0
         if not batch:
             size = sum(map(len, ENVELOPE))
         batch.append(item)
         size += len(item.data) + 1
+        if len(batch) >= largest():
+            yield batch
+            batch = []
     if batch:
         yield batch
 

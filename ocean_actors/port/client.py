@@ -18,6 +18,7 @@ from ocean_actors.port.tally import Calls
 from ocean_actors.port.transport import (
     MAX_ANSWER,
     RETRY,
+    Pace,
     Retry,
     Transport,
     flag,
@@ -55,6 +56,7 @@ class PortClient:
         strict: bool = True,
         identity: Identity | None = None,
         read_only: bool = False,
+        pace: Pace | None = None,
     ) -> None:
         """Make a client; nothing is sent yet.
 
@@ -62,6 +64,7 @@ class PortClient:
         `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
         backoff's jitter in [0, 1). `strict`: see `tls.client_context`. `clone` passes its
         `identity` on. A `read_only` client refuses calls that would change anything in Port.
+        Clients with one `pace` wait together when Port asks them to.
         """
         self._identity = identity or Identity(settings, integration)
         self._own_clock: SystemClock | None = None
@@ -72,6 +75,8 @@ class PortClient:
         self._jitter = jitter
         self._strict = strict
         self._read_only = read_only
+        self.pace = pace or Pace()
+        """What Port says about the speed of the calls; `clone` may share it."""
         self._token = CancelToken(token.error) if token is not None else CancelToken()
         self._unlink = _link(token, self._token) if token is not None else lambda: None
         self._transport = Transport(
@@ -81,10 +86,16 @@ class PortClient:
             timeout=timeout,
             strict=strict,
             jitter=jitter,
+            pace=self.pace,
         )
         self._path = f"/integration/{segment(integration.identifier)}"
 
-    def clone(self, token: CancelToken | None = None, timeout: Timeout | None = None) -> PortClient:
+    def clone(
+        self,
+        token: CancelToken | None = None,
+        timeout: Timeout | None = None,
+        pace: Pace | None = None,
+    ) -> PortClient:
         """Returns a client with the same access token that is cancelled and closed by itself.
 
         `timeout` replaces this client's. Close it before this one.
@@ -99,6 +110,7 @@ class PortClient:
             strict=self._strict,
             identity=self._identity,
             read_only=self._read_only,
+            pace=pace,
         )
 
     @property

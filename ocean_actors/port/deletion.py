@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby, islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from ocean_actors.log import get_logger
 from ocean_actors.port.batches import parse_largest
@@ -23,9 +23,22 @@ LARGEST_DELETE = 100  # entities in one call
 Claim = Callable[[Sequence[Name]], AbstractContextManager[list[Name]]]
 """Entered for each batch: yields those of it that may be deleted now."""
 
+Given = TypeVar("Given")
+Got = TypeVar("Got")
+
+
+class Each(Protocol):
+    """Calls a function with each item, as `map` does, or with several at a time."""
+
+    def __call__(self, work: Callable[[Given], Got], items: Iterable[Given], /) -> Iterable[Got]:
+        """Returns the results in the order of the items."""
+
 
 class Deletion:
-    """Deletes with one client; `note` is called with the count of each batch that is deleted."""
+    """Deletes with one client; `note` is called with the count of each batch that is deleted.
+
+    `each` may delete several batches at a time.
+    """
 
     def __init__(
         self,
@@ -34,12 +47,14 @@ class Deletion:
         retry: Retry,
         claim: Claim,
         note: Callable[[int], None] = lambda _count: None,
+        each: Each = map,
     ) -> None:
         self._client = client
         self._query = query
         self._retry = retry
         self._claim = claim
         self._note = note
+        self._each = each
         self._largest = LARGEST_DELETE
 
     def delete(self, names: Iterable[Name]) -> int:
@@ -50,14 +65,20 @@ class Deletion:
         """
         gone = 0
         left: list[Name] = []
+        for batch, count in self._each(self._try_batch, self._batches(names)):
+            if count is None:
+                left.extend(batch)
+            else:
+                gone += count
+        return gone + self._delete_singly(left)
+
+    def _batches(self, names: Iterable[Name]) -> Iterator[list[Name]]:
         for _, group in groupby(names, key=itemgetter(0)):
             while batch := list(islice(group, self._largest)):
-                count = self._delete_batch(batch)
-                if count is None:
-                    left.extend(batch)
-                else:
-                    gone += count
-        return gone + self._delete_singly(left)
+                yield batch
+
+    def _try_batch(self, batch: list[Name]) -> tuple[list[Name], int | None]:
+        return batch, self._delete_batch(batch)
 
     def _delete_batch(self, batch: list[Name]) -> int | None:
         """Returns how many were deleted; None if Port refuses the batch because of one of them."""
@@ -88,14 +109,12 @@ class Deletion:
         while left:
             refused: list[Name] = []
             reason = ""
-            for name in left:
-                try:
-                    gone += self._delete_one(name)
-                except PortError as error:
-                    if not _refused(error):
-                        raise
+            for name, outcome in self._each(self._try_one, left):
+                if isinstance(outcome, PortError):
                     refused.append(name)
-                    reason = str(error)
+                    reason = str(outcome)
+                else:
+                    gone += outcome
             if len(refused) == len(left):
                 logger.warning(
                     "%d entities were kept, as Port refuses to delete them: %s", len(left), reason
@@ -103,6 +122,14 @@ class Deletion:
                 break
             left = refused
         return gone
+
+    def _try_one(self, name: Name) -> tuple[Name, int | PortError]:
+        try:
+            return name, self._delete_one(name)
+        except PortError as error:
+            if not _refused(error):
+                raise
+            return name, error
 
     def _delete_one(self, name: Name) -> int:
         """Returns whether the entity was there and may be deleted, as 1 or 0."""

@@ -32,6 +32,7 @@ from ocean_actors.port.dry_run import (
 )
 from ocean_actors.port.entities import PATIENT, EntityWriter, HandlerPort
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
+from ocean_actors.port.in_flight import UNLIMITED, InFlight
 from ocean_actors.port.live_writes import Name
 from ocean_actors.port.reconcile import Planned, Reconciliation
 from ocean_actors.port.sent_entities import fingerprint
@@ -140,6 +141,7 @@ class DryRunWriter(EntityWriter):
         declared: Mapping[str, Blueprint] | None = None,
     ) -> None:
         super().__init__(client, run, handlers, narrowed=narrowed, owners=owners)
+        self._flight = InFlight(client.clock, UNLIMITED, senders=0)  # each thread reads by itself
         self._show = show
         self._mask = mask
         self._notes = DryRunNotes()

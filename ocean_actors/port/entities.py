@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -13,13 +13,16 @@ from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
 from ocean_actors.port.async_writes import AsyncWrites, BlockingPort
 from ocean_actors.port.barrier import RunBarrier
-from ocean_actors.port.batches import Item, UpsertAnswer, batches, encode
+from ocean_actors.port.batches import LARGEST_UPSERT, Item, UpsertAnswer, encode
 from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.deferred import Deferred
 from ocean_actors.port.errors import ReconcileRefused
-from ocean_actors.port.live_writes import LiveWrites, RunWrites, prints_of
+from ocean_actors.port.in_flight import InFlight
+from ocean_actors.port.live_writes import LiveWrites, RunWrites
 from ocean_actors.port.reconcile import Reconciliation
 from ocean_actors.port.sent_entities import SentEntities
+from ocean_actors.port.upsert_call import UpsertCall
 from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag, write_batch
 from ocean_actors.retry import Retry
 from ocean_actors.text import one_line
@@ -31,6 +34,9 @@ logger = get_logger(__name__)
 
 PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum=60.0))
 """For calls of a run: long enough for the period of a rate limit and for a short outage."""
+
+CONCURRENCY = 8
+"""The default of `port.concurrency`."""
 
 MAX_SHARE = 0.9
 """The default of `entityDeletionThreshold`, as upstream's."""
@@ -51,10 +57,12 @@ class EntityWriter:
         narrowed: AbstractSet[str] = frozenset(),
         owners: BlueprintOwners | None = None,
         live: LiveWrites | None = None,
+        concurrency: int = CONCURRENCY,
     ) -> None:
         """Take the handlers that work in the run, and those of all that do not do everything.
 
-        `live`: what live events write at the same time.
+        `live`: what live events write at the same time. `concurrency`: how many batches may be
+        on their way to Port at the same time.
         """
         self._client = client
         self._narrowed = narrowed
@@ -64,6 +72,8 @@ class EntityWriter:
         self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
         self._writes = (live or LiveWrites()).open_run()
+        self._flight = InFlight(client.clock, concurrency)
+        client.pace.refused = self._flight.refused
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""
@@ -73,7 +83,7 @@ class EntityWriter:
         """Returns `run.port` of one handler over `client`: the run's, or that of one async call."""
         return self._make_port(
             name, client, functools.partial(self.open_port, name), self._run, self._sent,
-            self._barrier, self._throttle, self._writes, self._blueprints,
+            self._barrier, self._throttle, self._writes, self._flight, self._blueprints,
         )  # fmt: skip
 
     def _make_port(self, *parts: Any) -> HandlerPort:
@@ -110,6 +120,7 @@ class EntityWriter:
     def close(self) -> None:
         """Close the connections; later calls raise the token's error."""
         self._client.close()
+        self._flight.close()
         self._writes.close()
 
 
@@ -131,6 +142,7 @@ class HandlerPort:
         barrier: RunBarrier,
         throttle: Throttle,
         writes: RunWrites,
+        flight: InFlight,
         blueprints: Callable[[], frozenset[str] | None] = lambda: None,
     ) -> None:
         self._blueprints = blueprints
@@ -142,6 +154,7 @@ class HandlerPort:
         self._barrier = barrier
         self._throttle = throttle
         self._writes = writes
+        self._flight = flight
         self._sender = BatchSender(self._write)
         self._process = os.getpid()
 
@@ -156,9 +169,13 @@ class HandlerPort:
         """Create the entities of `blueprint` in Port, or update those that exist.
 
         `entities` are dicts as Port's API expects them (`identifier`, `title`, `properties`,
-        `relations`, …). They are consumed as they are sent, at most 20 at a time, so a generator
-        of a million costs no memory. `merge` and `create_missing_related_entities` default to the
-        config's `enableMergeEntity` and `createMissingRelatedEntities`, else to true.
+        `relations`, …). They are read in this thread, and sent in batches of at most 20. All
+        handlers of the run together keep up to `port.concurrency` batches on their way. No more
+        is read ahead, so a generator of a million costs no memory. Entities with the same
+        identifier are written in the given order. An entity that Port refuses because it relates
+        to one of this call that Port does not have yet is sent once more after the rest. `merge`
+        and `create_missing_related_entities` default to the config's `enableMergeEntity` and
+        `createMissingRelatedEntities`, else to true.
 
         Returns the counts; entities that Port refuses are among them and raise nothing, and so
         are those left out as a live event has written or deleted them during this run. Raises
@@ -180,14 +197,16 @@ class HandlerPort:
             **self._origin(),
         }
         self._sent.begin(self._handler, blueprint)
-        counts = UpsertCounts(
-            blueprint,
-            self._throttle,
-            functools.partial(self._sent.add, self._handler, blueprint),
-        )
+        deferred = Deferred()
+        note = functools.partial(self._sent.add, self._handler, blueprint)
+        counts = UpsertCounts(blueprint, self._throttle, note, deferred)
+        call = UpsertCall(
+            blueprint, query, self._sender, counts, deferred, self._sent, self._writes,
+            self._flight.group(self._client.token),
+        )  # fmt: skip
+        few = isinstance(entities, Sized) and len(entities) <= LARGEST_UPSERT
         try:
-            for batch in batches(self._encoded(entities, counts), lambda: self._sender.largest):
-                self._send(blueprint, batch, query, counts)
+            call.send(self._encoded(entities, counts), few=few)
             self._client.token.check()
         except BaseException:
             self._mark_incomplete(blueprint)
@@ -281,20 +300,6 @@ class HandlerPort:
             else:
                 counts.fail([item])
 
-    def _send(
-        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], counts: UpsertCounts
-    ) -> None:
-        """Send what no live event has written during this run."""
-        names = [None if item.exact is None else (blueprint, item.exact) for item in batch]
-        groups = [() if name is None else prints_of(name) for name in names]
-        with self._writes.sending(groups) as free:
-            wanted = [item for item, is_free in zip(batch, free, strict=True) if is_free]
-            if wanted:
-                self._sender.send(blueprint, wanted, query, counts)
-        left_out = [item for item, is_free in zip(batch, free, strict=True) if not is_free]
-        if left_out:
-            counts.supersede([item.exact or item.identifier for item in left_out])
-
     def _write(
         self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str]
     ) -> UpsertAnswer:
@@ -304,8 +309,9 @@ class HandlerPort:
         self, query: Mapping[str, str], blueprints: frozenset[str] | None, max_share: float
     ) -> int:
         return Reconciliation(
-            self._client, self._sent, query, PATIENT, self._writes, blueprints
-        ).run(max_share)
+            self._client, self._sent, query, PATIENT, self._writes, blueprints,
+            each=self._flight.group(self._client.token).map,
+        ).run(max_share)  # fmt: skip
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}

@@ -11,7 +11,7 @@ from typing import Any
 
 from ocean_actors.port.batches import targets_of
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.deletion import Deletion
+from ocean_actors.port.deletion import Deletion, Each
 from ocean_actors.port.errors import (
     AnswerTooLarge,
     PortError,
@@ -55,11 +55,12 @@ class Reconciliation:
         blueprints: frozenset[str] | None = None,
         *,
         planned: Planned | None = None,
+        each: Each = map,
     ) -> None:
         """Take the query of each deletion, and how to repeat calls that fail for a while.
 
         Entities of other `blueprints` are left alone; None: no blueprint is. `writes` knows what
-        live events have written. `planned` is what was sent in a dry run.
+        live events have written. `planned` is what was sent in a dry run. `each`: see `Deletion`.
         """
         self._client = client
         self._sent = sent
@@ -68,6 +69,7 @@ class Reconciliation:
         self._writes = writes
         self._blueprints = blueprints
         self._planned = planned
+        self._each = each
 
     def run(self, max_share: float) -> int:
         """Delete, and return how many entities were deleted.
@@ -78,7 +80,12 @@ class Reconciliation:
         """
         self._sent.mark_reconciled(ok=False)
         deletion = Deletion(
-            self._client, self._query, self._retry, self._claim, self._sent.add_deleted
+            self._client,
+            self._query,
+            self._retry,
+            self._claim,
+            self._sent.add_deleted,
+            self._each,
         )
         deleted = deletion.delete(self.stale(max_share))
         self._sent.mark_reconciled(ok=True)

@@ -90,6 +90,18 @@ class SentEntities:
             return f"{self._written.failed} entities failed"
         return self._incomplete
 
+    @property
+    def position(self) -> int:
+        """How many entities were written so far; see `written_since`."""
+        return len(self._sent)
+
+    def written_since(self, position: int, blueprint: str, names: Iterable[str]) -> frozenset[str]:
+        """Returns which of the identifiers were written after a `position`."""
+        prints = {fingerprint(blueprint, name): name for name in names}
+        with self._lock:
+            sent = self._sent[position:]
+        return frozenset(prints[each] for each in prints.keys() & sent)
+
     def lookup(self) -> Callable[[str, str], bool]:
         """Returns a function that tells whether an entity (blueprint, identifier) was sent."""
         with self._lock:

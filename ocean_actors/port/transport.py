@@ -7,6 +7,7 @@ import random
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
@@ -32,7 +33,7 @@ from ocean_actors.throttle import Throttle
 from ocean_actors.tls import UnusableAuthorities
 from ocean_actors.tracing import call_to_port
 
-__all__ = ["Retry", "Transport"]
+__all__ = ["Pace", "Retry", "Transport"]
 
 logger = get_logger(__name__)
 
@@ -53,6 +54,17 @@ _USER = re.compile(r"//[^/]*@")  # of a proxy: user and password
 UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
+class Pace:
+    """What several clients share of what Port says about their speed: the waits that it asks for.
+
+    `refused` is called with each error that may be temporary, in the thread of the call.
+    """
+
+    def __init__(self) -> None:
+        self.pauses = SharedPauses()
+        self.refused: Callable[[PortError], object] = lambda _error: None
+
+
 class Transport:
     """Sends requests with the access token, and repeats those that may succeed later.
 
@@ -68,6 +80,7 @@ class Transport:
         timeout: Timeout = TIMEOUT,
         strict: bool = True,
         jitter: Callable[[], float] = random.random,
+        pace: Pace | None = None,
     ) -> None:
         self._identity = identity
         self._token = token
@@ -83,8 +96,9 @@ class Transport:
             repeatable=METHODS,
             strict=strict,
         )
-        self._pauses = SharedPauses()
+        self._pace = pace or Pace()
         self._throttle = Throttle(clock)
+        self._renewing = threading.Lock()  # so that many calls fetch one access token
 
     def call(
         self,
@@ -115,16 +129,18 @@ class Transport:
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
-                self._pauses.wait(self._base_url, self._token, self._clock, self._jitter())
+                self._pace.pauses.wait(self._base_url, self._token, self._clock, self._jitter())
             try:
                 return self._authorised(request, parse)
             except PortError as error:
+                if error.temporary:
+                    self._pace.refused(error)
                 now, asked = self._clock.monotonic(), error.asked_wait
                 delay = attempts.delay(now, asked, self._jitter())
                 if not error.temporary or delay is None:
                     raise
                 if asked is not None:
-                    self._pauses.begin(self._base_url, now + asked, delay - asked)
+                    self._pace.pauses.begin(self._base_url, now + asked, delay - asked)
                 self._warn(error, delay)
                 self._identity.tally.note_retry()
             self._token.sleep(delay, self._clock)
@@ -164,6 +180,11 @@ class Transport:
         token = self._identity.valid_token(self._clock.monotonic())
         if token is not None:
             return token
+        with self._renewing:  # held no longer than one call takes; cancelling the token ends that
+            token = self._identity.valid_token(self._clock.monotonic())
+            return token or self._fetch_token()
+
+    def _fetch_token(self) -> AccessToken:
         port = self._identity.port
         credentials = {
             "clientId": port.client_id,

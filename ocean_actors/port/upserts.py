@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from ocean_actors.port.batches import (
     parse_upsert,
 )
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.deferred import Deferred
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.transport import flag, segment
 from ocean_actors.retry import Retry
@@ -41,15 +43,22 @@ class UpsertCounts:
     """Counts the entities of one `upsert`; the log gets a line for each of the first failures.
 
     `note` is called with the identifiers that were written, and the counts of those that failed
-    and of those that were left out.
+    and of those that were left out. Entities that `deferred` takes are not counted yet. Safe to
+    use from any thread.
     """
 
     def __init__(
-        self, blueprint: str, throttle: Throttle, note: Callable[[Sequence[str], int, int], None]
+        self,
+        blueprint: str,
+        throttle: Throttle,
+        note: Callable[[Sequence[str], int, int], None],
+        deferred: Deferred | None = None,
     ) -> None:
         self._blueprint = blueprint
         self._throttle = throttle
         self._note = note
+        self._deferred = deferred
+        self._lock = threading.Lock()  # several batches are answered at the same time
         self._upserted = self._created = self._failed = self._superseded = 0
         self._failures: list[FailedEntity] = []
 
@@ -58,8 +67,12 @@ class UpsertCounts:
         names: list[str] = []
         failures: list[FailedEntity] = []
         outcomes: list[Outcome] = []
+        new = 0
         for index, item in enumerate(batch):
             failure = failure_of(item, index, answer)
+            if self._deferred is not None and self._deferred.takes(item, failure):
+                outcomes.append((item, None))
+                continue
             if failure is not None:
                 failures.append(failure)
                 outcomes.append((item, None))
@@ -68,8 +81,10 @@ class UpsertCounts:
             name = found or item.exact or item.identifier  # Port knows what a search query found
             names.append(name)
             outcomes.append((item, name))
-            self._created += created
-        self._upserted += len(names)
+            new += created
+        with self._lock:
+            self._upserted += len(names)
+            self._created += new
         self._note(names, len(failures), 0)
         self._keep(failures)
         return outcomes
@@ -81,7 +96,8 @@ class UpsertCounts:
 
     def supersede(self, names: Sequence[str]) -> None:
         """Count entities that were left out: a live event has written them, or deleted them."""
-        self._superseded += len(names)
+        with self._lock:
+            self._superseded += len(names)
         self._note(names, 0, len(names))
 
     def result(self) -> UpsertResult:
@@ -91,8 +107,9 @@ class UpsertCounts:
         )
 
     def _keep(self, failures: Sequence[FailedEntity]) -> None:
-        self._failed += len(failures)
-        self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])
+        with self._lock:
+            self._failed += len(failures)
+            self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])
         for failure in failures:
             admission = self._throttle.admit()
             if admission.admitted:

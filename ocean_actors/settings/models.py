@@ -147,6 +147,11 @@ class PortSettings(Section):
         default=True,
         description="Whether the log is sent to Port, which shows it on the integration's page.",
     )
+    concurrency: Annotated[Count, Field(ge=1, le=64)] = Field(
+        default=8,
+        description="Batches of entities that all handlers of a run together keep on their way to "
+        "Port, at most. 1: one after the other.",
+    )
 
 
 class IntegrationSettings(Section):

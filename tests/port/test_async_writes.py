@@ -81,7 +81,7 @@ def test_it_counts_as_upsert_does(sandbox: Sandbox, runs: Runs, source: Any) -> 
     result = run(writer.for_handler("all").aupsert("package", source(*range(45), "", "")))
     assert (result.upserted, result.created, result.failed) == (45, 45, 2)
     assert [failure.error for failure in result.failures] == ["invalid", "invalid"]
-    assert [len(call.body["entities"]) for call in bulk_calls(sandbox)] == [20, 20, 5]
+    assert sorted(len(call.body["entities"]) for call in bulk_calls(sandbox)) == [5, 20, 20]
     assert (writer.written().upserted, writer.written().failed) == (45, 2)
     again = run(writer.for_handler("all").aupsert("package", source(1), merge=False))
     assert (again.upserted, again.created) == (1, 0)
