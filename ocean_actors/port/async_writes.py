@@ -8,7 +8,7 @@ import functools
 import queue
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ocean_actors.actors.in_thread import in_thread
 from ocean_actors.messages import UpsertResult
@@ -17,6 +17,9 @@ from ocean_actors.port.client import PortClient
 
 Item = TypeVar("Item")
 END = None
+END_OF_CHUNK: Mapping[str, object] = {}
+"""Among the entities: those before it are to be sent, as the next may be long in coming."""
+
 Entities = Iterable[Mapping[str, object]]
 
 
@@ -77,7 +80,7 @@ class AsyncWrites:
             if not isinstance(entities, AsyncIterable):
                 return await in_thread(functools.partial(send, blueprint, entities))
             send(blueprint, ())  # checks what it was given, and calls nobody
-            chunks: Handoff[Mapping[str, object]] = Handoff()
+            chunks = Handoff()
             sending = in_thread(functools.partial(send, blueprint, chunks))
             try:
                 await chunks.wanted(sending)
@@ -121,8 +124,8 @@ class SourceFailed(Exception):
     """Ends the thread that reads a `Handoff` if the coroutine that fills it has failed."""
 
 
-class Handoff(Generic[Item]):
-    """Items on their way from a coroutine to one thread, which iterates over them.
+class Handoff:
+    """Entities on their way from a coroutine to one thread, which iterates over them.
 
     The coroutine puts a chunk each time that the thread wants one. It must call `end` or `fail`:
     the thread waits for that.
@@ -131,7 +134,9 @@ class Handoff(Generic[Item]):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Semaphore(0)
-        self._chunks: queue.SimpleQueue[list[Item] | BaseException | None] = queue.SimpleQueue()
+        self._chunks: queue.SimpleQueue[list[Mapping[str, object]] | BaseException | None] = (
+            queue.SimpleQueue()
+        )
 
     async def wanted(self, reading: asyncio.Future[Any]) -> bool:
         """Wait until the thread wants a chunk; returns False if its future `reading` is done."""
@@ -142,7 +147,7 @@ class Handoff(Generic[Item]):
             wanted.cancel()
         return not reading.done()
 
-    def put(self, chunk: list[Item]) -> None:
+    def put(self, chunk: list[Mapping[str, object]]) -> None:
         """Pass a chunk on."""
         self._chunks.put(chunk)
 
@@ -154,8 +159,8 @@ class Handoff(Generic[Item]):
         """Have the thread raise SourceFailed."""
         self._chunks.put(error)
 
-    def __iter__(self) -> Iterator[Item]:
-        """Yield the items, in the thread."""
+    def __iter__(self) -> Iterator[Mapping[str, object]]:
+        """Yield the entities, in the thread, and END_OF_CHUNK after each full chunk."""
         while True:
             with contextlib.suppress(RuntimeError):  # the loop has closed, after `fail`
                 self._loop.call_soon_threadsafe(self._wanted.release)
@@ -165,6 +170,8 @@ class Handoff(Generic[Item]):
             if chunk is END:
                 return
             yield from chunk
+            if len(chunk) == LARGEST_UPSERT:
+                yield END_OF_CHUNK
 
 
 async def _chunks(items: AsyncIterable[Item], size: int) -> AsyncIterator[list[Item]]:

@@ -71,25 +71,29 @@ def targets_of(entity: Mapping[str, Any]) -> Iterator[str]:
                 yield target
 
 
-def batches(items: Iterable[Item], largest: Callable[[], int]) -> Iterator[list[Item]]:
+def batches(items: Iterable[Item | None], largest: Callable[[], int]) -> Iterator[list[Item]]:
     """Yields batches of at most `largest()` items and `LARGEST_BODY` bytes of JSON.
 
+    None among the items ends a batch: the next item may be long in coming.
+
     An item that is larger makes a batch of its own, for Port to decide about. No more of `items`
-    is consumed than the next batch needs, and one item more if that does not fit into it.
+    is consumed than the next batch needs.
     """
     batch: list[Item] = []
     size = 0
     for item in items:
-        if batch and size + len(item.data) > LARGEST_BODY:
+        if item is None:
+            if batch:
+                yield batch
+            batch = []
+            continue
+        if batch and (len(batch) >= largest() or size + len(item.data) > LARGEST_BODY):
             yield batch
             batch, size = [], 0
         if not batch:
             size = sum(map(len, ENVELOPE))
         batch.append(item)
         size += len(item.data) + 1
-        if len(batch) >= largest():
-            yield batch
-            batch = []
     if batch:
         yield batch
 

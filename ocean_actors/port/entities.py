@@ -11,7 +11,7 @@ from typing import Any
 from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
-from ocean_actors.port.async_writes import AsyncWrites, BlockingPort
+from ocean_actors.port.async_writes import END_OF_CHUNK, AsyncWrites, BlockingPort
 from ocean_actors.port.barrier import RunBarrier
 from ocean_actors.port.batches import LARGEST_UPSERT, Item, UpsertAnswer, encode
 from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
@@ -291,9 +291,12 @@ class HandlerPort:
         """
         self._sent.mark_incomplete(one_line(reason))
 
-    def _encoded(self, entities: Iterable[object], counts: UpsertCounts) -> Iterator[Item]:
+    def _encoded(self, entities: Iterable[object], counts: UpsertCounts) -> Iterator[Item | None]:
         for entity in entities:
             self._client.token.check()
+            if entity is END_OF_CHUNK:
+                yield None
+                continue
             item = encode(entity)
             if isinstance(item, Item):
                 yield item

@@ -38,7 +38,7 @@ class UpsertCall:
         self._writes = writes
         self._group = group
 
-    def send(self, items: Iterable[Item], *, few: bool) -> None:
+    def send(self, items: Iterable[Item | None], *, few: bool) -> None:
         """Send all, and return once Port has answered. Raises PortError and the token's error.
 
         `few`: they are known to fit into one batch, which this thread can send.
@@ -64,11 +64,11 @@ class UpsertCall:
         for level in levels(hopeful, written):
             self._send_batches(level, few=len(level) <= self._sender.largest)
 
-    def _send_batches(self, items: Iterable[Item], *, few: bool) -> None:
+    def _send_batches(self, items: Iterable[Item | None], *, few: bool) -> None:
         """Send, and wait for the answers."""
         is_last = few
 
-        def read() -> Iterator[Item]:
+        def read() -> Iterator[Item | None]:
             nonlocal is_last
             yield from items
             is_last = True
