@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
@@ -78,8 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run an integration until it is stopped")
     _add_config(run)
     run.add_argument(
-        "--handler", action="append", required=True, metavar="MODULE_OR_FILE.py:CLASS",
-        help="a ResyncHandler; may be given several times",
+        "--handler", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
+        help="a ResyncHandler; may be given several times; default: the setting handlers",
+    )  # fmt: skip
+    run.add_argument(
+        "--actor", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
+        help="a custom actor; may be given several times; default: the setting actors",
     )  # fmt: skip
     run.add_argument(
         "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
@@ -136,16 +141,15 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ocean_actors.loading import HandlerError, load_handler
+    from ocean_actors.loading import load_actors, load_handlers
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
     settings = _settings(options)
-    try:
-        handlers = [load_handler(place) for place in options.handler]
-    except HandlerError as error:
-        raise UsageError(f"--handler {error}") from None
+    folder = _folder(options)
+    handlers = load_handlers(options.handler, settings.handlers, folder)
+    actors = load_actors(options.actor, settings.actors, folder)
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
@@ -154,7 +158,7 @@ def _run(options: argparse.Namespace) -> int:
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
-    system = OceanSystem(settings, handlers, serve_http=True, serve_control=True)
+    system = OceanSystem(settings, handlers, actors, serve_http=True, serve_control=True)
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)
@@ -185,6 +189,11 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.config is None:
         return Settings.from_environment()
     return Settings.from_file(options.config)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Returns the folder that places in the settings are relative to."""
+    return Path(options.config).parent if options.config else Path()
 
 
 def _sandbox(options: argparse.Namespace) -> int:
@@ -238,8 +247,6 @@ def _warn_of_unusable_authorities() -> None:
 
 def _search_working_folder_last() -> None:
     """`python -m ocean_actors` behaves as `ocean-actors` does: see `loading.search_last`."""
-    from pathlib import Path
-
     from ocean_actors.loading import search_last
 
     if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
