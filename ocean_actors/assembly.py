@@ -112,7 +112,7 @@ class Assembly:
         coordinator = spawn(
             ResyncCoordinator,
             self.handlers,
-            settings.resync,
+            settings,
             integration,
             reporter,
             self._open_writer,
@@ -121,7 +121,6 @@ class Assembly:
             sync_metrics=self._spawn_page_actors(),
             traces=self._spawn_traces(),
             generation=self._generation,
-            strict_tls=settings.ssl.third_party.x509.strict,
             name="coordinator",
         )
         self._resync.connect(coordinator)

@@ -68,7 +68,7 @@ from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.resync.traces import EndTrace, trace_of
-from ocean_actors.settings import ResyncSettings
+from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
@@ -111,7 +111,7 @@ class ResyncCoordinator(Actor):
     def __init__(
         self,
         handlers: Mapping[str, HandlerSpec],
-        settings: ResyncSettings,
+        settings: Settings,
         integration: Ref,
         reporter: Ref,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
@@ -121,7 +121,6 @@ class ResyncCoordinator(Actor):
         sync_metrics: Ref | None = None,
         traces: Ref | None = None,
         generation: ConfigGeneration | None = None,
-        strict_tls: bool = True,
     ) -> None:
         """Prepare; the handlers start with the actor.
 
@@ -130,23 +129,22 @@ class ResyncCoordinator(Actor):
         run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
         until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
         `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `strict_tls`: see `ssl.thirdParty.x509.strict`. `traces` ends the spans of runs; without
-        it nothing is traced.
+        `traces` ends the spans of runs; without it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
         self._handlers = handlers
-        self._settings = settings
+        self._all_settings = settings
+        self._settings = settings.resync
         self._integration = integration
         self._reporter = reporter
         self._sync_metrics = sync_metrics
         self._traces = traces
         self._open_writer = open_writer
         self._run_prefix = run_prefix
-        self._strict_tls = strict_tls
         kinds = FrozenDict({name: spec.kinds for name, spec in handlers.items()})
         self._all_kinds = all_kinds(kinds)
-        self._state = machine.State(frozenset(handlers), settings, kinds, standby=not active)
+        self._state = machine.State(frozenset(handlers), settings.resync, kinds, standby=not active)
         self._pauses: dict[str, ResyncsPaused] = {}  # by owner
         self._waiting = 0  # requests that no run is prepared for
         self._taken = 0  # requests of the run that is prepared or in flight
@@ -491,8 +489,8 @@ class ResyncCoordinator(Actor):
             ref = self._refs[name]
             port = writer.for_handler(name)
             run = ResyncRun(
-                info, name, token, self.context.clock, port, report,
-                strict_tls=self._strict_tls, trace=flight.trace,
+                info, name, token, self.context.clock, port, report, self._all_settings,
+                trace=flight.trace,
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))

@@ -13,6 +13,7 @@ from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.session import CancellableSession
+from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
 
@@ -76,8 +77,8 @@ class ResyncRun:
         clock: Clock,
         port: RunPort,
         report: Callable[[Progress], None],
+        settings: Settings,
         *,
-        strict_tls: bool = True,
         trace: RunTrace | None = None,
     ) -> None:
         self.info = info
@@ -86,13 +87,14 @@ class ResyncRun:
         self.begun = False
         """Whether the handler's actor has begun with this run."""
         self.port = port
+        self.settings = settings
+        """The settings of the system, immutable; the handlers' own are `integration.config`."""
         self.token = token
         self.trace = trace
         context = LogContext(current_context().integration, info.id, info.trigger, handler)
         self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock
         self._report = report
-        self._strict_tls = strict_tls
         self._latest: Progress | None = None  # was not reported yet
         self._pause: Timer | None = None  # the next report may follow when it is over
         self._progress_lock = threading.Lock()  # the clock's thread reports too
@@ -164,7 +166,7 @@ class ResyncRun:
         with self._session_lock:
             if self._session is None:
                 self._session = CancellableSession(
-                    self.token, clock=self._clock, strict=self._strict_tls
+                    self.token, clock=self._clock, strict=self.settings.ssl.third_party.x509.strict
                 )
             return self._session
 

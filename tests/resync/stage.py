@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import SecretStr
 from simulation import (
     KINDS,
     LATER,
@@ -48,11 +49,12 @@ from ocean_actors.messages import (
 )
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerSpec, RetryLater
-from ocean_actors.settings import ResyncSettings
+from ocean_actors.settings import PollingSettings, PortSettings, ResyncSettings, Settings
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
 WITHIN = 30.0
 FOR_EVER = 1e9
+NO_PORT = PortSettings(client_id="none", client_secret=SecretStr("none"))
 
 
 @dataclass
@@ -118,7 +120,7 @@ class NoWriter:
 class Stage:
     """A coordinator with its handlers; no Port, no listeners."""
 
-    def __init__(self, settings: Any, handlers: Any = None) -> None:
+    def __init__(self, settings: ResyncSettings, handlers: Any = None) -> None:
         self.clock = ManualClock()
         self.system = ActorSystem(clock=self.clock, debug=True, seed=1)
         self.turns: dict[tuple[int, str], Turn] = {}
@@ -139,8 +141,9 @@ class Stage:
             }
         specs = {name: HandlerSpec(build, KINDS.get(name, ())) for name, build in handlers.items()}
         self.reporter = Probe(self.system, name="reporter")
+        system = Settings(port=NO_PORT, event_listener=PollingSettings(), resync=settings)
         self.coordinator = self.system.spawn(
-            ResyncCoordinator, specs, settings, self.port.ref, self.reporter.ref,
+            ResyncCoordinator, specs, system, self.port.ref, self.reporter.ref,
             lambda _run, _token: NoWriter(), "run", name="coordinator",
         )  # fmt: skip
         self.settle()
