@@ -102,6 +102,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add_commands(commands)
 
+    new = commands.add_parser("new", help="make a folder with an integration that runs")
+    new.add_argument("name", metavar="NAME", help="of the folder, and of the integration in Port")
+    new.set_defaults(command=_new)
+
     sandbox = commands.add_parser("sandbox", help="run a local stand-in of Port's API")
     sandbox.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8099, help="default: 8099; 0: any free port")
@@ -181,6 +185,14 @@ def _check(options: argparse.Namespace) -> int:
         good = good and line.good
         _print_line(line)
     return STOPPED if good else FAILED
+
+
+def _new(options: argparse.Namespace) -> int:
+    from ocean_actors.scaffold.new import new
+
+    for line in new(options.name, Path()):
+        _print_line(line)
+    return STOPPED
 
 
 def _settings(options: argparse.Namespace) -> Settings:

@@ -1,0 +1,152 @@
+"""Executes what a page shows: its files and its commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+ROOT = Path(__file__).parents[2]
+WITHIN = 120.0
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """Returns the texts of the code blocks of a language, in their order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+
+
+def free_port() -> int:
+    """Returns a port of the loopback that nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Background:
+    """A command that works until it is stopped; what it prints is collected."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._printed = threading.Condition()
+        self.output = ""
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._printed:
+                self.output += line
+                self._printed.notify_all()
+        with self._printed:
+            self._ended = True
+            self._printed.notify_all()
+
+    def expect(self, text: str) -> None:
+        """Wait until `text` was printed. Raises AssertionError if the command ends before."""
+        with self._printed:
+            self._printed.wait_for(lambda: text in self.output or self._ended, WITHIN)
+            assert text in self.output, self.output
+
+    def stop(self, number: int = signal.SIGINT) -> int:
+        """Stop it as Ctrl-C does; returns its exit code. Does nothing if it has ended."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        try:
+            code = self._process.wait(WITHIN)
+        finally:
+            self._process.kill()
+            self._process.wait(WITHIN)
+            self._reader.join(WITHIN)
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+        return code
+
+
+def installed(folder: Path) -> dict[str, str]:
+    """Returns the environment of a user who has installed `ocean-actors`, as a program in `folder`.
+
+    No setting of the tests is in it.
+    """
+    folder.mkdir(exist_ok=True)
+    program = folder / "ocean-actors"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ocean_actors "$@"\n')
+    program.chmod(0o755)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+class Terminal:
+    """Runs commands of a page in a folder, and stops what is left in the background.
+
+    `ports` replaces the ports that the page names, which may be taken here.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        ports: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        self.folder = folder
+        self._environment = environment
+        self._ports = ports
+        self._background: list[Background] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for each in reversed(self._background):
+            each.stop()
+
+    def here(self, text: str) -> str:
+        """Returns a text of the page with the ports that are used here."""
+        for shown, used in self._ports.items():
+            text = re.sub(rf"\b{shown}\b", str(used), text)
+        return text
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file that the page shows."""
+        file = self.folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self.here(text))
+
+    def run(self, commands: str) -> str:
+        """Run commands, each of which has to succeed; returns what they print."""
+        done = subprocess.run(  # noqa: S602
+            f"set -e\n{self.here(commands)}", shell=True, cwd=self.folder,
+            env=self._environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, timeout=WITHIN, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{commands}: exit code {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def start(self, command: str) -> Background:
+        """Start a command in the background."""
+        process = subprocess.Popen(  # noqa: S602
+            f"exec {self.here(command.strip())}", shell=True, cwd=self.folder,
+            env=self._environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        started = Background(process)
+        self._background.append(started)
+        return started
