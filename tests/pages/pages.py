@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING
@@ -18,12 +19,44 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 ROOT = Path(__file__).parents[2]
-WITHIN = 120.0
+WITHIN = 60.0
 
 
 def blocks(page: str, language: str) -> list[str]:
     """Returns the texts of the code blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    return [block.text for block in blocks_of(page) if block.language == language]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block of a page; `line` is where it begins."""
+
+    language: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> str | None:
+        """The file that the block shows, which its first line names: `# config.yaml`."""
+        named = re.match(r"# ([\w./-]+\.\w+)\n", self.text)
+        return named[1] if named and self.language not in {"sh", "text"} else None
+
+
+def blocks_of(page: str) -> list[Block]:
+    """Returns the code blocks of a page."""
+    found = re.finditer(r"^```(\w+)\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    return [Block(match[1], match[2], page.count("\n", 0, match.start()) + 1) for match in found]
+
+
+def prints(output: str, shown: str) -> bool:
+    """Returns whether the lines of `shown` are in the output, in their order.
+
+    `…` stands for any text within a line.
+    """
+    patterns = [
+        re.escape(line.strip()).replace("…", ".*") for line in shown.splitlines() if line.strip()
+    ]
+    return re.search(r"[^\n]*(\n.*)*?".join(patterns), output) is not None
 
 
 def free_port() -> int:
@@ -54,11 +87,14 @@ class Background:
             self._ended = True
             self._printed.notify_all()
 
-    def expect(self, text: str) -> None:
-        """Wait until `text` was printed. Raises AssertionError if the command ends before."""
+    def expect(self, shown: str) -> None:
+        """Wait until `shown` was printed: see `prints`.
+
+        Raises AssertionError if the command ends before, and after `WITHIN` seconds.
+        """
         with self._printed:
-            self._printed.wait_for(lambda: text in self.output or self._ended, WITHIN)
-            assert text in self.output, self.output
+            self._printed.wait_for(lambda: prints(self.output, shown) or self._ended, WITHIN)
+            assert prints(self.output, shown), f"expected {shown!r}, got:\n{self.output}"
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """Stop it as Ctrl-C does; returns its exit code. Does nothing if it has ended."""
@@ -150,3 +186,50 @@ class Terminal:
         started = Background(process)
         self._background.append(started)
         return started
+
+
+ENDLESS = ("ocean-actors sandbox", "ocean-actors run", "python tests/tracker/tracker.py")
+"""How the commands begin that work until they are stopped, unless the page says `ONCE`."""
+
+
+def follow(page: str, terminal: Terminal) -> list[Block]:
+    """Do what a page says, block by block; returns the blocks that were used.
+
+    A block whose first line names a file is written to that file. The lines of a block `sh` are
+    commands: each has to succeed, save that those of `ENDLESS` are started in the background,
+    where a second one of its kind takes the place of the first. What a block `text` shows has to
+    be printed by the command before it.
+    """
+    running: dict[str, Background] = {}
+    used: list[Block] = []
+    last: Background | str = ""
+    for block in blocks_of(page):
+        place = f"line {block.line}"
+        if block.file is not None:
+            terminal.write(block.file, block.text)
+        elif block.language == "sh":
+            for command in block.text.splitlines():
+                last = _do(command, terminal, running)
+        elif block.language == "text":
+            shown = terminal.here(block.text)
+            if isinstance(last, Background):
+                last.expect(shown)
+            else:
+                assert prints(last, shown), f"{place}: expected {shown!r}, got:\n{last}"
+        else:
+            continue
+        used.append(block)
+    return used
+
+
+def _do(command: str, terminal: Terminal, running: dict[str, Background]) -> Background | str:
+    kind = next((each for each in ENDLESS if command.startswith(each)), None)
+    if command.startswith("cd "):
+        terminal.folder /= command.removeprefix("cd ").strip()
+        return ""
+    if kind is None:
+        return terminal.run(command)
+    if kind in running:
+        running[kind].stop()
+    running[kind] = terminal.start(command)
+    return running[kind]
