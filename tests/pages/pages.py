@@ -53,10 +53,14 @@ def prints(output: str, shown: str) -> bool:
 
     `…` stands for any text within a line.
     """
-    patterns = [
-        re.escape(line.strip()).replace("…", ".*") for line in shown.splitlines() if line.strip()
-    ]
-    return re.search(r"[^\n]*(\n.*)*?".join(patterns), output) is not None
+    position = 0
+    for line in shown.splitlines():
+        pattern = ".*".join(re.escape(part) for part in line.strip().split("…"))
+        found = re.compile(pattern).search(output, position)
+        if found is None:
+            return False
+        position = found.end()
+    return True
 
 
 def free_port() -> int:
@@ -188,7 +192,7 @@ class Terminal:
         return started
 
 
-ENDLESS = ("ocean-actors sandbox", "ocean-actors run", "python tests/tracker/tracker.py")
+ENDLESS = ("ocean-actors run", "ocean-actors sandbox", "python tests/tracker/tracker.py")
 """How the commands begin that work until they are stopped, unless the page says `ONCE`."""
 
 
@@ -198,7 +202,7 @@ def follow(page: str, terminal: Terminal) -> list[Block]:
     A block whose first line names a file is written to that file. The lines of a block `sh` are
     commands: each has to succeed, save that those of `ENDLESS` are started in the background,
     where a second one of its kind takes the place of the first. What a block `text` shows has to
-    be printed by the command before it.
+    be printed by the command before it, or else by `ocean-actors run`.
     """
     running: dict[str, Background] = {}
     used: list[Block] = []
@@ -212,10 +216,10 @@ def follow(page: str, terminal: Terminal) -> list[Block]:
                 last = _do(command, terminal, running)
         elif block.language == "text":
             shown = terminal.here(block.text)
-            if isinstance(last, Background):
-                last.expect(shown)
-            else:
-                assert prints(last, shown), f"{place}: expected {shown!r}, got:\n{last}"
+            if isinstance(last, Background) or not prints(last, shown):
+                waited = last if isinstance(last, Background) else running.get(ENDLESS[0])
+                assert waited is not None, f"{place}: expected {shown!r}, got:\n{last}"
+                waited.expect(shown)
         else:
             continue
         used.append(block)
