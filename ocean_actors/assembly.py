@@ -13,6 +13,7 @@ import pykka
 from ocean_actors import tracing
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
+from ocean_actors.blueprints import united
 from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
@@ -60,10 +61,14 @@ class Assembly:
         resync: ResyncClient,
         generation: ConfigGeneration,
     ) -> None:
-        """Raises TypeError for a custom actor that cannot be built."""
+        """Raises TypeError for a custom actor that cannot be built.
+
+        Raises BlueprintError if two handlers declare a blueprint differently.
+        """
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
         self.handlers = handlers
+        self._blueprints = united({name: each.blueprints for name, each in handlers.items()})
         self.kinds = {name: handler.kinds for name, handler in handlers.items()}
         self.registered = threading.Event()
         self.custom_names: frozenset[str] = frozenset()
@@ -105,6 +110,8 @@ class Assembly:
             PORT_BACKOFF,
             requests=self.spec.answers_requests,
             start_timeout=settings.start_timeout if self.spec.job else None,
+            blueprints=self._blueprints if settings.initialize_port_resources else (),
+            active=not self.spec.standby,
             name="integration",
         )
         reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ocean_actors import tls
+from ocean_actors.blueprints import (
+    BlueprintError,
+    blueprints_of,
+    identifier_of,
+    names_in,
+    united,
+)
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.listeners.spec import listener_spec
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
+from ocean_actors.text import one_line
 
 
 @dataclass(frozen=True)
@@ -26,8 +35,11 @@ class Line:
         return f"{'ok' if self.good else 'FAILED':6} {self.topic:12} {self.text}"
 
 
-def check(settings: Settings, source: str) -> Iterator[Line]:
-    """Look at the settings and try Port; changes nothing there."""
+def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Iterator[Line]:
+    """Look at the settings and try Port; changes nothing there.
+
+    Port is asked for the blueprints that the classes in `handlers` declare.
+    """
     own = settings.integration
     yield Line(True, "settings", f"{source}: integration {own.identifier} of type {own.type}")
     if settings.ignored:
@@ -37,9 +49,20 @@ def check(settings: Settings, source: str) -> Iterator[Line]:
         tls.client_context()
     except tls.UnusableAuthorities as error:
         yield Line(False, "certificates", str(error))
+    declared: dict[str, tuple[FrozenDict, ...]] = {}
+    for each in handlers:
+        try:
+            declared[each.__name__] = blueprints_of(each.__name__, each)
+        except BlueprintError as error:
+            yield Line(False, "blueprint", str(error))
+    try:
+        blueprints = united(declared)
+    except BlueprintError as error:
+        yield Line(False, "blueprint", str(error))
+        blueprints = ()
     client = PortClient(settings.port, own, strict=settings.ssl.port.x509.strict)
     try:
-        yield from _port(client, settings)
+        yield from _port(client, settings, blueprints)
     finally:
         client.close()
 
@@ -50,7 +73,9 @@ def _listener(settings: Settings) -> str:
     return described if every is None else f"{described}; and a scheduled resync every {every} min"
 
 
-def _port(client: PortClient, settings: Settings) -> Iterator[Line]:
+def _port(
+    client: PortClient, settings: Settings, blueprints: Sequence[FrozenDict]
+) -> Iterator[Line]:
     url = settings.port.base_url
     try:
         organization = client.get_organization(retry=ONCE)
@@ -58,6 +83,12 @@ def _port(client: PortClient, settings: Settings) -> Iterator[Line]:
         yield Line(False, "Port", f"{url}: {error}")
         return
     yield Line(True, "Port", f"{url}: organization {organization.id}")
+    yield from _integration(client, settings)
+    for blueprint in blueprints:
+        yield _blueprint(client, blueprint, created=settings.initialize_port_resources)
+
+
+def _integration(client: PortClient, settings: Settings) -> Iterator[Line]:
     try:
         yield Line(True, "integration", _known(client.get_integration(retry=ONCE)))
         request = client.get_resync_request(retry=ONCE)
@@ -70,6 +101,33 @@ def _port(client: PortClient, settings: Settings) -> Iterator[Line]:
         return
     if request is not None and request.updated_at is not None:
         yield Line(True, "request", f"the newest resync request is of {request.updated_at:%c} UTC")
+
+
+def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> Line:
+    """Returns whether Port has what a handler declares; `created`: `run` creates what is not."""
+    identifier = identifier_of(declared)
+    name = one_line(identifier, 80)
+    try:
+        found = client.get_blueprint(identifier, retry=ONCE)
+    except PortError as error:
+        if error.status != 404:
+            return Line(False, "blueprint", f"{name}: {error}")
+        if created:
+            return Line(True, "blueprint", f"{name} is missing in Port: `run` creates it")
+        return Line(
+            False,
+            "blueprint",
+            f"{name} is missing in Port, and initializePortResources is false: create it there",
+        )
+    lacking = [
+        f"the {word} {', '.join(one_line(each, 80) for each in sorted(missing))}"
+        for section, word in (("schema", "properties"), ("relations", "relations"))
+        if (missing := names_in(declared, section) - names_in(found, section))
+    ]
+    if lacking:
+        text = f"{name} exists in Port without {' and '.join(lacking)}: add them there"
+        return Line(False, "blueprint", text)
+    return Line(True, "blueprint", f"{name} exists in Port")
 
 
 def _known(integration: Integration) -> str:

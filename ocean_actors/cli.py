@@ -20,6 +20,7 @@ from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
 
@@ -78,10 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run an integration until it is stopped")
     _add_config(run)
-    run.add_argument(
-        "--handler", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
-        help="a ResyncHandler; may be given several times; default: the setting handlers",
-    )  # fmt: skip
+    _add_handlers(run)
     run.add_argument(
         "--actor", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
         help="a custom actor; may be given several times; default: the setting actors",
@@ -98,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
+    _add_handlers(check)
     check.set_defaults(command=_check)
 
     add_commands(commands)
@@ -138,6 +137,13 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_handlers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--handler", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
+        help="a ResyncHandler; may be given several times; default: the setting handlers",
+    )  # fmt: skip
+
+
 def _log_level(name: str) -> str:
     if name.upper() not in LOG_LEVELS:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(LOG_LEVELS)}, got {name!r}")
@@ -145,15 +151,19 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ocean_actors.loading import load_actors, load_handlers
+    from ocean_actors.loading import load_actors
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
 
     settings = _settings(options)
-    folder = _folder(options)
-    handlers = load_handlers(options.handler, settings.handlers, folder)
-    actors = load_actors(options.actor, settings.actors, folder)
+    handlers = _handlers(options, settings)
+    if not handlers:
+        raise UsageError(
+            "no handlers: name them in the settings, for example handlers: [file.py:Class], or "
+            "with --handler file.py:Class"
+        )
+    actors = load_actors(options.actor, settings.actors, _folder(options))
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
@@ -181,10 +191,18 @@ def _check(options: argparse.Namespace) -> int:
     from ocean_actors.check import check
 
     good = True
-    for line in check(_settings(options), options.config or "the environment"):
+    settings = _settings(options)
+    handlers = _handlers(options, settings)
+    for line in check(settings, options.config or "the environment", handlers):
         good = good and line.good
         _print_line(line)
     return STOPPED if good else FAILED
+
+
+def _handlers(options: argparse.Namespace, settings: Settings) -> list[type[ResyncHandler]]:
+    from ocean_actors.loading import load_handlers
+
+    return load_handlers(options.handler, settings.handlers, _folder(options))
 
 
 def _new(options: argparse.Namespace) -> int:

@@ -36,16 +36,9 @@ def load_handlers(
 ) -> list[type[ResyncHandler]]:
     """Returns the handlers that `--handler` gives, else those that the settings name.
 
-    Modules that the settings name are also searched in `folder`. Raises HandlerError, also if
-    there are no handlers.
+    Modules that the settings name are also searched in `folder`. Raises HandlerError.
     """
-    handlers = _load_all("handler", given, named, folder, load_handler)
-    if not handlers:
-        raise HandlerError(
-            "no handlers: name them in the settings, for example handlers: [file.py:Class], or "
-            "with --handler file.py:Class"
-        )
-    return handlers
+    return _load_all("handler", given, named, folder, load_handler)
 
 
 def load_actors(given: Sequence[str], named: Sequence[str], folder: Path) -> list[type[Actor]]:

@@ -49,7 +49,8 @@ class OceanSystem:
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
     `handlers` are `ResyncHandler` classes, `functools.partial`s of them, or callables without
-    arguments that make one; TypeError says what is wrong with others. `actors` are classes of
+    arguments that make one; TypeError says what is wrong with others, BlueprintError what is wrong
+    with the blueprints that they declare. `actors` are classes of
     custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app` is served
     on `http.host` and `http.port`: by default under WEBHOOK, and if the settings name anything
     in `http`. With False, mount it yourself. `serve_control` says whether the control server is

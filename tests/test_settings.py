@@ -242,7 +242,8 @@ def test_a_json_object_of_the_helm_chart_is_understood_and_single_fields_overrid
     )
     assert found.event_listener == WebhookSettings(app_host="https://a.example", check_interval=9)
     assert found.integration.identifier == "me"
-    assert found.ignored == ("OCEAN__INITIALIZE_PORT_RESOURCES", "eventListener.interval")
+    assert found.initialize_port_resources is False
+    assert found.ignored == ("eventListener.interval",)
 
 
 def test_keys_of_the_integrations_own_config_are_kept_and_found_in_other_spellings() -> None:
@@ -749,7 +750,6 @@ def test_a_long_value_is_cut_short() -> None:
 def test_upstreams_own_keys_are_left_out_and_listed_as_written() -> None:
     upstream = {
         "allowEnvironmentVariablesJqAccess": True,
-        "initializePortResources": True,
         "client_timeout": 60,
         "createPortResourcesOrigin": "Default",
         "sendRawDataExamples": True,

@@ -15,7 +15,15 @@ from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.identity import Identity
 from ocean_actors.port.models import Integration, KafkaCredentials, Organization
 from ocean_actors.port.tally import Calls
-from ocean_actors.port.transport import MAX_ANSWER, RETRY, Retry, Transport, flag, segment
+from ocean_actors.port.transport import (
+    MAX_ANSWER,
+    RETRY,
+    Retry,
+    Transport,
+    flag,
+    ignore,
+    segment,
+)
 from ocean_actors.retry import ONCE
 from ocean_actors.session import TIMEOUT, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
@@ -181,6 +189,22 @@ class PortClient:
     def get_kafka_credentials(self, retry: Retry = RETRY) -> KafkaCredentials:
         """Returns the credentials for Port's Kafka."""
         return self.call("GET", "/kafka-credentials", models.parse_kafka_credentials, retry=retry)
+
+    # -- blueprints ----------------------------------------------------------------------------
+
+    def get_blueprint(self, identifier: str, retry: Retry = RETRY) -> dict[str, Any]:
+        """Returns a blueprint. Raises PortError with status 404 if Port does not know it."""
+        path = f"/blueprints/{segment(identifier)}"
+        return self.call("GET", path, models.parse_blueprint, retry=retry)
+
+    def create_blueprint(self, fields: Mapping[str, Any]) -> None:
+        """Create a blueprint. The call is not repeated."""
+        self.call("POST", "/blueprints", ignore, body=fields, retry=ONCE, exporter=True)
+
+    def patch_blueprint(self, identifier: str, fields: Mapping[str, Any]) -> None:
+        """Change fields of a blueprint. The call is not repeated."""
+        path = f"/blueprints/{segment(identifier)}"
+        self.call("PATCH", path, ignore, body=fields, retry=ONCE, exporter=True)
 
     # -- everything else -----------------------------------------------------------------------
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ocean_actors.actors import Backoff, MailboxFull, Message, OnFailure, Supervision, handles
+from ocean_actors.actors import (
+    Backoff,
+    MailboxFull,
+    Message,
+    OnFailure,
+    Supervision,
+    Timer,
+    handles,
+)
 from ocean_actors.context import Actor
-from ocean_actors.frozen import freeze
+from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.log import get_logger
 from ocean_actors.messages import (
     ConfigFetched,
@@ -18,11 +26,13 @@ from ocean_actors.messages import (
     IntegrationMissing,
     IntegrationRegistered,
     PortRequest,
+    RoleChanged,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import ingest_addresses
 from ocean_actors.port.models import Integration
+from ocean_actors.port.provisioning import Provisioning
 from ocean_actors.port.transport import LONGEST_MESSAGE
 from ocean_actors.retry import ONCE
 
@@ -58,6 +68,11 @@ class CatchUp(Message):
     number: int
 
 
+@dataclass(frozen=True)
+class ProvisionAgain(Message):
+    """The backoff after a failed attempt to create blueprints is over."""
+
+
 def snapshot_of(integration: Integration) -> ConfigSnapshot:
     """Returns the config that Port holds, with Port's own time."""
     return ConfigSnapshot(freeze(integration.config or {}), integration.updated_at)
@@ -84,9 +99,12 @@ class IntegrationActor(Actor):
     A run gets the config that Port holds when the run is prepared. While Port does not give it,
     the run waits up to `CONFIG_PATIENCE` seconds; then it starts with the last known config, and
     another resync is requested if Port turns out to hold a different one.
+
+    Once the integration is registered and this instance is active, the blueprints that Port lacks
+    are created. A run waits for that too, up to `CONFIG_PATIENCE` seconds.
     """
 
-    subscribes_to = (IntegrationMissing,)
+    subscribes_to = (IntegrationMissing, RoleChanged)
     supervision = Supervision(OnFailure.ESCALATE)  # the coordinator waits for an answer
     message_bound = LONGEST_MESSAGE
 
@@ -98,12 +116,15 @@ class IntegrationActor(Actor):
         *,
         requests: bool = False,
         start_timeout: float | None = None,
+        blueprints: Sequence[FrozenDict] = (),
+        active: bool = True,
     ) -> None:
         """Take the client to ask with.
 
         With `requests` it also asks which resync request the run answers. `start_timeout` is how
         many seconds the registration may take; a lasting error then ends it at once. Without it
-        there is no limit.
+        there is no limit. `blueprints` are created if Port lacks them, unless this instance is
+        not `active`, until `RoleChanged` says that it is.
         """
         super().__init__()
         self._requests = requests
@@ -118,6 +139,11 @@ class IntegrationActor(Actor):
         self._question: FetchConfig | None = None
         self._asked_at = 0.0
         self._failed_fetches = 0
+        self._provisioning = Provisioning(client, blueprints)
+        self._active = active
+        self._held: FetchConfig | None = None  # the question that waits for the blueprints
+        self._failed_provisions = 0
+        self._provision_timer: Timer | None = None
 
     # -- registration --------------------------------------------------------------------------
 
@@ -159,6 +185,8 @@ class IntegrationActor(Actor):
         self._failures = 0
         self._known = snapshot_of(integration)
         self.context.publish(IntegrationRegistered(self._known))
+        if self._active and self._question is None:  # else the run has them created
+            self._provision(math.inf)
         if self._question is not None:
             self._fetch(self._question)
 
@@ -168,6 +196,51 @@ class IntegrationActor(Actor):
             return True
         limit = self._start_timeout
         return limit is not None and (error.lasting or elapsed > limit)
+
+    # -- blueprints ----------------------------------------------------------------------------
+
+    @handles(RoleChanged)
+    def on_role_changed(self, event: RoleChanged) -> None:
+        """Create what Port lacks once this instance is active; a standby creates nothing."""
+        self._active = event.active
+        if self._provision_timer is not None:
+            self._provision_timer.cancel()
+        if event.active and self._known is not None:
+            self._provision(math.inf)
+
+    @handles(ProvisionAgain)
+    def on_provision_again(self, _message: ProvisionAgain) -> None:
+        """Try again, for the run that waits or for those to come."""
+        if self._held is not None:
+            self._fetch(self._held)
+        else:
+            self._provision(math.inf)
+
+    def _provision(self, longest: float) -> bool:
+        """Create what Port lacks; returns False if that is tried again in `longest` s at most."""
+        if self._provision_timer is not None:
+            self._provision_timer.cancel()
+        try:
+            self._provisioning.advance()
+        except PortError as error:
+            backoff = self._backoff.delay(self._failed_provisions, self.context.jitter())
+            self._failed_provisions += 1
+            delay = error.delay(min(backoff, longest))
+            logger.warning("cannot create blueprints; retrying in %.1f s: %s", delay, error)
+            self._provision_timer = self.context.schedule(delay, ProvisionAgain())
+            return False
+        return True
+
+    def _is_provisioned(self, question: FetchConfig) -> bool:
+        """Returns whether the run need not wait for its blueprints, or not any longer."""
+        self._held = None
+        if self._provisioning.done or self._provision(LONGEST_PAUSE):
+            return True
+        if self.context.clock.monotonic() - self._asked_at < CONFIG_PATIENCE:
+            self._held = question
+            return False
+        logger.warning("the run starts although its blueprints may be missing in Port")
+        return True
 
     # -- the config of a run -------------------------------------------------------------------
 
@@ -205,6 +278,8 @@ class IntegrationActor(Actor):
 
     def _fetch(self, question: FetchConfig) -> None:
         """Answer with Port's config, or set a timer, or answer with the last known config."""
+        if not self._is_provisioned(question):
+            return
         try:
             integration = self._fetch_integration()
         except PortError as error:

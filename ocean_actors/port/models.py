@@ -131,6 +131,14 @@ def parse_kafka_credentials(answer: Answer) -> KafkaCredentials:
     return KafkaCredentials(username, password, _texts(found.get("brokers")))
 
 
+def parse_blueprint(answer: Answer) -> dict[str, Any]:
+    """Returns the `blueprint` of an answer."""
+    found = _object(answer.get("blueprint"))
+    if found is None:
+        raise UnexpectedAnswer("expected an object 'blueprint'")
+    return found
+
+
 def parse_access_token(answer: Answer) -> AccessToken:
     """Returns the token of an answer. If its lifetime is not given, it is renewed soon."""
     token, kind = _text(answer.get("accessToken")), _text(answer.get("tokenType")) or "Bearer"

@@ -541,6 +541,8 @@ class ResyncCoordinator(Actor):
             f": {reasons}" if status == "failed" and reasons else "",
         )  # fmt: skip
         self._announce(event)
+        for name in flight.info.handlers:  # those that were replaced meanwhile ignore it
+            self._refs[name].tell(event)
         set_context(replace(current_context(), run=None, trigger=None))
         if self._traces is not None and flight.trace is not None:
             self._traces.tell(EndTrace(flight.trace, event))

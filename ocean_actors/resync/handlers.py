@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -15,9 +14,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
+from ocean_actors.blueprints import Declaration, blueprints_of
 from ocean_actors.errors import OceanError
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import get_logger, logging_context
-from ocean_actors.messages import Progress
+from ocean_actors.messages import Progress, RunEnded
+from ocean_actors.resync.awaiting import awaited
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.text import one_line
 
@@ -36,6 +38,11 @@ class ResyncHandler(ABC):
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of entities that it sends to Port; shown in `status()`."""
 
+    blueprints: ClassVar[Declaration] = ()
+    """The blueprints that it needs: mappings as Port's API has them, and paths of JSON or YAML
+    files, beside the class's module, with one or a list of them. Those that Port lacks are created
+    before the first run; those that it has are never changed."""
+
     @abstractmethod
     def resync(self, run: ResyncRun) -> Awaitable[None] | None:
         """Do one run; may be `async def`.
@@ -45,6 +52,24 @@ class ResyncHandler(ABC):
         that an abort is noticed; an `async def` is cancelled at its next await. A handler that
         does not return within `resync.abortGrace` seconds of an abort is fenced off: its results
         are dropped.
+        """
+
+    def on_run_started(  # noqa: B027  (does nothing unless it is overridden)
+        self, run: ResyncRun
+    ) -> Awaitable[None] | None:
+        """Called before each `resync`, in the handler's thread; may be `async def`.
+
+        What it raises is logged, and `resync` is called all the same.
+        """
+
+    def on_run_ended(  # noqa: B027  (does nothing unless it is overridden)
+        self, status: str
+    ) -> Awaitable[None] | None:
+        """Called after the run has ended, in the handler's thread; may be `async def`.
+
+        `status` is `completed`, `failed` or `aborted`. What it raises is logged and changes
+        nothing. The handler's next run starts after it has returned. It is not called in a
+        handler that was fenced off, nor in the object that takes its place.
         """
 
     def __init_subclass__(cls, **more: Any) -> None:
@@ -80,10 +105,11 @@ class RetryLater(OceanError):
 
 @dataclass(frozen=True)
 class HandlerSpec:
-    """How one handler is built, and the kinds that it declares."""
+    """How one handler is built, and the kinds and blueprints that it declares."""
 
     build: HandlerFactory
     kinds: tuple[str, ...] = ()
+    blueprints: tuple[FrozenDict, ...] = ()
 
 
 def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec]:
@@ -91,6 +117,7 @@ def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec
 
     Raises ValueError if there are none, and TypeError for one that could not be built: only a
     ResyncHandler class, a `functools.partial` of one, or a callable without arguments can.
+    Raises BlueprintError for blueprints that cannot be used.
     """
     if isinstance(factories, str) or not isinstance(factories, Iterable):
         raise TypeError(f"handlers: expected a list, got {one_line(factories, 80)}")
@@ -99,7 +126,10 @@ def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec
         name = _checked_name(factory)
         numbered = (f"{name}-{number}" for number in itertools.count(2))
         free = next(name for name in itertools.chain((name,), numbered) if name not in named)
-        named[free] = HandlerSpec(factory, _kinds_of(name, _unwrapped(factory)))
+        declaring = _unwrapped(factory)
+        named[free] = HandlerSpec(
+            factory, _kinds_of(name, declaring), blueprints_of(name, declaring)
+        )
     if not named:
         raise ValueError("handlers: expected at least one ResyncHandler class")
     return named
@@ -207,12 +237,47 @@ class HandlerActor(Actor):
         self._coordinator = coordinator
         self._handler: ResyncHandler | None = None
         self._process = os.getpid()
+        self._latest: ResyncRun | None = None  # the run that it served last
 
     @handles(StartResync)
     def on_start_resync(self, command: StartResync) -> None:
         """Do this handler's part of the run and tell the coordinator how it ended."""
+        self._latest = command.run
         with logging_context(command.run.logger.context):
             self._do(command.run)
+
+    @handles(RunEnded)
+    def on_ended(self, event: RunEnded) -> None:
+        """Tell the handler how its run ended, unless another object served that run."""
+        run, handler = self._latest, self._handler
+        if run is None or handler is None or run.info.number != event.run.number:
+            return
+        self._latest = None
+        with logging_context(run.logger.context):
+            self._hook(event.run.id, lambda: handler.on_run_ended(event.status), CancelToken())
+
+    def _hook(self, run_id: str, call: Callable[[], object], token: CancelToken) -> None:
+        """Call a hook of the user's. An abort of the run passes; all else is logged."""
+        failure: BaseException | None = None
+        try:
+            awaited(call(), token)
+        except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
+            failure = error
+        _end_if_forked(self._process, failure)
+        if failure is None:
+            return
+        if isinstance(failure, ResyncAborted) and token.cancelled:
+            raise failure
+        try:
+            logger.error(
+                "a hook of handler %s failed in run %s: %s", self._name, run_id, one_line(failure),
+                exc_info=None if isinstance(failure, OceanError) else failure,
+            )  # fmt: skip
+        except BaseException as odd:  # noqa: BLE001  (the error's own class may raise anything)
+            logger.error(  # noqa: TRY400  (its traceback may not be describable, too)
+                "a hook of handler %s failed in run %s with an error that cannot be described: %s",
+                self._name, run_id, one_line(odd),
+            )  # fmt: skip
 
     def _do(self, run: ResyncRun) -> None:
         run.begun = True
@@ -256,9 +321,9 @@ class HandlerActor(Actor):
                     "ResyncHandler"
                 )
             self._handler = built
-        result: Any = self._handler.resync(run)
-        if inspect.isawaitable(result):
-            result = asyncio.run(_until_cancelled(result, run.token))
+        handler = self._handler
+        self._hook(run.info.id, lambda: handler.on_run_started(run), run.token)
+        result = awaited(handler.resync(run), run.token)
         if isinstance(result, Iterable | AsyncIterable) and not isinstance(result, str | bytes):
             raise TypeError(
                 f"resync returned a {type(result).__name__}, which is not used: hand entities to "
@@ -325,22 +390,3 @@ def _retry_after(error: BaseException) -> float | None:
 
 def _is_duration(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value <= LONGEST_DURATION
-
-
-async def _until_cancelled(work: Awaitable[object], token: CancelToken) -> object:
-    """Await `work`, and cancel it when `token` is cancelled; its `finally` blocks run."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
-
-    def cancel() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has closed: the work is over
-            loop.call_soon_threadsafe(task.cancel)
-
-    forget = token.on_cancel(cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        token.check()
-        raise
-    finally:
-        forget()

@@ -1,8 +1,9 @@
-"""Reads the YAML file and `.env`; any problem with either is a one-line `SettingsError`."""
+"""Reads YAML and JSON files and `.env`; any problem with one is a one-line `SettingsError`."""
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import select
@@ -27,10 +28,57 @@ QUOTED = re.compile(r"'([^']*)'")
 
 def read_yaml(path: Path) -> Mapping[Any, Any]:
     """Returns the mapping in a YAML file, empty if the file is. Raises `SettingsError`."""
+    values = _yaml(path)
+    if values is None:
+        return {}
+    if not isinstance(values, Mapping):
+        raise SettingsError(
+            [f"{written_name(path)}: expected a mapping of settings, got {describe_type(values)}"]
+        )
+    return values
+
+
+def read_data(path: Path) -> object:
+    """Returns what a JSON file (`.json`) or a YAML file (any other) holds; None if it is empty.
+
+    Raises `SettingsError`.
+    """
+    return _json(path) if path.suffix.lower() == ".json" else _yaml(path)
+
+
+def _json(path: Path) -> object:
     name = written_name(path)
     text = _read(path)
     try:
-        values = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
+        value: object = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        place = f"{name}:{error.lineno}:{error.colno}"
+        raise SettingsError([f"{place}: not usable as JSON: {error.msg}"]) from None
+    except RecursionError:
+        raise SettingsError([f"{name}: nested too deeply"]) from None
+    except ValueError as error:
+        raise SettingsError([f"{name}: not usable as JSON: {error}"]) from None
+    return value
+
+
+def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {written_name(twin)} is given twice")
+    return found
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _yaml(path: Path) -> object:
+    name = written_name(path)
+    text = _read(path)
+    try:
+        values: object = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -48,12 +96,6 @@ def read_yaml(path: Path) -> Mapping[Any, Any]:
         raise SettingsError(
             [f"{name}: not usable as YAML: a value does not have the form that its tag requires"]
         ) from None
-    if values is None:
-        return {}
-    if not isinstance(values, Mapping):
-        raise SettingsError(
-            [f"{name}: expected a mapping of settings, got {describe_type(values)}"]
-        )
     return values
 
 

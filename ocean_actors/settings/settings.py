@@ -92,6 +92,10 @@ class Settings(Section):
     scheduled_resync_interval: Minutes = Field(
         default=None, description="Minutes between scheduled resyncs. Default: no schedule."
     )
+    initialize_port_resources: bool = Field(
+        default=True,
+        description="Whether the blueprints that handlers declare are created if Port lacks them.",
+    )
     start_timeout: Seconds = Field(
         default=300.0,
         description="Seconds that `ONCE` may wait for Port before it fails; other listeners wait "

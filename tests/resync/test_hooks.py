@@ -1,0 +1,226 @@
+"""`on_run_started` and `on_run_ended` of a handler; a clock turned by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from simulation import asked
+from stage import WITHIN, Stage, opened_stages
+
+from ocean_actors import ResyncHandler, ResyncRun
+from ocean_actors.messages import RunEnded
+
+stages = pytest.fixture(opened_stages)
+
+
+def begin(stage: Stage, number: int = 1) -> None:
+    stage.coordinator.ask(asked("test", number).request)
+    stage.answer()
+
+
+class Recording(ResyncHandler):
+    """Writes down what it is told, and in which thread."""
+
+    def __init__(self, told: queue.Queue[tuple[str, threading.Thread]]) -> None:
+        self.told = told
+
+    def note(self, what: str) -> None:
+        self.told.put((what, threading.current_thread()))
+
+    def on_run_started(self, run: ResyncRun) -> None:
+        self.note(f"started {run.id}")
+
+    def resync(self, run: ResyncRun) -> None:
+        self.note("resync")
+
+    def on_run_ended(self, status: str) -> None:
+        self.note(f"ended {status}")
+
+
+def of(kind: type[Any], *arguments: Any) -> Any:
+    """Returns what builds a handler, named after its class."""
+
+    def build() -> Any:
+        return kind(*arguments)
+
+    build.__name__ = kind.__name__
+    return build
+
+
+def test_the_hooks_surround_every_run_in_the_thread_of_the_handler(
+    stages: Callable[..., Stage],
+) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+    stage = stages(of(Recording, told))
+    for number in (1, 2):
+        begin(stage, number)
+        heard = [told.get(timeout=WITHIN) for _ in range(3)]
+        assert [what for what, _ in heard] == [f"started run-{number}", "resync", "ended completed"]
+        assert {thread.name for _, thread in heard} == {"handler-Recording"}
+
+
+def test_a_failed_run_and_an_aborted_one_are_told_as_such(stages: Callable[..., Stage]) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+
+    class Failing(Recording):
+        def resync(self, run: ResyncRun) -> None:
+            if run.info.number == 1:
+                raise ValueError("no such page")
+            self.note("at work")
+            run.sleep(3600)
+
+    stage = stages(of(Failing, told))
+    begin(stage)
+    assert [told.get(timeout=WITHIN)[0] for _ in range(2)] == ["started run-1", "ended failed"]
+    begin(stage, 2)
+    assert [told.get(timeout=WITHIN)[0] for _ in range(2)] == ["started run-2", "at work"]
+    stage.coordinator.ask(asked("test", 3).request)
+    assert told.get(timeout=WITHIN)[0] == "ended aborted"
+
+
+def test_the_run_has_the_status_that_all_handlers_have_made(stages: Callable[..., Stage]) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+
+    class Broken(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            raise ValueError("no such page")
+
+    stage = stages(of(Recording, told), Broken)
+    begin(stage)
+    assert [told.get(timeout=WITHIN)[0] for _ in range(3)][-1] == "ended failed"
+
+
+def test_hooks_may_be_coroutines(stages: Callable[..., Stage]) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+
+    class Async(ResyncHandler):
+        async def on_run_started(self, run: ResyncRun) -> None:
+            await asyncio.sleep(0)
+            told.put("started")
+
+        async def resync(self, run: ResyncRun) -> None:
+            told.put("resync")
+
+        async def on_run_ended(self, status: str) -> None:
+            await asyncio.sleep(0)
+            told.put(status)
+
+    stage = stages(Async)
+    begin(stage)
+    assert [told.get(timeout=WITHIN) for _ in range(3)] == ["started", "resync", "completed"]
+
+
+def test_a_hook_that_fails_is_logged_and_changes_nothing(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Odd(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    class Faulty(ResyncHandler):
+        def on_run_started(self, run: ResyncRun) -> None:
+            raise SystemExit("not today")
+
+        def resync(self, run: ResyncRun) -> None:
+            pass
+
+        def on_run_ended(self, status: str) -> None:
+            raise Odd
+
+    stage = stages(Faulty)
+    for number in (1, 2):
+        begin(stage, number)
+        assert stage.stream.expect(RunEnded).status == "completed"
+    stage.settle()
+    assert "a hook of handler Faulty failed in run run-1: SystemExit: not today" in caplog.text
+    assert "a hook of handler Faulty failed in run run-2" in caplog.text
+    assert "its __str__ raised RuntimeError" in caplog.text
+
+
+def test_an_abort_in_on_run_started_ends_the_run_without_a_resync(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+
+    class Waiting(ResyncHandler):
+        async def on_run_started(self, run: ResyncRun) -> None:
+            told.put("started")
+            if run.info.number == 1:
+                await asyncio.sleep(3600)
+
+        def resync(self, run: ResyncRun) -> None:
+            told.put(f"resync {run.id}")
+
+    stage = stages(Waiting)
+    begin(stage)
+    assert told.get(timeout=WITHIN) == "started"
+    stage.coordinator.ask(asked("test", 2).request)
+    assert stage.stream.expect(RunEnded).status == "aborted"
+    stage.clock.advance(10, settle=stage.settle)
+    stage.answer()
+    assert [told.get(timeout=WITHIN) for _ in range(2)] == ["started", "resync run-2"]
+    assert "hook" not in caplog.text
+
+
+def test_what_takes_the_place_of_a_hung_handler_is_not_told_of_the_run(
+    stages: Callable[..., Stage],
+) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+    release = threading.Event()
+
+    class Hung(Recording):
+        def resync(self, run: ResyncRun) -> None:
+            self.note("resync")
+            if run.info.number == 1:
+                release.wait(WITHIN)
+
+    stage = stages(of(Hung, told), on_new_request="drop")
+    begin(stage)
+    assert [told.get(timeout=WITHIN)[0] for _ in range(2)] == ["started run-1", "resync"]
+    begin(stage, 2)
+    assert stage.stream.expect(RunEnded).status == "aborted"
+    heard = [told.get(timeout=WITHIN)[0] for _ in range(3)]
+    assert heard == ["started run-2", "resync", "ended completed"]
+    release.set()
+    stage.settle()
+    assert told.empty()
+
+
+@pytest.mark.parametrize("policy", ["abort", "drop"])
+def test_a_hung_on_run_ended_is_fenced_off_with_the_next_run(
+    stages: Callable[..., Stage], policy: str
+) -> None:
+    told: queue.Queue[Any] = queue.Queue()
+    release = threading.Event()
+
+    class Hung(Recording):
+        def on_run_ended(self, status: str) -> None:
+            self.note(f"ended {status}")
+            if threading.current_thread() is first:
+                release.wait(WITHIN)
+
+    stage = stages(of(Hung, told), on_new_request=policy, abort_grace=20.0)
+    begin(stage)
+    told.get(timeout=WITHIN)
+    first = told.get(timeout=WITHIN)[1]
+    assert told.get(timeout=WITHIN)[0] == "ended completed"
+    assert stage.stream.expect(RunEnded).status == "completed"
+    begin(stage, 2)  # cannot start in the handler
+    stage.settle(parked="handler-*")
+    stage.coordinator.ask(asked("test", 3).request)
+    for _ in range(3):
+        stage.clock.advance(20.0, settle=lambda: stage.settle(parked="handler-*"))
+    ended = stage.stream.expect(RunEnded)
+    assert (ended.run.number, ended.status) == (2, "aborted")
+    stage.answer()
+    heard = [told.get(timeout=WITHIN)[0] for _ in range(3)]
+    assert heard == ["started run-3", "resync", "ended completed"]
+    assert stage.stream.expect(RunEnded).status == "completed"
+    release.set()
+    first.join(WITHIN)
+    assert not first.is_alive()
