@@ -13,11 +13,14 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.actors import Backoff, Message, OnFailure, Supervision, handles
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
+    from ocean_actors.live.call import LiveCall
+    from ocean_actors.live.handler import Live, LiveHandler
     from ocean_actors.messages import (
         Allow,
         Delay,
         HandlerEnded,
         Ignore,
+        LiveEventFailed,
         Progress,
         RequestSettled,
         ResyncRequested,
@@ -40,6 +43,10 @@ _MODULES = {
     "Delay": "ocean_actors.messages",
     "Ignore": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
+    "Live": "ocean_actors.live.handler",
+    "LiveCall": "ocean_actors.live.call",
+    "LiveEventFailed": "ocean_actors.messages",
+    "LiveHandler": "ocean_actors.live.handler",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -71,6 +78,10 @@ __all__ = [
     "Delay",
     "HandlerEnded",
     "Ignore",
+    "Live",
+    "LiveCall",
+    "LiveEventFailed",
+    "LiveHandler",
     "Message",
     "OceanError",
     "OceanSystem",

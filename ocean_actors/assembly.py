@@ -18,6 +18,8 @@ from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
+from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.setup import live_events
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
 from ocean_actors.port.blueprint_owners import BlueprintOwners
@@ -25,6 +27,7 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
+from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.port.log_shipper import LogShipper
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
@@ -60,6 +63,7 @@ class Assembly:
         actors: ActorSystem,
         resync: ResyncClient,
         generation: ConfigGeneration,
+        live: Sequence[LiveHandler] = (),
     ) -> None:
         """Raises TypeError for a custom actor that cannot be built.
 
@@ -85,6 +89,15 @@ class Assembly:
             settings.integration,
             clock=actors.clock,
             strict=settings.ssl.port.x509.strict,
+        )
+        self._writes = LiveWrites()
+        self.live = live_events(
+            live,
+            settings,
+            actors.clock,
+            self.port.clone,
+            self._writes,
+            standby=self.spec.standby,
         )
         services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
         self.listener: Listener = self.spec.build(settings.event_listener, services)
@@ -114,6 +127,7 @@ class Assembly:
             active=not self.spec.standby,
             name="integration",
         )
+        self._flushed_last += self.live.spawn(self._actors)  # before there is any event
         reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")
         self._flushed_last.append((reporter, FlushReports))
         coordinator = spawn(
@@ -216,4 +230,5 @@ class Assembly:
             run.handlers,
             narrowed=narrowed(run, self.kinds),
             owners=self._owners,
+            live=self._writes,
         )

@@ -20,6 +20,7 @@ from ocean_actors.log_output.text_format import escaped
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
@@ -140,7 +141,8 @@ def _add_config(command: argparse.ArgumentParser) -> None:
 def _add_handlers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--handler", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
-        help="a ResyncHandler; may be given several times; default: the setting handlers",
+        help="a ResyncHandler or LiveHandler; may be given several times; default: the setting "
+        "handlers",
     )  # fmt: skip
 
 
@@ -151,6 +153,7 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from ocean_actors.live.handler import split_handlers
     from ocean_actors.loading import load_actors
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
@@ -158,9 +161,9 @@ def _run(options: argparse.Namespace) -> int:
 
     settings = _settings(options)
     handlers = _handlers(options, settings)
-    if not handlers:
+    if not split_handlers(handlers)[0]:
         raise UsageError(
-            "no handlers: name them in the settings, for example handlers: [file.py:Class], or "
+            "no ResyncHandler: name one in the settings, for example handlers: [file.py:Class], or "
             "with --handler file.py:Class"
         )
     actors = load_actors(options.actor, settings.actors, _folder(options))
@@ -199,7 +202,9 @@ def _check(options: argparse.Namespace) -> int:
     return STOPPED if good else FAILED
 
 
-def _handlers(options: argparse.Namespace, settings: Settings) -> list[type[ResyncHandler]]:
+def _handlers(
+    options: argparse.Namespace, settings: Settings
+) -> list[type[ResyncHandler | LiveHandler]]:
     from ocean_actors.loading import load_handlers
 
     return load_handlers(options.handler, settings.handlers, _folder(options))

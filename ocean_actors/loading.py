@@ -19,6 +19,7 @@ from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.context import Actor
+    from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
 
 T = TypeVar("T")
@@ -33,7 +34,7 @@ class HandlerError(UsageError):
 
 def load_handlers(
     given: Sequence[str], named: Sequence[str], folder: Path
-) -> list[type[ResyncHandler]]:
+) -> list[type[ResyncHandler | LiveHandler]]:
     """Returns the handlers that `--handler` gives, else those that the settings name.
 
     Modules that the settings name are also searched in `folder`. Raises HandlerError.
@@ -49,15 +50,20 @@ def load_actors(given: Sequence[str], named: Sequence[str], folder: Path) -> lis
     return _load_all("actor", given, named, folder, load_actor)
 
 
-def load_handler(place: str) -> type[ResyncHandler]:
+def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
     """Returns the class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
+    from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
 
     found, name = _load(place)
-    if not inspect.isclass(found) or not issubclass(found, ResyncHandler):
-        raise HandlerError(f"{place}: {name} is not a subclass of ocean_actors.ResyncHandler")
+    if not inspect.isclass(found) or not issubclass(found, ResyncHandler | LiveHandler):
+        raise HandlerError(
+            f"{place}: {name} is not a subclass of ocean_actors.ResyncHandler or LiveHandler"
+        )
     if inspect.isabstract(found):
-        raise HandlerError(f"{place}: {name} has no method resync(self, run)")
+        live = issubclass(found, LiveHandler)
+        method = "handle(self, call, live)" if live else "resync(self, run)"
+        raise HandlerError(f"{place}: {name} has no method {method}")
     return found
 
 

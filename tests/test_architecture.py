@@ -50,6 +50,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "session", "settings", "throttle", "tracing",
     },
     "web": {*SMALL, "actors", "throttle"},
+    "live": {
+        *SMALL, "actors", "messages", "port", "resync", "session", "settings", "throttle", "web",
+    },
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},
     "control": {*SMALL, "actors", "messages", "settings", "web"},

@@ -121,8 +121,8 @@ def test_places_in_the_environment_start_at_the_working_folder(
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ({}, "no handlers: name them in the settings"),
-        ({"handlers": []}, "no handlers: name them in the settings"),
+        ({}, "no ResyncHandler: name one in the settings"),
+        ({"handlers": []}, "no ResyncHandler: name one in the settings"),
         (
             {"handlers": ["work.py:Quick", "absent.py:Quick"]},
             "handlers[1]: integration/absent.py:Quick: there is no file integration/absent.py",

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ocean_actors.port import batches, models, reconcile
+from ocean_actors.port import batches, deletion, models, reconcile
 from ocean_actors.port.batches import Item, body_of, failure_of, parse_upsert
 from ocean_actors.port.batches import batches as cut
 from ocean_actors.port.errors import UnexpectedAnswer
@@ -41,7 +41,7 @@ PARSERS = [
     models.parse_access_token,
     parse_upsert,
     reconcile._parse_page,
-    reconcile._parse_deleted,
+    deletion._parse_deleted,
 ]
 
 
