@@ -114,6 +114,14 @@ def _parser() -> argparse.ArgumentParser:
         help="create this blueprint, without properties; may be given several times",
     )  # fmt: skip
     sandbox.add_argument(
+        "--blueprints", action="append", default=[], metavar="FILE",
+        help="create the blueprints of a JSON or YAML file; may be given several times",
+    )  # fmt: skip
+    sandbox.add_argument(
+        "--mapping", metavar="FILE",
+        help="the mapping (JSON or YAML) of integrations that are created without one",
+    )  # fmt: skip
+    sandbox.add_argument(
         "--kafka", action="store_true", help="with a real Kafka (install '.[broker]')"
     )
     sandbox.add_argument(
@@ -237,11 +245,12 @@ def _sandbox(options: argparse.Namespace) -> int:
 
     if options.noise is not None and not options.kafka:
         raise UsageError("--noise needs --kafka: it precedes the messages on Kafka")
+    bare = [{"identifier": name} for name in dict.fromkeys(options.blueprint)]
     done = threading.Event()
     SignalHandlers().stop_on_signals(done.set, SANDBOX_STOP_SECONDS, lambda _name: None)
     for line in serve(
         options.host, options.port, kafka=options.kafka, noise=options.noise or 0,
-        blueprints=options.blueprint, until=done,
+        blueprints=[*bare, *options.blueprints], mapping=options.mapping, until=done,
     ):  # fmt: skip
         _print_line(line)
     return STOPPED

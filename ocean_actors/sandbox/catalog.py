@@ -101,6 +101,13 @@ class Catalog:
         before = self.blueprint(identifier)
         return self._put_blueprint({**fields, "identifier": identifier}, before["createdAt"])
 
+    def check_relations(self, fields: Json) -> None:
+        """Raises ApiError 422 if a blueprint relates to one that does not exist."""
+        for name, relation in (fields.get("relations") or {}).items():
+            target = relation.get("target")
+            if target not in self._blueprints and target != fields.get("identifier"):
+                raise invalid(f'relations.{name}.target: blueprint "{target}" does not exist')
+
     def delete_blueprint(self, identifier: str) -> None:
         """Delete a blueprint. Raises ApiError 404, or 409 if it has entities."""
         self.blueprint(identifier)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from ocean_actors.blueprints import Declaration
 from ocean_actors.sandbox.server import Sandbox
 
 
@@ -16,18 +17,18 @@ def serve(
     kafka: bool,
     until: threading.Event,
     noise: int = 0,
-    blueprints: Sequence[str] = (),
+    blueprints: Declaration = (),
+    mapping: str | None = None,
 ) -> Iterator[str]:
     """Run a sandbox until `until` is set; yields lines to print.
 
-    `blueprints` are created at the start, without properties. On Kafka each message follows
-    `noise` messages about entities. Raises OSError if the port is in use or the broker does not
-    start.
+    `blueprints` and `mapping` are those of `Sandbox`. On Kafka each message follows `noise`
+    messages about entities. Raises OSError if the port is in use or the broker does not start,
+    SeedError if blueprints or the mapping cannot be used.
     """
     with contextlib.ExitStack() as stack:
-        sandbox = stack.enter_context(Sandbox(port, host))
-        for blueprint in dict.fromkeys(blueprints):
-            sandbox.create_blueprint(blueprint)
+        seeded = Sandbox(port, host, blueprints=blueprints, mapping=mapping)
+        sandbox = stack.enter_context(seeded)
         yield f"Port's sandbox serves at {sandbox.url}; docs/sandbox.md describes /sandbox/…"
         yield (
             f"port: {{clientId: {sandbox.client_id}, clientSecret: {sandbox.client_secret}, "

@@ -22,10 +22,14 @@ class Integrations:
     A returned dict never changes: each change makes a new one.
     """
 
-    def __init__(self, org_id: str, stamps: Stamps, announce: Announce) -> None:
+    def __init__(
+        self, org_id: str, stamps: Stamps, announce: Announce, mapping: Json | None = None
+    ) -> None:
+        """`mapping` is the config of an integration that is created without one."""
         self._org_id = org_id
         self._stamps = stamps
         self._announce = announce
+        self._mapping = mapping or {}
         self._integrations: dict[str, Json] = {}
         self._requests: dict[str, Json] = {}
         self._reports: dict[str, deque[Json]] = {}
@@ -65,7 +69,7 @@ class Integrations:
                 "incrementalSyncEnabled": False,
                 **fields,
                 "installationId": identifier,
-                "config": fields.get("config") or {},
+                "config": fields.get("config") or self._mapping,
                 "createdAt": now,
                 "updatedAt": now,
             }

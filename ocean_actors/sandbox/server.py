@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
 from ocean_actors.actors.clock import Clock, SystemClock
+from ocean_actors.blueprints import Declaration
 from ocean_actors.sandbox.app import SandboxApp
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
@@ -15,6 +17,7 @@ from ocean_actors.sandbox.faults import Fault, Kind
 from ocean_actors.sandbox.publishers import Delivery, Publisher, WebhookPublisher
 from ocean_actors.sandbox.schemas import Behaviour, NewIntegration, check
 from ocean_actors.sandbox.schemas import Blueprint as BlueprintBody
+from ocean_actors.sandbox.seeds import read_blueprints, read_mapping
 from ocean_actors.sandbox.state import State
 from ocean_actors.web.server import HttpServer
 
@@ -47,10 +50,19 @@ class Sandbox:
         ingest_addresses: bool = True,
         webhook_timeout: float = 5.0,
         publishers: Iterable[Publisher] = (),
+        blueprints: Declaration = (),
+        mapping: Mapping[str, Any] | str | PathLike[str] | None = None,
         seed: int = 0,
         threads: int = 16,
         clock: Clock | None = None,
     ) -> None:
+        """Prepare; it serves from `start` on.
+
+        `blueprints` exist from the beginning: mappings as Port's API has them, and paths of JSON
+        or YAML files with one or a list of them. `mapping`, or the JSON or YAML file that it
+        names, is the config of every integration that is created without one. Raises SeedError
+        if these cannot be used.
+        """
         self.client_id = client_id
         self.client_secret = client_secret
         self.organization_id = organization_id
@@ -63,6 +75,9 @@ class Sandbox:
             ingest_addresses=ingest_addresses,
         )
 
+        seeds = read_blueprints(blueprints)
+        config = read_mapping(mapping)
+
         def fresh() -> State:
             return State(
                 client_id=client_id,
@@ -72,6 +87,8 @@ class Sandbox:
                 kafka_credentials=dict(kafka_credentials) if kafka_credentials else None,
                 seed=seed,
                 clock=clock,
+                blueprints=seeds,
+                mapping=config,
             )
 
         self._core = Core(fresh)
@@ -273,7 +290,7 @@ class Sandbox:
             state.kafka_credentials = found
 
     def reset(self) -> None:
-        """Return to the initial state: no integrations, entities, calls, faults or tokens."""
+        """Return to the initial state: what it was seeded with and nothing else."""
         self._core.reset()
 
     def _start(self, publisher: Publisher) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 from ocean_actors.actors.clock import Clock
@@ -38,13 +39,17 @@ class State:
         kafka_credentials: Json | None,
         seed: int,
         clock: Clock,
+        blueprints: Iterable[Json] = (),
+        mapping: Json | None = None,
     ) -> None:
         self.stamps = Stamps(clock)
         self.outbox: deque[tuple[Json, Json]] = deque()
         self.organization_id = organization_id
         self.kafka_credentials = kafka_credentials
-        self.integrations = Integrations(organization_id, self.stamps, self._announce)
+        self.integrations = Integrations(organization_id, self.stamps, self._announce, mapping)
         self.catalog = Catalog(self.stamps)
+        for blueprint in blueprints:
+            self.catalog.create_blueprint(blueprint)
         self.tokens = Tokens(client_id, client_secret, behaviour.token_lifetime, clock)
         self.calls = CallLog()
         self.faults = Faults(seed)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocean_actors.actors import Clock, Message
+from ocean_actors.blueprints import Declaration
 from ocean_actors.context import Actor, ActorSpec
 from ocean_actors.live.handler import LiveHandlerFactory
 from ocean_actors.resync.handlers import HandlerFactory
@@ -30,7 +32,8 @@ class SandboxedSystem:
 
     `settings` are shaped like the YAML file, without `port`. By default the integration is
     called `under-test` and polls ten times a second. `debug` is on: mutable messages are refused.
-    A given `sandbox` is used and not stopped at the end.
+    A given `sandbox` is used and not stopped at the end. Without one, `blueprints` and `mapping`
+    seed the sandbox that is made: see `Sandbox`.
 
         with SandboxedSystem([MyHandler], resync={"onNewRequest": "queue"}) as rig:
             assert rig.expect(RunEnded).status == "completed"
@@ -45,9 +48,13 @@ class SandboxedSystem:
         *,
         clock: Clock | None = None,
         sandbox: Sandbox | None = None,
+        blueprints: Declaration = (),
+        mapping: Mapping[str, Any] | str | PathLike[str] | None = None,
         **settings: Any,
     ) -> None:
-        self.sandbox = sandbox or Sandbox()
+        if sandbox is not None and (blueprints or mapping is not None):
+            raise TypeError("give blueprints and mapping to the Sandbox, or no sandbox")
+        self.sandbox = sandbox or Sandbox(blueprints=blueprints, mapping=mapping)
         self._own_sandbox = sandbox is None
         self._events: queue.Queue[Message] = queue.Queue()
         self._handlers = handlers

@@ -11,12 +11,14 @@ import pytest
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.context import IntegrationContext
+from ocean_actors.frozen import freeze
 from ocean_actors.messages import (
     ConfigFetched,
     ConfigUpdated,
     FetchConfig,
     IntegrationMissing,
     IntegrationRegistered,
+    RoleChanged,
 )
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.integration import CONFIG_PATIENCE, IntegrationActor, Register
@@ -322,3 +324,56 @@ def test_at_start_it_is_registered_as_soon_as_the_config_is_repaired(
     office.pass_seconds(2)
     assert office.registrations() == 1
     assert office.owner.shutdowns == []
+
+
+# -- blueprints ------------------------------------------------------------------------------------
+
+TEAM = freeze({"identifier": "team"})
+
+
+def blueprints(sandbox: Sandbox) -> int:
+    return sum((call.method, call.path) == ("POST", "/v1/blueprints") for call in sandbox.calls)
+
+
+def test_a_standby_creates_no_blueprint_until_it_is_active(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
+    office = open_office(blueprints=[TEAM], active=False)
+    office.register()
+    office.pass_seconds(3600)
+    assert office.registrations() == 1
+    assert blueprints(sandbox) == 0
+    office.actor.tell(RoleChanged(active=True))
+    office.settle()
+    assert blueprints(sandbox) == 1
+
+
+def test_a_run_waits_for_its_blueprints_and_for_a_minute_at_most(
+    open_office: Callable[..., Office], sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    office = open_office(blueprints=[TEAM])
+    sandbox.fail("status", status=503, times=None, method="POST", path="/blueprints$")
+    office.register()
+    office.ask()
+    assert office.answers() == []
+    for _ in range(int(CONFIG_PATIENCE) // 2 + 2):
+        office.pass_seconds(2.0)
+    assert len(office.answers()) == 1
+    assert "the run starts although its blueprints may be missing in Port" in caplog.text
+    sandbox.clear_faults()
+    office.pass_seconds(2.0)
+    assert sandbox.entities("team") == []  # it was created all the same
+    office.ask(2)
+    assert len(office.answers()) == 2
+
+
+def test_attempts_end_when_the_role_is_lost(
+    open_office: Callable[..., Office], sandbox: Sandbox
+) -> None:
+    office = open_office(blueprints=[TEAM])
+    sandbox.fail("status", status=503, method="POST", path="/blueprints$")
+    office.register()
+    assert blueprints(sandbox) == 1
+    office.actor.tell(RoleChanged(active=False))
+    office.pass_seconds(3600)
+    assert blueprints(sandbox) == 1
