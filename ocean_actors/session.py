@@ -17,6 +17,7 @@ from requests.utils import get_auth_from_url
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import Call, CancellableAdapter, LiveSockets, has_plain_body
 from ocean_actors.log import get_logger
+from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.retry import Attempts, Retry, asked_wait
 
 logger = get_logger(__name__)
@@ -56,7 +57,7 @@ class CancellableSession(requests.Session):
     Calls of `RETRIED_METHODS` are retried after connection errors, time-outs and
     `RETRIED_STATUSES`, as `retry` says; then the last answer is returned, or the last error
     raised, as by `requests`. When a server says when to come back, all calls of the session to
-    that server wait for it. Every call has the time-out, unless it brings its own, and
+    that server wait for it, and those of sessions that share its pauses. Every call has the time-out, unless it brings its own, and
     `deadline` seconds for each attempt; with `stream=True` the body may take longer.
 
     Differences from `requests`: certificates are checked as `ocean_actors.tls` says, a `.netrc`
@@ -76,12 +77,16 @@ class CancellableSession(requests.Session):
         repeatable: frozenset[str] = RETRIED_METHODS,
         strict: bool = True,
         jitter: Callable[[], float] = random.random,
+        limiter: RateLimiter | None = None,
+        pauses: SharedPauses | None = None,
+        waits: WaitTally | None = None,
     ) -> None:
         """Watch `token` until `close`.
 
         Requests of the methods `repeatable` are sent again, once, if an idle connection turns
         out to be closed. `strict`: see `tls.client_context`. `jitter` gives the jitter, in
-        [0, 1).
+        [0, 1). Sessions may share a `limiter` and the `pauses` that servers ask for. `waits`
+        counts what is waited for both.
         """
         super().__init__()
         self.token = token
@@ -91,13 +96,30 @@ class CancellableSession(requests.Session):
         self.auth = _auth_of_url  # else requests lets a .netrc replace an Authorization header
         self._clock = clock
         self._jitter = jitter
-        self._pauses = SharedPauses()
+        self._limiter = limiter or RateLimiter(clock)
+        self._pauses = pauses or SharedPauses()
+        self._waits = waits or WaitTally()
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._sockets = LiveSockets()
         self._forget = token.on_cancel(self._sockets.shut_down)
         adapter = CancellableAdapter(token, self._sockets, repeatable, strict=strict)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
+
+    def limit(self, *, per_second: float | None = None, concurrency: int | None = None) -> None:
+        """Limit how many calls begin in a second, and how many are under way at a time.
+
+        The limit is for all handlers of a run together, whichever server they call, from now
+        until the run ends; of several limits, the strictest counts. Each attempt is a call,
+        retries included; the redirects that it follows are a part of it. Calls begin evenly
+        spaced and in the order in which they came, and a call that waits raises the token's
+        error as soon as that is cancelled. With `stream=True` a call is under way until the head
+        of the answer has come.
+
+        Raises ValueError if neither is given, or unless `per_second` is a number above 0 and
+        `concurrency` a whole number from 1 on.
+        """
+        self._limiter.limit(per_second=per_second, concurrency=concurrency)
 
     def send(
         self,
@@ -117,13 +139,18 @@ class CancellableSession(requests.Session):
             kwargs["timeout"] = self.timeout
         server = urlsplit(request.url or "").netloc
         attempts = Attempts(self.retry, self._clock.monotonic())
+        queued = 0.0
         while True:
             self._wait_for(server)
-            outcome = self._attempt(request, max_bytes, kwargs)
-            delay = None
+            with self._limiter.turn(self.token, self._waits) as waited:
+                queued += waited
+                if waited and self._pause_of(server):  # asked for in the meantime
+                    continue
+                outcome = self._attempt(request, max_bytes, kwargs)
+            delay = asked = None
             if _is_worth_retrying(request, outcome):
                 now, asked = self._clock.monotonic(), self._asked(outcome)
-                delay = attempts.delay(now, asked, self._jitter())
+                delay = attempts.delay(now - queued, asked, self._jitter())
                 if asked is not None and delay is not None:
                     self._pauses.begin(server, now + asked, delay - asked)
             if delay is None:
@@ -132,7 +159,7 @@ class CancellableSession(requests.Session):
                 return outcome
             if isinstance(outcome, requests.Response):
                 outcome.close()
-            self.token.sleep(delay, self._clock)
+            self._sleep(delay, counted=asked is not None)
 
     def resolve_redirects(self, resp: Any, req: Any, *args: Any, **kwargs: Any) -> Any:
         """Follow redirects, as parts of one attempt: only all of it is retried."""
@@ -170,11 +197,20 @@ class CancellableSession(requests.Session):
 
     def _wait_for(self, server: str) -> None:
         """Wait as a server has asked another call of this session to."""
-        if self.retry.attempts <= 1:
-            return  # the caller waits, if it wants to
-        pause = self._pauses.remaining(server, self._clock.monotonic(), self._jitter())
+        pause = self._pause_of(server)
         if pause > 0:
-            self.token.sleep(pause, self._clock)
+            self._sleep(pause, counted=True)
+
+    def _pause_of(self, server: str) -> float:
+        """Returns the seconds that a server has asked the calls of this session to wait."""
+        if self.retry.attempts <= 1:
+            return 0.0  # the caller waits, if it wants to
+        return self._pauses.remaining(server, self._clock.monotonic(), self._jitter())
+
+    def _sleep(self, seconds: float, *, counted: bool) -> None:
+        """Wait; `counted` says whether a server asked for it."""
+        with self._waits.wait(self._clock) if counted else contextlib.nullcontext():
+            self.token.sleep(seconds, self._clock)
 
     def _attempt(
         self, request: requests.PreparedRequest, max_bytes: int | None, kwargs: dict[str, Any]

@@ -65,7 +65,10 @@ def _present(resync: Json, now: datetime | None) -> Iterator[str]:
     for name in names:
         progress = run.get("progress", {}).get(name, {})
         works = name in run.get("handlers", [])
-        yield f"  {one_line(name, 40):<24} {one_line(_progress(progress, works=works))}"
+        waiting = (run.get("waiting") or {}).get(name)
+        told = _progress(progress, works=works)
+        told += f", {waiting} of its calls wait for the rate limit" if waiting else ""
+        yield f"  {one_line(name, 40):<24} {one_line(told)}"
 
 
 def _progress(progress: Json, *, works: bool) -> str:

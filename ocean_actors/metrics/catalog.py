@@ -52,6 +52,11 @@ CATALOG = (
         "How much of its work in the present run a handler has done, from 0 to 1.", ("handler",),
     ),
     Metric(
+        "rate_limit_wait_seconds_total", "counter",
+        "How long calls of a handler waited for run.session.limit, or as a server asked for it.",
+        ("handler",),
+    ),
+    Metric(
         "entities_total", "counter",
         "Entities that runs upserted, failed to upsert or deleted in Port.", ("result",),
     ),

@@ -63,6 +63,9 @@ def _resync(resync: ResyncMetrics) -> Iterator[Sample]:
     yield from _values(
         "handler_progress_ratio", {(name,): ratio for name, ratio in resync.progress.items()}
     )
+    yield from _values(
+        "rate_limit_wait_seconds_total", {(name,): each for name, each in resync.waited.items()}
+    )
     yield from _values("entities_total", _by_result(added(totals.written, resync.written)))
 
 

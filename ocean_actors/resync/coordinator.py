@@ -53,6 +53,7 @@ from ocean_actors.messages import (
     Status,
     StopResyncs,
 )
+from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.resync import machine
 from ocean_actors.resync.flight import LONGEST_LINE, Flight, written_text
 from ocean_actors.resync.generation import ConfigGeneration
@@ -68,6 +69,7 @@ from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
 from ocean_actors.resync.traces import EndTrace, trace_of
+from ocean_actors.session import SharedPauses
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -155,6 +157,7 @@ class ResyncCoordinator(Actor):
         self._flight: Flight | None = None
         self._stopped: pykka.Future[None] | None = None  # set once nothing is in flight
         self._refs: dict[str, Ref] = {}
+        self._waits = {name: WaitTally() for name in handlers}
         self._fenced: dict[Ref, ResyncRun] = {}  # whose threads have not ended, and their part
 
     def on_start(self) -> None:
@@ -376,11 +379,12 @@ class ResyncCoordinator(Actor):
     @handles(GetMetrics)
     def on_get_metrics(self, _query: GetMetrics) -> ResyncMetrics:
         """Returns what was counted so far, and how far the run in flight is."""
-        state, flight = self._state, self._flight
+        state, flight, now = self._state, self._flight, self.context.clock.monotonic()
         measured = ResyncMetrics(
             active=not state.standby,
             totals=self._history.totals,
             waiting=tuple(each.trigger for each in (*state.pending, *state.present.covered)),
+            waited={name: each.seconds(now) for name, each in self._waits.items()},
         )
         if flight is None:
             return measured
@@ -481,6 +485,7 @@ class ResyncCoordinator(Actor):
             self._limit_flight(self._settings.timeout, machine.TimeUp(number))
         flight.timers.append(self.context.schedule_every(PROGRESS_LOG_SECONDS, LogProgress(number)))
         coordinator = self.context.ref
+        limiter, pauses = RateLimiter(self.context.clock), SharedPauses()
 
         def report(progress: Progress) -> None:
             coordinator.tell(HandlerProgressed(number, progress))
@@ -491,6 +496,7 @@ class ResyncCoordinator(Actor):
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, self._all_settings,
                 trace=flight.trace,
+                limiter=limiter, pauses=pauses, waits=self._waits[name],
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))

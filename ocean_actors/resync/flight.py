@@ -61,6 +61,7 @@ class Flight:
                 }
                 for name, item in self.progress.items()
             },
+            "waiting": {name: count for name in self.parts if (count := self._waiting(name))},
             **written_data(self.writer.written()),
         }
 
@@ -68,9 +69,14 @@ class Flight:
         """Returns how far each handler is, for the log."""
         handlers = (
             f"{name} {_progress_text(self.progress.get(name), working=name in working)}"
+            f"{waiting_text(self._waiting(name))}"
             for name in sorted(self.info.handlers)
         )
         return one_line("; ".join(handlers), LONGEST_LINE)
+
+    def _waiting(self, handler: str) -> int:
+        part = self.parts.get(handler)
+        return 0 if part is None else part.waits.waiting
 
     def scope_text(self, known: tuple[str, ...]) -> str:
         """Returns what the run is limited to, for the log; empty if it does everything."""
@@ -78,6 +84,11 @@ class Flight:
         texts = [] if kinds == known else [f"kinds {', '.join(kinds)}"]
         texts += [f"parameters {', '.join(map(str, parameters))}"] if parameters else []
         return one_line("".join(f"; {text}" for text in texts), LONGEST_LINE)
+
+
+def waiting_text(calls: int) -> str:
+    """Returns how many calls of a handler wait for a rate limit, for the log; empty if none."""
+    return f", {calls} of its calls wait for the rate limit" if calls else ""
 
 
 def written_text(written: Written) -> str:

@@ -12,7 +12,8 @@ from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
-from ocean_actors.session import CancellableSession
+from ocean_actors.rate_limit import RateLimiter, WaitTally
+from ocean_actors.session import CancellableSession, SharedPauses
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
@@ -80,6 +81,9 @@ class ResyncRun:
         settings: Settings,
         *,
         trace: RunTrace | None = None,
+        limiter: RateLimiter | None = None,
+        pauses: SharedPauses | None = None,
+        waits: WaitTally | None = None,
     ) -> None:
         self.info = info
         self.handler = handler
@@ -91,6 +95,10 @@ class ResyncRun:
         """The settings of the system, immutable; the handlers' own are `integration.config`."""
         self.token = token
         self.trace = trace
+        self.waits = waits or WaitTally()
+        """How long the calls of `session` waited for the rate limit of the run or of a server."""
+        self._limiter = limiter  # these two are the run's, for all handlers
+        self._pauses = pauses
         context = LogContext(current_context().integration, info.id, info.trigger, handler)
         self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock
@@ -161,13 +169,16 @@ class ResyncRun:
 
         Its calls have time-outs and retries, and raise ResyncAborted as soon as the run is
         aborted, also while they wait for an answer. There is one session for all threads of the
-        handler. Several threads may send calls with it; set its headers before they start.
+        handler. Several threads may send calls with it; set its headers before they start. Its
+        `limit` holds for all handlers of the run.
         """
         with self._session_lock:
             if self._session is None:
                 self._session = CancellableSession(
-                    self.token, clock=self._clock, strict=self.settings.ssl.third_party.x509.strict
-                )
+                    self.token, clock=self._clock,
+                    strict=self.settings.ssl.third_party.x509.strict,
+                    limiter=self._limiter, pauses=self._pauses, waits=self.waits,
+                )  # fmt: skip
             return self._session
 
     def check(self) -> None:

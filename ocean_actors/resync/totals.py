@@ -76,7 +76,8 @@ class ResyncMetrics:
 
     `active`: this instance runs the resyncs. `waiting`: see `Totals.requests`. `written`: by the
     run in flight. `progress` is the share that each handler of that run has done, from 0 to 1,
-    where it can be told.
+    where it can be told. `waited` are the seconds that calls of each handler waited for rate
+    limits.
     """
 
     active: bool
@@ -84,6 +85,7 @@ class ResyncMetrics:
     waiting: tuple[str, ...] = ()
     written: Written = field(default_factory=Written)
     progress: Mapping[str, float] = field(default_factory=dict)
+    waited: Mapping[str, float] = field(default_factory=dict)
 
 
 def added(one: Written, other: Written) -> Written:

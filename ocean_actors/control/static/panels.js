@@ -86,7 +86,7 @@ function drawBars(resync, run) {
     Object.keys(run.progress).forEach((name) => names.add(name));
     run.handlers.forEach((name) => names.add(name));
   }
-  const bars = [...names].map((name) => ({ name, works: run.handlers.includes(name), ...(run.progress[name] ?? {}) }));
+  const bars = [...names].map((name) => ({ name, works: run.handlers.includes(name), waiting: run.waiting?.[name], ...(run.progress[name] ?? {}) }));
   show(byId("bars"), bars.length > 0);
   keyed(byId("bars"), bars, (bar) => bar.name, createBar, updateBar);
 }
@@ -98,7 +98,7 @@ function createBar(bar) {
     make("p", { class: "bar-note muted" }));
 }
 
-function updateBar(item, { works, done, total, message, rate, secondsLeft }) {
+function updateBar(item, { works, done, total, message, rate, secondsLeft, waiting }) {
   const [head, meter, note] = item.children;
   const known = total !== null && total !== undefined && total > 0;
   const share = works ? (known ? Math.min(1, done / total) : null) : 1;
@@ -114,6 +114,7 @@ function updateBar(item, { works, done, total, message, rate, secondsLeft }) {
   meter.firstElementChild.style.transform = share === null ? "" : `scaleX(${share})`;
   const notes = [];
   if (message) notes.push(message);
+  if (works && waiting) notes.push(`waits for the rate limit: ${plural(waiting, "call")}`);
   if (works && rate) notes.push(`${rate >= 10 ? count(Math.round(rate)) : rate.toFixed(1)} per second`);
   if (works && secondsLeft !== null && secondsLeft !== undefined) notes.push(`about ${roughly(secondsLeft)} left`);
   setText(note, notes.join(" · "));

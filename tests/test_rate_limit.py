@@ -1,0 +1,472 @@
+"""`run.session.limit`: when calls may begin, who is next, and what shows while they wait."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded
+from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.rate_limit import Pacing, RateLimiter, WaitTally
+from ocean_actors.session import CancellableSession, SharedPauses
+from ocean_actors.testing import ManualClock, SandboxedSystem
+
+SOON = 10  # seconds; bounds what must happen at once, on a machine that may be busy
+
+
+class Stopped(Cancelled):
+    pass
+
+
+class Sleepers:
+    """Waits until threads wait by the clock."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._begun: queue.Queue[None] = queue.Queue()
+        clock.on_sleep.add(lambda: self._begun.put(None))
+
+    def await_one(self) -> None:
+        self._begun.get(timeout=SOON)
+
+
+class System:
+    """A third system: it answers when `gate` is open, with the next of `answers` or 200."""
+
+    def __init__(self) -> None:
+        self.heads: queue.Queue[str] = queue.Queue()
+        self.answers: queue.Queue[tuple[int, dict[str, str]]] = queue.Queue()
+        self.gate = threading.Event()
+        self.gate.set()
+        outer = self
+
+        class Answering(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.heads.put(self.path)
+                outer.gate.wait(SOON)
+                try:
+                    status, headers = outer.answers.get_nowait()
+                except queue.Empty:
+                    status, headers = 200, {}
+                self.send_response(status)
+                for name, value in {"Content-Length": "0", **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def await_calls(self, count: int) -> list[str]:
+        return [self.heads.get(timeout=SOON) for _ in range(count)]
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    system = System()
+    thread = threading.Thread(target=system.server.serve_forever, args=(0.01,))
+    thread.start()
+    yield system
+    system.gate.set()
+    system.server.shutdown()
+    system.server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def sleepers(clock: ManualClock) -> Sleepers:
+    return Sleepers(clock)
+
+
+@pytest.fixture
+def token() -> CancelToken:
+    return CancelToken(Stopped)
+
+
+@pytest.fixture
+def limiter(clock: ManualClock) -> RateLimiter:
+    return RateLimiter(clock)
+
+
+@pytest.fixture
+def waits() -> WaitTally:
+    return WaitTally()
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[Callable[..., Future[Any]]]:
+    """Run a call in another thread."""
+    with ThreadPoolExecutor(8) as pool:
+        yield pool.submit
+
+
+@pytest.fixture
+def sessions(
+    token: CancelToken, clock: ManualClock, limiter: RateLimiter
+) -> Iterator[Callable[..., CancellableSession]]:
+    """Make the sessions of a run's handlers."""
+    pauses, opened = SharedPauses(), []
+
+    def make(waits: WaitTally | None = None) -> CancellableSession:
+        opened.append(
+            CancellableSession(
+                token, clock=clock, limiter=limiter, pauses=pauses, waits=waits,
+                jitter=lambda: 0.0,
+            )
+        )  # fmt: skip
+        return opened[-1]
+
+    yield make
+    for session in opened:
+        session.close()
+
+
+# -- the decision ----------------------------------------------------------------------------------
+
+
+@given(
+    per_second=st.floats(0.01, 1000),
+    gaps=st.lists(st.floats(0, 5), min_size=1, max_size=60),
+)
+def test_no_second_has_more_calls_than_the_limit_and_none_waits_without_need(
+    per_second: float, gaps: list[float]
+) -> None:
+    pacing, now, ats, comes = Pacing().limited(per_second), 8191.0, [], []
+    for gap in gaps:
+        now += gap
+        at, pacing = pacing.reserve(now)
+        comes.append(now)
+        ats.append(at)
+    spaces = [late - early for early, late in zip(ats, ats[1:], strict=False)]
+    assert all(space > 1 / per_second - 1e-6 for space in spaces)
+    earliest = [comes[0], *(at + 1 / per_second for at in ats)]
+    assert all(
+        at == pytest.approx(max(came, free))
+        for at, came, free in zip(ats, comes, earliest, strict=False)
+    )
+
+
+def test_without_a_limit_every_call_begins_at_once() -> None:
+    pacing = Pacing()
+    for now in (5.0, 5.0, 6.0):
+        at, pacing = pacing.reserve(now)
+        assert at == now
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "limit: expected per_second, concurrency or both"),
+        ({"per_second": 0}, "limit: per_second: expected a number above 0, got 0"),
+        ({"per_second": -1.5}, "limit: per_second: expected a number above 0, got -1.5"),
+        ({"per_second": float("nan")}, "limit: per_second: expected a number above 0, got nan"),
+        ({"per_second": float("inf")}, "limit: per_second: expected a number above 0, got inf"),
+        ({"per_second": 1e-320}, "limit: per_second: expected a number above 0, got 1e-320"),
+        ({"per_second": True}, "limit: per_second: expected a number above 0, got True"),
+        ({"per_second": "1\n0"}, r"limit: per_second: expected a number above 0, got '1\n0'"),
+        ({"concurrency": 0}, "limit: concurrency: expected a whole number from 1 on, got 0"),
+        ({"concurrency": 1.5}, "limit: concurrency: expected a whole number from 1 on, got 1.5"),
+        ({"concurrency": True}, "limit: concurrency: expected a whole number from 1 on, got True"),
+    ],
+)
+def test_a_value_that_is_no_limit_is_refused_in_one_line(
+    limiter: RateLimiter, given: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(ValueError) as refused:
+        limiter.limit(**given)
+    assert str(refused.value) == expected
+
+
+def test_a_limit_that_is_half_wrong_changes_nothing(
+    limiter: RateLimiter, token: CancelToken, waits: WaitTally
+) -> None:
+    with pytest.raises(ValueError, match="concurrency"):
+        limiter.limit(per_second=0.001, concurrency=0)
+    for _ in range(2):
+        with limiter.turn(token, waits) as waited:
+            assert waited == 0
+
+
+# -- who waits, and for how long -------------------------------------------------------------------
+
+
+def test_calls_of_all_sessions_share_one_pace(
+    system: System,
+    sessions: Callable[..., CancellableSession],
+    clock: ManualClock,
+    sleepers: Sleepers,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
+    first, second = sessions(), sessions()
+    first.limit(per_second=2)
+    first.get(f"{system.url}/1")
+    call = elsewhere(second.get, f"{system.url}/2")
+    sleepers.await_one()
+    clock.advance(0.49)
+    assert not call.done()
+    assert system.await_calls(1) == ["/1"]
+    clock.advance(0.01)
+    assert call.result(SOON).status_code == 200
+
+
+def test_retries_count_as_calls(
+    system: System,
+    sessions: Callable[..., CancellableSession],
+    clock: ManualClock,
+    sleepers: Sleepers,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
+    session = sessions()
+    session.limit(per_second=0.01)
+    system.answers.put((503, {}))
+    call = elsewhere(session.get, system.url)
+    sleepers.await_one()  # the backoff
+    system.await_calls(1)
+    clock.advance(20)
+    sleepers.await_one()  # its turn, 100 s after the first attempt
+    assert not call.done()
+    clock.advance(80)
+    assert call.result(SOON).status_code == 200, "waiting for a turn is no part of the minute"
+
+
+def test_the_strictest_of_several_limits_counts(
+    system: System,
+    sessions: Callable[..., CancellableSession],
+    clock: ManualClock,
+    sleepers: Sleepers,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
+    session = sessions()
+    session.limit(per_second=1)
+    session.limit(per_second=100, concurrency=5)
+    session.get(system.url)
+    call = elsewhere(session.get, system.url)
+    sleepers.await_one()
+    clock.advance(0.9)
+    assert not call.done()
+    clock.advance(0.1)
+    call.result(SOON)
+
+
+def test_no_more_calls_are_under_way_than_the_limit_allows(
+    system: System,
+    sessions: Callable[..., CancellableSession],
+    elsewhere: Callable[..., Future[Any]],
+    waits: WaitTally,
+) -> None:
+    first, second = sessions(waits), sessions(waits)
+    first.limit(concurrency=2)
+    system.gate.clear()
+    calls = [elsewhere(each.get, system.url) for each in (first, second) * 2]
+    system.await_calls(2)
+    wait_for(lambda: waits.waiting == 2)
+    assert system.heads.empty()
+    system.gate.set()
+    assert [call.result(SOON).status_code for call in calls] == [200] * 4
+    system.await_calls(2)
+    assert waits.waiting == 0
+
+
+def test_calls_begin_in_the_order_in_which_they_came(
+    limiter: RateLimiter,
+    token: CancelToken,
+    waits: WaitTally,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
+    limiter.limit(concurrency=1)
+    order: list[int] = []
+
+    def call(number: int) -> None:
+        with limiter.turn(token, waits):
+            order.append(number)
+
+    with limiter.turn(token, waits):
+        calls = []
+        for number in range(6):
+            calls.append(elsewhere(call, number))
+            wait_for(lambda: waits.waiting == len(calls))
+    for each in calls:
+        each.result(SOON)
+    assert order == list(range(6))
+
+
+@pytest.mark.parametrize("limit", [{"per_second": 0.001}, {"concurrency": 1}])
+def test_a_call_that_waits_for_its_turn_ends_when_the_run_is_aborted(
+    limiter: RateLimiter,
+    token: CancelToken,
+    waits: WaitTally,
+    elsewhere: Callable[..., Future[Any]],
+    limit: dict[str, Any],
+    clock: ManualClock,
+) -> None:
+    limiter.limit(**limit)
+
+    def call() -> None:
+        with limiter.turn(token, waits):
+            raise AssertionError("its turn never comes")
+
+    with limiter.turn(token, waits):
+        calls = [elsewhere(call) for _ in range(3)]
+        wait_for(lambda: waits.waiting == 3)
+        token.cancel("enough")
+        for each in calls:
+            with pytest.raises(Stopped, match="enough"):
+                each.result(SOON)
+    assert waits.waiting == 0
+    assert clock.pending() == 0
+
+
+def test_a_call_that_fails_makes_way_for_the_next(
+    limiter: RateLimiter, token: CancelToken, waits: WaitTally
+) -> None:
+    limiter.limit(concurrency=1)
+    for _ in range(3):
+        with pytest.raises(KeyError), limiter.turn(token, waits):
+            raise KeyError
+
+
+def test_all_handlers_wait_when_a_server_asks_one_to(
+    system: System,
+    sessions: Callable[..., CancellableSession],
+    clock: ManualClock,
+    sleepers: Sleepers,
+    elsewhere: Callable[..., Future[Any]],
+) -> None:
+    first, second = sessions(), sessions()
+    system.answers.put((429, {"Retry-After": "30"}))
+    asked = elsewhere(first.get, f"{system.url}/first")
+    sleepers.await_one()
+    other = elsewhere(second.get, f"{system.url}/second")
+    sleepers.await_one()
+    assert system.await_calls(1) == ["/first"]
+    assert system.heads.empty()
+    clock.advance(30)
+    assert {asked.result(SOON).status_code, other.result(SOON).status_code} == {200}
+
+
+def test_a_call_in_the_queue_obeys_what_a_server_has_asked_for_meanwhile(
+    system: System,
+    sessions: Callable[..., CancellableSession],
+    clock: ManualClock,
+    sleepers: Sleepers,
+    elsewhere: Callable[..., Future[Any]],
+    waits: WaitTally,
+) -> None:
+    session = sessions(waits)
+    session.limit(concurrency=1)
+    system.gate.clear()
+    system.answers.put((429, {"Retry-After": "30"}))
+    calls = [elsewhere(session.get, system.url)]
+    system.await_calls(1)
+    calls.append(elsewhere(session.get, system.url))
+    wait_for(lambda: waits.waiting == 1)
+    system.gate.set()
+    sleepers.await_one()
+    sleepers.await_one()
+    assert system.heads.empty()
+    clock.advance(31)
+    assert [call.result(SOON).status_code for call in calls] == [200, 200]
+
+
+# -- what shows ------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), max_size=8))
+def test_the_tally_is_the_sum_of_all_waits(waits: list[tuple[float, float]]) -> None:
+    clock, tally = ManualClock(), WaitTally()
+    expected = 0.0
+    for outer, inner in waits:
+        before = clock.monotonic()
+        with tally.wait(clock):
+            clock.advance(outer)
+            with tally.wait(clock):
+                clock.advance(inner)
+                assert tally.waiting == 2
+                under_way = clock.monotonic() - before + inner
+                assert tally.seconds(clock.monotonic()) == pytest.approx(
+                    expected + under_way, abs=1e-6
+                )
+        expected += outer + 2 * inner
+    assert tally.waiting == 0
+    assert tally.seconds(clock.monotonic()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_limit_of_one_handler_holds_for_all_of_the_run_and_shows(system: System) -> None:
+    limited = threading.Event()
+
+    class Limits(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            run.session.limit(concurrency=1)
+            limited.set()
+            run.session.get(f"{system.url}/limits")
+
+    class Follows(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            limited.wait(SOON)
+            system.heads.get(timeout=SOON)
+            run.session.get(f"{system.url}/follows")
+
+    system.gate.clear()
+    with SandboxedSystem([Limits, Follows]) as rig:
+        wait_for(lambda: waiting(rig) == {"Follows": 1})
+        assert b'ocean_actors_rate_limit_wait_seconds_total{handler="Limits"} 0.0' in metrics(rig)
+        before = waited(rig, "Follows")
+        wait_for(lambda: waited(rig, "Follows") > before)
+        system.gate.set()
+        assert rig.expect(RunEnded).status == "completed"
+        after = waited(rig, "Follows")
+        assert after > before
+        assert waited(rig, "Follows") == after
+
+
+def test_an_abort_ends_a_handler_that_waits_for_its_turn() -> None:
+    class Waits(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            run.session.limit(per_second=0.0001)
+            for _ in range(2):
+                with pytest.raises(OSError):
+                    run.session.post("http://127.0.0.1:1/")
+
+    with SandboxedSystem([Waits], resync={"abortGrace": 30}) as rig:
+        wait_for(lambda: waiting(rig) == {"Waits": 1})
+        rig.system.abort("bad mapping")
+        assert rig.expect(RunEnded).status == "aborted"
+        assert rig.system.status()["leftBehind"] == []
+
+
+def waiting(rig: SandboxedSystem) -> Any:
+    resync = rig.system.status()["resync"] or {}
+    return (resync.get("run") or {}).get("waiting")
+
+
+def metrics(rig: SandboxedSystem) -> bytes:
+    return rig.system.metrics()[0]
+
+
+def waited(rig: SandboxedSystem, handler: str) -> float:
+    start = f'ocean_actors_rate_limit_wait_seconds_total{{handler="{handler}"}} '
+    (line,) = (each for each in metrics(rig).decode().splitlines() if each.startswith(start))
+    return float(line.removeprefix(start))
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    pause = threading.Event()
+    for _ in range(SOON * 200):
+        if condition():
+            return
+        pause.wait(0.005)
+    raise AssertionError("it did not come to pass")
