@@ -155,8 +155,7 @@ def test_no_second_has_more_calls_than_the_limit_and_none_waits_without_need(
     assert all(space > 1 / per_second - 1e-6 for space in spaces)
     earliest = [comes[0], *(at + 1 / per_second for at in ats)]
     assert all(
-        at == pytest.approx(max(came, free))
-        for at, came, free in zip(ats, comes, earliest, strict=False)
+        at == pytest.approx(max(came, free)) for at, came, free in zip(ats, comes, earliest, strict=False)
     )
 
 
@@ -298,7 +297,7 @@ def test_calls_begin_in_the_order_in_which_they_came(
         calls = []
         for number in range(6):
             calls.append(elsewhere(call, number))
-            wait_for(lambda: waits.waiting == len(calls))
+            wait_for(lambda: waits.waiting == len(calls))  # noqa: B023  (called in this turn)
     for each in calls:
         each.result(SOON)
     assert order == list(range(6))

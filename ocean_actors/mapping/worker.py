@@ -1,0 +1,90 @@
+"""The child process that evaluates JQ. It reads and writes JSON, one value a line.
+
+Each request is answered before the next is read. `{"plan": n, ...}` compiles a plan, which later
+requests name; the answer is null or why it cannot be compiled. `{"evaluate": n, "items": m}` is
+followed by m lines, one for each item. The answer has a list of outcomes for each of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from ocean_actors.mapping.entry import Expression, Plan
+from ocean_actors.mapping.evaluate import Evaluation, Mapped, NotMapped, Outcome, Skipped
+from ocean_actors.mapping.programs import CannotParse, Programs
+
+KEPT_VARIABLES = ("TZ", "LANG", "LC_ALL", "LC_TIME")
+"""What JQ's functions of time need."""
+
+
+def main(descriptor: int, seconds: int, memory: int) -> None:
+    """Serve the socket until the other side closes it.
+
+    A request that takes more than `seconds` ends the process by SIGALRM, also while it is within
+    C code. More than `memory` bytes of address space are refused to it.
+    """
+    import jq  # the extra `jq`, which ocean_actors.mapping.process has found
+
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept)
+    with contextlib.suppress(ValueError, OSError):  # not all systems have this limit
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    programs = Programs(jq.compile)
+    plans: dict[int, Evaluation] = {}
+    with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
+        while header := stream.readline():
+            request: dict[str, Any] = json.loads(header)
+            items = [stream.readline().decode() for _ in range(request.get("items", 0))]
+            signal.alarm(seconds)
+            answer = _answer(request, items, programs, plans)
+            signal.alarm(0)
+            _send(stream, answer)
+
+
+def _answer(
+    request: Mapping[str, Any], items: list[str], programs: Programs, plans: dict[int, Evaluation]
+) -> str | list[list[Any]] | None:
+    if "plan" not in request:
+        evaluation = plans[request["evaluate"]]
+        return [[_data(outcome) for outcome in evaluation.outcomes(item)] for item in items]
+    try:
+        plans[request["plan"]] = Evaluation(_plan(request), programs)
+    except CannotParse as error:
+        return str(error)
+    return None
+
+
+def _plan(data: Mapping[str, Any]) -> Plan:
+    items, transform = data["items_expression"], data["transform"]
+    return Plan(
+        Expression(*data["selector"]),
+        tuple(Expression(*each) for each in data["expressions"]),
+        data["tree"],
+        items and Expression(*items),
+        transform and Expression(*transform),
+        data["name"],
+    )
+
+
+def _data(outcome: Outcome) -> list[Any]:
+    if isinstance(outcome, Mapped):
+        return [outcome.entity, outcome.failed]
+    if isinstance(outcome, NotMapped):
+        return [outcome.reason]
+    assert isinstance(outcome, Skipped)  # noqa: S101  (for the type checker)
+    return []
+
+
+def _send(stream: BinaryIO, answer: object) -> None:
+    stream.write(json.dumps(answer).encode() + b"\n")
+    stream.flush()
