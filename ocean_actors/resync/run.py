@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
+from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.session import CancellableSession, SharedPauses
@@ -108,6 +109,7 @@ class ResyncRun:
         self._progress_lock = threading.Lock()  # the clock's thread reports too
         self._session: CancellableSession | None = None
         self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
+        self._mapping = PortMapping(info.config, token, clock, self._logger)
 
     @property
     def id(self) -> str:
@@ -181,6 +183,10 @@ class ResyncRun:
                 )  # fmt: skip
             return self._session
 
+    def resources(self, kind: str) -> tuple[Resource, ...]:
+        """Returns the entries of Port's mapping for a kind."""
+        return self._mapping.resources(kind)
+
     def check(self) -> None:
         """Raises ResyncAborted if the run was aborted."""
         self.token.check()
@@ -232,6 +238,7 @@ class ResyncRun:
 
     def close(self) -> None:
         """Report the last progress and close the session. Called when the handler is done."""
+        self._mapping.close()
         with self._progress_lock:
             if self._pause is not None:
                 self._pause.cancel()
