@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def prints(output: str, shown: str) -> bool:
         if found is None:
             return False
         position = found.end()
-    return True
+    return bool(output)
 
 
 def free_port() -> int:
@@ -171,17 +172,26 @@ class Terminal:
         file.write_text(self.here(text))
 
     def run(self, commands: str) -> str:
-        """Run commands, each of which has to succeed; returns what they print."""
-        done = subprocess.run(  # noqa: S602
-            f"set -e\n{self.here(commands)}", shell=True, cwd=self.folder,
-            env=self._environment, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=WITHIN, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{commands}: exit code {done.returncode}\n{done.stdout}"
+        """Run commands, each of which has to succeed; returns what they print.
+
+        The folder and the variables that they leave behind are those of later commands.
+        """
+        with tempfile.NamedTemporaryFile("rb") as left:
+            keep = f"pwd > {left.name}; env -0 >> {left.name}"
+            done = subprocess.run(  # noqa: S602
+                f"set -e\n{self.here(commands)}\n{keep}", shell=True, cwd=self.folder,
+                env=self._environment, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, text=True, timeout=WITHIN, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{commands}: exit code {done.returncode}\n{done.stdout}"
+            folder, _, variables = left.read().decode().partition("\n")
+        self.folder = Path(folder)
+        pairs = (each.partition("=") for each in variables.split("\0") if each)
+        self._environment = {name: value for name, _, value in pairs}
         return done.stdout
 
     def start(self, command: str) -> Background:
-        """Start a command in the background."""
+        """Start a command in the background, and wait until it prints something."""
         process = subprocess.Popen(  # noqa: S602
             f"exec {self.here(command.strip())}", shell=True, cwd=self.folder,
             env=self._environment, stdout=subprocess.PIPE,
@@ -189,11 +199,16 @@ class Terminal:
         )  # fmt: skip
         started = Background(process)
         self._background.append(started)
+        started.expect("")
         return started
 
 
-ENDLESS = ("ocean-actors run", "ocean-actors sandbox", "python tests/tracker/tracker.py")
-"""How the commands begin that work until they are stopped, unless the page says `ONCE`."""
+ENDLESS = {
+    "ocean-actors run": "--log-format text",  # as on a terminal
+    "ocean-actors sandbox": "--port 8099",
+    "tracker.py": "--port 9100",
+}
+"""What is in commands that work until they are stopped, and their defaults, spelled out."""
 
 
 def follow(page: str, terminal: Terminal) -> list[Block]:
@@ -217,7 +232,7 @@ def follow(page: str, terminal: Terminal) -> list[Block]:
         elif block.language == "text":
             shown = terminal.here(block.text)
             if isinstance(last, Background) or not prints(last, shown):
-                waited = last if isinstance(last, Background) else running.get(ENDLESS[0])
+                waited = last if isinstance(last, Background) else running.get("ocean-actors run")
                 assert waited is not None, f"{place}: expected {shown!r}, got:\n{last}"
                 waited.expect(shown)
         else:
@@ -227,13 +242,10 @@ def follow(page: str, terminal: Terminal) -> list[Block]:
 
 
 def _do(command: str, terminal: Terminal, running: dict[str, Background]) -> Background | str:
-    kind = next((each for each in ENDLESS if command.startswith(each)), None)
-    if command.startswith("cd "):
-        terminal.folder /= command.removeprefix("cd ").strip()
-        return ""
+    kind = next((each for each in ENDLESS if each in command), None)
     if kind is None:
         return terminal.run(command)
     if kind in running:
         running[kind].stop()
-    running[kind] = terminal.start(command)
+    running[kind] = terminal.start(f"{command} {ENDLESS[kind]}")
     return running[kind]
