@@ -42,8 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync"},
     "tracing": {*SMALL, "actors"},
+    "mapping": {*SMALL, "actors", "throttle"},
     "resync": {
-        *SMALL, "actors", "blueprints", "messages", "session", "settings", "throttle", "tracing",
+        *SMALL, "actors", "blueprints", "mapping", "messages", "session", "settings", "throttle",
+        "tracing",
     },
     "port": {
         *SMALL, "actors", "blueprints", "connections", "context", "messages", "resync", "retry",
@@ -51,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "web": {*SMALL, "actors", "throttle"},
     "live": {
-        *SMALL, "actors", "messages", "port", "resync", "session", "settings", "throttle", "web",
+        *SMALL, "actors", "mapping", "messages", "port", "resync", "session", "settings",
+        "throttle", "web",
     },
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from ocean_actors.mapping.entry import Expression, Plan
 from ocean_actors.mapping.evaluate import Evaluation, Mapped, NotMapped, Outcome, Skipped
@@ -48,7 +48,8 @@ def main(descriptor: int, seconds: int, memory: int) -> None:
             signal.alarm(seconds)
             answer = _answer(request, items, programs, plans)
             signal.alarm(0)
-            _send(stream, answer)
+            stream.write(json.dumps(answer).encode() + b"\n")
+            stream.flush()
 
 
 def _answer(
@@ -83,8 +84,3 @@ def _data(outcome: Outcome) -> list[Any]:
         return [outcome.reason]
     assert isinstance(outcome, Skipped)  # noqa: S101  (for the type checker)
     return []
-
-
-def _send(stream: BinaryIO, answer: object) -> None:
-    stream.write(json.dumps(answer).encode() + b"\n")
-    stream.flush()

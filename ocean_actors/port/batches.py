@@ -48,9 +48,12 @@ def encode(entity: object) -> Item | FailedEntity:
         kind = type(entity).__name__
         return FailedEntity("unknown", None, "invalid", f"expected a mapping, got {kind}")
     identifier = entity.get("identifier")
+    if isinstance(identifier, int | float) and not isinstance(identifier, bool):
+        identifier = str(identifier)  # as Port stores a number
+        entity = {**entity, "identifier": identifier}
     name = one_line(identifier) if isinstance(identifier, str) else "unknown"
     if not identifier or not isinstance(identifier, str | Mapping):
-        message = "expected an 'identifier': a string that is not empty, or a search query"
+        message = "expected an 'identifier': a string that is not empty, a number or a search query"
         return FailedEntity(name, None, "invalid", message)
     try:
         text = json.dumps(entity, default=_plain, allow_nan=False, separators=(",", ":"))

@@ -221,6 +221,13 @@ class HandlerPort:
 
         return self._barrier.join(self._handler, share, delete)
 
+    def mark_incomplete(self, reason: str) -> None:
+        """Say that entities that exist may not be sent in this run, and why, in one line.
+
+        `reconcile` is then refused: it would delete them.
+        """
+        self._sent.mark_incomplete(one_line(reason))
+
     def _encoded(self, entities: Iterable[object], counts: UpsertCounts) -> Iterator[Item]:
         for entity in entities:
             self._client.token.check()

@@ -321,6 +321,7 @@ class HandlerActor(Actor):
                     "ResyncHandler"
                 )
             self._handler = built
+        run.note_kinds(_kinds_of(self._name, self._handler))
         handler = self._handler
         self._hook(run.info.id, lambda: handler.on_run_started(run), run.token)
         result = awaited(handler.resync(run), run.token)

@@ -45,6 +45,9 @@ class RunPort(Protocol):
     def reconcile(self, max_share: float | None = None) -> int:
         """Delete what this integration owned and this run did not send; returns how many."""
 
+    def mark_incomplete(self, reason: str) -> None:
+        """Say that entities that exist may not be sent: `reconcile` is then refused."""
+
 
 class RunWriter(Protocol):
     """Writes the entities of one run, whichever handler sends them."""
@@ -109,7 +112,9 @@ class ResyncRun:
         self._progress_lock = threading.Lock()  # the clock's thread reports too
         self._session: CancellableSession | None = None
         self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
-        self._mapping = PortMapping(info.config, token, clock, self._logger)
+        self._mapping = PortMapping(
+            info.config, token, clock, self._logger, lambda reason: port.mark_incomplete(reason)
+        )
 
     @property
     def id(self) -> str:
@@ -184,8 +189,17 @@ class ResyncRun:
             return self._session
 
     def resources(self, kind: str) -> tuple[Resource, ...]:
-        """Returns the entries of Port's mapping for a kind."""
+        """Returns the entries of Port's mapping (`config["resources"]`) for a kind.
+
+        With the extra `ocean-actors[jq]`, `resource.entities(items)` evaluates one. If the
+        mapping does not have the kind, that is logged as a warning, and the result is empty.
+        """
         return self._mapping.resources(kind)
+
+    def note_kinds(self, kinds: Iterable[str]) -> None:
+        """Log a warning for kinds that the mapping does not have, if it has any."""
+        if self._mapping.kinds:
+            self._mapping.require_kinds(kinds)
 
     def check(self) -> None:
         """Raises ResyncAborted if the run was aborted."""
@@ -237,7 +251,7 @@ class ResyncRun:
             self._report(latest)
 
     def close(self) -> None:
-        """Report the last progress and close the session. Called when the handler is done."""
+        """Report the last progress and close what was opened. Called when the handler is done."""
         self._mapping.close()
         with self._progress_lock:
             if self._pause is not None:
