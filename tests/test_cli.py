@@ -462,6 +462,67 @@ def test_check_says_what_it_found(folder: Path, sandbox: Sandbox) -> None:
     assert topics == ["settings", "listener", "Port", "integration", "request"]
 
 
+BLUEPRINTS = """
+class Declaring(Quick):
+    blueprints = "blueprints.yaml"
+"""
+REPOSITORY = """
+identifier: repository
+schema: {properties: {stars: {type: number}, url: {type: string}}}
+relations: {team: {target: team}}
+"""
+
+
+def declared(folder: Path, blueprints: str = REPOSITORY) -> list[str]:
+    """Write a handler that declares a blueprint; returns the arguments that name it."""
+    (folder / "work.py").write_text(f"{HANDLERS}\n{BLUEPRINTS}")
+    (folder / "blueprints.yaml").write_text(blueprints)
+    return ["--handler", "work.py:Declaring"]
+
+
+def found(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line for line in done.stdout.splitlines() if line.split()[1] == "blueprint"]
+
+
+def test_check_tells_that_run_will_create_a_blueprint(folder: Path, sandbox: Sandbox) -> None:
+    done = finished(folder, "check", "config.yaml", *declared(folder))
+    assert done.returncode == 0
+    assert found(done) == ["ok     blueprint    repository is missing in Port: `run` creates it"]
+    off = {"OCEAN__INITIALIZE_PORT_RESOURCES": "false"}
+    done = finished(folder, "check", "config.yaml", *declared(folder), env=off)
+    assert done.returncode == 1
+    assert found(done)[0].startswith("FAILED blueprint    repository is missing in Port, and init")
+
+
+def test_check_tells_what_a_blueprint_lacks(folder: Path, sandbox: Sandbox) -> None:
+    sandbox.create_blueprint("repository", schema={"properties": {"url": {"type": "string"}}})
+    done = finished(folder, "check", "config.yaml", *declared(folder))
+    assert done.returncode == 1
+    assert found(done)[0].endswith(
+        "repository exists in Port without the properties stars and the relations team: add them "
+        "there"
+    )
+    sandbox.create_blueprint("team")
+    done = finished(folder, "check", "config.yaml", *declared(folder, "identifier: team"))
+    assert done.returncode == 0
+    assert found(done) == ["ok     blueprint    team exists in Port"]
+
+
+def test_a_blueprint_that_cannot_be_used_is_one_line(folder: Path, sandbox: Sandbox) -> None:
+    handler = declared(folder, "- identifier: team\n- identifier: 7\n")
+    said = f"Declaring.blueprints: {folder / 'blueprints.yaml'}[1]: identifier: expected a name"
+    done = finished(folder, "check", "config.yaml", *handler)
+    assert done.returncode == 1
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [
+        "settings", "listener", "blueprint", "Port", "integration",
+    ]  # fmt: skip
+    assert found(done) == [f"FAILED blueprint    {said}, got 7"]
+    done = finished(folder, "run", "config.yaml", *handler)
+    assert done.returncode == 2
+    assert line_of(done) == f"ocean-actors: {said}, got 7"
+    assert sandbox.integration("demo") is None
+
+
 def test_check_of_an_integration_that_port_does_not_know_is_fine(folder: Path) -> None:
     done = finished(folder, "check", "config.yaml")
     assert done.returncode == 0
@@ -517,6 +578,51 @@ def test_the_sandbox_command_creates_blueprints(
     assert match is not None
     state = requests.get(f"{match[0]}/sandbox/state", timeout=WITHIN, proxies={"no_proxy": "*"})
     assert state.json()["blueprints"] == ["repository", "team"]
+
+
+MAPPED = """
+from ocean_actors import ResyncHandler
+
+class Mapped(ResyncHandler):
+    def resync(self, run):
+        assert run.config == {"resources": [{"kind": "issue"}]}, run.config
+"""
+
+
+def test_the_sandbox_command_is_seeded_from_files(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    (folder / "blueprints.yaml").write_text("- identifier: issue\n- identifier: project\n")
+    (folder / "mapping.yaml").write_text("resources: [{kind: issue}]\n")
+    seeds = ["--blueprints", "blueprints.yaml", "--mapping", "mapping.yaml"]
+    process = started("sandbox", "--port", "0", "--blueprint", "team", *seeds)
+    match = re.search(r"http://127\.0\.0\.1:\d+", output_of(process).readline())
+    assert match is not None
+    write_config(folder, sandbox, "eventListener: {type: ONCE}")
+    at = {"OCEAN__PORT__BASE_URL": match[0]}
+    (folder / "work.py").write_text(MAPPED)
+    run = finished(folder, "run", "config.yaml", "--handler", "work.py:Mapped", env=at)
+    assert run.returncode == 0, run.stderr
+    state = requests.get(f"{match[0]}/sandbox/state", timeout=WITHIN, proxies={"no_proxy": "*"})
+    assert sorted(state.json()["blueprints"]) == ["issue", "project", "team"]
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "said"),
+    [
+        ("--blueprints", "- 7", "blueprints[0]: seeds.yaml[0]: expected a blueprint (a mapping)"),
+        ("--blueprints", "[", "blueprints[0]: "),
+        ("--mapping", "- 7", "mapping: seeds.yaml: expected a mapping with resources, got a list"),
+        ("--mapping", "a: 2026-01-01", "mapping: seeds.yaml: expected JSON-like data: TypeError"),
+    ],
+)
+def test_a_seed_that_cannot_be_used_is_one_line_and_exit_2(
+    folder: Path, option: str, content: str, said: str
+) -> None:
+    (folder / "seeds.yaml").write_text(content)
+    done = finished(folder, "sandbox", "--port", "0", option, "seeds.yaml")
+    assert done.returncode == 2
+    assert line_of(done).replace(f"{folder}/", "").startswith(f"ocean-actors: {said}")
 
 
 @pytest.mark.parametrize("command", ["demo", "check config.yaml"])

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shutil
+import signal
+import site
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -34,7 +38,6 @@ def commands() -> list[str]:
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as sandbox:
-        sandbox.create_blueprint("repository")
         yield sandbox
 
 
@@ -73,44 +76,83 @@ def test_the_handler_runs_under_the_command_line(run: Run, sandbox: Sandbox) -> 
 
 
 @pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh clone, as far as it is installed, with the files that the README tells to write."""
+    folder = tmp_path / "clone"
+    shutil.copytree(
+        ROOT / "ocean_actors", folder / "ocean_actors", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for name in ("README.md", "LICENSE", "setup.cfg", "setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "config.yaml").write_text(blocks("yaml")[0])
+    (folder / "repositories.py").write_text(blocks("python")[0])
+    return folder
+
+
+@pytest.fixture
 def terminal(tmp_path: Path) -> dict[str, str]:
-    """The environment of a terminal that finds `ocean-actors`, and nothing of the settings."""
-    program = tmp_path / "bin" / "ocean-actors"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ocean_actors "$@"\n')
-    program.chmod(0o755)
+    """The environment of a terminal whose `python3` is this one; nothing of the settings."""
+    python = tmp_path / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
-    path = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "PYTHONPATH": str(ROOT)}
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "PATH": path, "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+@contextlib.contextmanager
+def opened(script: str, folder: Path, environment: dict[str, str]) -> Iterator[IO[str]]:
+    """What a shell prints that runs a script in a terminal, which is closed at the end."""
+    with subprocess.Popen(  # noqa: S602
+        script, shell=True, cwd=folder, env=environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            yield process.stdout
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+
+
+def read_until(output: IO[str], text: str) -> str:
+    """Returns what is printed up to a line with this text. Fails if the output ends before."""
+    printed = ""
+    for line in output:
+        printed += line
+        if text in line:
+            return printed
+    raise AssertionError(printed)
 
 
 def test_the_path_without_an_account_ends_in_a_completed_run(
-    tmp_path: Path, terminal: dict[str, str]
+    clone: Path, terminal: dict[str, str]
 ) -> None:
-    """The commands letter by letter, but for the port, which may be taken here."""
-    (tmp_path / "config.yaml").write_text(blocks("yaml")[0])
-    (tmp_path / "repositories.py").write_text(blocks("python")[0])
-    first, second = blocks("sh")
+    """The blocks letter by letter, but for the ports, which may be taken here."""
     port = free_port()
-    first = f"exec {first.strip()} --port {port}"
-    second = "set -e\n" + second.replace("8099", str(port))
-    with subprocess.Popen(  # noqa: S602
-        first, shell=True, cwd=tmp_path, env=terminal, stdout=subprocess.PIPE, text=True
-    ) as sandbox:
-        try:
-            assert sandbox.stdout is not None
-            assert f"http://127.0.0.1:{port};" in sandbox.stdout.readline()
-            once = {**terminal, "OCEAN__EVENT_LISTENER__TYPE": "ONCE"}  # POLLING has no end
-            done = subprocess.run(  # noqa: S602
-                second, shell=True,
-                cwd=tmp_path, env=once, capture_output=True, text=True, timeout=60, check=False,
-            )  # fmt: skip
-            assert done.returncode == 0, done.stdout + done.stderr
-            assert "completed" in done.stderr
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/sandbox/entities") as answer:
-                listed = json.load(answer)["entities"]
-        finally:
-            sandbox.terminate()
+    install, stand_in, integrate, look = (
+        block.replace("8099", str(port)) for block in blocks("sh")
+    )
+    installed = subprocess.run(  # noqa: S602
+        install, shell=True,
+        cwd=clone, env=terminal, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    (packages,) = (clone / ".venv" / "lib").glob("*/site-packages")
+    assert (packages / "ocean_actors").is_dir()
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+    stand_in = stand_in.replace("sandbox\n", f"sandbox --port {port}\n")
+    quiet = {**terminal, "OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
+    with opened(stand_in, clone, terminal) as sandbox:
+        read_until(sandbox, f"http://127.0.0.1:{port};")
+        with opened(f"set -e\n{integrate}", clone, quiet) as output:
+            printed = read_until(output, "completed")
+            assert "repository is missing in Port: `run` creates it" in printed
+            assert "FAILED" not in printed
+            seen = subprocess.run(  # noqa: S602
+                look, shell=True, env=terminal, capture_output=True, timeout=60, check=True
+            )
+    listed = json.loads(seen.stdout)["entities"]
     assert {entity["identifier"] for entity in listed} == {"shop", "billing", "search"}
 
 
