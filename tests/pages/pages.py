@@ -211,8 +211,16 @@ ENDLESS = {
 """What is in commands that work until they are stopped, and their defaults, spelled out."""
 
 
-def follow(page: str, terminal: Terminal) -> list[Block]:
-    """Do what a page says, block by block; returns the blocks that were used.
+@dataclass(frozen=True)
+class Step:
+    """A block that was executed, and what its commands in the foreground printed."""
+
+    block: Block
+    output: str = ""
+
+
+def follow(page: str, terminal: Terminal) -> list[Step]:
+    """Do what a page says, block by block; returns the steps.
 
     A block whose first line names a file is written to that file. The lines of a block `sh` are
     commands: each has to succeed, save that those of `ENDLESS` are started in the background,
@@ -220,25 +228,22 @@ def follow(page: str, terminal: Terminal) -> list[Block]:
     be printed by the command before it, or else by `ocean-actors run`.
     """
     running: dict[str, Background] = {}
-    used: list[Block] = []
+    steps: list[Step] = []
     last: Background | str = ""
     for block in blocks_of(page):
-        place = f"line {block.line}"
+        output = ""
         if block.file is not None:
             terminal.write(block.file, block.text)
         elif block.language == "sh":
             for command in block.text.splitlines():
                 last = _do(command, terminal, running)
+                output += last if isinstance(last, str) else ""
         elif block.language == "text":
-            shown = terminal.here(block.text)
-            if isinstance(last, Background) or not prints(last, shown):
-                waited = last if isinstance(last, Background) else running.get("ocean-actors run")
-                assert waited is not None, f"{place}: expected {shown!r}, got:\n{last}"
-                waited.expect(shown)
+            _expect(block, terminal.here(block.text), last, running)
         else:
             continue
-        used.append(block)
-    return used
+        steps.append(Step(block, output))
+    return steps
 
 
 def _do(command: str, terminal: Terminal, running: dict[str, Background]) -> Background | str:
@@ -249,3 +254,13 @@ def _do(command: str, terminal: Terminal, running: dict[str, Background]) -> Bac
         running[kind].stop()
     running[kind] = terminal.start(f"{command} {ENDLESS[kind]}")
     return running[kind]
+
+
+def _expect(
+    block: Block, shown: str, last: Background | str, running: Mapping[str, Background]
+) -> None:
+    if isinstance(last, str) and prints(last, shown):
+        return
+    waited = last if isinstance(last, Background) else running.get("ocean-actors run")
+    assert waited is not None, f"line {block.line}: expected {shown!r}, got:\n{last}"
+    waited.expect(shown)

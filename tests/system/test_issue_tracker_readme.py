@@ -23,5 +23,5 @@ def test_the_commands_of_its_readme_end_in_a_live_event(tmp_path: Path) -> None:
     with Terminal(folder, variables, ports) as terminal:
         for name in ("config.yaml", ".env.example"):
             terminal.write(name, (EXAMPLE / name).read_text())
-        used = follow((EXAMPLE / "README.md").read_text(), terminal)
-    assert [block.language for block in used].count("sh") == 5
+        steps = follow((EXAMPLE / "README.md").read_text(), terminal)
+    assert [step.block.language for step in steps].count("sh") == 5
