@@ -13,7 +13,7 @@ class Users(ResyncHandler):
     """Sends all users."""
 
     kinds = ("user",)
-    blueprints = "blueprints.yaml"
+    blueprints = "blueprints/tracker.yaml"
 
     def resync(self, run: ResyncRun) -> None:
         send(run, "user", tracker(run).users)
@@ -23,7 +23,7 @@ class Projects(ResyncHandler):
     """Sends all projects, each with a relation to the user who leads it."""
 
     kinds = ("project",)
-    blueprints = "blueprints.yaml"
+    blueprints = "blueprints/tracker.yaml"
 
     def resync(self, run: ResyncRun) -> None:
         send(run, "project", tracker(run).projects)
@@ -33,7 +33,7 @@ class Issues(ResyncHandler):
     """Sends all issues, each with relations to its project and its assignee."""
 
     kinds = ("issue",)
-    blueprints = "blueprints.yaml"
+    blueprints = "blueprints/tracker.yaml"
 
     def resync(self, run: ResyncRun) -> None:
         send(run, "issue", tracker(run).issues)

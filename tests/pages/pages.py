@@ -42,6 +42,11 @@ class Block:
         named = re.match(r"# ([\w./-]+\.\w+)\n", self.text)
         return named[1] if named and self.language not in {"sh", "text"} else None
 
+    @property
+    def content(self) -> str:
+        """The text of that file, which begins in the second line."""
+        return self.text.partition("\n")[2]
+
 
 def blocks_of(page: str) -> list[Block]:
     """Returns the code blocks of a page."""
@@ -233,7 +238,7 @@ def follow(page: str, terminal: Terminal) -> list[Step]:
     for block in blocks_of(page):
         output = ""
         if block.file is not None:
-            terminal.write(block.file, block.text)
+            terminal.write(block.file, block.content)
         elif block.language == "sh":
             for command in block.text.splitlines():
                 last = _do(command, terminal, running)
