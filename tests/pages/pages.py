@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -133,6 +134,27 @@ def installed(folder: Path) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return {**kept, "PATH": path, "PYTHONPATH": str(ROOT)}
+
+
+def clone(folder: Path) -> tuple[Path, dict[str, str]]:
+    """Returns a fresh clone below `folder`, and the environment of a terminal.
+
+    It has what the installation needs, and what pages use. `python3` is this Python, and pip
+    installs no dependencies.
+    """
+    made = folder / "clone"
+    leave = shutil.ignore_patterns("__pycache__")
+    for name in ("ocean_actors", "tests/tracker"):
+        shutil.copytree(ROOT / name, made / name, ignore=leave)
+    for name in ("README.md", "LICENSE", "setup.cfg", "setup.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, made)
+    python = folder / "bin" / "python3"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    return made, {**kept, "PATH": path, "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 class Terminal:
