@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import site
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pages
 import pytest
-from pages import Terminal, follow, free_port
+from pages import Terminal, clone, follow, free_port
 
 from ocean_actors.sandbox import Sandbox
 
@@ -73,41 +72,16 @@ def test_the_handler_runs_under_the_command_line(run: Run, sandbox: Sandbox) -> 
     assert names == {"shop", "billing", "search"}
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A fresh clone, as far as it is installed."""
-    folder = tmp_path / "clone"
-    shutil.copytree(
-        ROOT / "ocean_actors", folder / "ocean_actors", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("README.md", "LICENSE", "setup.cfg", "setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
-    return folder
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> dict[str, str]:
-    """The environment of a terminal whose `python3` is this one; nothing of the settings."""
-    python = tmp_path / "bin" / "python3"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
-    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-
-def test_the_path_without_an_account_ends_in_a_completed_run(
-    clone: Path, terminal: dict[str, str]
-) -> None:
+def test_the_path_without_an_account_ends_in_a_completed_run(tmp_path: Path) -> None:
     """Letter by letter, but for the sandbox's port, which may be taken here."""
     path = README.partition("## Write a handler")[2].partition("## Embed it")[0]
     install, found, go_on = path.partition("and start the stand-in:")
     assert found
-    quiet = {**terminal, "OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
-    with Terminal(clone, quiet, {8099: free_port()}) as shell:
+    folder, variables = clone(tmp_path)
+    variables |= {"OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
+    with Terminal(folder, variables, {8099: free_port()}) as shell:
         follow(install, shell)
-        (packages,) = (clone / ".venv" / "lib").glob("*/site-packages")
+        (packages,) = (folder / ".venv" / "lib").glob("*/site-packages")
         assert (packages / "ocean_actors").is_dir()
         (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
         done = follow(go_on, shell)

@@ -220,7 +220,7 @@ class Terminal:
     def start(self, command: str) -> Background:
         """Start a command in the background, and wait until it prints something."""
         process = subprocess.Popen(  # noqa: S602
-            f"exec {self.here(command.strip())}", shell=True, cwd=self.folder,
+            f"exec env {self.here(command.strip())}", shell=True, cwd=self.folder,
             env=self._environment, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip

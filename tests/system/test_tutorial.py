@@ -35,5 +35,5 @@ def test_every_step_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
             for file in EXAMPLE.rglob("*")
             if file.is_file() and "__pycache__" not in file.parts and file.name != "README.md"
         }
-    assert [step.block for step in steps] == blocks_of(PAGE)
+    assert [step.block.text for step in steps] == [block.text for block in blocks_of(PAGE)]
     assert {name: (made / name).read_text() for name in expected} == expected
