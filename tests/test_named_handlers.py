@@ -23,6 +23,8 @@ class Quick(ResyncHandler):
         run.logger.info("quick was run")
 
 class Slow(ResyncHandler):
+    blueprints = {"identifier": "slow"}
+
     def resync(self, run):
         run.logger.info("slow was run")
 
@@ -54,7 +56,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, sandbox: Sandbox, settings: Any, *options: str, **env: str) -> Any:
+def run(
+    folder: Path, sandbox: Sandbox, settings: Any, *options: str, command: str = "run", **env: str
+) -> Any:
     """Runs ONCE with integration/config.yaml."""
     base = {
         "port": port_of(sandbox),
@@ -64,7 +68,7 @@ def run(folder: Path, sandbox: Sandbox, settings: Any, *options: str, **env: str
     }
     (folder / "integration" / "config.yaml").write_text(yaml.safe_dump({**base, **settings}))
     return subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "ocean_actors", "run", "integration/config.yaml", *options],
+        [sys.executable, "-m", "ocean_actors", command, "integration/config.yaml", *options],
         cwd=folder, env={"PYTHONPATH": str(Path(__file__).parents[1]), **env},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
@@ -116,6 +120,22 @@ def test_places_in_the_environment_start_at_the_working_folder(
     assert done.returncode == 0, done.stderr
     assert "quick was run" in done.stderr
     assert "slow was run" not in done.stderr
+
+
+def test_check_looks_at_what_the_handlers_of_the_file_need(folder: Path, sandbox: Sandbox) -> None:
+    done = run(folder, sandbox, {"handlers": ["work.py:Slow"]}, command="check")
+    assert done.returncode == 0, done.stdout
+    assert "slow is missing in Port: `run` creates it" in done.stdout
+    quick = ("--handler", "integration/work.py:Quick")
+    done = run(folder, sandbox, {"handlers": ["work.py:Slow"]}, *quick, command="check")
+    assert "slow" not in done.stdout
+
+
+def test_check_needs_no_handlers_and_refuses_unusable_ones(folder: Path, sandbox: Sandbox) -> None:
+    assert run(folder, sandbox, {}, command="check").returncode == 0
+    done = run(folder, sandbox, {"handlers": ["absent.py:Absent"]}, command="check")
+    assert done.returncode == 2
+    assert "handlers[0]: integration/absent.py:Absent: there is no file" in done.stderr
 
 
 @pytest.mark.parametrize(
