@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 from ocean_actors._version import __version__
 
 if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
-    from ocean_actors.actors import Backoff, Message, OnFailure, Supervision, handles
+    from ocean_actors.actors import (
+        ActorFailed,
+        Backoff,
+        Cancelled,
+        Message,
+        OnFailure,
+        Supervision,
+        handles,
+    )
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
     from ocean_actors.live.call import LiveCall
@@ -20,10 +28,13 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         Delay,
         HandlerEnded,
         Ignore,
+        IntegrationRegistered,
         LiveEventFailed,
         Progress,
         RequestSettled,
         ResyncRequested,
+        RetryScheduled,
+        RoleChanged,
         RunEnded,
         RunInfo,
         RunProgressed,
@@ -38,10 +49,13 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
 
 _MODULES = {
     "Actor": "ocean_actors.context",
+    "ActorFailed": "ocean_actors.actors",
     "Allow": "ocean_actors.messages",
     "Backoff": "ocean_actors.actors",
+    "Cancelled": "ocean_actors.actors",
     "Delay": "ocean_actors.messages",
     "Ignore": "ocean_actors.messages",
+    "IntegrationRegistered": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
     "Live": "ocean_actors.live.handler",
     "LiveCall": "ocean_actors.live.call",
@@ -60,6 +74,8 @@ _MODULES = {
     "ResyncRequested": "ocean_actors.messages",
     "ResyncRun": "ocean_actors.resync.run",
     "RetryLater": "ocean_actors.resync.handlers",
+    "RetryScheduled": "ocean_actors.messages",
+    "RoleChanged": "ocean_actors.messages",
     "RunEnded": "ocean_actors.messages",
     "RunInfo": "ocean_actors.messages",
     "RunProgressed": "ocean_actors.messages",
@@ -73,11 +89,14 @@ _MODULES = {
 
 __all__ = [
     "Actor",
+    "ActorFailed",
     "Allow",
     "Backoff",
+    "Cancelled",
     "Delay",
     "HandlerEnded",
     "Ignore",
+    "IntegrationRegistered",
     "Live",
     "LiveCall",
     "LiveEventFailed",
@@ -95,6 +114,8 @@ __all__ = [
     "ResyncRequested",
     "ResyncRun",
     "RetryLater",
+    "RetryScheduled",
+    "RoleChanged",
     "RunEnded",
     "RunInfo",
     "RunProgressed",

@@ -15,6 +15,7 @@ from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
 from ocean_actors.context import ActorSpec, actor_parts, decides
+from ocean_actors.control.redaction import Redaction, secrets_of
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
@@ -24,6 +25,7 @@ from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
 from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.dry_run_writer import DryRunWriter, ShowDryRun, log_result
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
@@ -63,6 +65,7 @@ class Assembly:
         actors: ActorSystem,
         resync: ResyncClient,
         generation: ConfigGeneration,
+        show_dry_run: ShowDryRun | None = None,
         live: Sequence[LiveHandler] = (),
     ) -> None:
         """Raises TypeError for a custom actor that cannot be built.
@@ -72,7 +75,8 @@ class Assembly:
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
         self.handlers = handlers
-        self._blueprints = united({name: each.blueprints for name, each in handlers.items()})
+        declared = united({name: each.blueprints for name, each in handlers.items()})
+        self._blueprints = declared if settings.initialize_port_resources else ()
         self.kinds = {name: handler.kinds for name, handler in handlers.items()}
         self.registered = threading.Event()
         self.custom_names: frozenset[str] = frozenset()
@@ -81,6 +85,9 @@ class Assembly:
         self._resync = resync
         self._generation = generation
         self._owners = BlueprintOwners()
+        self._dry_run = settings.resync.dry_run
+        self._show_dry_run = show_dry_run or log_result
+        self._mask = Redaction(secrets_of(settings)).in_text
         self._cancel = CancelToken()  # of all clients
         self._clients: list[PortClient] = []
         self._flushed_last: list[tuple[Ref, Callable[[pykka.Future[None]], Message]]] = []
@@ -89,10 +96,11 @@ class Assembly:
             settings.integration,
             clock=actors.clock,
             strict=settings.ssl.port.x509.strict,
+            read_only=self._dry_run,
         )
         self._writes = LiveWrites()
         self.live = live_events(
-            live,
+            () if self._dry_run else live,  # they would write to Port
             settings,
             actors.clock,
             self.port.clone,
@@ -119,27 +127,25 @@ class Assembly:
         integration = spawn(
             IntegrationActor,
             self._client(),
-            self.spec.destination(settings.event_listener),
+            None if self._dry_run else self.spec.destination(settings.event_listener),
             PORT_BACKOFF,
             requests=self.spec.answers_requests,
             start_timeout=settings.start_timeout if self.spec.job else None,
-            blueprints=self._blueprints if settings.initialize_port_resources else (),
+            blueprints=() if self._dry_run else self._blueprints,
             active=not self.spec.standby,
             name="integration",
         )
         self._flushed_last += self.live.spawn(self._actors)  # before there is any event
-        reporter = spawn(Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter")
-        self._flushed_last.append((reporter, FlushReports))
         coordinator = spawn(
             ResyncCoordinator,
             self.handlers,
             settings,
             integration,
-            reporter,
+            None if self._dry_run else self._spawn_reporter(),
             self._open_writer,
             uuid.uuid4().hex[:8],
             active=not self.spec.standby,
-            sync_metrics=self._spawn_page_actors(),
+            sync_metrics=None if self._dry_run else self._spawn_page_actors(),
             traces=self._spawn_traces(),
             generation=self._generation,
             name="coordinator",
@@ -184,6 +190,13 @@ class Assembly:
             )
             self._resync.connect(coordinator, gatekeeper)
 
+    def _spawn_reporter(self) -> Ref:
+        reporter = self._actors.spawn(
+            Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
+        )
+        self._flushed_last.append((reporter, FlushReports))
+        return reporter
+
     def _spawn_page_actors(self) -> Ref:
         """Start what Port's page of the integration is told by; returns the one for runs."""
         settings = self.settings
@@ -224,6 +237,17 @@ class Assembly:
         return client
 
     def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
+        if self._dry_run:
+            return DryRunWriter(
+                self.port.clone(token=token),
+                run,
+                run.handlers,
+                narrowed=narrowed(run, self.kinds),
+                owners=self._owners,
+                show=self._show_dry_run,
+                mask=self._mask,
+                declared={each["identifier"]: each for each in self._blueprints},
+            )
         return EntityWriter(
             self.port.clone(token=token),
             run,

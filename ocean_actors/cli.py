@@ -21,6 +21,7 @@ from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.live.handler import LiveHandler
+    from ocean_actors.port.dry_run import DryRunResult
     from ocean_actors.resync.handlers import ResyncHandler
     from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
@@ -93,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
         "--log-format", default="auto", choices=LOG_FORMATS,
         help="auto (the default): text on a terminal, else JSON",
     )  # fmt: skip
+    run.add_argument(
+        "--dry-run", action="store_true",
+        help="run one resync without writing to Port, and print what would have changed",
+    )  # fmt: skip
     run.set_defaults(command=_run)
 
     check = commands.add_parser("check", help="check the settings, and try Port")
@@ -130,10 +135,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sandbox.set_defaults(command=_sandbox)
 
-    demo = commands.add_parser("demo", help="see an integration at work, in under 20 seconds")
+    demo = commands.add_parser("demo", help="see an integration at work, in some ten seconds")
     demo.add_argument(
         "--listener", choices=("polling", "kafka", "webhook"), default="polling",
-        help="how it hears Port; default: polling",
+        help="how it hears Port; default: polling; kafka takes up to a minute",
     )  # fmt: skip
     demo.set_defaults(command=_demo)
     return parser
@@ -168,6 +173,9 @@ def _run(options: argparse.Namespace) -> int:
     from ocean_actors.system import OceanSystem
 
     settings = _settings(options)
+    if options.dry_run:
+        settings = settings.for_dry_run()
+    results: list[DryRunResult] = []
     handlers = _handlers(options, settings)
     if not split_handlers(handlers)[0]:
         raise UsageError(
@@ -183,7 +191,11 @@ def _run(options: argparse.Namespace) -> int:
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
-    system = OceanSystem(settings, handlers, actors, serve_http=True, serve_control=True)
+    system = OceanSystem(  # a dry run may have the process beside it that serves
+        settings, handlers, actors,
+        serve_http=not options.dry_run, serve_control=not options.dry_run,
+        show_dry_run=results.append if options.dry_run else None,
+    )  # fmt: skip
     grace = settings.resync.abort_grace
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, system.log_state)
@@ -194,6 +206,8 @@ def _run(options: argparse.Namespace) -> int:
     with log.showing(system.status):
         system.start()
         system.wait()
+    for line in results[-1].lines() if results else ():
+        _print_line(line)
     _exit_despite(system.status()["leftBehind"], system.exit_code)
     return system.exit_code
 

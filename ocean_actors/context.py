@@ -1,4 +1,4 @@
-"""The door that actors of an integration find beside the general one."""
+"""What actors of an integration may use, beyond what every actor may."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ocean_actors.messages import (
     checked_parameters,
 )
 from ocean_actors.resync.client import ResyncClient
+from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
@@ -42,10 +43,43 @@ class Integration(Protocol):
 class IntegrationContext(actors.Context):
     """What listeners and custom actors may do beyond the general: above all request resyncs."""
 
-    def __init__(self, cell: Cell, resync: ResyncClient, integration: Integration) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        resync: ResyncClient,
+        integration: Integration,
+        *,
+        strict_tls: bool = True,
+    ) -> None:
+        """`strict_tls`: see `ssl.thirdParty.x509.strict`."""
         super().__init__(cell)
         self._resync = resync
         self._integration = integration
+        self._strict_tls = strict_tls
+        self._session: CancellableSession | None = None
+
+    @property
+    def session(self) -> CancellableSession:
+        """A `requests.Session` for other systems' APIs, with time-outs and retries.
+
+        Its calls end with `Cancelled` as soon as `token` is cancelled: let it pass. Each life of
+        the actor has its own.
+        """
+        if self._session is None:
+            self._session = CancellableSession(
+                self.token, clock=self.clock, strict=self._strict_tls
+            )
+            self.token.on_cancel(self._session.close)
+        return self._session
+
+    def unsettled(self) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of this actor that are not settled yet, the oldest first.
+
+        Of requests that were joined, the latest stands for all. An actor that restarts can so
+        learn what it still waits for: `correlation` is what it gave to `request_resync`. Raises
+        pykka.Timeout if the coordinator does not answer within 5 seconds.
+        """
+        return self._resync.unsettled(self.name)
 
     def request_resync(
         self,

@@ -6,11 +6,11 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal, Protocol, get_args
+from typing import ClassVar, Literal, Protocol, get_args
 
 import pykka
 
-from ocean_actors.actors import Message, Ref
+from ocean_actors.actors import Message, Query, Ref
 from ocean_actors.frozen import EMPTY, FrozenDict, freeze
 from ocean_actors.text import one_line
 
@@ -470,6 +470,18 @@ class LiveEventFailed(Message):
 
 
 @dataclass(frozen=True)
+class RetryScheduled(Message):
+    """Published: the failed run `run_id` is retried after `seconds`, unless a request comes first.
+
+    `attempt` counts the retries in a row, from 1. The retry is a run of its own.
+    """
+
+    run_id: str
+    seconds: float
+    attempt: int
+
+
+@dataclass(frozen=True)
 class ResyncsPaused(Message):
     """Published: no run is started until `owner` resumes."""
 
@@ -511,7 +523,13 @@ class SetRole(Message):
 
 @dataclass(frozen=True)
 class RoleChanged(Message):
-    """Published: this instance runs the resyncs from now on (active), or stands by."""
+    """Published: this instance runs the resyncs from now on (active), or stands by.
+
+    Published at the start as well, and told at once to actors that subscribe later or restart.
+    `lease`: see `SetRole`; None at the start.
+    """
+
+    retained: ClassVar[bool] = True
 
     active: bool
     lease: Lease | None = None
@@ -540,6 +558,16 @@ class StopResyncs(Message):
     """
 
     stopped: pykka.Future[None] | None = None
+
+
+@dataclass(frozen=True)
+class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
+    """To the coordinator or the gatekeeper: answer the requests of `trigger` that it has.
+
+    The oldest comes first. Only the coordinator settles them.
+    """
+
+    trigger: str
 
 
 @dataclass(frozen=True)

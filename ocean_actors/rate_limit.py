@@ -118,7 +118,7 @@ class RateLimiter:
             self._queue.append(turn)
             self._grant()
         try:
-            if turn.at is None or turn.at > came:
+            if turn.at is None or turn.at > self._clock.monotonic():
                 with waits.wait(self._clock):
                     self._wait(turn, token)
             yield self._clock.monotonic() - came

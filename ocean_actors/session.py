@@ -57,8 +57,9 @@ class CancellableSession(requests.Session):
     Calls of `RETRIED_METHODS` are retried after connection errors, time-outs and
     `RETRIED_STATUSES`, as `retry` says; then the last answer is returned, or the last error
     raised, as by `requests`. When a server says when to come back, all calls of the session to
-    that server wait for it, and those of sessions that share its pauses. Every call has the time-out, unless it brings its own, and
-    `deadline` seconds for each attempt; with `stream=True` the body may take longer.
+    that server wait for it, and those of sessions that share its pauses. Every call has the
+    time-out, unless it brings its own, and `deadline` seconds for each attempt; with
+    `stream=True` the body may take longer.
 
     Differences from `requests`: certificates are checked as `ocean_actors.tls` says, a `.netrc`
     is not read, cookies are not kept, and loopback addresses are reached without a proxy.
@@ -144,15 +145,15 @@ class CancellableSession(requests.Session):
             self._wait_for(server)
             with self._limiter.turn(self.token, self._waits) as waited:
                 queued += waited
-                if waited and self._pause_of(server):  # asked for in the meantime
+                if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
                 outcome = self._attempt(request, max_bytes, kwargs)
-            delay = asked = None
-            if _is_worth_retrying(request, outcome):
-                now, asked = self._clock.monotonic(), self._asked(outcome)
-                delay = attempts.delay(now - queued, asked, self._jitter())
-                if asked is not None and delay is not None:
-                    self._pauses.begin(server, now + asked, delay - asked)
+                delay = asked = None
+                if _is_worth_retrying(request, outcome):
+                    now, asked = self._clock.monotonic(), self._asked(outcome)
+                    delay = attempts.delay(now - queued, asked, self._jitter())
+                    if asked is not None and delay is not None:  # before the next call's turn
+                        self._pauses.begin(server, now + asked, delay - asked)
             if delay is None:
                 if isinstance(outcome, Exception):
                     raise outcome
@@ -266,6 +267,12 @@ class SharedPauses:
         with self._lock:
             known, _ = self._ends.get(server, (end, 0.0))
             self._ends[server] = max(known, end), spread
+
+    def wait(self, server: str, token: CancelToken, clock: Clock, jitter: float) -> None:
+        """Wait as the server asked; `jitter` is in [0, 1). Raises the token's error."""
+        seconds = self.remaining(server, clock.monotonic(), jitter)
+        if seconds > 0:
+            token.sleep(seconds, clock)
 
     def remaining(self, server: str, now: float, jitter: float) -> float:
         """Returns the seconds that a caller is to wait; `jitter` is in [0, 1)."""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Clock, SystemClock
+from ocean_actors.actors.event_iterator import (
+    MOST_WAITING,
+    EventIterator,
+    EventIterators,
+    EventT,
+)
+from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
 from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
 
     from ocean_actors.control.setup import Control
     from ocean_actors.metrics.collector import SystemCollector
+    from ocean_actors.port.dry_run import DryRunResult
 
 logger = get_logger(__name__)
 
@@ -53,13 +62,13 @@ class OceanSystem:
     arguments that make one, at least one; TypeError says what is wrong with others, BlueprintError
     what is wrong with the blueprints that they declare. There may be `LiveHandler` classes, or
     partials of them, among them; LiveHandlerError says what is wrong with those. `actors` are
-    classes of
-    custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app` is served
-    on `http.host` and `http.port`: by default under WEBHOOK, with live handlers, and if the
-    settings name anything in `http`. With False, mount it yourself. `serve_control` says whether
-    the control server is started, unless `control.enabled` is false: by default if the settings
-    name anything in `control`. `clock` and `seed` are for tests; `debug` checks every message to
-    be immutable.
+    classes of custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app`
+    is served on `http.host` and `http.port`: by default under WEBHOOK, with live handlers, and if
+    the settings name anything in `http`. With False, mount it yourself. `serve_control` says
+    whether the control server is started, unless `control.enabled` is false: by default if the
+    settings name anything in `control`. `show_dry_run` is called with the result of each run if
+    the settings say `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests;
+    `debug` checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """
@@ -75,6 +84,7 @@ class OceanSystem:
         clock: Clock | None = None,
         debug: bool = False,
         seed: int | None = None,
+        show_dry_run: Callable[[DryRunResult], object] | None = None,
     ) -> None:
         self.settings = settings
         self.exit_code = 0
@@ -90,11 +100,17 @@ class OceanSystem:
         self._actors = ActorSystem(
             clock=clock or SystemClock(),
             on_fatal=self._on_fatal,
-            context=functools.partial(IntegrationContext, resync=self._resync, integration=self),
+            context=functools.partial(
+                IntegrationContext,
+                resync=self._resync,
+                integration=self,
+                strict_tls=settings.ssl.third_party.x509.strict,
+            ),
             debug=debug,
             seed=seed,
             log_context=self._log_context,
         )
+        self._iterators = EventIterators(self._actors.events)
         self._parts = Assembly(
             settings,
             named,
@@ -102,6 +118,7 @@ class OceanSystem:
             self._actors,
             self._resync,
             generation,
+            show_dry_run,
             live,
         )
         self._servers = Servers(
@@ -195,6 +212,24 @@ class OceanSystem:
     ) -> None:
         """Stop."""
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        """Start, without blocking the event loop. If cancelled meanwhile, stop as well."""
+        try:
+            await uninterrupted(self.start)
+        except asyncio.CancelledError:
+            await uninterrupted(self.stop)
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, without blocking the event loop, and wait for the end even if cancelled."""
+        await uninterrupted(self.stop)
 
     # -- steering ----------------------------------------------------------------------------
 
@@ -324,6 +359,18 @@ class OceanSystem:
             **actor_metrics(self._actors.snapshot(), listener=self._parts.listener_name),
         )
 
+    def events(
+        self, *event_types: type[EventT], limit: int = MOST_WAITING
+    ) -> EventIterator[EventT]:
+        """Returns an async iterator over the events of these types from now on.
+
+        `async for event in system.events(RunEnded)` ends once the system has stopped. At most
+        `limit` events wait to be read; then the oldest is dropped and counted, see
+        `EventIterator`. It may be called before the start. Raises TypeError for what is no event
+        class, ValueError without one.
+        """
+        return self._iterators.open(event_types, limit)
+
     def log_state(self) -> None:
         """Log a line for every actor: what it does, what waits, how often it failed."""
         self._actors.log_state()
@@ -421,6 +468,7 @@ class OceanSystem:
             self._servers.stop_control()
             self._log_end()
         finally:
+            self._iterators.end()
             self._stopped.set()
 
     def _log_end(self) -> None:

@@ -19,6 +19,11 @@ class Admission:
     admitted: bool
     suppressed: int = 0
 
+    @property
+    def more(self) -> str:
+        """The end of the admitted event's log line: how many events were suppressed, or nothing."""
+        return f" (and {self.suppressed} more like it)" if self.suppressed else ""
+
 
 REFUSED = Admission(admitted=False)
 

@@ -22,3 +22,8 @@ def test_the_first_event_of_the_next_window_tells_how_many_were_suppressed() -> 
     assert throttle.admit() == Admission(admitted=True, suppressed=4)
     clock.advance(10)
     assert throttle.admit() == ADMITTED
+
+
+def test_the_line_of_an_admitted_event_ends_with_the_number_of_suppressed_ones() -> None:
+    assert Admission(admitted=True, suppressed=4).more == " (and 4 more like it)"
+    assert ADMITTED.more == ""

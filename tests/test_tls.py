@@ -31,6 +31,7 @@ from ocean_actors.settings import IntegrationSettings, PortSettings
 from ocean_actors.testing import ManualClock
 from ocean_actors.tls import UnusableAuthorities, client_context
 
+ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
 VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"]
 
 
@@ -59,7 +60,9 @@ class Front:
             try:
                 with self._context.wrap_socket(connection, server_side=True) as peer:
                     if peer.recv(65536):
-                        peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                        peer.sendall(ANSWER)
+                        while peer.recv(65536):  # closed with unread data, it would be reset
+                            pass
             except OSError:
                 pass  # a client that does not trust it
 

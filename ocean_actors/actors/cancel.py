@@ -94,7 +94,7 @@ class CancelToken:
     def _call(callback: Callable[[], object]) -> None:
         try:
             callback()
-        except Exception:
+        except BaseException:  # SystemExit too must not end the thread that cancels
             logger.exception("A callback of a cancelled token failed")
 
     def _forget(self, key: object) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ocean_actors.actors.base import ActorBase
+from ocean_actors.actors.cancel import CancelToken
 from ocean_actors.actors.mailbox import Envelope, MailboxFull, open_mailbox
 from ocean_actors.actors.quiescence import Rest
 from ocean_actors.actors.ref import Ref
@@ -21,6 +22,8 @@ from ocean_actors.actors.timers import ActorTimers
 from ocean_actors.log import get_logger
 
 logger = get_logger(__name__)
+
+STOPPED = "the actor was asked to stop"
 
 
 class Host(Protocol):
@@ -81,6 +84,8 @@ class Cell:
         self.stopping = threading.Event()
         self.wake = threading.Event()
         """Ends the wait of a backoff."""
+        self.token = CancelToken()
+        """Ends the work of the present life."""
         self.ref = Ref(actor_class, self, services.check_message)
         self.timers = ActorTimers(services.clock, self.deliver)
         self.children: dict[Ref, Cell] = {}
@@ -103,6 +108,13 @@ class Cell:
         self.stopping.set()
         self.wake.set()
         self.mailbox.close()
+        self.token.cancel(STOPPED)
+
+    def renew_token(self) -> None:
+        """Give the next life a token of its own. Called by the actor's thread."""
+        self.token = CancelToken()
+        if self.stopping.is_set():  # meanwhile; `stop` may have cancelled the one before
+            self.token.cancel(STOPPED)
 
     def join(self, timeout: float) -> bool:
         """Wait for the thread to end; returns whether it has.

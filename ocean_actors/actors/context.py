@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, overload
 
 from ocean_actors.actors.base import ActorBase
+from ocean_actors.actors.cancel import CancelToken
 from ocean_actors.actors.cell import Cell
 from ocean_actors.actors.clock import Clock, Timer
 from ocean_actors.actors.message import Message
@@ -22,6 +23,7 @@ class Context:
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
+        self._token = cell.token  # of this life: the cell gets another at a restart
 
     @property
     def name(self) -> str:
@@ -46,6 +48,14 @@ class Context:
     def stopping(self) -> threading.Event:
         """Set once this actor was asked to stop; code that blocks for long should wait for it."""
         return self._cell.stopping
+
+    @property
+    def token(self) -> CancelToken:
+        """Cancelled once this actor is asked to stop or has failed; each life has its own.
+
+        `token.check()` and `token.sleep(seconds, clock)` raise `Cancelled` then: let it pass.
+        """
+        return self._token
 
     @overload
     def spawn(

@@ -16,6 +16,7 @@ from ocean_actors.actors.cell import Cell
 from ocean_actors.actors.context import Context
 from ocean_actors.actors.mailbox import Asker, Envelope
 from ocean_actors.actors.message import Message
+from ocean_actors.actors.signals import ActorFailed
 from ocean_actors.actors.supervision import OnFailure, Verdict, judge
 from ocean_actors.log import get_logger, owner, set_context
 from ocean_actors.text import one_line
@@ -85,7 +86,9 @@ class Lifecycle:
         try:
             if rebuild:
                 self._begin("__init__")
+                cell.renew_token()
                 self._actor = self._adopt(self._build())
+                self._services.events.remind(cell.ref)
             actor = self._actor
             try:
                 self._begin("on_start")
@@ -153,6 +156,7 @@ class Lifecycle:
         """
         cell = self._cell
         cell.failure = one_line(error)
+        cell.token.cancel("the actor failed")  # other threads may work for this life
         self._begin("on_failure")
         try:
             if actor is not None:
@@ -163,6 +167,7 @@ class Lifecycle:
         cell.timers.drop()
         if cell.stopping.is_set():
             self._end_cause = cell.failure
+            self._publish_failure(OnFailure.STOP)
             logger.error("%s failed while it stopped: %s", cell.name, cell.failure, exc_info=error)
             return False
         self._stop_children()
@@ -188,6 +193,7 @@ class Lifecycle:
         cell.state = "restarting"
         cell.restarts += 1
         self._services.restarts.add(cell.name)
+        self._publish_failure(OnFailure.RESTART)
         cell.wake.clear()
         if not cell.stopping.is_set():
             self._services.clock.wait(seconds, cell.wake)
@@ -200,6 +206,7 @@ class Lifecycle:
             retry.reply_to.set_exception((type(error), error, error.__traceback__))
         self._end_cause = cell.failure
         cell.stop()
+        self._publish_failure(verdict.action)
         if verdict.action is OnFailure.STOP:
             logger.error("%s failed and stops: %s", cell.name, cell.failure, exc_info=error)
             return
@@ -211,6 +218,11 @@ class Lifecycle:
             "%s failed%s and ends the system: %s",
             cell.name, crash_loop, cell.failure, exc_info=error,
         )  # fmt: skip
+
+    def _publish_failure(self, action: OnFailure) -> None:
+        cell = self._cell
+        event = ActorFailed(cell.name, cell.failure or "", cell.restarts, action)
+        self._services.events.publish(event, besides=cell.ref)  # else it might fail for ever
 
     def _escalate(self, error: BaseException) -> None:
         """End the system because of a failure of the code that runs the actor."""

@@ -39,9 +39,10 @@ class MailboxPolicy:
 
     A class attribute of an actor. A type stands for its subclasses, and the nearest class
     counts; types that are not named are refused. `COALESCE` also applies below the limit: a
-    message equal to one that waits is dropped (such messages have to be hashable). Messages
-    that are asked are never coalesced, as each needs its reply. Raises TypeError or ValueError
-    for values that cannot be used.
+    message equal to one that waits is dropped. Such messages have to be hashable; they are
+    hashed and compared in the sender's thread, which gets the error if that fails. Messages that
+    are asked are never coalesced, as each needs its reply. Raises TypeError or ValueError for
+    values that cannot be used.
     """
 
     limit: int = 250_000
@@ -80,13 +81,17 @@ class Asker(Protocol):
 
 
 class Envelope:
-    """A message and, if it was asked, what waits for the reply."""
+    """A message and, if it was asked, what waits for the reply.
 
-    __slots__ = ("message", "reply_to")
+    `key` is the hash of a message that coalesces, as its sender computed it.
+    """
+
+    __slots__ = ("key", "message", "reply_to")
 
     def __init__(self, message: Any, reply_to: Asker | None = None) -> None:
         self.message = message
         self.reply_to = reply_to
+        self.key: int | None = None
 
 
 class Mailbox:
@@ -193,20 +198,18 @@ class RuledMailbox(Mailbox):
         self._droppable: dict[type, deque[int]] = {
             kind: deque() for kind, rule in policy.at_limit.items() if rule is AtLimit.DROP_OLDEST
         }
-        self._waiting: set[Message] = set()  # messages that coalesce with an equal one
+        self._waiting: dict[int, deque[Message]] = {}  # those that coalesce, by their hashes
 
     def put(self, envelope: Envelope) -> bool:
         """Append an envelope, or do what the rule for its type says."""
         kind, rule = self._rule(envelope)
+        if rule is AtLimit.COALESCE and envelope.reply_to is None:
+            envelope.key = hash(envelope.message)
         dropped: Envelope | None = None
         with self._lock:
             if self._closed:
                 return False
-            if (
-                rule is AtLimit.COALESCE
-                and envelope.reply_to is None
-                and envelope.message in self._waiting
-            ):
+            if envelope.key is not None and envelope.message in self._waiting.get(envelope.key, ()):
                 self.coalesced += 1
                 return True
             if len(self._numbered) >= self._limit and rule is not AtLimit.ADMIT:
@@ -241,16 +244,19 @@ class RuledMailbox(Mailbox):
         self._numbered[self._count] = envelope
         if rule is AtLimit.DROP_OLDEST:
             self._droppable[kind].append(self._count)
-        elif rule is AtLimit.COALESCE and envelope.reply_to is None:
-            self._waiting.add(envelope.message)
+        elif envelope.key is not None:
+            self._waiting.setdefault(envelope.key, deque()).append(envelope.message)
 
     def _take_first(self) -> Envelope:
         _, envelope = self._numbered.popitem(last=False)
         kind, rule = self._rule(envelope)
         if rule is AtLimit.DROP_OLDEST:
             self._droppable[kind].popleft()
-        elif rule is AtLimit.COALESCE and envelope.reply_to is None:
-            self._waiting.discard(envelope.message)
+        elif envelope.key is not None:  # of those with its hash, it came first
+            same = self._waiting[envelope.key]
+            same.popleft()
+            if not same:
+                del self._waiting[envelope.key]
         return envelope
 
 

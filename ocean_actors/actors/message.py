@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from pykka.messages import _ActorStop
 
@@ -15,6 +15,12 @@ class Message:
 
     A dataclass that is not frozen cannot inherit from it: Python refuses the class
     (`TypeError`), and so does mypy. `require_immutable` looks at the fields as well.
+    """
+
+    retained: ClassVar[bool] = False
+    """Whether the event stream tells the latest one to actors that subscribe later.
+
+    For events that say what is the case from now on, as MQTT's retained messages do.
     """
 
 

@@ -1,11 +1,12 @@
-"""Messages that the runtime itself sends to actors."""
+"""Messages that the runtime itself sends or publishes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ocean_actors.actors.message import Signal
+from ocean_actors.actors.message import Message, Signal
 from ocean_actors.actors.ref import Ref
+from ocean_actors.actors.supervision import OnFailure
 
 
 @dataclass(frozen=True)
@@ -17,3 +18,17 @@ class Terminated(Signal):
 
     ref: Ref
     failure: str | None
+
+
+@dataclass(frozen=True)
+class ActorFailed(Message):
+    """Published: an actor's hook or method raised. The failed actor itself is not told.
+
+    `failure` is one line. `action` is what follows: the actor restarts, it stops, or the system
+    ends (`ESCALATE`). `restarts` counts the restarts of this actor, with the one that follows.
+    """
+
+    name: str
+    failure: str
+    restarts: int
+    action: OnFailure

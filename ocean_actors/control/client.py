@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from ocean_actors.connections import causes
 from ocean_actors.control import DEFAULT_URL, HEADER
 from ocean_actors.errors import OceanError, UsageError
 from ocean_actors.text import one_line
@@ -84,14 +85,5 @@ def _checked(url: str) -> str:
 
 def _why(error: BaseException) -> str:
     """Returns the operating system's reason for a failed connection."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        reason = getattr(cause, "reason", None) or next(
-            (each for each in cause.args if isinstance(each, BaseException)), None
-        )
-        cause = (
-            reason if isinstance(reason, BaseException) else cause.__cause__ or cause.__context__
-        )
-    return "no connection"
+    reasons = (each.strerror for each in causes(error) if isinstance(each, OSError))
+    return next((reason for reason in reasons if reason), "no connection")

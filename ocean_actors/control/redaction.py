@@ -29,6 +29,10 @@ class Redaction:
         """Returns `encoded` without the secrets."""
         return encoded if self._pattern is None else self._pattern.sub(MASK, encoded)
 
+    def in_text(self, text: str) -> str:
+        """Returns a text that holds JSON without the secrets."""
+        return self(text.encode(errors="replace")).decode()
+
 
 def secrets_of(settings: Settings) -> frozenset[str]:
     """Returns the secrets among the settings.

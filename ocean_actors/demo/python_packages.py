@@ -15,12 +15,21 @@ from typing import Any
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings
 
 BLUEPRINT = "pythonPackage"
+TEXT = {"type": "string"}
 
 
 class PythonPackages(ResyncHandler):
     """Sends an entity for each distribution, then deletes those that no longer exist."""
 
     kinds = (BLUEPRINT,)
+    blueprints = (
+        {
+            "identifier": BLUEPRINT,
+            "title": "Python package",
+            "schema": {"properties": {"version": TEXT, "summary": TEXT}},
+            "relations": {"requires": {"target": BLUEPRINT, "many": True, "required": False}},
+        },
+    )
 
     def resync(self, run: ResyncRun) -> None:
         """Send all distributions that Port's config selects."""

@@ -22,11 +22,6 @@ from ocean_actors.demo.python_packages import BLUEPRINT, PythonPackages
 RUN_SECONDS = 2.0  # of a full resync; the sandbox answers slowly on purpose
 MAX_SECONDS = 60.0  # of the demo, which takes less than 20 unless the machine is busy
 NEW_CONFIG = {"resources": [{"kind": BLUEPRINT, "selector": {"names": "[a-p]*"}}]}
-SCHEMA = {
-    "title": "Python package",
-    "schema": {"properties": {"version": {"type": "string"}, "summary": {"type": "string"}}},
-    "relations": {"requires": {"target": BLUEPRINT, "many": True, "required": False}},
-}
 COLOURS = {"completed": "green", "aborted": "yellow", "failed": "red"}
 
 RunEvent = RunStarted | RunProgressed | RunEnded
@@ -124,8 +119,7 @@ def show(listener: str) -> int:
 
 
 def prepare(environment: Environment) -> None:
-    """Create the blueprint, and make the sandbox slow enough to watch."""
-    environment.sandbox.create_blueprint(BLUEPRINT, **SCHEMA)
+    """Make the sandbox slow enough to watch."""
     calls = math.ceil(sum(1 for _ in distributions()) / 20)
     environment.sandbox.fail(
         "delay", times=None, path="/entities/bulk$", seconds=RUN_SECONDS / calls

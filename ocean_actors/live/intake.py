@@ -6,16 +6,13 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import pykka
-
-from ocean_actors.actors import MailboxFull, Query, Ref
+from ocean_actors.actors import Message, Ref
 from ocean_actors.live.call import LiveCall
 from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.room import Room
 from ocean_actors.log import get_logger
 
 logger = get_logger(__name__)
-
-OFFER_SECONDS = 2.0
 
 Reception = Literal["queued", "full", "unavailable"]
 """What became of a call."""
@@ -44,8 +41,8 @@ class LiveCounts:
 
 
 @dataclass(frozen=True)
-class Offer(Query[Reception]):
-    """To the router: queue this call."""
+class CallArrived(Message):
+    """To the router: a call for which there was room."""
 
     call: LiveCall
     key: str
@@ -55,15 +52,25 @@ class LiveIntake:
     """One path, seen from the web: it takes calls between `open` and `shut`.
 
     A copy in a forked process takes none, as the actors are in the process that was forked. The
-    router alone writes the fields.
+    router alone writes `standby`, `running`, `handled`, `retried` and `dead`.
     """
 
     def __init__(self, handler: LiveHandler, *, standby: bool) -> None:
         self.handler = handler
         self.standby = standby
-        self.counts = LiveCounts()
+        self.room = Room(handler.capacity, handler.capacity_bytes)
+        self.running = self.handled = self.retried = self.dead = 0
         self._router: Ref | None = None
         self._process = os.getpid()
+
+    @property
+    def counts(self) -> LiveCounts:
+        """What happened so far."""
+        room = self.room
+        return LiveCounts(
+            max(0, room.count - self.running), self.running, room.accepted, self.handled,
+            self.retried, self.dead, room.refused,
+        )  # fmt: skip
 
     @property
     def is_open(self) -> bool:
@@ -90,13 +97,11 @@ class LiveIntake:
         self._router = None
 
     def offer(self, call: LiveCall, key: str) -> Reception:
-        """Have a call queued; waits for the router for `OFFER_SECONDS` at most."""
+        """Queue a call; waits for nobody."""
         router = self._router
         if router is None:
             return "unavailable"
-        try:
-            return router.ask(Offer(call, key), timeout=OFFER_SECONDS)
-        except (pykka.Timeout, pykka.ActorDeadError):
-            return "unavailable"
-        except MailboxFull:
+        if not self.room.enter(len(call.body)):
             return "full"
+        router.tell(CallArrived(call, key))
+        return "queued"

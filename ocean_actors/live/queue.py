@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -13,10 +14,8 @@ ItemT = TypeVar("ItemT")
 
 @dataclass(frozen=True)
 class Limits:
-    """How many events there may be, in number and bytes; how many are at work; how often tried."""
+    """How many events may be at work, how often each is tried, and the pauses between."""
 
-    capacity: int
-    capacity_bytes: int
     workers: int
     attempts: int
     backoff: Backoff
@@ -29,7 +28,6 @@ class Ticket(Generic[ItemT]):
     number: int
     key: str
     item: ItemT
-    size: int
     attempt: int = 1
 
 
@@ -55,7 +53,6 @@ class LiveQueue(Generic[ItemT]):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._numbers = 0
-        self._bytes = 0
         self._by_key: dict[str, deque[Ticket[ItemT]]] = {}  # the first may be at work or paused
         self._ready: deque[str] = deque()  # keys whose first event may be started
         self._working: dict[int, Ticket[ItemT]] = {}
@@ -72,25 +69,21 @@ class LiveQueue(Generic[ItemT]):
         """How many are at work."""
         return len(self._working)
 
-    def offer(self, key: str, item: ItemT, size: int) -> bool:
-        """Add an event of `size` bytes; returns False if the queue is full."""
-        limits = self._limits
-        if self._count >= limits.capacity or (
-            self._count and self._bytes + size > limits.capacity_bytes
-        ):
-            return False
+    def add(self, key: str, item: ItemT) -> None:
+        """Add an event."""
         self._numbers += 1
         self._count += 1
-        self._bytes += size
         line = self._by_key.setdefault(key, deque())
-        line.append(Ticket(self._numbers, key, item, size))
+        line.append(Ticket(self._numbers, key, item))
         if len(line) == 1:
             self._ready.append(key)
-        return True
 
-    def start(self) -> Ticket[ItemT] | None:
-        """Take the next event to be handled; None if there is none, or enough are at work."""
-        enough = len(self._working) >= self._limits.workers
+    def start(self, most: int | None = None) -> Ticket[ItemT] | None:
+        """Take the next event to be handled; None if there is none, or enough are at work.
+
+        Enough are the limit's `workers`, or `most` if that is given.
+        """
+        enough = len(self._working) >= (self._limits.workers if most is None else most)
         if self._held or enough or not self._ready:
             return None
         ticket = self._by_key[self._ready.popleft()][0]
@@ -124,6 +117,12 @@ class LiveQueue(Generic[ItemT]):
             self._by_key[ticket.key][0] = replace(ticket, attempt=ticket.attempt + 1)
             self._ready.append(ticket.key)
 
+    def items(self) -> Iterator[ItemT]:
+        """Yields all events."""
+        for line in self._by_key.values():
+            for ticket in line:
+                yield ticket.item
+
     def hold(self) -> None:
         """Start nothing any more; the events stay, to be counted."""
         self._held = True
@@ -135,7 +134,6 @@ class LiveQueue(Generic[ItemT]):
 
     def _remove(self, ticket: Ticket[ItemT]) -> None:
         self._count -= 1
-        self._bytes -= ticket.size
         line = self._by_key[ticket.key]
         line.popleft()
         if line:

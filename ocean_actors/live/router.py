@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pykka
@@ -20,11 +20,27 @@ from ocean_actors.actors import (
     Timer,
     handles,
 )
-from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.live.call import LiveCall
-from ocean_actors.live.intake import LiveIntake, Offer, Reception
+from ocean_actors.live.commands import (
+    AttemptDue,
+    DrainEvents,
+    DrainOver,
+    GraceOver,
+    LookAgain,
+    TimeUp,
+)
+from ocean_actors.live.flood import SECONDS as FLOOD_SECONDS
+from ocean_actors.live.flood import Flood
+from ocean_actors.live.intake import CallArrived, LiveIntake
 from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, Ticket
-from ocean_actors.live.worker import CallHandled, Failure, HandleCall, LiveServices, LiveWorker
+from ocean_actors.live.worker import (
+    CallHandled,
+    Failure,
+    HandleCall,
+    KnownConfig,
+    LiveServices,
+    LiveWorker,
+)
 from ocean_actors.log import get_logger
 from ocean_actors.messages import IntegrationRegistered, LiveEventFailed, RoleChanged, RunStarted
 from ocean_actors.text import one_line
@@ -45,48 +61,6 @@ SHORTEST_RETRY, LONGEST_RETRY = 0.1, 3600.0
 """Seconds within which a handler may ask to be called again."""
 
 
-class KnownConfig:
-    """The newest config of the integration that was seen. Routers write it, workers read it."""
-
-    def __init__(self) -> None:
-        self.value: FrozenDict = EMPTY
-
-
-@dataclass(frozen=True)
-class AttemptDue(Message):
-    """To itself: the pause of the event `number` is over."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class TimeUp(Message):
-    """To itself: the time of the event `number` is over."""
-
-    slot: int
-    number: int
-
-
-@dataclass(frozen=True)
-class GraceOver(Message):
-    """To itself: the attempt had its time to end."""
-
-    slot: int
-    number: int
-
-
-@dataclass(frozen=True)
-class DrainEvents(Message):
-    """Take no more calls, and set `drained` once nothing can be done any more."""
-
-    drained: pykka.Future[None]
-
-
-@dataclass(frozen=True)
-class DrainOver(Message):
-    """To itself: start no more events."""
-
-
 @dataclass
 class Slot:
     """A worker, and the event that it is at."""
@@ -102,7 +76,8 @@ class LiveRouter(Actor):
     """Queues the calls of one path and has them handled by workers, its children."""
 
     mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(
-        limit=10_000, at_limit={Message: AtLimit.ADMIT, Offer: AtLimit.REFUSE}
+        limit=10_000,
+        at_limit={Message: AtLimit.ADMIT},  # the intake bounds the calls
     )
     subscribes_to: ClassVar[tuple[type[Message], ...]] = (
         RoleChanged, RunStarted, IntegrationRegistered,
@@ -115,60 +90,45 @@ class LiveRouter(Actor):
         self._config = config
         self._handler = handler = intake.handler
         self._queue: LiveQueue[LiveCall] = LiveQueue(
-            Limits(
-                handler.capacity, handler.capacity_bytes, handler.workers, handler.attempts,
-                handler.backoff,
-            )
-        )  # fmt: skip
-        self._counts = intake.counts  # a restart goes on counting
+            Limits(handler.workers, handler.attempts, handler.backoff)
+        )
         self._slots: dict[int, Slot] = {}
         self._idle: list[Slot] = []
         self._hung: set[Ref] = set()
         self._opened = 0
-        self._draining = False
+        self._flood = Flood()
+        self._waits_for_end = False  # of the flood
         self._drained: pykka.Future[None] | None = None  # until it is set
         self._log = WebLog(services.clock)
 
     def on_start(self) -> None:
         """Take calls."""
-        self._show()
         self._intake.open(self.context.ref)
 
     def on_stop(self) -> None:
-        """Take no more calls, leave behind what does not end, and say what is lost."""
+        """Take no more calls, leave behind what has not ended, and say what is lost."""
         self._intake.shut()
-        self._end_attempts()
-        for slot in self._slots.values():
-            if slot.ticket is not None:
-                self.context.abandon(slot.worker)
-        lost = len(self._queue)
-        if lost:
-            logger.warning(
-                "live events of %s: %d were accepted and not handled, and are lost; a resync "
-                "brings what they told (resyncOnStart)",
-                self._handler.path, lost,
-            )  # fmt: skip
-        self._counts = replace(self._counts, queued=0, running=0)
-        self._intake.counts = self._counts
+        self._leave_behind()
+        self._say_lost(self._intake.room.count)
+        self._intake.running = 0
 
     def on_failure(self, *_: Any) -> None:
-        """Do the same, until the restarted actor takes calls again."""
-        self.on_stop()
+        """Do the same, until the restarted actor takes calls again; those in the mailbox stay."""
+        self._intake.shut()
+        self._leave_behind()
+        self._say_lost(len(self._queue))
+        for call in self._queue.items():
+            self._intake.room.leave(len(call.body))
+        self._intake.running = 0
 
     # -- messages ----------------------------------------------------------------------------
 
-    @handles(Offer)
-    def on_offer(self, offer: Offer) -> Reception:
-        """Queue a call, if there is room."""
-        if self._draining:
-            return "unavailable"
-        if not self._queue.offer(offer.key, offer.call, len(offer.call.body)):
-            self._count(refused=1)
-            self._show()
-            return "full"
-        self._count(accepted=1)
+    @handles(CallArrived)
+    def on_arrived(self, event: CallArrived) -> None:
+        """Queue a call."""
+        self._flood.arrived(self.context.clock.monotonic())
+        self._queue.add(event.key, event.call)
         self._pump()
-        return "queued"
 
     @handles(CallHandled)
     def on_handled(self, message: CallHandled) -> None:
@@ -190,6 +150,12 @@ class LiveRouter(Actor):
     def on_due(self, message: AttemptDue) -> None:
         """Try an event again."""
         self._queue.due(message.number)
+        self._pump()
+
+    @handles(LookAgain)
+    def on_look_again(self, _message: LookAgain) -> None:
+        """A flood may be over."""
+        self._waits_for_end = False
         self._pump()
 
     @handles(TimeUp)
@@ -258,7 +224,6 @@ class LiveRouter(Actor):
     def on_drain(self, command: DrainEvents) -> None:
         """Handle what waits, at once."""
         self._intake.shut()
-        self._draining = True
         self._drained = command.drained
         self._queue.hurry()
         self.context.schedule(DRAIN_SECONDS, DrainOver())
@@ -274,21 +239,45 @@ class LiveRouter(Actor):
 
     def _pump(self) -> None:
         """Start what can be started."""
-        while len(self._hung) < MOST_HUNG and (ticket := self._queue.start()) is not None:
+        most = self._most_at_work()
+        while len(self._hung) < MOST_HUNG and (ticket := self._queue.start(most)) is not None:
             slot = self._idle.pop() if self._idle else self._open_slot()
             slot.ticket = ticket
             slot.timer = self.context.schedule(
                 self._handler.timeout, TimeUp(slot.number, ticket.number)
             )
             slot.worker.tell(HandleCall(slot.number, ticket.number, ticket.item, slot.token))
-        self._show()
+        self._intake.running = self._queue.working
         if self._drained is not None and not self._queue.working:
             self._drained.set(None)
             self._drained = None
 
+    def _most_at_work(self) -> int | None:
+        """Returns 1 while there is a flood, else None; later it is looked again."""
+        if not self._flood.lasts(self.context.clock.monotonic()):
+            return None
+        if not self._waits_for_end:
+            self._waits_for_end = True
+            self.context.schedule(FLOOD_SECONDS, LookAgain())
+        return 1
+
     def _end_attempts(self) -> None:
         for slot in self._slots.values():
             slot.token.cancel("the integration stops")
+
+    def _leave_behind(self) -> None:
+        self._end_attempts()
+        for slot in self._slots.values():
+            if slot.ticket is not None:
+                self.context.abandon(slot.worker)
+
+    def _say_lost(self, count: int) -> None:
+        if count:
+            logger.warning(
+                "live events of %s: %d were accepted and not handled, and are lost; a resync "
+                "brings what they told (resyncOnStart)",
+                self._handler.path, count,
+            )  # fmt: skip
 
     def _open_slot(self) -> Slot:
         self._opened += 1
@@ -317,7 +306,8 @@ class LiveRouter(Actor):
         """Remove an event, or have it tried again."""
         if failure is None:
             self._queue.succeeded(ticket.number)
-            self._count(handled=1)
+            self._intake.room.leave(len(ticket.item.body))
+            self._intake.handled += 1
         else:
             after = failure.after
             if after is not None:
@@ -328,7 +318,7 @@ class LiveRouter(Actor):
             if isinstance(decision, GiveUp):
                 self._give_up(ticket, failure)
             else:
-                self._count(retried=1)
+                self._intake.retried += 1
                 self._log.add(
                     "retry", logging.WARNING,
                     f"live event of {self._handler.path} failed, attempt {ticket.attempt} of "
@@ -339,7 +329,8 @@ class LiveRouter(Actor):
         self._pump()
 
     def _give_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
-        self._count(dead=1)
+        self._intake.room.leave(len(ticket.item.body))
+        self._intake.dead += 1
         key = one_line(ticket.key, 100)
         about = f" (key {key})" if key else ""
         attempts = f"{ticket.attempt} attempt{'s' * (ticket.attempt > 1)}"
@@ -353,12 +344,3 @@ class LiveRouter(Actor):
         self.context.publish(
             LiveEventFailed(self._handler.path, key, ticket.attempt, failure.text, now)
         )
-
-    def _count(self, **more: int) -> None:
-        added = {name: getattr(self._counts, name) + count for name, count in more.items()}
-        self._counts = replace(self._counts, **added)
-
-    def _show(self) -> None:
-        running = self._queue.working
-        self._counts = replace(self._counts, queued=len(self._queue) - running, running=running)
-        self._intake.counts = self._counts

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pykka
 
 from ocean_actors.actors import ActorSystem, CancelToken, Clock, Message, Ref
+from ocean_actors.live.commands import DrainEvents
 from ocean_actors.live.endpoint import LiveApp
 from ocean_actors.live.handler import LiveHandler, LiveHandlerError
 from ocean_actors.live.intake import LiveIntake
-from ocean_actors.live.router import DrainEvents, KnownConfig, LiveRouter
-from ocean_actors.live.worker import LiveServices
+from ocean_actors.live.router import LiveRouter
+from ocean_actors.live.worker import KnownConfig, LiveServices
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.settings import Settings

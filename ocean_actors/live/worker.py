@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Clock, Message, OnFailure, Supervision, handles
 from ocean_actors.errors import OceanError
+from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.live.call import LiveCall
 from ocean_actors.live.handler import LiveHandler
 from ocean_actors.log import LogContext, RunLogger, get_logger, logging_context
@@ -57,6 +58,13 @@ class CallHandled(Message):
     slot: int
     number: int
     failure: Failure | None
+
+
+class KnownConfig:
+    """The newest config of the integration that was seen. Routers write it, workers read it."""
+
+    def __init__(self) -> None:
+        self.value: FrozenDict = EMPTY
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,20 @@ class _Round:
     """One use of the barrier: who joined, with which bounds, and the outcome."""
 
     def __init__(self) -> None:
-        self.arrived: set[str] = set()
+        self.arrived: dict[str, CancelToken] = {}
         self.bounds: list[float] = []
         self.begun = False
         self.outcome: int | BaseException | None = None
+
+    def leave(self, handler: str, token: CancelToken, bound: float) -> None:
+        """Undo the joining of a handler whose token was cancelled."""
+        if self.arrived.get(handler) is token:  # it may have joined again
+            del self.arrived[handler]
+        self.bounds.remove(bound)
+
+    def joined(self) -> set[str]:
+        """Returns the handlers that joined; not those that are about to leave."""
+        return {name for name, token in self.arrived.items() if not token.cancelled}
 
 
 class RunBarrier:
@@ -40,37 +50,59 @@ class RunBarrier:
             self._expected.discard(handler)
             self._changed.notify_all()
 
-    def join(self, handler: str, bound: float, work: Callable[[float], int]) -> int:
+    def join(
+        self,
+        handler: str,
+        bound: float,
+        work: Callable[[float], int],
+        token: CancelToken | None = None,
+    ) -> int:
         """Wait for the other handlers; one then calls `work` with the lowest bound of all.
 
         Returns what `work` returned, or raises what it raised. Raises the token's error when
-        that is cancelled.
+        that is cancelled. `token` ends this call alone, as if the handler had not joined.
         """
+        token = token or self._token
         with self._changed:
             current = self._round
-            current.arrived.add(handler)
+            current.arrived[handler] = token
             current.bounds.append(bound)
             self._changed.notify_all()
-            forget = self._token.on_cancel(self._wake)
+            forget = token.on_cancel(self._wake)
             try:  # ended by the last handler to join or finish, by the worker, or by the token
-                self._changed.wait_for(lambda: self._token.cancelled or self._is_over(current))
+                self._changed.wait_for(lambda: token.cancelled or self._is_over(current))
             finally:
                 forget()
-            self._token.check()
+            if token.cancelled:
+                current.leave(handler, token, bound)
+                token.check()
             leads = current.outcome is None
             current.begun = True
         if leads:
-            self._work(current, work)
+            self._work(current, work, handler, bound, token)
         outcome = current.outcome
         if isinstance(outcome, BaseException):
             raise outcome if leads else _copy_of(outcome)
         return outcome or 0
 
-    def _work(self, current: _Round, work: Callable[[float], int]) -> None:
+    def _work(
+        self,
+        current: _Round,
+        work: Callable[[float], int],
+        handler: str,
+        bound: float,
+        token: CancelToken,
+    ) -> None:
         try:
             outcome: int | BaseException = work(min(current.bounds))
-        except BaseException as error:  # noqa: BLE001  (raised in each handler that joined)
+        except BaseException as error:  # raised in each handler that joined
             outcome = error
+            if token.cancelled and not self._token.cancelled:
+                with self._changed:  # another one leads
+                    current.leave(handler, token, bound)
+                    current.begun = False
+                    self._changed.notify_all()
+                raise
         with self._changed:
             current.outcome = outcome
             self._round = _Round()
@@ -80,7 +112,7 @@ class RunBarrier:
         """Returns whether to stop waiting: there is an outcome, or all joined and none works."""
         if current.outcome is not None:
             return True
-        return not current.begun and self._expected <= current.arrived
+        return not current.begun and self._expected <= current.joined()
 
     def _wake(self) -> None:
         with self._changed:

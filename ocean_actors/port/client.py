@@ -30,6 +30,9 @@ from ocean_actors.settings import IntegrationSettings, PortSettings
 
 Parsed = TypeVar("Parsed")
 
+SEARCHES = ("/entities/search", "/entities/datasource-entities")
+"""The ends of the paths to which a POST changes nothing."""
+
 
 class PortClient:
     """Calls Port on behalf of one integration.
@@ -51,13 +54,14 @@ class PortClient:
         jitter: Callable[[], float] = random.random,
         strict: bool = True,
         identity: Identity | None = None,
+        read_only: bool = False,
     ) -> None:
         """Make a client; nothing is sent yet.
 
         `token` ends calls when it is cancelled, `clock` times retries and the access token,
         `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
         backoff's jitter in [0, 1). `strict`: see `tls.client_context`. `clone` passes its
-        `identity` on.
+        `identity` on. A `read_only` client refuses calls that would change anything in Port.
         """
         self._identity = identity or Identity(settings, integration)
         self._own_clock: SystemClock | None = None
@@ -67,6 +71,7 @@ class PortClient:
         self._timeout = timeout
         self._jitter = jitter
         self._strict = strict
+        self._read_only = read_only
         self._token = CancelToken(token.error) if token is not None else CancelToken()
         self._unlink = _link(token, self._token) if token is not None else lambda: None
         self._transport = Transport(
@@ -93,6 +98,7 @@ class PortClient:
             jitter=self._jitter,
             strict=self._strict,
             identity=self._identity,
+            read_only=self._read_only,
         )
 
     @property
@@ -128,9 +134,17 @@ class PortClient:
     # -- the integration -----------------------------------------------------------------------
 
     def get_integration(self, retry: Retry = RETRY) -> Integration:
-        """Returns the integration. Raises PortError with status 404 if Port does not know it."""
+        """Returns the integration. Raises PortError with status 404 if Port does not know it.
+
+        A read-only client returns an empty one then, as nobody will create it.
+        """
         query = {"oceanCoreVersion": __version__, "isPolling": flag(False)}
-        return self.call("GET", self._path, models.parse_integration, query=query, retry=retry)
+        try:
+            return self.call("GET", self._path, models.parse_integration, query=query, retry=retry)
+        except PortError as error:
+            if error.status != 404 or not self._read_only:
+                raise
+        return Integration()
 
     def create_integration(self, destination: Mapping[str, Any]) -> Integration:
         """Register the integration, with Port sending its changes to `destination`.
@@ -171,10 +185,16 @@ class PortClient:
     def get_resync_request(self, retry: Retry = RETRY) -> PortRequest | None:
         """Returns the newest resync request, or None if there is none."""
         path = f"{self._path}/resync-request"
-        return self.call("GET", path, models.parse_resync_request, retry=retry)
+        try:
+            return self.call("GET", path, models.parse_resync_request, retry=retry)
+        except PortError as error:
+            if error.status != 404 or not self._read_only:
+                raise
+        return None
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""
+        self._require_reading("PATCH", "/resync-state")
         self._transport.call(
             "PATCH", f"{self._path}/resync-state", _check_accepted,
             body=body, retry=retry, empty={"ok": True},
@@ -221,6 +241,7 @@ class PortClient:
         max_bytes: int = MAX_ANSWER,
     ) -> Parsed:
         """Make any call of Port's API; see `Transport.call`."""
+        self._require_reading(method, path)
         return self._transport.call(
             method,
             path,
@@ -234,7 +255,13 @@ class PortClient:
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
         """Send `body` to an address that Port named; see `Transport.deliver`."""
+        self._require_reading(method, "")
         self._transport.deliver(method, address, body)
+
+    def _require_reading(self, method: str, path: str) -> None:
+        """Raises PortError in a client for reading, unless the call reads."""
+        if self._read_only and method != "GET" and not path.endswith(SEARCHES):
+            raise PortError(f"{method} {path}: not sent, as nothing is written in a dry run")
 
     def mask(self, text: str) -> str:
         """Returns `text` without our credentials, however they are encoded."""

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
+from ocean_actors.port.async_writes import AsyncWrites, BlockingPort
 from ocean_actors.port.barrier import RunBarrier
-from ocean_actors.port.batches import Item, batches, encode
+from ocean_actors.port.batches import Item, UpsertAnswer, batches, encode
 from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import ReconcileRefused
 from ocean_actors.port.live_writes import LiveWrites, RunWrites, prints_of
 from ocean_actors.port.reconcile import Reconciliation
 from ocean_actors.port.sent_entities import SentEntities
-from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag
+from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag, write_batch
 from ocean_actors.retry import Retry
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -66,10 +67,17 @@ class EntityWriter:
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""
-        return HandlerPort(
-            name, self._client, self._run, self._sent, self._barrier, self._throttle,
-            self._writes, self._blueprints,
+        return self.open_port(name, self._client)
+
+    def open_port(self, name: str, client: PortClient) -> HandlerPort:
+        """Returns `run.port` of one handler over `client`: the run's, or that of one async call."""
+        return self._make_port(
+            name, client, functools.partial(self.open_port, name), self._run, self._sent,
+            self._barrier, self._throttle, self._writes, self._blueprints,
         )  # fmt: skip
+
+    def _make_port(self, *parts: Any) -> HandlerPort:
+        return HandlerPort(*parts)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """Say that a handler sends nothing more, and whether it succeeded."""
@@ -108,15 +116,16 @@ class EntityWriter:
 class HandlerPort:
     """`run.port`: writes entities to Port for one handler.
 
-    Its methods block, and may be called from any thread. In an `async def resync` write
-    `await asyncio.to_thread(run.port.upsert, blueprint, entities)`. When the run is aborted,
-    they raise ResyncAborted at once, wherever they wait.
+    `upsert` and `reconcile` block, and may be called from any thread; `aupsert` and `areconcile`
+    are for coroutines. When the run is aborted, they raise ResyncAborted at once, wherever they
+    wait.
     """
 
     def __init__(
         self,
         handler: str,
         client: PortClient,
+        open_port: Callable[[PortClient], BlockingPort],
         run: RunInfo,
         sent: SentEntities,
         barrier: RunBarrier,
@@ -127,18 +136,19 @@ class HandlerPort:
         self._blueprints = blueprints
         self._handler = handler
         self._client = client
+        self._async_writes = AsyncWrites(client, open_port)
         self._run = run
         self._sent = sent
         self._barrier = barrier
         self._throttle = throttle
         self._writes = writes
-        self._sender = BatchSender(client, PATIENT)
+        self._sender = BatchSender(self._write)
         self._process = os.getpid()
 
     def upsert(
         self,
         blueprint: str,
-        entities: Iterable[Mapping[str, Any]],
+        entities: Iterable[Mapping[str, object]],
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
@@ -180,11 +190,34 @@ class HandlerPort:
                 self._send(blueprint, batch, query, counts)
             self._client.token.check()
         except BaseException:
-            self._sent.mark_incomplete(
-                f"not all of {self._handler}'s entities of {blueprint!r} were sent"
-            )
+            self._mark_incomplete(blueprint)
             raise
         return counts.result()
+
+    async def aupsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """As `upsert`, for coroutines: `await run.port.aupsert(blueprint, entities)`.
+
+        It never blocks the event loop. An async iterable is read in the event loop, any other in
+        another thread. If the task is cancelled, the call to Port ends, no further entity is
+        sent, and `reconcile` refuses to delete, as after an `upsert` that raised.
+        """
+        try:
+            return await self._async_writes.upsert(
+                blueprint,
+                entities,
+                merge=merge,
+                create_missing_related_entities=create_missing_related_entities,
+            )
+        except BaseException:
+            self._mark_incomplete(blueprint)  # here too: the thread may not have done it yet
+            raise
 
     def reconcile(self, max_share: float | None = None) -> int:
         """Delete the entities that this integration owns and this run did not send.
@@ -214,12 +247,23 @@ class HandlerPort:
         }
 
         def delete(max_share: float) -> int:
-            blueprints = self._blueprints()  # once every handler has sent everything
-            return Reconciliation(
-                self._client, self._sent, query, PATIENT, self._writes, blueprints
-            ).run(max_share)
+            # `_blueprints` is asked once every handler has sent everything
+            return self._reconcile(query, self._blueprints(), max_share)
 
-        return self._barrier.join(self._handler, share, delete)
+        return self._barrier.join(self._handler, share, delete, self._client.token)
+
+    async def areconcile(self, max_share: float | None = None) -> int:
+        """As `reconcile`, for coroutines: `await run.port.areconcile()`.
+
+        It never blocks the event loop. If the task is cancelled, the deletion ends, and the
+        handler counts as one that has not called it.
+        """
+        return await self._async_writes.reconcile(max_share)
+
+    def _mark_incomplete(self, blueprint: str) -> None:
+        self._sent.mark_incomplete(
+            f"not all of {self._handler}'s entities of {blueprint!r} were sent"
+        )
 
     def mark_incomplete(self, reason: str) -> None:
         """Say that entities that exist may not be sent in this run, and why, in one line.
@@ -250,6 +294,18 @@ class HandlerPort:
         left_out = [item for item, is_free in zip(batch, free, strict=True) if not is_free]
         if left_out:
             counts.supersede([item.exact or item.identifier for item in left_out])
+
+    def _write(
+        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str]
+    ) -> UpsertAnswer:
+        return write_batch(self._client, PATIENT, blueprint, batch, query)
+
+    def _reconcile(
+        self, query: Mapping[str, str], blueprints: frozenset[str] | None, max_share: float
+    ) -> int:
+        return Reconciliation(
+            self._client, self._sent, query, PATIENT, self._writes, blueprints
+        ).run(max_share)
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}

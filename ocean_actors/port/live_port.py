@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.deletion import Deletion
 from ocean_actors.port.live_writes import LiveWrites, Name, prints_of
 from ocean_actors.port.sent_entities import fingerprint
-from ocean_actors.port.upserts import BatchSender, Outcome, UpsertCounts, config_flag
+from ocean_actors.port.upserts import BatchSender, Outcome, UpsertCounts, config_flag, write_batch
 from ocean_actors.retry import Retry
 from ocean_actors.throttle import Throttle
 
@@ -43,7 +44,7 @@ class LiveEventPort:
         self._writes = writes
         self._config = config
         self._throttle = throttle
-        self._sender = BatchSender(client, BRIEF)
+        self._sender = BatchSender(functools.partial(write_batch, client, BRIEF))
 
     def upsert(
         self,

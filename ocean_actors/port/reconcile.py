@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ocean_actors.port.batches import targets_of
@@ -28,6 +30,18 @@ PAGE_BYTES = 16 * 1024 * 1024
 Entity = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Planned:
+    """What a dry run would have written, which Port's list of owned entities does not tell.
+
+    `targets` are the fingerprints of all identifiers to which the entities would relate; `counts`
+    says how many entities they are, by blueprint.
+    """
+
+    targets: AbstractSet[int]
+    counts: Mapping[str, int]
+
+
 class Reconciliation:
     """The delete phase of one run."""
 
@@ -39,11 +53,13 @@ class Reconciliation:
         retry: Retry,
         writes: RunWrites,
         blueprints: frozenset[str] | None = None,
+        *,
+        planned: Planned | None = None,
     ) -> None:
         """Take the query of each deletion, and how to repeat calls that fail for a while.
 
         Entities of other `blueprints` are left alone; None: no blueprint is. `writes` knows what
-        live events have written.
+        live events have written. `planned` is what was sent in a dry run.
         """
         self._client = client
         self._sent = sent
@@ -51,6 +67,7 @@ class Reconciliation:
         self._retry = retry
         self._writes = writes
         self._blueprints = blueprints
+        self._planned = planned
 
     def run(self, max_share: float) -> int:
         """Delete, and return how many entities were deleted.
@@ -60,10 +77,19 @@ class Reconciliation:
         asked.
         """
         self._sent.mark_reconciled(ok=False)
+        deletion = Deletion(
+            self._client, self._query, self._retry, self._claim, self._sent.add_deleted
+        )
+        deleted = deletion.delete(self.stale(max_share))
+        self._sent.mark_reconciled(ok=True)
+        return deleted
+
+    def stale(self, max_share: float) -> list[Name]:
+        """Returns the entities to delete, sorted. Raises as `run` does."""
         if self._sent.incomplete is not None:
             raise ReconcileRefused(f"nothing is deleted: {self._sent.incomplete}")
         if self._blueprints is not None and not self._blueprints:
-            return 0
+            return []
         stale, owned = self._stale()
         if owned and len(stale) / owned > max_share:
             raise ReconcileRefused(
@@ -71,12 +97,7 @@ class Reconciliation:
                 f"than the share of {max_share:g} (entityDeletionThreshold in the mapping, or "
                 "max_share)"
             )
-        deletion = Deletion(
-            self._client, self._query, self._retry, self._claim, self._sent.add_deleted
-        )
-        deleted = deletion.delete(sorted(stale))
-        self._sent.mark_reconciled(ok=True)
-        return deleted
+        return sorted(stale)
 
     def _stale(self) -> tuple[list[Name], int]:
         """Returns the owned entities that were not sent, and how many are owned, of the blueprints.
@@ -94,13 +115,20 @@ class Reconciliation:
             if name is None:
                 continue
             may_go = self._blueprints is None or name[0] in self._blueprints
-            owned += may_go
-            if was_sent(*name) or self._writes.touched_live(name):
+            sent = was_sent(*name) or self._writes.touched_live(name)
+            owned += may_go and not (sent and self._planned)
+            if sent:
                 targets.extend(map(fingerprint, targets_of(entity)))
             elif may_go:
                 stale.append(name)
         candidates = {fingerprint(identifier) for _, identifier in stale}
-        kept = candidates.intersection(targets)
+        if self._planned is not None:
+            owned += sum(
+                count
+                for name, count in self._planned.counts.items()
+                if self._blueprints is None or name in self._blueprints
+            )
+        kept = candidates.intersection(targets if self._planned is None else self._planned.targets)
         return [name for name in stale if fingerprint(name[1]) not in kept], owned
 
     @contextmanager

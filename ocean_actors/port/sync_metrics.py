@@ -167,8 +167,7 @@ class SyncMetrics(Actor):
     def _log(self, error: PortError) -> None:
         admission = self._throttle.admit()
         if admission.admitted:
-            more = admission.suppressed
             logger.warning(
                 "Port's page of the integration may not show the newest state of runs: %s%s",
-                error, f" (and {more} more like it)" if more else "",
+                error, admission.more,
             )  # fmt: skip

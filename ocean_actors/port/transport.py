@@ -115,7 +115,7 @@ class Transport:
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
-                self._wait_for_port()
+                self._pauses.wait(self._base_url, self._token, self._clock, self._jitter())
             try:
                 return self._authorised(request, parse)
             except PortError as error:
@@ -144,19 +144,10 @@ class Transport:
         """Close the connections."""
         self._session.close()
 
-    def _wait_for_port(self) -> None:
-        """Wait as Port has asked another call of this client to."""
-        now = self._clock.monotonic()
-        pause = self._pauses.remaining(self._base_url, now, self._jitter())
-        if pause > 0:
-            self._token.sleep(pause, self._clock)
-
     def _warn(self, error: PortError, delay: float) -> None:
         admission = self._throttle.admit()
         if admission.admitted:
-            suppressed = admission.suppressed
-            more = f" ({suppressed} more like it since the last line)" if suppressed else ""
-            logger.warning("%s; retrying in %.1f s%s", error, delay, more)
+            logger.warning("%s; retrying in %.1f s%s", error, delay, admission.more)
 
     def _authorised(self, request: _Request, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
         """Send with the access token; once more with a fresh one if Port refuses it."""

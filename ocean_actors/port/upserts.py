@@ -96,21 +96,42 @@ class UpsertCounts:
         for failure in failures:
             admission = self._throttle.admit()
             if admission.admitted:
-                more = f" (and {admission.suppressed} more)" if admission.suppressed else ""
                 logger.warning(
                     "entity %s of %s was not written: %s: %s%s",
                     failure.identifier, one_line(self._blueprint),
-                    failure.error, failure.message, more,
+                    failure.error, failure.message, admission.more,
                 )  # fmt: skip
 
 
-class BatchSender:
-    """Sends batches with one client; `largest` is how many entities Port takes in one call."""
+Write = Callable[[str, Sequence[Item], Mapping[str, str]], UpsertAnswer]
+"""Sends a batch to a blueprint, with a query, and returns Port's answer. Raises PortError."""
 
-    def __init__(self, client: PortClient, retry: Retry) -> None:
+
+def write_batch(
+    client: PortClient,
+    retry: Retry,
+    blueprint: str,
+    batch: Sequence[Item],
+    query: Mapping[str, str],
+) -> UpsertAnswer:
+    """Send a batch with `client`; see `Write`."""
+    return client.call(
+        "POST",
+        f"/blueprints/{segment(blueprint)}/entities/bulk",
+        parse_upsert,
+        query=query,
+        body=body_of(batch),
+        retry=retry,
+        exporter=True,
+    )
+
+
+class BatchSender:
+    """Sends batches with `write`; `largest` is how many entities Port takes in one call."""
+
+    def __init__(self, write: Write) -> None:
         self.largest = LARGEST_UPSERT
-        self._client = client
-        self._retry = retry
+        self._write = write
 
     def send(
         self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], counts: UpsertCounts
@@ -120,15 +141,7 @@ class BatchSender:
         Raises PortError unless Port only refuses some entities, or all.
         """
         try:
-            answer = self._client.call(
-                "POST",
-                f"/blueprints/{segment(blueprint)}/entities/bulk",
-                parse_upsert,
-                query=query,
-                body=body_of(batch),
-                retry=self._retry,
-                exporter=True,
-            )
+            answer = self._write(blueprint, batch, query)
         except PortError as error:
             if error.status == 404:
                 message = f"{error}: is there a blueprint {one_line(blueprint)!r} in Port?"

@@ -11,6 +11,7 @@ from ocean_actors.actors import Message, Ref
 from ocean_actors.messages import (
     AbortResync,
     GetStatus,
+    GetUnsettled,
     Lease,
     Offered,
     PauseResyncs,
@@ -81,6 +82,19 @@ class ResyncClient:
         reply: pykka.Future[Reception] = pykka.ThreadingFuture()
         self._gatekeeper.tell(Offered(request, reply))
         return reply.get(timeout=timeout)
+
+    def unsettled(self, trigger: str) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of `trigger` that are not settled, the oldest first.
+
+        Raises pykka.Timeout after 5 seconds, pykka.ActorDeadError if the coordinator has stopped,
+        RuntimeError unless the system was started.
+        """
+        question = GetUnsettled(trigger)
+        coordinator, gatekeeper = self._connected(), self._gatekeeper
+        # The gatekeeper first: what it hands on meanwhile reaches the coordinator before us.
+        held = () if gatekeeper is None else gatekeeper.ask(question)
+        taken = coordinator.ask(question)
+        return tuple({request.id: request for request in (*taken, *held)}.values())
 
     def abort(self, reason: str, timeout: float = ABORT_SECONDS) -> bool:
         """Abort the run in flight and settle its requests; returns whether there was one.

@@ -33,6 +33,7 @@ from ocean_actors.messages import (
     CoordinatorStopped,
     FetchConfig,
     GetStatus,
+    GetUnsettled,
     HandlerEnded,
     Outcome,
     PauseResyncs,
@@ -44,6 +45,7 @@ from ocean_actors.messages import (
     ResyncRequested,
     ResyncsPaused,
     ResyncsResumed,
+    RetryScheduled,
     RoleChanged,
     RunEnded,
     RunInfo,
@@ -115,7 +117,7 @@ class ResyncCoordinator(Actor):
         handlers: Mapping[str, HandlerSpec],
         settings: Settings,
         integration: Ref,
-        reporter: Ref,
+        reporter: Ref | None,
         open_writer: Callable[[RunInfo, CancelToken], RunWriter],
         run_prefix: str,
         *,
@@ -127,11 +129,11 @@ class ResyncCoordinator(Actor):
         """Prepare; the handlers start with the actor.
 
         `integration` answers `FetchConfig`, `reporter` is told `RunStarted`, `RunEnded` and
-        `RoleChanged`, `open_writer` makes the source of each handler's `run.port`. The id of a
-        run is `run_prefix`, a hyphen and its number. Unless `active`, the coordinator stands by
-        until it is told `SetRole`. `sync_metrics` is told `RunStarted`, `HandlerEnded` and
-        `RunEnded`. `generation` is advanced whenever a run's config is asked for.
-        `traces` ends the spans of runs; without it nothing is traced.
+        `RoleChanged` (None: nobody reports), `open_writer` makes the source of each handler's
+        `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`, the
+        coordinator stands by until it is told `SetRole`. `sync_metrics` is told `RunStarted`,
+        `HandlerEnded` and `RunEnded`. `generation` is advanced whenever a run's config is asked
+        for. `traces` ends the spans of runs; without it nothing is traced.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
@@ -165,6 +167,7 @@ class ResyncCoordinator(Actor):
         self._ignored_log = Throttle(self.context.clock)
         self._refused_log = Throttle(self.context.clock)
         self.context.show(standby=self._state.standby)
+        self.context.publish(RoleChanged(active=not self._state.standby))
         for name in self._handlers:
             self._spawn_handler(name)
 
@@ -351,6 +354,12 @@ class ResyncCoordinator(Actor):
         self._stopped = command.stopped
         self._feed(machine.Stop())
 
+    @handles(GetUnsettled)
+    def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of one trigger that no run has settled."""
+        owed = (*self._state.present.covered, *self._state.pending)
+        return tuple(request for request in owed if request.trigger == query.trigger)
+
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
         """Returns what runs, what is pending and what ran, as plain data."""
@@ -408,6 +417,7 @@ class ResyncCoordinator(Actor):
                 if kind is machine.WaitKind.RETRY:
                     failed = self._run_id(self._state.present.number)
                     logger.info("run %s is retried in %g s", failed, seconds)
+                    self.context.publish(RetryScheduled(failed, seconds, self._state.attempts))
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
                 self._taken, self._waiting = self._taken + self._waiting, 0
@@ -495,8 +505,7 @@ class ResyncCoordinator(Actor):
             port = writer.for_handler(name)
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, self._all_settings,
-                trace=flight.trace,
-                limiter=limiter, pauses=pauses, waits=self._waits[name],
+                trace=flight.trace, limiter=limiter, pauses=pauses, waits=self._waits[name],
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
@@ -587,7 +596,8 @@ class ResyncCoordinator(Actor):
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
         """Tell those who report to Port, which believe nobody else, and publish the event."""
-        self._reporter.tell(event)
+        if self._reporter is not None:
+            self._reporter.tell(event)
         if self._sync_metrics is not None and not isinstance(event, RoleChanged):
             self._sync_metrics.tell(event)
         self.context.publish(event)
@@ -603,8 +613,7 @@ class ResyncCoordinator(Actor):
     def _log_throttled(self, throttle: Throttle, text: str, subject: str) -> None:
         admission = throttle.admit()
         if admission.admitted:
-            more = admission.suppressed
-            logger.info(text, subject, f" (and {more} more like it)" if more else "")
+            logger.info(text, subject, admission.more)
 
     def _limit_flight(self, seconds: float, event: machine.TimeUp | machine.GraceOver) -> None:
         self._require_flight().timers.append(self.context.schedule(seconds, Elapsed(event)))

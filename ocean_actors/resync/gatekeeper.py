@@ -27,6 +27,7 @@ from ocean_actors.messages import (
     Decide,
     Decided,
     Delay,
+    GetUnsettled,
     Ignore,
     Offered,
     Reception,
@@ -157,6 +158,13 @@ class Gatekeeper(Actor):
                 self._show()
                 self._coordinator.tell(Admit(delayed.request))
 
+    @handles(GetUnsettled)
+    def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
+        """Returns the requests of one trigger that are not handed on yet."""
+        delayed = [each.request for each in self._delayed.values()]
+        undecided = [each.request for each in self._undecided.values()]
+        return tuple(each for each in (*delayed, *undecided) if each.trigger == query.trigger)
+
     @handles(SetRole)
     def on_set_role(self, command: SetRole) -> None:
         """Another instance is given what `source` requested: drop that here."""
@@ -223,7 +231,7 @@ class Gatekeeper(Actor):
     def _log_failure(self, name: str, failure: str) -> None:
         admission = self._failure_log.admit()
         if admission.admitted:
-            more = f" (and {admission.suppressed} more like it)" if admission.suppressed else ""
             logger.warning(
-                "%s did not decide about a request, which is taken: %s%s", name, failure, more
-            )
+                "%s did not decide about a request, which is taken: %s%s",
+                name, failure, admission.more,
+            )  # fmt: skip

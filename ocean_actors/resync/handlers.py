@@ -248,9 +248,9 @@ class HandlerActor(Actor):
 
     @handles(RunEnded)
     def on_ended(self, event: RunEnded) -> None:
-        """Tell the handler how its run ended, unless another object served that run."""
+        """Tell the handler how its run ended, unless the actor that this one replaced served it."""
         run, handler = self._latest, self._handler
-        if run is None or handler is None or run.info.number != event.run.number:
+        if run is None or handler is None:
             return
         self._latest = None
         with logging_context(run.logger.context):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
@@ -35,7 +35,7 @@ class RunPort(Protocol):
     def upsert(
         self,
         blueprint: str,
-        entities: Iterable[Mapping[str, Any]],
+        entities: Iterable[Mapping[str, object]],
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
@@ -47,6 +47,19 @@ class RunPort(Protocol):
 
     def mark_incomplete(self, reason: str) -> None:
         """Say that entities that exist may not be sent: `reconcile` is then refused."""
+
+    async def aupsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, object]] | AsyncIterable[Mapping[str, object]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """As `upsert`, for coroutines."""
+
+    async def areconcile(self, max_share: float | None = None) -> int:
+        """As `reconcile`, for coroutines."""
 
 
 class RunWriter(Protocol):
@@ -182,10 +195,13 @@ class ResyncRun:
         with self._session_lock:
             if self._session is None:
                 self._session = CancellableSession(
-                    self.token, clock=self._clock,
+                    self.token,
+                    clock=self._clock,
                     strict=self.settings.ssl.third_party.x509.strict,
-                    limiter=self._limiter, pauses=self._pauses, waits=self.waits,
-                )  # fmt: skip
+                    limiter=self._limiter,
+                    pauses=self._pauses,
+                    waits=self.waits,
+                )
             return self._session
 
     def resources(self, kind: str) -> tuple[Resource, ...]:

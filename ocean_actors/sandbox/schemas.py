@@ -254,6 +254,7 @@ class Behaviour(Snake):
     feature_flags: list[str] = Field(default_factory=list)
     webhook_signing: Literal["signed", "unsigned", "wrong"] = "signed"
     ingest_addresses: bool = True
+    relations_need_targets: bool = False
 
 
 class KafkaCredentials(Snake):

@@ -345,6 +345,11 @@ class ResyncSettings(Section):
     debounce: SecondsOrZero = Field(
         default=0.0, description="Seconds to collect requests before a run starts."
     )
+    dry_run: bool = Field(
+        default=False,
+        description="Run the handlers without writing anything to Port, and log what they would "
+        "have changed.",
+    )
     retry: RetrySettings = RetrySettings()
 
 

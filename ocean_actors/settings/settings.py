@@ -163,6 +163,16 @@ class Settings(Section):
         variables = files.read_dotenv(Path(dotenv)) if dotenv is not None else {}
         return _load({}, variables, os.environ if env is None else env, overrides or {})
 
+    def for_dry_run(self) -> Settings:
+        """Returns these settings for one dry run: ONCE, and no schedule."""
+        return self.model_copy(
+            update={
+                "event_listener": OnceSettings(),
+                "scheduled_resync_interval": None,
+                "resync": self.resync.model_copy(update={"dry_run": True}),
+            }
+        )
+
     def masked(self) -> dict[str, Any]:
         """Returns the settings as JSON-able data in YAML spelling, with `***` for each secret."""
         return {

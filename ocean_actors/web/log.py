@@ -45,12 +45,7 @@ class WebLog:
         admission = throttle.admit()
         if not admission.admitted:
             return
-        more = (
-            f" ({admission.suppressed} more since the last such line)"
-            if admission.suppressed
-            else ""
-        )
-        logger.log(level, "%s%s%s", one_line(message), more, stack and f"\n{stack}")
+        logger.log(level, "%s%s%s", one_line(message), admission.more, stack and f"\n{stack}")
 
 
 class ServerLog:

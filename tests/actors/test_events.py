@@ -23,6 +23,13 @@ class LocalNews(News):
 
 
 @dataclass(frozen=True)
+class Tide(Message):
+    retained: ClassVar[bool] = True
+
+    metres: int
+
+
+@dataclass(frozen=True)
 class Weather(Message):
     number: int
 
@@ -154,3 +161,63 @@ def test_a_mutable_event_is_the_publishers_mistake(system: ActorSystem) -> None:
 
     with pytest.raises(TypeError, match="Bag is mutable"):
         system.events.publish(Bag([]))
+
+
+def test_the_latest_retained_event_is_told_to_later_subscribers(system: ActorSystem) -> None:
+    for event in (Tide(1), Weather(1), Tide(2)):
+        system.events.publish(event)
+    late = Probe(system).subscribe(Tide, Tide)
+    of_all = Probe(system).subscribe(Message)
+    of_others = Probe(system).subscribe(Weather)
+    system.events.publish(Tide(3))
+    wait_idle(system)
+    assert late.received() == of_all.received() == [Tide(2), Tide(3)]
+    assert of_others.received() == []
+
+
+def test_a_restarted_subscriber_is_told_what_is_retained_again(
+    system: ActorSystem, clock: ManualClock
+) -> None:
+    lives: list[list[int]] = []
+
+    class Beach(Actor):
+        subscribes_to: ClassVar[tuple[type[Message], ...]] = (Tide,)
+
+        def on_start(self) -> None:
+            lives.append([])
+
+        @handles(Tide)
+        def on_tide(self, event: Tide) -> None:
+            lives[-1].append(event.metres)
+
+        @handles(Weather)
+        def on_weather(self, event: Weather) -> None:
+            raise OSError(event)
+
+    system.events.publish(Tide(1))
+    beach = system.spawn(Beach)
+    wait_idle(system)
+    beach.tell(Weather(9))
+    clock.advance(1, lambda: wait_idle(system))
+    assert lives == [[1], [1]]
+
+
+def test_a_newer_event_never_comes_before_the_retained_one(system: ActorSystem) -> None:
+    system.events.publish(Tide(0))
+    done = threading.Event()
+
+    def rise() -> None:
+        metres = 0
+        while not done.is_set():
+            metres += 1
+            system.events.publish(Tide(metres))
+
+    publisher = threading.Thread(target=rise)
+    publisher.start()
+    probes = [Probe(system).subscribe(Tide) for _ in range(20)]
+    firsts = [probe.expect(Tide).metres for probe in probes]
+    done.set()
+    publisher.join()
+    for first, probe in zip(firsts, probes, strict=True):
+        later = [each.metres for each in probe.received() if isinstance(each, Tide)]
+        assert later == list(range(first + 1, first + 1 + len(later)))

@@ -243,6 +243,37 @@ def test_the_limit_is_exact_however_many_threads_send(system: ActorSystem) -> No
     assert len(flooded.let_go()) == 500
 
 
+def test_messages_are_hashed_and_compared_only_when_they_are_sent() -> None:
+    class Moody(Message):
+        broken = False
+
+        def __hash__(self) -> int:
+            if self.broken:
+                raise RuntimeError("no hash today")
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            if self.broken:
+                raise RuntimeError("not comparable today")
+            return self is other
+
+    mailbox = open_mailbox("box", MailboxPolicy(at_limit={Moody: AtLimit.COALESCE}))
+    sent = [Moody(), Moody(), Moody()]
+    for message in (*sent, *sent):
+        assert mailbox.put(Envelope(message))
+    assert (len(mailbox), mailbox.coalesced) == (3, 3)
+    Moody.broken = True
+    for message in sent:
+        taken = mailbox.get()
+        assert taken is not None
+        assert taken.message is message
+    with pytest.raises(RuntimeError, match="no hash"):
+        mailbox.put(Envelope(Moody()))
+    Moody.broken = False
+    assert mailbox.put(Envelope(sent[0]))
+    assert len(mailbox) == 1
+
+
 # -- against a slow and obvious model ------------------------------------------------------------
 
 MESSAGES = st.one_of(

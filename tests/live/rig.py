@@ -70,13 +70,13 @@ def post(rig: SandboxedSystem, path: str, body: Any, **headers: str) -> tuple[in
     request = urllib.request.Request(url, data, headers)  # noqa: S310  (of the test)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return answer.status, _answer(answer.read(), answer.headers)
+            return answer.status, _answer(answer.read(), dict(answer.headers))
     except urllib.error.HTTPError as error:
         with error:
-            return error.code, _answer(error.read(), error.headers)
+            return error.code, _answer(error.read(), dict(error.headers))
 
 
-def tell(rig: SandboxedSystem, identifier: str, **fields: Any) -> tuple[int, dict[str, Any]]:
+def tell(rig: SandboxedSystem, identifier: str, /, **fields: Any) -> tuple[int, dict[str, Any]]:
     """Tell the system of an issue, signed as the tracker does."""
     body = json.dumps({"id": identifier, **fields}).encode()
     return post(rig, "/live/tracker", body, **{"X-Tracker-Signature": signature_of(body)})

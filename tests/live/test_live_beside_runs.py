@@ -243,6 +243,20 @@ def test_reconcile_keeps_what_a_live_event_writes_after_it_has_looked(
     assert titles(rig) == {"A": "old", "late": "new", "root": "old"}
 
 
+def test_what_live_events_have_written_does_not_count_as_to_be_deleted(
+    rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
+) -> None:
+    stepped.do(send("stale"))
+    stepped.finish()
+    rig.expect(RunEnded)
+    rig.sandbox.request_resync(rig.identifier)
+    stepped.do(send("A"))
+    for name in ("B", "C", "D"):
+        change(rig, handled, name)
+    assert stepped.do(lambda run: run.port.reconcile(0.5)) == 1
+    assert titles(rig) == {"A": "old", "B": "new", "C": "new", "D": "new"}
+
+
 def test_a_live_write_waits_for_the_deletion_in_flight_of_its_entity(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:

@@ -10,10 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from ocean_actors.actors import Backoff
 from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, RetryIn, Ticket
+from ocean_actors.live.room import Room
 
-LIMITS = Limits(
-    capacity=6, capacity_bytes=100, workers=2, attempts=3, backoff=Backoff(1.0, 8.0, jitter=0.5)
-)
+LIMITS = Limits(workers=2, attempts=3, backoff=Backoff(1.0, 8.0, jitter=0.5))
 
 
 def queue() -> LiveQueue[str]:
@@ -29,7 +28,7 @@ def started(events: LiveQueue[str]) -> Ticket[str]:
 def test_the_second_event_of_a_key_waits_for_the_first() -> None:
     events = queue()
     for item in ("first", "second"):
-        assert events.offer("A", item, 1)
+        events.add("A", item)
     first = started(events)
     assert events.start() is None
     events.succeeded(first.number)
@@ -39,7 +38,7 @@ def test_the_second_event_of_a_key_waits_for_the_first() -> None:
 def test_an_event_that_failed_keeps_its_place() -> None:
     events = queue()
     for item in ("first", "second"):
-        events.offer("A", item, 1)
+        events.add("A", item)
     ticket = started(events)
     assert events.failed(ticket.number, 0.0) == RetryIn(1.0)
     assert events.start() is None
@@ -51,7 +50,7 @@ def test_an_event_that_failed_keeps_its_place() -> None:
 
 def test_an_event_is_given_up_after_its_attempts() -> None:
     events = queue()
-    events.offer("A", "first", 1)
+    events.add("A", "first")
     for _ in range(LIMITS.attempts - 1):
         ticket = started(events)
         assert isinstance(events.failed(ticket.number, 0.0), RetryIn)
@@ -62,23 +61,31 @@ def test_an_event_is_given_up_after_its_attempts() -> None:
 
 def test_a_lasting_failure_is_given_up_at_once_and_a_handler_may_say_when_to_retry() -> None:
     events = queue()
-    events.offer("A", "first", 1)
+    events.add("A", "first")
     assert events.failed(started(events).number, 0.0, lasting=True) == GiveUp()
-    events.offer("A", "second", 1)
+    events.add("A", "second")
     assert events.failed(started(events).number, 0.9, after=7.0) == RetryIn(7.0)
 
 
+def test_a_room_is_full_by_number_and_by_size() -> None:
+    room = Room(3, 100)
+    assert [room.enter(size) for size in (60, 50, 40, 0, 0)] == [True, False, True, True, False]
+    assert (room.count, room.accepted, room.refused) == (3, 3, 2)
+    room.leave(60)
+    assert room.enter(60)
+
+
 def test_one_event_larger_than_all_may_be_is_taken_alone() -> None:
-    events = queue()
-    assert events.offer("A", "huge", 1000)
-    assert not events.offer("B", "small", 1)
-    events.succeeded(started(events).number)
-    assert events.offer("B", "small", 1)
+    room = Room(3, 100)
+    assert room.enter(1000)
+    assert not room.enter(1)
+    room.leave(1000)
+    assert room.enter(1)
 
 
 def test_little_time_ends_all_pauses_and_a_held_queue_starts_nothing() -> None:
     events = queue()
-    events.offer("A", "first", 1)
+    events.add("A", "first")
     ticket = started(events)
     events.failed(ticket.number, 0.0)
     events.hurry()
@@ -101,20 +108,14 @@ class QueueMachine(RuleBasedStateMachine):
         self.lines: dict[str, list[str]] = defaultdict(list)  # accepted and not over, by key
         self.working: dict[int, Ticket[str]] = {}
         self.paused: dict[int, Ticket[str]] = {}
-        self.sizes: dict[str, int] = {}
         self.count = 0
 
-    @rule(key=st.sampled_from("ABC"), size=st.integers(0, 60))
-    def offer(self, key: str, size: int) -> None:
+    @rule(key=st.sampled_from("ABC"))
+    def add(self, key: str) -> None:
         self.count += 1
         item = f"{key}{self.count}"
-        fits = len(self.sizes) < LIMITS.capacity and (
-            not self.sizes or sum(self.sizes.values()) + size <= LIMITS.capacity_bytes
-        )
-        assert self.events.offer(key, item, size) is fits
-        if fits:
-            self.lines[key].append(item)
-            self.sizes[item] = size
+        self.events.add(key, item)
+        self.lines[key].append(item)
 
     @rule()
     def start(self) -> None:
@@ -144,7 +145,6 @@ class QueueMachine(RuleBasedStateMachine):
                 return
             assert decision == GiveUp()
         self.lines[ticket.key].pop(0)
-        del self.sizes[ticket.item]
 
     @precondition(lambda self: self.paused)
     @rule(data=st.data())
@@ -155,7 +155,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_fit(self) -> None:
-        assert len(self.events) == len(self.sizes)
+        waiting = [item for line in self.lines.values() for item in line]
+        assert len(self.events) == len(waiting)
+        assert sorted(self.events.items()) == sorted(waiting)
         assert self.events.working == len(self.working)
 
 

@@ -22,7 +22,7 @@ BODY = b'{"action":"opened"}'
 Check = Callable[[LiveCall, str], bool]
 
 
-def call(body: bytes = BODY, **headers: str) -> LiveCall:
+def call(body: bytes = BODY, /, **headers: str) -> LiveCall:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     at = datetime.fromtimestamp(NOW, timezone.utc)
     return LiveCall("x", "POST", Headers(named), body, "127.0.0.1", at)
@@ -98,7 +98,7 @@ def test_a_body_is_json_or_unreadable(body: bytes) -> None:
     try:
         json.loads(body)
     except (ValueError, RecursionError):
-        with pytest.raises(UnreadableCall, match=r"^the body is not JSON: .+$"):
+        with pytest.raises(UnreadableCall, match=r"^the body is not JSON: "):
             call(body).json()
     else:
         call(body).json()

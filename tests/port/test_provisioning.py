@@ -78,6 +78,12 @@ def test_no_call_refers_to_what_is_not_there_unless_it_comes_last(
     assert there == known | {each["identifier"] for each in missing}
 
 
+@pytest.fixture
+def sandbox(sandbox: Sandbox) -> Sandbox:
+    sandbox.configure(relations_need_targets=True)
+    return sandbox
+
+
 def posted(sandbox: Sandbox) -> list[tuple[str, str]]:
     return [
         (call.method, call.path.removeprefix("/v1/blueprints"))

@@ -147,6 +147,7 @@ class Stage:
             lambda _run, _token: NoWriter(), "run", name="coordinator",
         )  # fmt: skip
         self.settle()
+        assert self.stream.expect(RoleChanged).active  # the role at the start
 
     def do(self, action: Action) -> None:
         """Let it happen, and wait until nothing moves."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from scripted import Quick
 
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, Settings
 from ocean_actors.blueprints import BlueprintError
@@ -73,8 +72,8 @@ def test_nothing_is_created_if_the_settings_say_so() -> None:
 
 
 def test_a_blueprint_that_cannot_be_used_stops_the_system_from_being_made() -> None:
-    class Broken(Repositories):
-        blueprints: Any = "absent.yaml"
+    class Broken(Quick):
+        blueprints = "absent.yaml"
 
     with Sandbox() as sandbox:
         settings = Settings.from_dict({"port": port_of(sandbox)}, {})

@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from ocean_actors import Actor, OceanSystem, ResyncHandler, RunEnded, Settings
+from ocean_actors import (
+    Actor,
+    OceanSystem,
+    ResyncHandler,
+    RoleChanged,
+    RunEnded,
+    Settings,
+    handles,
+)
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ConfigSnapshot
 from ocean_actors.testing import SandboxedSystem
@@ -93,3 +101,25 @@ def test_a_time_without_a_zone_is_one_in_utc() -> None:
     naive = ConfigSnapshot(FrozenDict(), datetime(2026, 1, 2))
     aware = ConfigSnapshot(FrozenDict(), datetime(2026, 1, 1, tzinfo=timezone.utc))
     assert aware.newer(naive) is naive
+
+
+def test_an_actor_learns_the_role_at_its_start_and_when_it_changes(
+    quick: type[ResyncHandler],
+) -> None:
+    roles: queue.Queue[bool] = queue.Queue()
+    with SandboxedSystem([quick], [functools.partial(RoleKeeper, roles)]) as rig:
+        assert roles.get(timeout=10)
+        rig.system._resync.set_role(active=False)
+        assert not roles.get(timeout=10)
+
+
+class RoleKeeper(Actor):
+    subscribes_to = (RoleChanged,)
+
+    def __init__(self, roles: queue.Queue[bool]) -> None:
+        super().__init__()
+        self._roles = roles
+
+    @handles(RoleChanged)
+    def on_role_changed(self, event: RoleChanged) -> None:
+        self._roles.put(event.active)

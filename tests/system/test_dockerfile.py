@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from ocean_actors.demo.python_packages import BLUEPRINT
-from ocean_actors.demo.show import SCHEMA
 from ocean_actors.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +79,6 @@ def test_the_image_runs_an_integration_as_another_user_without_a_home_or_tempora
     entry: list[str] = json.loads(of("ENTRYPOINT")[0])
     program = image / "opt" / "integration" / "bin" / entry[0]
     with Sandbox() as sandbox:
-        sandbox.create_blueprint(BLUEPRINT, **SCHEMA)
         environment = {
             "OCEAN__PORT__CLIENT_ID": sandbox.client_id,
             "OCEAN__PORT__CLIENT_SECRET": sandbox.client_secret,

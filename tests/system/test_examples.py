@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import json
 import queue
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import datetime, time, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+import uvicorn
 from bottle import Bottle, request  # type: ignore[import-untyped]
 
-from ocean_actors import ResyncHandler, RunEnded, RunStarted
+from ocean_actors import ResyncHandler, RunEnded, RunStarted, Settings
+from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing.sandboxed import port_of
 from ocean_actors.web.server import HttpServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -152,13 +159,7 @@ def test_a_chat_that_refuses_is_told_apart_without_its_address(
 
 def test_the_packages_of_this_machine_are_catalogued() -> None:
     packages = example("python_packages")
-    rig = SandboxedSystem([packages.PythonPackages])
-    rig.sandbox.create_blueprint(
-        "pythonPackage",
-        schema={"properties": {"version": {"type": "string"}, "summary": {"type": "string"}}},
-        relations={"requires": {"target": "pythonPackage", "many": True}},
-    )
-    with rig:
+    with SandboxedSystem([packages.PythonPackages]) as rig:
         assert rig.expect(RunEnded).status == "completed"
         found = {item["identifier"]: item for item in rig.sandbox.entities("pythonPackage")}
         assert "pykka" in found
@@ -170,6 +171,48 @@ def test_the_packages_of_this_machine_are_catalogued() -> None:
         left = {item["identifier"] for item in rig.sandbox.entities("pythonPackage")}
         assert left == {name for name in found if name.startswith("py")}
         assert ended.written.deleted == len(found) - len(left)
+
+
+@contextlib.contextmanager
+def served(app: Any) -> Iterator[str]:
+    """Serve an ASGI application as `uvicorn` does; yields its address."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(30.0)
+    assert not thread.is_alive()
+    listening.close()
+
+
+def test_an_integration_lives_as_long_as_its_fastapi_application() -> None:
+    with Sandbox() as sandbox:
+        sandbox.create_blueprint("planet")
+        given = {
+            "port": port_of(sandbox),
+            "integration": {"identifier": "planets"},
+            "eventListener": CALM,
+        }
+        with served(example("fastapi_app").application(Settings.from_dict(given, {}))) as url:
+
+            def runs() -> Any:
+                return requests.get(f"{url}/runs", timeout=10).json()
+
+            sandbox.wait_for(lambda: len(sandbox.entities("planet")) == 3)
+            sandbox.wait_for(lambda: runs() == ["start: completed"])
+            ready = requests.get(f"{url}/ocean/health/ready", timeout=10)
+            assert (ready.status_code, requests.get(f"{url}/resync", timeout=10).status_code) == (
+                200,
+                405,
+            )
+            assert requests.post(f"{url}/resync", timeout=10).status_code == 202
+            sandbox.wait_for(lambda: len(runs()) == 2)
+            assert runs()[1] == "asked over HTTP: completed"
+        left = [each.name for each in threading.enumerate() if "coordinator" in each.name]
+        assert left == []
+        assert sandbox.statuses("planets") == ["running", "completed"] * 2
 
 
 def test_the_model_example_is_short() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.testing import SandboxedSystem
@@ -54,3 +55,24 @@ def test_a_handler_that_a_run_does_not_start_is_not_told_of_it() -> None:
         assert rig.expect(RunEnded).run.handlers == ("Teams",)
         assert [told.get(timeout=WITHIN) for _ in range(2)] == ["Teams started", "Teams completed"]
     assert told.empty()
+
+
+def test_a_hook_that_hangs_does_not_keep_the_system_from_stopping() -> None:
+    told: queue.Queue[threading.Thread] = queue.Queue()
+    release = threading.Event()
+
+    class Hung(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            pass
+
+        def on_run_ended(self, status: str) -> None:
+            told.put(threading.current_thread())
+            release.wait(WITHIN)
+
+    with SandboxedSystem([Hung], eventListener=CALM) as rig:
+        thread = told.get(timeout=WITHIN)
+    assert "handler-Hung" in rig.system.status()["leftBehind"]
+    assert rig.statuses() == ["running", "completed"]
+    release.set()
+    thread.join(WITHIN)
+    assert not thread.is_alive()

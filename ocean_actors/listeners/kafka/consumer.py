@@ -75,11 +75,13 @@ class TopicConsumer:
         tell: Callable[[Message], None],
         clock: Clock,
         jitter: Callable[[], float],
+        commits: bool = True,
     ) -> None:
         self._find = find
         self._owed = owed
         self._options = options
         self._identifier = identifier
+        self._commits = commits
         self._poll_seconds = poll_seconds
         self._session_seconds = session_seconds
         self._started_ms = started_ms
@@ -308,7 +310,7 @@ class TopicConsumer:
 
     def _commit(self, group: GroupConsumer) -> None:
         offsets = self._offsets.take_due(self._clock.monotonic())
-        if offsets:
+        if offsets and self._commits:
             group.consumer.commit_async(_for_kafka(offsets), callback=self._on_committed)
 
     def _on_committed(self, offsets: Mapping[TopicPartition, Any], answer: object) -> None:
@@ -323,7 +325,7 @@ class TopicConsumer:
         self._take_acknowledged()
         offsets = self._offsets.take_committable(self._clock.monotonic())
         try:
-            if offsets and group.is_member():
+            if offsets and self._commits and group.is_member():
                 group.consumer.commit(_for_kafka(offsets), timeout_ms=round(COMMIT_SECONDS * 1000))
                 self._health.count_commit(succeeded=True)
         except kafka_errors.KafkaError as error:

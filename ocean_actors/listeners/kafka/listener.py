@@ -51,10 +51,11 @@ class KafkaListener(Actor):
         integration: IntegrationSettings,
         started_at: datetime,
         strict_tls: bool = True,
+        commits: bool = True,
     ) -> None:
         """`started_at`: a group without offsets reads what was published since then.
 
-        `strict_tls`: see `tls.client_context`.
+        `strict_tls`: see `tls.client_context`. Without `commits` no offset is committed.
         """
         super().__init__()
         self._client = client
@@ -62,6 +63,7 @@ class KafkaListener(Actor):
         self._integration = integration
         self._started_at = started_at
         self._strict_tls = strict_tls
+        self._commits = commits
         self._consumer: TopicConsumer | None = None
         self._lease: Lease | None = None
 
@@ -79,6 +81,7 @@ class KafkaListener(Actor):
             tell=self.context.ref.tell,
             clock=self.context.clock,
             jitter=self.context.jitter,
+            commits=self._commits,
         )
         self._consumer.start()
 

@@ -10,8 +10,10 @@ def _build(settings: KafkaSettings, services: Services) -> Listener:
     from ocean_actors.listeners.kafka.listener import KafkaListener
 
     integration, strict = services.settings.integration, services.settings.ssl.port.x509.strict
+    commits = not services.settings.resync.dry_run
     return Listener(
-        KafkaListener, (services.client(), settings, integration, services.started_at, strict)
+        KafkaListener,
+        (services.client(), settings, integration, services.started_at, strict, commits),
     )
 
 

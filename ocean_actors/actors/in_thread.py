@@ -1,0 +1,66 @@
+"""Blocking calls for coroutines: each in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
+    """Call `function` in a thread of its own; returns a future of the running event loop.
+
+    The thread has the caller's context variables. It is a daemon, and nobody waits for it but
+    who awaits the future: not a pool that other work may have filled, nor the end of the loop.
+    Cancelling the future does not end the thread; its result is then dropped. Raises
+    RuntimeError if no thread can be started.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: T | None, error: BaseException | None) -> None:
+        if future.done():  # it was cancelled
+            return
+        if error is None:
+            future.set_result(result)  # type: ignore[arg-type]  # a T if nothing was raised
+        elif isinstance(error, StopIteration):  # which a future refuses
+            future.set_exception(RuntimeError(f"{function!r} raised StopIteration"))
+        else:
+            future.set_exception(error)
+
+    def work() -> None:
+        result: T | None = None
+        raised: BaseException | None = None
+        try:
+            result = context.run(function)
+        except BaseException as error:  # noqa: BLE001  (raised where the future is awaited)
+            raised = error
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits
+            loop.call_soon_threadsafe(settle, result, raised)
+
+    threading.Thread(target=work, name="in-thread", daemon=True).start()
+    return future
+
+
+async def uninterrupted(function: Callable[[], T]) -> T:
+    """Call `function` in a thread of its own, and wait for its end even if cancelled meanwhile.
+
+    Then a cancellation is raised, whatever `function` returned or raised.
+    """
+    future = in_thread(function)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait((future,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        future.exception()  # counts as retrieved
+        raise cancelled
+    return future.result()
