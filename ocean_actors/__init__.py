@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.errors import OceanError
     from ocean_actors.live.call import LiveCall
     from ocean_actors.live.handler import Live, LiveHandler
+    from ocean_actors.mapping.errors import MappingError
+    from ocean_actors.mapping.resources import Resource
     from ocean_actors.messages import (
         Allow,
         Delay,
@@ -61,6 +63,7 @@ _MODULES = {
     "LiveCall": "ocean_actors.live.call",
     "LiveEventFailed": "ocean_actors.messages",
     "LiveHandler": "ocean_actors.live.handler",
+    "MappingError": "ocean_actors.mapping.errors",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -69,6 +72,7 @@ _MODULES = {
     "Progress": "ocean_actors.messages",
     "ReconcileRefused": "ocean_actors.port.errors",
     "RequestSettled": "ocean_actors.messages",
+    "Resource": "ocean_actors.mapping.resources",
     "ResyncAborted": "ocean_actors.resync.run",
     "ResyncHandler": "ocean_actors.resync.handlers",
     "ResyncRequested": "ocean_actors.messages",
@@ -101,6 +105,7 @@ __all__ = [
     "LiveCall",
     "LiveEventFailed",
     "LiveHandler",
+    "MappingError",
     "Message",
     "OceanError",
     "OceanSystem",
@@ -109,6 +114,7 @@ __all__ = [
     "Progress",
     "ReconcileRefused",
     "RequestSettled",
+    "Resource",
     "ResyncAborted",
     "ResyncHandler",
     "ResyncRequested",

@@ -56,7 +56,8 @@ def imported() -> Iterator[tuple[str, str]]:
 def test_every_package_that_is_imported_is_declared() -> None:
     config = options()
     declared = requirements(config["options"]["install_requires"])
-    declared |= requirements(config["options.extras_require"]["broker"])
+    for extra in ("broker", "jq"):
+        declared |= requirements(config["options.extras_require"][extra])
     distributions = packages_distributions()
     undeclared = {
         (package, file)

@@ -49,6 +49,7 @@ class JqProcess:
         self._memory = memory
         self._plans: list[Plan] = []
         self._child: _Child | None = None
+        self._closed = False
         self._lock = threading.Lock()  # one request at a time
 
     def prepare(self, plan: Plan) -> int:
@@ -71,13 +72,19 @@ class JqProcess:
             return answer
 
     def close(self) -> None:
-        """End the child."""
+        """End the child, also while a thread waits for it. Later calls raise RuntimeError."""
+        self._closed = True
+        child = self._child
+        if child is not None and child.owner == os.getpid():
+            child.kill()
         with self._lock:
             self._end()
 
     def _require(self, number: int) -> _Child:
         """Returns a child that knows the plan."""
         self._token.check()
+        if self._closed:
+            raise RuntimeError("the mapping was closed, as its handler has returned")
         if self._child is not None and self._child.owner != os.getpid():
             self._child = None  # it belongs to the process of which this one is a fork
         if self._child is None:
@@ -126,7 +133,7 @@ class _Child:
     """One process and its socket. `plans` are those that it knows."""
 
     def __init__(self, seconds: int, memory: int) -> None:
-        if importlib.util.find_spec("jq") is None:
+        if not _installed():
             raise JqMissing("the mapping is evaluated with jq: pip install 'ocean-actors[jq]'")
         self.owner = os.getpid()
         self.plans: set[int] = set()
@@ -165,3 +172,10 @@ class _Child:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def _installed() -> bool:
+    try:
+        return importlib.util.find_spec("jq") is not None
+    except ValueError:  # sys.modules says that it is not to be found
+        return False

@@ -30,7 +30,7 @@ KEPT_FAILURES = 1000
 
 
 class _Entry(Protocol):
-    def entities(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> Entities: ...
+    def entities(self, resource: Resource, items: Iterable[Mapping[str, object]]) -> Entities: ...
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Resource:
     blueprint: str | None
     _mapping: _Entry = field(repr=False, compare=False)
 
-    def entities(self, items: Iterable[Mapping[str, Any]]) -> Entities:
+    def entities(self, items: Iterable[Mapping[str, object]]) -> Entities:
         """Returns an iterator of the entities that the mapping makes of raw items.
 
         The entities are dicts for `run.port.upsert`. The items are consumed as the entities are
@@ -179,7 +179,7 @@ class PortMapping:
                 one_line(", ".join(map(repr, unknown))), one_line(", ".join(known)) or "no kind",
             )  # fmt: skip
 
-    def entities(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> Entities:
+    def entities(self, resource: Resource, items: Iterable[Mapping[str, object]]) -> Entities:
         """See `Resource.entities`."""
         where = f"Port's mapping, entry {resource.index} (kind {one_line(resource.kind, 80)})"
         if isinstance(items, Mapping | str | bytes):
@@ -255,7 +255,7 @@ class PortMapping:
 
 
 def _batches(
-    items: Iterable[Mapping[str, Any]],
+    items: Iterable[Mapping[str, object]],
 ) -> Iterator[tuple[list[int], list[bytes | str]]]:
     """Yields the places of some items, and their JSON, or why they have none."""
     numbered = enumerate(items)

@@ -83,8 +83,14 @@ def test_what_port_refuses_is_counted_and_told_and_stops_nothing(
     assert writer.written().failed == 1
 
 
+def test_a_number_as_identifier_is_sent_as_text(sandbox: Sandbox, runs: Runs) -> None:
+    result = runs.start().for_handler("all").upsert("package", [{"identifier": 7}])
+    assert (result.upserted, result.failed) == (1, 0)
+    assert [entity["identifier"] for entity in sandbox.entities("package")] == ["7"]
+
+
 @pytest.mark.parametrize(
-    "entity", [{"title": "nameless"}, {"identifier": ""}, {"identifier": 7}, "text", None,
+    "entity", [{"title": "nameless"}, {"identifier": ""}, {"identifier": True}, "text", None,
                {"identifier": "x", "properties": {"p": object()}},
                {"identifier": "x", "properties": {"p": float("nan")}}]
 )  # fmt: skip
