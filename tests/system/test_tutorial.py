@@ -36,5 +36,5 @@ def test_every_step_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
             if file.is_file() and "__pycache__" not in file.parts and file.name != "README.md"
         }
     assert [step.block.text for step in steps] == [block.text for block in blocks_of(PAGE)]
-    found = {name: terminal.here((made / name).read_text()) for name in expected}
-    assert found == expected
+    result = {name: terminal.here((made / name).read_text()) for name in expected}
+    assert result == expected
