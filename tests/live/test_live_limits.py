@@ -70,7 +70,8 @@ def test_on_standby_calls_are_refused_so_that_they_are_made_again_at_the_leader(
         assert tell(rig, "A")[0] == 202
         for active, status in ((False, 503), (True, 202)):
             rig.system._actors.events.publish(TakeRole(active))
-            assert rig.expect(RoleChanged).active is active
+            while rig.expect(RoleChanged).active is not active:
+                pass  # the role at the start is told, too
             wait_idle(rig.system._actors)
             found, answer = tell(rig, "A")
             assert found == status
@@ -233,16 +234,14 @@ ODD: list[Any] = [
     {}, {"": None}, {"title": "A"}, {"project": "A"}, {"project": ["A", None, 7]},
     {"combinator": "and", "rules": []}, {"combinator": {}, "rules": [{"property": []}]},
 ]  # fmt: skip
-JSON = st.sampled_from(ODD) | st.text(max_size=20)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
-@given(identifier=JSON, properties=JSON, relations=JSON)
+@pytest.mark.parametrize("field", ["identifier", "title", "properties", "relations"])
 def test_no_value_that_reaches_handle_ends_more_than_its_event(
-    open_rig: SandboxedSystem, identifier: Any, properties: Any, relations: Any
+    open_rig: SandboxedSystem, field: str
 ) -> None:
-    item = {"identifier": identifier, "properties": properties, "relations": relations}
-    assert tell(open_rig, "A", **item)[0] == 202
+    for value in ODD:
+        assert tell(open_rig, "A", **{"identifier": "A", field: value})[0] == 202
     assert open_rig.system.exit_code == 0
 
 
