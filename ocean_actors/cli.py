@@ -179,8 +179,8 @@ def _run(options: argparse.Namespace) -> int:
     handlers = _handlers(options, settings)
     if not split_handlers(handlers)[0]:
         raise UsageError(
-            "no ResyncHandler: name one in the settings, for example handlers: [file.py:Class], or "
-            "with --handler file.py:Class"
+            "expected at least one ResyncHandler: name it in the settings, as handlers: "
+            '["file.py:Class"], or with --handler file.py:Class'
         )
     actors = load_actors(options.actor, settings.actors, _folder(options))
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)

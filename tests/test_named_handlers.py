@@ -141,8 +141,8 @@ def test_check_needs_no_handlers_and_refuses_unusable_ones(folder: Path, sandbox
 @pytest.mark.parametrize(
     ("named", "said"),
     [
-        ({}, "no ResyncHandler: name one in the settings"),
-        ({"handlers": []}, "no ResyncHandler: name one in the settings"),
+        ({}, "expected at least one ResyncHandler: name it in the settings"),
+        ({"handlers": []}, "expected at least one ResyncHandler: name it in the settings"),
         (
             {"handlers": ["work.py:Quick", "absent.py:Quick"]},
             "handlers[1]: integration/absent.py:Quick: there is no file integration/absent.py",
