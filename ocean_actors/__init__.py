@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         RunEnded,
         RunInfo,
         RunProgressed,
+        RunReported,
         RunStarted,
         UpsertResult,
     )
@@ -79,6 +80,7 @@ _MODULES = {
     "ResyncRun": "ocean_actors.resync.run",
     "RetryLater": "ocean_actors.resync.handlers",
     "RetryScheduled": "ocean_actors.messages",
+    "RunReported": "ocean_actors.messages",
     "RoleChanged": "ocean_actors.messages",
     "RunEnded": "ocean_actors.messages",
     "RunInfo": "ocean_actors.messages",
@@ -125,6 +127,7 @@ __all__ = [
     "RunEnded",
     "RunInfo",
     "RunProgressed",
+    "RunReported",
     "RunStarted",
     "Settings",
     "SettingsError",

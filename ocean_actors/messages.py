@@ -456,6 +456,14 @@ class RunEnded(_RunEvent):
 
 
 @dataclass(frozen=True)
+class RunReported(Message):
+    """Published: Port was told how a run ended, or (not `accepted`) refuses to be told."""
+
+    run_id: str
+    accepted: bool
+
+
+@dataclass(frozen=True)
 class LiveEventFailed(Message):
     """An event of the live handler at `path` was given up after `attempts`; it is not retried.
 
