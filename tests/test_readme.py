@@ -72,6 +72,7 @@ def test_the_handler_runs_under_the_command_line(run: Run, sandbox: Sandbox) -> 
     assert names == {"shop", "billing", "search"}
 
 
+@pytest.mark.timeout(600)
 def test_the_path_without_an_account_ends_in_a_completed_run(tmp_path: Path) -> None:
     """Letter by letter, but for the sandbox's port, which may be taken here."""
     path = README.partition("## Write a handler")[2].partition("## Embed it")[0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
 from pages import ROOT, Terminal, follow, free_port, installed
 
 EXAMPLE = ROOT / "examples" / "issue_tracker"
 
 
+@pytest.mark.timeout(600)
 def test_the_commands_of_its_readme_end_in_a_live_event(tmp_path: Path) -> None:
     folder = tmp_path / "examples" / "issue_tracker"
     shutil.copytree(EXAMPLE, folder)

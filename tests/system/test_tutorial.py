@@ -12,7 +12,7 @@ PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 EXAMPLE = ROOT / "examples" / "issue_tracker"
 
 
-@pytest.mark.timeout(300)  # it is many processes, one after the other
+@pytest.mark.timeout(900)  # it is many processes, one after the other
 def test_every_step_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
     """Letter by letter, but for the ports, which may be taken here."""
     ports = {shown: free_port() for shown in (8000, 8001, 8099, 9100)}
