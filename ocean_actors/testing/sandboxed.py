@@ -74,7 +74,8 @@ class SandboxedSystem:
         if self._own_sandbox:
             self.sandbox.start()
         try:
-            settings = Settings.from_dict({**self._settings, "port": port_of(self.sandbox)}, {})
+            port = {**self._settings.get("port", {}), **port_of(self.sandbox)}
+            settings = Settings.from_dict({**self._settings, "port": port}, {})
             self.identifier = settings.integration.identifier
             self.system = OceanSystem(
                 settings, self._handlers, self._actors, clock=self._clock, debug=True

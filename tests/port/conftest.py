@@ -40,12 +40,14 @@ class Runs:
         self._client = client
         self._writers: list[Any] = []
 
-    def start(self, handlers: Any = ("all",), **config: Any) -> Any:
+    def start(self, handlers: Any = ("all",), *, concurrency: int = 8, **config: Any) -> Any:
         number = len(self._writers) + 1
         now = datetime.now(timezone.utc)
         info = RunInfo(f"run-{number}", number, "test", "test", now, now, freeze(config))
         token = CancelToken(ResyncAborted)
-        writer: Any = EntityWriter(self._client.clone(token), info, handlers)
+        writer: Any = EntityWriter(
+            self._client.clone(token), info, handlers, concurrency=concurrency
+        )
         writer.abort = token.cancel
         self._writers.append(writer)
         return writer

@@ -1,0 +1,470 @@
+"""Several batches of a run on their way to a Port that answers late and out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded
+from ocean_actors.actors import SystemClock
+from ocean_actors.port.client import PortClient
+from ocean_actors.port.errors import PortError
+from ocean_actors.resync.run import ResyncAborted
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.testing import SandboxedSystem
+
+if TYPE_CHECKING:
+    from tests.port.conftest import Runs
+
+SOON = 10  # seconds
+Entity = Mapping[str, Any]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        model = {
+            "schema": {"properties": {"version": {"type": "string"}, "size": {"type": "number"}}},
+            "relations": {"parent": {"target": "package", "many": False, "required": False}},
+        }
+        sandbox.create_blueprint("package", **model)
+        yield sandbox
+
+
+@pytest.fixture
+def runs(
+    sandbox: Sandbox,
+    connect: Callable[..., PortClient],
+    make_runs: Callable[[PortClient], Runs],
+) -> Iterator[Runs]:
+    clock = SystemClock()
+    yield make_runs(connect(sandbox.url, clock=clock))
+    clock.close()
+
+
+def packages(*names: Any) -> list[dict[str, Any]]:
+    return [{"identifier": str(name)} for name in names]
+
+
+def child(name: str, parent: str, **rest: Any) -> dict[str, Any]:
+    return {"identifier": name, "relations": {"parent": parent}, **rest}
+
+
+def bulk_calls(sandbox: Sandbox) -> list[Any]:
+    return [call for call in sandbox.calls if call.path.endswith("/entities/bulk")]
+
+
+def names(sandbox: Sandbox) -> list[str]:
+    return sorted(entity["identifier"] for entity in sandbox.entities("package"))
+
+
+def senders() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("port-sender")]
+
+
+def until(so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SOON
+    while not so():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def in_thread(work: Callable[[], Any]) -> Iterator[Any]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(work)
+
+
+# -- how many ----------------------------------------------------------------------------------
+
+
+def test_eight_batches_are_on_their_way_and_no_more_is_read(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("hang", None, path="/bulk")
+    read = []
+
+    def source() -> Iterator[Entity]:
+        for each in packages(*range(400)):
+            read.append(each)
+            yield each
+
+    port = runs.start().for_handler("all")
+    with in_thread(lambda: port.upsert("package", source())) as call:
+        sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
+        until(lambda: len(read) >= 8 * 20)
+        assert not call.done()
+        assert len(read) <= 8 * 20 + 1
+        sandbox.clear_faults()
+        assert call.result(SOON).upserted == 400
+    assert len(bulk_calls(sandbox)) == 20
+    assert len(senders()) <= 8
+
+
+def test_the_handlers_of_a_run_share_the_window(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("hang", None, path="/bulk")
+    writer = runs.start(("a", "b", "c"))
+    with ThreadPoolExecutor(3) as pool:
+        calls = [
+            pool.submit(
+                writer.for_handler(name).upsert,
+                "package",
+                packages(*(f"{name}{n}" for n in range(200))),
+            )
+            for name in "abc"
+        ]
+        sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
+        assert len(writer._flight.window.in_flight) == 8
+        sandbox.clear_faults()
+        assert [call.result(SOON).upserted for call in calls] == [200] * 3
+    assert len(bulk_calls(sandbox)) == 30
+
+
+def test_a_thousand_entities_cost_fifty_calls_whatever_the_concurrency(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    sandbox.fail("delay", None, path="/bulk", seconds=0.01)
+    for concurrency in (1, 8):
+        before = sandbox.call_count
+        writer = runs.start(concurrency=concurrency)
+        result = writer.for_handler("all").upsert("package", packages(*range(1000)))
+        assert result.upserted == 1000
+        tokens = [call for call in sandbox.calls if call.path.endswith("/access_token")]
+        assert len(tokens) == 1
+        assert sandbox.call_count - before - (concurrency == 1) == 50
+
+
+def test_with_a_concurrency_of_one_batches_go_one_by_one_in_the_handlers_thread(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    writer = runs.start(concurrency=1)
+    read: list[int] = []
+
+    def source() -> Iterator[Entity]:
+        for number in range(100):
+            read.append(len(bulk_calls(sandbox)))
+            yield {"identifier": str(number)}
+
+    assert writer.for_handler("all").upsert("package", source()).upserted == 100
+    assert senders() == []
+    assert [len(call.body["entities"]) for call in bulk_calls(sandbox)] == [20] * 5
+    assert read == [max(0, (number - 1) // 20) for number in range(100)]
+
+
+@pytest.mark.parametrize("count", [1, 20])
+def test_a_small_run_starts_no_thread(sandbox: Sandbox, runs: Runs, count: int) -> None:
+    port = runs.start().for_handler("all")
+    assert port.upsert("package", packages(*range(count))).upserted == count
+    assert port.upsert("package", iter(packages(*range(count)))).upserted == count
+    assert senders() == []
+
+
+def test_the_senders_end_with_the_run(sandbox: Sandbox, runs: Runs) -> None:
+    writer = runs.start()
+    writer.for_handler("all").upsert("package", packages(*range(200)))
+    assert senders()
+    writer.close()
+    until(lambda: senders() == [])
+
+
+def test_without_threads_the_handler_sends_itself(
+    sandbox: Sandbox, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    port = runs.start().for_handler("all")
+    port.upsert("package", packages(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        call = port._flight  # the sandbox serves from threads that it has already
+        assert call.group(port._client.token) is not None
+        assert port.upsert("package", packages(*range(100))).upserted == 100
+    assert senders() == []
+
+
+# -- order -------------------------------------------------------------------------------------
+
+
+def test_an_identifier_that_comes_again_is_written_last(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("delay", 1, path="/bulk", seconds=0.3)
+    old = [{"identifier": str(n), "properties": {"version": "old"}} for n in range(20)]
+    new = [{"identifier": str(n), "properties": {"version": "new"}} for n in range(20)]
+    port = runs.start().for_handler("all")
+    assert port.upsert("package", [*old, *packages(*range(20, 60)), *new]).upserted == 80
+    found = {each["identifier"]: each["properties"] for each in sandbox.entities("package")}
+    assert [found[str(n)] for n in range(20)] == [{"version": "new"}] * 20
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_entities_that_relate_to_later_ones_are_sent_once_more(
+    sandbox: Sandbox, runs: Runs, concurrency: int
+) -> None:
+    """A chain of 60, each related to the next, and one that relates to nothing that exists."""
+    chain = [child(str(n), str(n + 1)) for n in range(60)]
+    entities = [child("orphan", "nobody"), *chain, {"identifier": "60"}]
+    writer = runs.start(concurrency=concurrency)
+    result = writer.for_handler("all").upsert(
+        "package", entities, create_missing_related_entities=False
+    )
+    assert (result.upserted, result.created, result.failed) == (61, 61, 1)
+    (failure,) = result.failures
+    assert (failure.identifier, failure.status) == ("orphan", 404)
+    assert (writer.written().upserted, writer.written().failed) == (61, 1)
+    tried = [each["identifier"] for call in bulk_calls(sandbox) for each in call.body["entities"]]
+    assert max(tried.count(name) for name in tried) == 2
+    assert tried.count("orphan") == 1
+
+
+def test_entities_that_relate_in_a_circle_are_refused_in_the_end(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    entities = [child("a", "b"), child("b", "a"), child("c", "d"), *packages("d")]
+    result = (
+        runs.start()
+        .for_handler("all")
+        .upsert("package", entities, create_missing_related_entities=False)
+    )
+    assert (result.upserted, result.failed) == (2, 2)
+    assert sorted(each.identifier for each in result.failures) == ["a", "b"]
+
+
+def test_a_newer_entity_waits_for_an_older_one_that_is_tried_again(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    old, new = {"properties": {"version": "old"}}, {"properties": {"version": "new"}}
+    entities = [child("a", "b", **old), child("a", "b", **new), *packages(*range(40), "b")]
+    result = (
+        runs.start()
+        .for_handler("all")
+        .upsert("package", entities, create_missing_related_entities=False)
+    )
+    assert (result.upserted, result.failed) == (43, 0)
+    (found,) = [each for each in sandbox.entities("package") if each["identifier"] == "a"]
+    assert found["properties"] == {"version": "new"}
+
+
+def entity() -> st.SearchStrategy[dict[str, Any]]:
+    name = st.sampled_from([f"e{n}" for n in range(6)])
+    return st.fixed_dictionaries(
+        {"identifier": name},
+        optional={
+            "title": st.sampled_from(["old", "new"]),
+            "properties": st.dictionaries(
+                st.sampled_from(["version", "size"]), st.sampled_from([1, "1"]), max_size=2
+            ),
+            "relations": st.fixed_dictionaries({"parent": name}),
+        },
+    )
+
+
+def written(sandbox: Sandbox) -> list[Entity]:
+    kept = ("identifier", "title", "properties", "relations")
+    found = [{key: each[key] for key in kept} for each in sandbox.entities("package")]
+    return sorted(found, key=lambda each: str(each["identifier"]))
+
+
+def outcome(
+    sandbox: Sandbox, runs: Runs, concurrency: int, entities: Sequence[Entity], **flags: bool
+) -> list[Entity]:
+    for each in names(sandbox):
+        with sandbox._core.changing() as state:
+            state.catalog.delete("package", [each], dependents=True)
+    writer = runs.start(concurrency=concurrency)
+    port = writer.for_handler("all")
+    port._sender.largest = 2
+    port.upsert("package", entities, **flags)
+    writer.close()
+    return written(sandbox)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    entities=st.lists(entity(), max_size=16),
+    merge=st.booleans(),
+    create=st.booleans(),
+    late=st.lists(st.sampled_from([0.005, 0.01, 0.02]), max_size=8),
+)
+def test_whatever_the_interleaving_port_ends_with_the_same_entities(
+    sandbox: Sandbox,
+    runs: Runs,
+    entities: list[Entity],
+    merge: bool,
+    create: bool,
+    late: list[float],
+) -> None:
+    flags = {"merge": merge, "create_missing_related_entities": create}
+    expected = outcome(sandbox, runs, 1, entities, **flags)
+    for seconds in late:
+        sandbox.fail("delay", 1, path="/bulk", seconds=seconds, rate=0.7)
+    assert outcome(sandbox, runs, 8, entities, **flags) == expected
+    sandbox.clear_faults()
+
+
+# -- trouble -----------------------------------------------------------------------------------
+
+
+def test_an_abort_ends_all_in_flight_at_once(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("hang", None, path="/bulk", seconds=SOON * 3)
+    writer = runs.start()
+    with in_thread(
+        lambda: writer.for_handler("all").upsert("package", packages(*range(400)))
+    ) as call:
+        sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
+        writer.abort("newer request")
+        with pytest.raises(ResyncAborted, match="newer request"):
+            call.result(SOON)
+        until(lambda: not writer._flight.window.in_flight)  # while Port still hangs
+    assert writer._flight.window.waiting == {}
+    assert len(bulk_calls(sandbox)) == 8
+    sandbox.clear_faults()
+
+
+def test_a_refusal_for_a_while_slows_the_whole_run_down(
+    sandbox: Sandbox, connect: Callable[..., PortClient], make_runs: Callable[..., Runs]
+) -> None:
+    sandbox.fail("status", 1, path="/bulk", status=429, headers={"Retry-After": "2"})
+    sandbox.fail("delay", 7, path="/bulk", seconds=0.2)
+    clock = SystemClock()
+    writer = make_runs(connect(sandbox.url, clock=clock)).start()
+    begun = time.monotonic()
+    with in_thread(
+        lambda: writer.for_handler("all").upsert("package", packages(*range(400)))
+    ) as call:
+        sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
+        until(lambda: writer._flight.window.size <= 4)
+        assert call.result(SOON).upserted == 400
+    clock.close()
+    times = [call.at for call in bulk_calls(sandbox)]
+    assert len(times) == 21
+    assert time.monotonic() - begun >= 2  # all of the others have waited, too
+    assert {call.status for call in bulk_calls(sandbox)[:8]} == {200, 429}
+
+
+def test_coroutines_wait_when_port_asks_another_call_to(sandbox: Sandbox, runs: Runs) -> None:
+    writer = runs.start()
+    port = writer.for_handler("all")
+
+    async def work() -> None:
+        await port.aupsert("package", packages(1))
+        (lent,) = port._async_writes._idle
+        assert lent.client.pace is writer._client.pace
+
+    asyncio.run(work())
+
+
+def test_batches_that_are_too_large_are_split_while_others_are_in_flight(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    sandbox.fail("status", 12, path="/bulk", status=413, rate=0.5)
+    result = runs.start().for_handler("all").upsert("package", packages(*range(400)))
+    assert (result.upserted, result.failed) == (400, 0)
+    assert len(names(sandbox)) == 400
+
+
+def test_the_first_error_is_raised_once_and_no_more_is_read(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("delay", 3, path="/bulk", seconds=0.2)
+    sandbox.fail("status", None, path="/bulk", status=403)
+    read = []
+
+    def source() -> Iterator[Entity]:
+        for each in packages(*range(10_000)):
+            read.append(each)
+            yield each
+
+    writer = runs.start()
+    port = writer.for_handler("all")
+    with pytest.raises(PortError, match="403"):
+        port.upsert("package", source())
+    assert len(read) < 1000
+    assert not writer._flight.window.in_flight
+    assert writer.written().upserted == len(names(sandbox)) == 60  # three were answered
+    sandbox.clear_faults()
+    assert port.upsert("package", packages("later")).upserted == 1
+    with pytest.raises(Exception, match="not all of all's entities"):
+        port.reconcile()
+
+
+def test_a_source_that_fails_leaves_nothing_in_flight(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("delay", None, path="/bulk", seconds=0.1)
+
+    def source() -> Iterator[Entity]:
+        yield from packages(*range(61))
+        raise ValueError("the source broke off")
+
+    writer = runs.start()
+    with pytest.raises(ValueError, match="broke off"):
+        writer.for_handler("all").upsert("package", source())
+    assert writer.written().upserted == len(names(sandbox)) == 60
+    assert not writer._flight.window.in_flight
+
+
+# -- deletions, coroutines, runs -----------------------------------------------------------------
+
+
+def test_deletions_are_in_flight_together(sandbox: Sandbox, runs: Runs) -> None:
+    runs.start().for_handler("all").upsert("package", packages(*range(1200)))
+    sandbox.fail("hang", None, path="/bulk/entities/delete")
+    writer = runs.start()
+    port = writer.for_handler("all")
+    port.upsert("package", packages(*range(200)))
+
+    def deletions() -> int:
+        return len([call for call in sandbox.calls if call.path.endswith("/entities/delete")])
+
+    with in_thread(port.reconcile) as call:
+        sandbox.wait_for(lambda: deletions() == 8)
+        sandbox.clear_faults()
+        assert call.result(SOON) == 1000
+    assert (deletions(), len(names(sandbox))) == (10, 200)
+    assert writer.written().deleted == 1000
+
+
+def test_an_async_source_keeps_eight_batches_in_flight(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("hang", None, path="/bulk")
+    read = []
+
+    async def source() -> AsyncIterator[Entity]:
+        for each in packages(*range(400)):
+            read.append(each)
+            yield each
+
+    async def work() -> None:
+        call = asyncio.ensure_future(runs.start().for_handler("all").aupsert("package", source()))
+        while len(bulk_calls(sandbox)) < 8:
+            await asyncio.sleep(0.01)
+        assert len(read) == 8 * 20
+        sandbox.clear_faults()
+        assert (await call).upserted == 400
+
+    asyncio.run(asyncio.wait_for(work(), SOON))
+
+
+class Many(ResyncHandler):
+    """Sends two hundred entities, one of which is refused."""
+
+    kinds = ("package",)
+
+    def resync(self, run: ResyncRun) -> None:
+        bad = {"identifier": "bad", "properties": {"colour": "blue"}}
+        run.port.upsert("package", [*packages(*range(199)), bad])
+
+
+def test_settings_say_how_many_and_nothing_is_left_behind(sandbox: Sandbox) -> None:
+    sandbox.fail("hang", None, path="/bulk")
+    with SandboxedSystem([Many], sandbox=sandbox, port={"concurrency": 3}) as rig:
+        sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 3)
+        assert len(senders()) == 3
+        sandbox.clear_faults()
+        ended = rig.expect(RunEnded)
+        assert (ended.written.upserted, ended.written.failed) == (199, 1)
+        until(lambda: senders() == [])
