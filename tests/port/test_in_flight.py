@@ -236,19 +236,23 @@ def test_entities_that_relate_in_a_circle_are_refused_in_the_end(
     assert sorted(each.identifier for each in result.failures) == ["a", "b"]
 
 
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("between", [0, 60])
 def test_a_newer_entity_waits_for_an_older_one_that_is_tried_again(
-    sandbox: Sandbox, runs: Runs
+    sandbox: Sandbox, runs: Runs, concurrency: int, between: int
 ) -> None:
-    old, new = {"properties": {"version": "old"}}, {"properties": {"version": "new"}}
-    entities = [child("a", "b", **old), child("a", "b", **new), *packages(*range(40), "b")]
-    result = (
-        runs.start()
-        .for_handler("all")
-        .upsert("package", entities, create_missing_related_entities=False)
+    """The older one relates to what comes last; the newer one could be written at once."""
+    old = child("a", "b", properties={"version": "old", "size": 1})
+    new = {"identifier": "a", "properties": {"version": "new"}}
+    entities = [old, *packages(*range(between)), new, *packages("b")]
+    writer = runs.start(concurrency=concurrency)
+    result = writer.for_handler("all").upsert(
+        "package", entities, create_missing_related_entities=False
     )
-    assert (result.upserted, result.failed) == (43, 0)
+    assert (result.upserted, result.failed) == (between + 3, 0)
     (found,) = [each for each in sandbox.entities("package") if each["identifier"] == "a"]
-    assert found["properties"] == {"version": "new"}
+    assert found["properties"] == {"version": "new", "size": 1}
+    assert found["relations"] == {"parent": "b"}
 
 
 def entity() -> st.SearchStrategy[dict[str, Any]]:
@@ -285,9 +289,7 @@ def outcome(
     return written(sandbox)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entities=st.lists(entity(), max_size=16),
     merge=st.booleans(),
@@ -342,6 +344,7 @@ def test_a_refusal_for_a_while_slows_the_whole_run_down(
     ) as call:
         sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
         until(lambda: writer._flight.window.size <= 4)
+        assert len(bulk_calls(sandbox)) == 8
         assert call.result(SOON).upserted == 400
     clock.close()
     times = [call.at for call in bulk_calls(sandbox)]
