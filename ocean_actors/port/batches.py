@@ -56,7 +56,7 @@ def encode(entity: object) -> Item | FailedEntity:
         message = "expected an 'identifier': a string that is not empty, a number or a search query"
         return FailedEntity(name, None, "invalid", message)
     try:
-        text = json.dumps(entity, default=_plain, allow_nan=False, separators=(",", ":"))
+        text = ENCODER.encode(entity)
     except (TypeError, ValueError, RecursionError) as error:
         return FailedEntity(name, None, "invalid", one_line(f"cannot be written as JSON: {error}"))
     return Item(name, text.encode(), identifier if isinstance(identifier, str) else None)
@@ -165,3 +165,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON type")
+
+
+ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, separators=(",", ":"))
