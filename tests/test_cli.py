@@ -508,6 +508,17 @@ def test_check_tells_what_a_blueprint_lacks(folder: Path, sandbox: Sandbox) -> N
     assert found(done) == ["ok     blueprint    team exists in Port"]
 
 
+def test_check_looks_at_every_handler_of_several_with_one_name(
+    folder: Path, sandbox: Sandbox
+) -> None:
+    first = declared(folder, "identifier: team")
+    (folder / "more.py").write_text(
+        f"{HANDLERS}\nclass Declaring(Quick):\n    blueprints = {{'identifier': 'user'}}\n"
+    )
+    done = finished(folder, "check", "config.yaml", *first, "--handler", "more.py:Declaring")
+    assert [line.split()[2] for line in found(done)] == ["team", "user"]
+
+
 def test_a_blueprint_that_cannot_be_used_is_one_line(folder: Path, sandbox: Sandbox) -> None:
     handler = declared(folder, "- identifier: team\n- identifier: 7\n")
     said = f"Declaring.blueprints: {folder / 'blueprints.yaml'}[1]: identifier: expected a name"
