@@ -153,7 +153,7 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.composer.ComposerError(None, None, "too many aliases", self.get_mark())
         node = super().compose_node(parent, index)
         if is_alias:
-            self._count(self._sizes.get(node, 1) - 1)  # a node that contains itself has no size yet
+            self._count(self._sizes.get(node, 1) - 1 if node else 0)
         elif node is not None:
             self._sizes[node] = self._nodes - before
         return node

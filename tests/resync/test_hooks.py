@@ -152,7 +152,7 @@ def test_a_hook_that_yields_is_refused_as_it_would_do_nothing(hook: str) -> None
 
     for method in (plain, coroutine):
         with pytest.raises(TypeError, match=f"^Pages.{hook} yields, so it would do nothing$"):
-            type("Pages", (ResyncHandler,), {"resync": lambda self, run: None, hook: method})
+            type("Pages", (ResyncHandler,), {"resync": Recording.resync, hook: method})
 
 
 def test_a_hook_that_returns_a_generator_has_failed(
