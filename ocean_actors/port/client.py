@@ -219,7 +219,15 @@ class PortClient:
 
     def create_blueprint(self, fields: Mapping[str, Any]) -> None:
         """Create a blueprint. The call is not repeated, so a 409 says that others created it."""
-        self.call("POST", "/blueprints", ignore, body=fields, retry=ONCE, exporter=True, once=True)
+        self.call(
+            "POST",
+            "/blueprints",
+            models.parse_blueprint,
+            body=fields,
+            retry=ONCE,
+            exporter=True,
+            once=True,
+        )
 
     def patch_blueprint(self, identifier: str, fields: Mapping[str, Any]) -> None:
         """Change fields of a blueprint. The call is not repeated."""
