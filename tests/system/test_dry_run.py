@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,46 @@ def test_the_differences_are_shown_without_secrets_and_control_characters(seeded
         "properties.apiToken: *** -> ***",
     )
     assert all(line.isprintable() for line in result.lines())
+
+
+class WritesInACoroutine(ResyncHandler):
+    async def resync(self, run: ResyncRun) -> None:
+        async def pages() -> AsyncIterator[dict[str, Any]]:
+            for number in range(25):
+                yield service(f"paged-{number}")
+
+        related = {**service("same", url="u"), "relations": {"owner": "red"}}
+        sent = (each for each in [related, service("bad", colour="blue")])
+        result = await run.port.aupsert("service", sent)
+        assert (result.upserted, result.failed) == (1, 1)
+        assert (await run.port.aupsert("service", pages())).created == 25
+
+
+class ReconcilesInACoroutine(ResyncHandler):
+    async def resync(self, run: ResyncRun) -> None:
+        await run.port.aupsert("service", iter([service("changes", url="b")]))
+        assert await run.port.areconcile() == 4
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (WritesInACoroutine, {"service": {"created": 25, "unchanged": 1, "refused": 1}}),
+        (
+            ReconcilesInACoroutine,
+            {"service": {"changed": 1, "deleted": 2}, "team": {"deleted": 2}},
+        ),
+    ],
+)
+def test_coroutines_write_nothing_either(
+    seeded: Sandbox, handler: type[ResyncHandler], expected: dict[str, dict[str, int]]
+) -> None:
+    before, entities = last_call(seeded), seeded.entities("service")
+    system, result = dry_run(seeded, handler)
+    assert system.exit_code == 0
+    assert writes(seeded, before) == []
+    assert seeded.entities("service") == entities
+    assert counts(result) == expected
 
 
 @pytest.mark.parametrize("length", [12, 300])
