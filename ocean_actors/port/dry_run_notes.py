@@ -34,8 +34,11 @@ class DryRunNotes:
         self.unknown: set[str] = set()
         """The blueprints that Port does not know."""
 
-    def add(self, name: Name, after: Entity, changed: ChangedEntity | None, *, new: bool) -> None:
-        """Note an entity: it would be new, or `changed`, or stay as it is."""
+    def add(self, name: Name, after: Entity, changed: ChangedEntity | None, *, new: bool) -> bool:
+        """Note an entity: it would be new, or `changed`, or stay as it is.
+
+        Returns whether it would be created; one that is sent again would exist by then.
+        """
         outcome = "created" if new else "unchanged" if changed is None else "changed"
         printed = fingerprint(*name)
         targets = array("Q", map(fingerprint, targets_of(after)))
@@ -45,8 +48,14 @@ class DryRunNotes:
                 outcome, changed = "repeated", None
             self._seen.add(printed)
             self._counts[name[0], outcome] += 1
-            if changed is not None and len(self._changed) < SHOWN:
+            if changed is not None and not self.has_enough:
                 self._changed.append(changed)
+        return outcome == "created"
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether no more differences will be kept."""
+        return len(self._changed) >= SHOWN
 
     def planned(self) -> Planned:
         """Returns what a reconciliation has to know of the entities that were not written."""
@@ -61,10 +70,11 @@ class DryRunNotes:
         with self._lock:
             self._deleted = Counter(blueprint for blueprint, _ in stale)
 
-    def result(
-        self, run: RunInfo, refused: Mapping[str, int], notes: Sequence[str]
-    ) -> DryRunResult:
-        """Returns the result, with the counts of what would be refused, by blueprint."""
+    def result(self, run: RunInfo, refused: Mapping[str, int], problem: str | None) -> DryRunResult:
+        """Returns the result, with the counts of what would be refused, by blueprint.
+
+        `problem` says why it is not complete.
+        """
         with self._lock:
             names = {name for name, _ in self._counts} | set(refused) | set(self._deleted)
             outcomes = ("created", "changed", "unchanged", "repeated")
@@ -80,7 +90,10 @@ class DryRunNotes:
             told += [
                 f"Port does not know the blueprint {_quoted(each)}" for each in sorted(self.unknown)
             ]
-            return DryRunResult(run, counts, tuple(self._changed), (*told, *notes))
+            told += [] if problem is None else [f"not complete: {problem}"]
+            return DryRunResult(
+                run, counts, tuple(self._changed), tuple(told), complete=problem is None
+            )
 
 
 def _quoted(name: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
 import json
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -35,6 +38,9 @@ from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.text import one_line
 
 logger = get_logger(__name__)
+
+SHOW_SECONDS = 10.0
+"""How long `show_dry_run` may take."""
 
 ShowDryRun = Callable[[DryRunResult], object]
 
@@ -92,10 +98,22 @@ class DryRunWriter(EntityWriter):
         if self._shown:
             return
         self._shown = True
+        show = functools.partial(self._show_result, self._result(aborted=aborted))
+        thread = threading.Thread(
+            target=contextvars.copy_context().run, args=(show,), name="dry-run", daemon=True
+        )
+        thread.start()
+        thread.join(SHOW_SECONDS)  # the user's function must not stop the coordinator
+        if thread.is_alive():
+            logger.error(
+                "show_dry_run did not return within %g s and is not waited for", SHOW_SECONDS
+            )
+
+    def _show_result(self, result: DryRunResult) -> None:
         try:
-            self._show(self._result(aborted=aborted))
-        except BaseException:  # the user's function must not end the coordinator
-            logger.exception("the result of dry run %s could not be shown", self._run.id)
+            self._show(result)
+        except BaseException:  # the user's function
+            logger.exception("the result of dry run %s could not be shown", result.run.id)
 
     def _result(self, *, aborted: bool) -> DryRunResult:
         refused: Counter[str] = Counter()
@@ -103,13 +121,12 @@ class DryRunWriter(EntityWriter):
             for blueprint, written in self._sent.written_by(handler):
                 refused[blueprint] += written.failed
         failed = [name for name in self._run.handlers if not self._finished.get(name)]
-        notes = []
+        problem = None
         if aborted:
-            notes.append("not complete: the run was aborted")
+            problem = "the run was aborted"
         elif failed:
-            names = one_line(", ".join(failed), 200)
-            notes.append(f"not complete: these handlers failed: {names}")
-        return self._notes.result(self._run, refused, notes)
+            problem = f"these handlers failed: {one_line(', '.join(failed), 200)}"
+        return self._notes.result(self._run, refused, problem)
 
 
 class DryRunCalls(EntityCalls):
@@ -156,8 +173,8 @@ class DryRunCalls(EntityCalls):
             changed = None
             if before is not None:
                 changed = self._changed((blueprint, name), before, after, model)
-            self._notes.add((blueprint, name), after, changed, new=before is None)
-            written[index] = (name, before is None)
+            created = self._notes.add((blueprint, name), after, changed, new=before is None)
+            written[index] = (name, created)
         return UpsertAnswer(written, errors)
 
     def reconcile(
@@ -184,6 +201,8 @@ class DryRunCalls(EntityCalls):
         changes = compare(before, after)
         if not changes:
             return None
+        if self._notes.has_enough:
+            return ChangedEntity(*name, ())  # counted only
         secret = secret_fields(model)
         lines = [shown_change(each, secret, self._mask) for each in changes[:SHOWN_CHANGES]]
         if len(changes) > SHOWN_CHANGES:

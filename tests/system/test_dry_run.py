@@ -329,6 +329,7 @@ def test_an_abort_ends_it_and_the_result_says_so(sandbox: Sandbox) -> None:
         assert system.wait(SOON)
     assert system.exit_code == 1
     assert results[-1].notes == ("not complete: the run was aborted",)
+    assert not results[-1].complete
     assert results[-1].blueprints == {"service": DryRunCounts(created=1)}
     assert writes(sandbox) == []
 
@@ -417,3 +418,43 @@ def test_a_result_that_cannot_be_shown_is_an_incident(
     assert system.wait(SOON)
     assert system.exit_code == 0
     assert "could not be shown" in caplog.text
+
+
+def test_a_function_that_does_not_return_stops_nothing(
+    sandbox: Sandbox,
+    quick: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ocean_actors.port.dry_run_writer.SHOW_SECONDS", 0.2)
+    release = threading.Event()
+
+    def show(_result: DryRunResult) -> None:
+        release.wait(SOON)
+
+    settings = Settings.from_dict({"port": port_of(sandbox)}, {}).for_dry_run()
+    system = OceanSystem(settings, [quick], show_dry_run=show)
+    system.start()
+    assert system.wait(SOON / 2)
+    release.set()
+    assert "show_dry_run did not return within 0.2 s" in caplog.text
+
+
+def test_an_entity_that_is_sent_twice_would_be_created_once(seeded: Sandbox) -> None:
+    created: list[int] = []
+
+    class Twice(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            for _ in range(2):
+                sent = [service("new"), service("new")]
+                created.append(run.port.upsert("service", sent).created)
+
+    dry_run(seeded, Twice)
+    assert created == [1, 0]
+
+
+def test_the_command_ends_with_1_if_it_is_stopped(seeded: Sandbox, tmp_path: Path) -> None:
+    stop = "import os, signal; os.kill(os.getpid(), signal.SIGINT); run.sleep(60)"
+    done = command(seeded, tmp_path, stop)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "not complete: the run was aborted"
