@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from ocean_actors.messages import RunInfo
 from ocean_actors.port.batches import targets_of
-from ocean_actors.port.dry_run import SHOWN, ChangedEntity, DryRunCounts, DryRunResult, Entity
+from ocean_actors.port.dry_run import (
+    SHOWN,
+    Blueprint,
+    ChangedEntity,
+    DryRunCounts,
+    DryRunResult,
+    Entity,
+)
 from ocean_actors.port.live_writes import Name
 from ocean_actors.port.reconcile import Planned
 from ocean_actors.port.sent_entities import fingerprint
@@ -29,6 +36,8 @@ class DryRunNotes:
         self._changed: list[ChangedEntity] = []
         self._seen: set[int] = set()
         self._targets = array("Q")
+        self.known: dict[str, Blueprint] = {}
+        """The blueprints that were read, by name."""
         self.missing: set[str] = set()
         """The blueprints that Port does not know and that the run would create."""
         self.unknown: set[str] = set()

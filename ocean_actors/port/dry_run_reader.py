@@ -32,13 +32,12 @@ class PortReader:
         self._client = client
         self._declared = declared
         self._notes = notes
-        self._known: dict[str, Blueprint] = {}
 
     def blueprint(self, name: str) -> Blueprint:
         """Returns a blueprint. Raises PortError with status 404 if it would not exist."""
-        known = self._known.get(name)
+        known = self._notes.known.get(name)
         if known is None:
-            self._known[name] = known = self._fetch(name)
+            self._notes.known[name] = known = self._fetch(name)
         return known
 
     def entities(self, blueprint: str, identifiers: Sequence[str]) -> dict[str, Entity]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -145,6 +146,21 @@ class WritesInACoroutine(ResyncHandler):
         result = await run.port.aupsert("service", sent)
         assert (result.upserted, result.failed) == (1, 1)
         assert (await run.port.aupsert("service", pages())).created == 25
+
+
+class WritesAtTheSameTime(ResyncHandler):
+    async def resync(self, run: ResyncRun) -> None:
+        await run.port.aupsert("service", [])
+        await run.port.aupsert("service", [service("new")])
+        await asyncio.gather(*(run.port.aupsert("service", [service("new")]) for _ in range(4)))
+
+
+def test_a_blueprint_is_read_once_whichever_call_needs_it(seeded: Sandbox) -> None:
+    before = last_call(seeded)
+    _, result = dry_run(seeded, WritesAtTheSameTime)
+    assert counts(result) == {"service": {"created": 1, "repeated": 4}}
+    read = [each for each in seeded.calls if each.path.endswith("/blueprints/service")]
+    assert len([each for each in read if each.number > before]) == 1
 
 
 class ReconcilesInACoroutine(ResyncHandler):
