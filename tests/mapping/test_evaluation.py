@@ -184,7 +184,7 @@ def test_what_this_process_would_have_to_hold_is_limited(
 def test_a_child_that_was_killed_while_it_was_idle_is_replaced(open_mapping: Open) -> None:
     mapped = open_mapping(entry(THING))
     assert list(mapped.only().entities([{"id": "a"}]))
-    kill_child(mapped)
+    os.waitid(os.P_PID, kill_child(mapped), os.WEXITED | os.WNOWAIT)
     assert [each["identifier"] for each in mapped.only().entities([{"id": "b"}])] == ["b"]
 
 
@@ -199,12 +199,12 @@ def test_a_child_that_is_killed_at_work_is_one_line(open_mapping: Open) -> None:
     assert list(mapped.only().entities([{"id": "b"}]))
 
 
-def kill_child(mapped: Mapped) -> None:
-    """Kill the child as another process would, and wait until it is dead."""
+def kill_child(mapped: Mapped) -> int:
+    """Kill the child as another process would; returns its number."""
     child = mapped.mapping._process._child
     assert child is not None
     os.kill(child._process.pid, signal.SIGKILL)
-    os.waitid(os.P_PID, child._process.pid, os.WEXITED | os.WNOWAIT)
+    return child._process.pid
 
 
 def test_other_threads_go_on_while_jq_works(open_mapping: Open) -> None:
