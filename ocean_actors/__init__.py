@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     )
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
+    from ocean_actors.live.call import LiveCall
+    from ocean_actors.live.handler import Live, LiveHandler
     from ocean_actors.mapping.errors import MappingError
     from ocean_actors.mapping.resources import Resource
     from ocean_actors.messages import (
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         HandlerEnded,
         Ignore,
         IntegrationRegistered,
+        LiveEventFailed,
         Progress,
         RequestSettled,
         ResyncRequested,
@@ -37,9 +40,11 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         RunEnded,
         RunInfo,
         RunProgressed,
+        RunReported,
         RunStarted,
         UpsertResult,
     )
+    from ocean_actors.port.dry_run import DryRunResult
     from ocean_actors.port.errors import PortError, ReconcileRefused
     from ocean_actors.resync.handlers import ResyncHandler, RetryLater
     from ocean_actors.resync.run import ResyncAborted, ResyncRun
@@ -53,9 +58,14 @@ _MODULES = {
     "Backoff": "ocean_actors.actors",
     "Cancelled": "ocean_actors.actors",
     "Delay": "ocean_actors.messages",
+    "DryRunResult": "ocean_actors.port.dry_run",
     "Ignore": "ocean_actors.messages",
     "IntegrationRegistered": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
+    "Live": "ocean_actors.live.handler",
+    "LiveCall": "ocean_actors.live.call",
+    "LiveEventFailed": "ocean_actors.messages",
+    "LiveHandler": "ocean_actors.live.handler",
     "MappingError": "ocean_actors.mapping.errors",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
@@ -72,6 +82,7 @@ _MODULES = {
     "ResyncRun": "ocean_actors.resync.run",
     "RetryLater": "ocean_actors.resync.handlers",
     "RetryScheduled": "ocean_actors.messages",
+    "RunReported": "ocean_actors.messages",
     "RoleChanged": "ocean_actors.messages",
     "RunEnded": "ocean_actors.messages",
     "RunInfo": "ocean_actors.messages",
@@ -91,9 +102,14 @@ __all__ = [
     "Backoff",
     "Cancelled",
     "Delay",
+    "DryRunResult",
     "HandlerEnded",
     "Ignore",
     "IntegrationRegistered",
+    "Live",
+    "LiveCall",
+    "LiveEventFailed",
+    "LiveHandler",
     "MappingError",
     "Message",
     "OceanError",
@@ -114,6 +130,7 @@ __all__ = [
     "RunEnded",
     "RunInfo",
     "RunProgressed",
+    "RunReported",
     "RunStarted",
     "Settings",
     "SettingsError",

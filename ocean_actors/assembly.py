@@ -19,6 +19,8 @@ from ocean_actors.control.redaction import Redaction, secrets_of
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
+from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.setup import live_events
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
 from ocean_actors.port.blueprint_owners import BlueprintOwners
@@ -27,6 +29,7 @@ from ocean_actors.port.dry_run_writer import DryRunWriter, ShowDryRun, log_resul
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
+from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.port.log_shipper import LogShipper
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
@@ -63,6 +66,7 @@ class Assembly:
         resync: ResyncClient,
         generation: ConfigGeneration,
         show_dry_run: ShowDryRun | None = None,
+        live: Sequence[LiveHandler] = (),
     ) -> None:
         """Raises TypeError for a custom actor that cannot be built.
 
@@ -94,6 +98,15 @@ class Assembly:
             strict=settings.ssl.port.x509.strict,
             read_only=self._dry_run,
         )
+        self._writes = LiveWrites()
+        self.live = live_events(
+            () if self._dry_run else live,  # they would write to Port
+            settings,
+            actors.clock,
+            self.port.clone,
+            self._writes,
+            standby=self.spec.standby,
+        )
         services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
         self.listener: Listener = self.spec.build(settings.event_listener, services)
 
@@ -122,6 +135,7 @@ class Assembly:
             active=not self.spec.standby,
             name="integration",
         )
+        self._flushed_last += self.live.spawn(self._actors)  # before there is any event
         coordinator = spawn(
             ResyncCoordinator,
             self.handlers,
@@ -240,4 +254,5 @@ class Assembly:
             run.handlers,
             narrowed=narrowed(run, self.kinds),
             owners=self._owners,
+            live=self._writes,
         )

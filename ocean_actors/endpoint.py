@@ -20,8 +20,8 @@ PROBE_THREADS = 2  # enough for probes and metrics, which wait for nothing
 def is_served(wanted: bool | None, settings: HttpSettings, *, listens: bool) -> bool:
     """Returns whether a system serves its endpoint; `wanted` decides unless it is None.
 
-    Otherwise it does if its listener has a web application (`listens`), or if the settings name
-    anything in `http`.
+    Otherwise it does if a listener or live handlers have a web application (`listens`), or if the
+    settings name anything in `http`.
     """
     return (listens or bool(settings.model_fields_set)) if wanted is None else wanted
 
@@ -34,7 +34,7 @@ def has_metrics(settings: HttpSettings, *, listens: bool) -> bool:
 class HttpEndpoint:
     """Serves an application on `http.host` and `http.port`. Started and stopped by its owner.
 
-    `listens`: the listener's own application is part of it, so that it has to be served.
+    `listens`: an application that others call is part of it, so that it has to be served.
     """
 
     def __init__(self, settings: HttpSettings, app: WsgiApp, log: WebLog, *, listens: bool) -> None:

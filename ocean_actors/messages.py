@@ -354,13 +354,15 @@ class UpsertResult:
     """Counts of the entities of one `run.port.upsert`.
 
     `upserted` were written, and `created` of them are new in Port. `failures` describes the first
-    thousand of the `failed`, so that memory stays bounded.
+    thousand of the `failed`, so that memory stays bounded. `superseded` were left out, as a live
+    event has written or deleted them during the run.
     """
 
     upserted: int = 0
     created: int = 0
     failed: int = 0
     failures: tuple[FailedEntity, ...] = ()
+    superseded: int = 0
 
 
 # -- the event stream ------------------------------------------------------------------------------
@@ -395,13 +397,15 @@ class RunInfo:
 class Written:
     """Entities that a run sent to Port, that Port or we refused, and that it deleted.
 
-    `reconciled` says whether `reconcile` succeeded; None if no handler called it.
+    `reconciled` says whether `reconcile` succeeded; None if no handler called it. `superseded`
+    were left out, as a live event has written or deleted them during the run.
     """
 
     upserted: int = 0
     failed: int = 0
     deleted: int = 0
     reconciled: bool | None = None
+    superseded: int = 0
 
 
 @dataclass(frozen=True)
@@ -449,6 +453,28 @@ class RunEnded(_RunEvent):
     ended_at: datetime
     failures: tuple[str, ...]
     written: Written
+
+
+@dataclass(frozen=True)
+class RunReported(Message):
+    """Published: Port was told how a run ended, or (not `accepted`) refuses to be told."""
+
+    run_id: str
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class LiveEventFailed(Message):
+    """An event of the live handler at `path` was given up after `attempts`; it is not retried.
+
+    `key` and `failure` are one line each.
+    """
+
+    path: str
+    key: str
+    attempts: int
+    failure: str
+    failed_at: datetime
 
 
 @dataclass(frozen=True)

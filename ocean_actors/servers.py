@@ -32,14 +32,20 @@ class Servers:
         health: Callable[[], Health],
         metrics: MetricsPage,
         mounted: WsgiApp | None,
+        live: WsgiApp | None = None,
         serve_http: bool | None,
         control: Control | None,
     ) -> None:
-        """`mounted` is the listener's application. `serve_http`: see `OceanSystem`."""
-        listens = mounted is not None
+        """`mounted` is the listener's application, `live` that of the live handlers.
+
+        `serve_http`: see `OceanSystem`.
+        """
         log = WebLog(clock)
-        page = metrics if endpoint.has_metrics(settings.http, listens=listens) else None
-        self.app = EndpointApp(health, log, metrics=page, mounted=mounted)
+        has_page = endpoint.has_metrics(settings.http, listens=mounted is not None)
+        self.app = EndpointApp(
+            health, log, metrics=metrics if has_page else None, mounted=mounted, live=live
+        )
+        listens = mounted is not None or live is not None
         self._control = control
         self._http: HttpEndpoint | None = None
         if endpoint.is_served(serve_http, settings.http, listens=listens):

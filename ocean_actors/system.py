@@ -21,6 +21,7 @@ from ocean_actors.actors.event_iterator import (
 from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
+from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
 from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import (
     Policy,
@@ -58,15 +59,16 @@ class OceanSystem:
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
     `handlers` are `ResyncHandler` classes, `functools.partial`s of them, or callables without
-    arguments that make one; TypeError says what is wrong with others, BlueprintError what is wrong
-    with the blueprints that they declare. `actors` are classes of
-    custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app` is served
-    on `http.host` and `http.port`: by default under WEBHOOK, and if the settings name anything
-    in `http`. With False, mount it yourself. `serve_control` says whether the control server is
-    started, unless `control.enabled` is false: by default if the settings name anything in
-    `control`. `show_dry_run` is called with the result of each run if the settings say
-    `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests; `debug` checks
-    every message to be immutable.
+    arguments that make one, at least one; TypeError says what is wrong with others, BlueprintError
+    what is wrong with the blueprints that they declare. There may be `LiveHandler` classes, or
+    partials of them, among them; LiveHandlerError says what is wrong with those. `actors` are
+    classes of custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app`
+    is served on `http.host` and `http.port`: by default under WEBHOOK, with live handlers, and if
+    the settings name anything in `http`. With False, mount it yourself. `serve_control` says
+    whether the control server is started, unless `control.enabled` is false: by default if the
+    settings name anything in `control`. `show_dry_run` is called with the result of each run if
+    the settings say `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests;
+    `debug` checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """
@@ -74,7 +76,7 @@ class OceanSystem:
     def __init__(
         self,
         settings: Settings,
-        handlers: Sequence[HandlerFactory],
+        handlers: Sequence[HandlerFactory | LiveHandlerFactory],
         actors: Sequence[ActorSpec] = (),
         *,
         serve_http: bool | None = None,
@@ -87,7 +89,9 @@ class OceanSystem:
         self.settings = settings
         self.exit_code = 0
         self.cause: str | None = None
-        named = named_handlers(handlers)
+        resync_handlers, live_handlers = split_handlers(handlers)
+        named = named_handlers(resync_handlers)
+        live = built_handlers(live_handlers)
         generation = ConfigGeneration()
         kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
         self._resync = ResyncClient(generation, kinds)
@@ -108,7 +112,14 @@ class OceanSystem:
         )
         self._iterators = EventIterators(self._actors.events)
         self._parts = Assembly(
-            settings, named, actors, self._actors, self._resync, generation, show_dry_run
+            settings,
+            named,
+            actors,
+            self._actors,
+            self._resync,
+            generation,
+            show_dry_run,
+            live,
         )
         self._servers = Servers(
             settings,
@@ -116,6 +127,7 @@ class OceanSystem:
             health=self._health,
             metrics=self.metrics,
             mounted=self._parts.listener.app,
+            live=self._parts.live.app,
             serve_http=serve_http,
             control=self._make_control() if is_control_served(serve_control, settings) else None,
         )
@@ -309,6 +321,7 @@ class OceanSystem:
             "exitCode": self.exit_code,
             "cause": self.cause,
             "resync": None if self._actors.forked else self._resync.status(),
+            "live": self._parts.live.status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -344,6 +357,7 @@ class OceanSystem:
             restarts=self._actors.restarts.counts,
             dead_letters=sum(self._actors.dead_letters.counts.values()),
             left_behind=len(self._left_behind or self._actors.left_behind()),
+            live=self._parts.live.status(),
             **actor_metrics(self._actors.snapshot(), listener=self._parts.listener_name),
         )
 
@@ -368,8 +382,9 @@ class OceanSystem:
         """The system's web application, to be mounted in a server of your own.
 
         It serves `GET /health/live` and `GET /health/ready`, `GET /metrics` as `http.metrics`
-        says, and what the listener serves: `POST /resync` under WEBHOOK. It may be called at any
-        time; unless the system works, it is not ready and answers `POST /resync` with 503.
+        says, `POST /live/<path>` for each live handler, and what the listener serves: `POST
+        /resync` under WEBHOOK. It may be called at any time; unless the system works, it is not
+        ready and answers the POSTs with 503.
         """
         return self._servers.app
 
@@ -444,6 +459,7 @@ class OceanSystem:
 
     def _stop_everybody(self) -> None:
         try:
+            self._parts.live.shut()
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)
             self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)

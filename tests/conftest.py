@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+import hypothesis
 import pytest
 from scripted import Failing, Quick, Script, scripted_async_handler, scripted_handler
 
 from ocean_actors import ResyncHandler
+
+# A busy machine may take any time.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep bytecode out of the source tree instead of not at all, where the environment says so.
+
+    A hundred processes, started by tests, would compile what they import, which doubles their
+    start.
+    """
+    cache: pytest.Cache | None = getattr(config, "cache", None)
+    if cache is not None and os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        sys.dont_write_bytecode = False
+        sys.pycache_prefix = str(cache.mkdir("bytecode"))
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 
 @pytest.fixture

@@ -54,6 +54,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "session", "settings", "throttle", "tracing",
     },
     "web": {*SMALL, "actors", "throttle"},
+    "live": {
+        *SMALL, "actors", "mapping", "messages", "port", "resync", "session", "settings",
+        "throttle", "web",
+    },
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},
     "control": {*SMALL, "actors", "connections", "messages", "settings", "web"},

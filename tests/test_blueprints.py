@@ -62,7 +62,9 @@ class Repositories(ResyncHandler):
 
 def in_file(folder: Path, blueprints: str) -> type[ResyncHandler]:
     file = write(folder, "work_of_the_author.py", HANDLER.format(blueprints=blueprints))
-    return load_handler(f"{file}:Repositories")
+    handler = load_handler(f"{file}:Repositories")
+    assert issubclass(handler, ResyncHandler)
+    return handler
 
 
 def test_a_handler_declares_none_by_default() -> None:

@@ -1,4 +1,7 @@
-"""The command line, as processes: what is printed, and how it ends."""
+"""The command line: what is printed, and how it ends.
+
+As processes, save for what ends before anything is started: that is called in the tests' process.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,15 @@ import sys
 import termios
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 import requests
 
+from ocean_actors.cli import main
 from ocean_actors.sandbox import Sandbox
 
 COMMAND = [sys.executable, "-m", "ocean_actors"]
@@ -127,6 +132,43 @@ def finished(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Done:
+    """What `subprocess.run` tells, of a call."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def called(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Done]:
+    """Calls the command line in this process, in `folder`."""
+    modules = {*sys.modules}
+
+    def call(*arguments: str, env: Mapping[str, str] | None = None) -> Done:
+        capfd.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "path", [*sys.path])
+            for name in os.environ.keys() - environment().keys():
+                patch.delenv(name)
+            for name, value in (env or {}).items():
+                patch.setenv(name, value)
+            try:
+                code = main(arguments)
+            except SystemExit as error:  # of argparse
+                code = int(error.code or 0)
+        for name in sys.modules.keys() - modules:  # the next process would import them anew
+            if str(folder) in str(getattr(sys.modules[name], "__file__", None)):
+                del sys.modules[name]
+        return Done(code, *capfd.readouterr())
+
+    return call
+
+
 @pytest.fixture
 def started(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     running = []
@@ -173,11 +215,11 @@ def line_of(done: Any) -> Any:
     ],
 )
 def test_a_handler_that_cannot_be_used_is_one_line_and_exit_2(
-    folder: Path, handler: str, said: str
+    folder: Path, called: Callable[..., Done], handler: str, said: str
 ) -> None:
     (folder / "broken.py").write_text("1 / 0\n")
     (folder / "garbled.py").write_text("def\n")
-    done = finished(folder, "run", "config.yaml", "--handler", handler)
+    done = called("run", "config.yaml", "--handler", handler)
     assert done.returncode == 2
     assert said in line_of(done)
     assert handler in line_of(done)
@@ -193,10 +235,10 @@ def test_a_handler_that_cannot_be_used_is_one_line_and_exit_2(
     ],
 )
 def test_settings_that_cannot_be_used_are_one_line_and_exit_2(
-    folder: Path, sandbox: Sandbox, settings: str, said: str
+    folder: Path, sandbox: Sandbox, called: Callable[..., Done], settings: str, said: str
 ) -> None:
     write_config(folder, sandbox, settings)
-    done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick")
+    done = called("run", "config.yaml", "--handler", "work.py:Quick")
     assert done.returncode == 2
     assert said in line_of(done)
 
@@ -328,7 +370,7 @@ def test_a_worker_that_a_handler_forks_can_be_terminated(folder: Path, sandbox: 
 USES_LIBRARIES = """
 from ocean_actors import ResyncHandler
 
-class Uses(ResyncHandler):
+class Uses{name}(ResyncHandler):
     def resync(self, run):
         import helper, kafka, bottle
         from ocean_actors.listeners.kafka import listener
@@ -336,15 +378,15 @@ class Uses(ResyncHandler):
 """
 
 
-@pytest.mark.parametrize("name", ["kafka", "bottle", "yaml", "pydantic", "handlers"])
 @pytest.mark.parametrize("command", [["-m", "ocean_actors"], ["-c", MAIN]], ids=["-m", "-c"])
-def test_a_handlers_file_shadows_no_package(
-    folder: Path, sandbox: Sandbox, name: str, command: Any
-) -> None:
+def test_a_handlers_file_shadows_no_package(folder: Path, sandbox: Sandbox, command: Any) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
-    (folder / f"{name}.py").write_text(USES_LIBRARIES)
     (folder / "helper.py").write_text("FOUND = True")
-    done = finished(folder, "run", "config.yaml", "--handler", f"{name}.py:Uses", command=command)
+    handlers = []
+    for name in ("kafka", "bottle", "yaml", "pydantic", "handlers"):
+        (folder / f"{name}.py").write_text(USES_LIBRARIES.format(name=name))
+        handlers += ["--handler", f"{name}.py:Uses{name}"]
+    done = finished(folder, "run", "config.yaml", *handlers, command=command)
     assert done.returncode == 0, done.stderr
 
 
@@ -375,8 +417,8 @@ def test_the_file_may_be_left_out_if_the_environment_says_everything(
     assert sandbox.statuses("by-environment") == ["running", "completed"]
 
 
-def test_without_a_file_the_environment_is_named(folder: Path) -> None:
-    done = finished(folder, "run", "--handler", "work.py:Quick")
+def test_without_a_file_the_environment_is_named(called: Callable[..., Done]) -> None:
+    done = called("run", "--handler", "work.py:Quick")
     assert done.returncode == 2
     assert "OCEAN__PORT__CLIENT_ID" in line_of(done)
 
@@ -407,10 +449,10 @@ def test_a_log_line_cannot_be_forged_and_steers_no_terminal(folder: Path, sandbo
 
 
 @pytest.mark.parametrize("level", ["loud", "17", "notset", ""])
-def test_a_wrong_log_level_is_told_with_the_right_ones(folder: Path, level: str) -> None:
-    done = finished(
-        folder, "run", "config.yaml", "--handler", "work.py:Quick", "--log-level", level
-    )
+def test_a_wrong_log_level_is_told_with_the_right_ones(
+    called: Callable[..., Done], level: str
+) -> None:
+    done = called("run", "config.yaml", "--handler", "work.py:Quick", "--log-level", level)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert f"expected one of DEBUG, INFO, WARNING, ERROR, CRITICAL, got {level!r}" in last
@@ -431,14 +473,14 @@ CERTIFICATES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CE
 
 @pytest.mark.parametrize("variable", CERTIFICATES)
 def test_certificates_that_are_not_there_are_told_at_once(
-    folder: Path, sandbox: Sandbox, variable: str
+    folder: Path, sandbox: Sandbox, called: Callable[..., Done], variable: str
 ) -> None:
     write_config(folder, sandbox, "eventListener: {type: ONCE}")
     env = {**dict.fromkeys(CERTIFICATES, ""), variable: "absent"}
     said = f"{variable}: cannot read absent: No such file or directory"
-    done = finished(folder, "check", "config.yaml", env=env)
-    assert done.returncode == 1
-    assert f"FAILED certificates {said}" in done.stdout
+    check = called("check", "config.yaml", env=env)
+    assert check.returncode == 1
+    assert f"FAILED certificates {said}" in check.stdout
     done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick", env=env)
     assert done.returncode == 0
     assert done.stderr.count(said) == 1
@@ -453,10 +495,10 @@ def test_a_process_that_gets_no_thread_is_one_line_and_exit_1(folder: Path) -> N
     assert line_of(done) == "ocean-actors: can't start new thread"
 
 
-def test_check_says_what_it_found(folder: Path, sandbox: Sandbox) -> None:
+def test_check_says_what_it_found(sandbox: Sandbox, called: Callable[..., Done]) -> None:
     sandbox.create_integration("demo")
     sandbox.request_resync("demo")
-    done = finished(folder, "check", "config.yaml")
+    done = called("check", "config.yaml")
     assert done.returncode == 0
     topics = [line.split()[1] for line in done.stdout.splitlines()]
     assert topics == ["settings", "listener", "Port", "integration", "request"]
@@ -480,62 +522,71 @@ def declared(folder: Path, blueprints: str = REPOSITORY) -> list[str]:
     return ["--handler", "work.py:Declaring"]
 
 
-def found(done: subprocess.CompletedProcess[str]) -> list[str]:
+def found(done: Done) -> list[str]:
     return [line for line in done.stdout.splitlines() if line.split()[1] == "blueprint"]
 
 
-def test_check_tells_that_run_will_create_a_blueprint(folder: Path, sandbox: Sandbox) -> None:
-    done = finished(folder, "check", "config.yaml", *declared(folder))
+def test_check_tells_that_run_will_create_a_blueprint(
+    folder: Path, sandbox: Sandbox, called: Callable[..., Done]
+) -> None:
+    done = called("check", "config.yaml", *declared(folder))
     assert done.returncode == 0
     assert found(done) == ["ok     blueprint    repository is missing in Port: `run` creates it"]
     off = {"OCEAN__INITIALIZE_PORT_RESOURCES": "false"}
-    done = finished(folder, "check", "config.yaml", *declared(folder), env=off)
+    done = called("check", "config.yaml", *declared(folder), env=off)
     assert done.returncode == 1
     assert found(done)[0].startswith("FAILED blueprint    repository is missing in Port, and init")
 
 
-def test_check_tells_what_a_blueprint_lacks(folder: Path, sandbox: Sandbox) -> None:
+def test_check_tells_what_a_blueprint_lacks(
+    folder: Path, sandbox: Sandbox, called: Callable[..., Done]
+) -> None:
     sandbox.create_blueprint("repository", schema={"properties": {"url": {"type": "string"}}})
-    done = finished(folder, "check", "config.yaml", *declared(folder))
+    done = called("check", "config.yaml", *declared(folder))
     assert done.returncode == 1
     assert found(done)[0].endswith(
         "repository exists in Port without the properties stars and the relations team: add them "
         "there"
     )
     sandbox.create_blueprint("team")
-    done = finished(folder, "check", "config.yaml", *declared(folder, "identifier: team"))
+    done = called("check", "config.yaml", *declared(folder, "identifier: team"))
     assert done.returncode == 0
     assert found(done) == ["ok     blueprint    team exists in Port"]
 
 
+@pytest.mark.usefixtures("sandbox")
 def test_check_looks_at_every_handler_of_several_with_one_name(
-    folder: Path, sandbox: Sandbox
+    folder: Path, called: Callable[..., Done]
 ) -> None:
     first = declared(folder, "identifier: team")
     (folder / "more.py").write_text(
         f"{HANDLERS}\nclass Declaring(Quick):\n    blueprints = {{'identifier': 'user'}}\n"
     )
-    done = finished(folder, "check", "config.yaml", *first, "--handler", "more.py:Declaring")
+    done = called("check", "config.yaml", *first, "--handler", "more.py:Declaring")
     assert [line.split()[2] for line in found(done)] == ["team", "user"]
 
 
-def test_a_blueprint_that_cannot_be_used_is_one_line(folder: Path, sandbox: Sandbox) -> None:
+def test_a_blueprint_that_cannot_be_used_is_one_line(
+    folder: Path, sandbox: Sandbox, called: Callable[..., Done]
+) -> None:
     handler = declared(folder, "- identifier: team\n- identifier: 7\n")
     said = f"Declaring.blueprints: {folder / 'blueprints.yaml'}[1]: identifier: expected a name"
-    done = finished(folder, "check", "config.yaml", *handler)
+    done = called("check", "config.yaml", *handler)
     assert done.returncode == 1
     assert [line.split()[1] for line in done.stdout.splitlines()] == [
         "settings", "listener", "blueprint", "Port", "integration",
     ]  # fmt: skip
     assert found(done) == [f"FAILED blueprint    {said}, got 7"]
-    done = finished(folder, "run", "config.yaml", *handler)
+    done = called("run", "config.yaml", *handler)
     assert done.returncode == 2
     assert line_of(done) == f"ocean-actors: {said}, got 7"
     assert sandbox.integration("demo") is None
 
 
-def test_check_of_an_integration_that_port_does_not_know_is_fine(folder: Path) -> None:
-    done = finished(folder, "check", "config.yaml")
+def test_check_of_an_integration_that_port_does_not_know_is_fine(
+    called: Callable[..., Done],
+) -> None:
+    done = called("check", "config.yaml")
     assert done.returncode == 0
     assert "not known yet" in done.stdout
 
@@ -553,9 +604,9 @@ def test_what_is_printed_steers_no_terminal(folder: Path) -> None:
     assert "\x1b" not in done.stderr
 
 
-def test_check_fails_if_port_refuses(folder: Path, sandbox: Sandbox) -> None:
+def test_check_fails_if_port_refuses(sandbox: Sandbox, called: Callable[..., Done]) -> None:
     sandbox.configure(refuse_credentials=True)
-    done = finished(folder, "check", "config.yaml")
+    done = called("check", "config.yaml")
     assert done.returncode == 1
     assert "FAILED Port" in done.stdout
 
@@ -575,8 +626,8 @@ def test_the_sandbox_command_serves_until_it_is_stopped(
     assert process.wait(WITHIN) == 0
 
 
-def test_noise_without_kafka_is_refused(folder: Path) -> None:
-    done = finished(folder, "sandbox", "--port", "0", "--noise", "3")
+def test_noise_without_kafka_is_refused(called: Callable[..., Done]) -> None:
+    done = called("sandbox", "--port", "0", "--noise", "3")
     assert done.returncode == 2
     assert "--noise needs --kafka" in line_of(done)
 

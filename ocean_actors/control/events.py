@@ -14,6 +14,7 @@ from ocean_actors.messages import (
     HandlerEnded,
     IntegrationMissing,
     IntegrationRegistered,
+    LiveEventFailed,
     RequestSettled,
     ResyncsPaused,
     ResyncsResumed,
@@ -38,6 +39,7 @@ SHOWN: tuple[type[Message], ...] = (
     HandlerEnded,
     RunEnded,
     RequestSettled,
+    LiveEventFailed,
     RoleChanged,
     ResyncsPaused,
     ResyncsResumed,
@@ -126,6 +128,11 @@ def line_of(event: Message) -> Line | None:
                 "this instance stands by; another one runs the resyncs"
             )  # fmt: skip
             return _line(kind, "info", text, None)
+        case LiveEventFailed(path, key, attempts, failure):
+            about = f" ({key})" if key else ""
+            tried = f"{attempts} attempt{'s' * (attempts > 1)}"
+            text = f"live event of {path}{about} was given up after {tried}: {failure}"
+            return _line(kind, "bad", text, None)
         case ResyncsPaused(owner, reason):
             return _line(kind, "warning", f"paused by {owner}: {reason}; requests wait", None)
         case ResyncsResumed(owner, reason, paused):

@@ -26,6 +26,7 @@ def report(status: Json) -> Iterator[str]:
         yield from _present(resync, now)
         yield from _requests(resync, now)
         yield from _ended(resync.get("runs") or [], now)
+    yield from _live(status.get("live") or {})
     yield from _actors(status)
 
 
@@ -122,6 +123,13 @@ def _ended(runs: list[Json], now: datetime | None) -> Iterator[str]:
         entities = f", {', '.join(written)}" if written else ""
         text = f"{run['id']}, {_ago(run['startedAt'], now)}, {_seconds(run['seconds'])}{entities}"
         yield f"  {run['status']:<10} {one_line(text + failures)}"
+
+
+def _live(paths: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    shown = ("queued", "running", "handled", "retried", "dead", "refused")
+    for path, counts in paths.items():
+        told = [f"{counts[each]} {each}" for each in shown if each == "handled" or counts.get(each)]
+        yield _row("live", f"{path}: {', '.join(told)}")
 
 
 def _actors(status: Json) -> Iterator[str]:

@@ -77,6 +77,13 @@ CATALOG = (
     Metric(
         "kafka_commits_total", "counter", "Commits of offsets, succeeded or failed.", ("result",)
     ),
+    Metric(
+        "live_events_total", "counter",
+        "Live events: calls accepted or refused as the queue was full, events handled or given up "
+        "(dead), attempts retried.",
+        ("path", "outcome"),
+    ),
+    Metric("live_queue", "gauge", "Live events that were accepted and are not handled.", ("path",)),
     Metric("mailbox_messages", "gauge", "Messages that wait in an actor's mailbox.", ("actor",)),
     Metric("actor_restarts_total", "counter", "Restarts of actors after a failure.", ("actor",)),
     Metric("dead_letters_total", "counter", "Messages that no actor handled."),

@@ -15,6 +15,7 @@ from ocean_actors.resync.totals import ResyncMetrics, Totals, added
 from ocean_actors.text import one_line
 
 LONGEST_LABEL = 120  # characters
+LIVE_OUTCOMES = ("accepted", "refused", "handled", "retried", "dead")
 
 Labels = tuple[str, ...]
 """Values in the order of the metric's labels."""
@@ -43,6 +44,7 @@ def samples(system: SystemMetrics) -> Iterator[Sample]:
     yield Sample("port_retries_total", (), system.calls.retries)
     yield from _values("kafka_lag_messages", system.lags)
     yield from _values("kafka_commits_total", {(key,): n for key, n in system.commits.items()})
+    yield from _live(system.live)
     yield from _actors(system)
     yield Sample("dead_letters_total", (), system.dead_letters)
     yield Sample("left_behind_threads", (), system.left_behind)
@@ -65,6 +67,17 @@ def _resync(resync: ResyncMetrics) -> Iterator[Sample]:
         "rate_limit_wait_seconds_total", {(name,): each for name, each in resync.waited.items()}
     )
     yield from _values("entities_total", _by_result(added(totals.written, resync.written)))
+
+
+def _live(paths: Mapping[str, Mapping[str, int]]) -> Iterator[Sample]:
+    yield from _values(
+        "live_events_total",
+        {(path, each): counts[each] for path, counts in paths.items() for each in LIVE_OUTCOMES},
+    )
+    yield from _values(
+        "live_queue",
+        {(path,): counts["queued"] + counts["running"] for path, counts in paths.items()},
+    )
 
 
 def _runs(totals: Totals) -> dict[Labels, int]:

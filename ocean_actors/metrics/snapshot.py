@@ -16,7 +16,8 @@ class SystemMetrics:
     """What one system counts and sees. `resync` is None if the coordinator did not answer.
 
     `lags` are the messages to read, by topic and partition; `commits` counts by result. Both are
-    empty without Kafka. `mailboxes` has an entry for each actor that runs, the oldest first.
+    empty without Kafka. `live` has the counts of each live handler by path, as in `status()`.
+    `mailboxes` has an entry for each actor that runs, the oldest first.
     """
 
     identifier: str
@@ -28,6 +29,7 @@ class SystemMetrics:
     restarts: Counts = field(default_factory=Counts)
     dead_letters: int = 0
     left_behind: int = 0
+    live: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     mailboxes: tuple[tuple[str, int], ...] = ()
     lags: Mapping[tuple[str, ...], int] = field(default_factory=dict)
     commits: Mapping[str, int] = field(default_factory=dict)

@@ -19,10 +19,14 @@ KEPT_FAILURES = 1000
 
 @dataclass(frozen=True)
 class Item:
-    """An entity ready to be sent: its identifier, to show to people, and its JSON."""
+    """An entity ready to be sent: its identifier, to show to people, and its JSON.
+
+    `exact` is the identifier as it is sent; None for a search query, whose entity only Port knows.
+    """
 
     identifier: str
     data: bytes = field(repr=False)
+    exact: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,16 @@ def encode(entity: object) -> Item | FailedEntity:
         text = json.dumps(entity, default=_plain, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
         return FailedEntity(name, None, "invalid", one_line(f"cannot be written as JSON: {error}"))
-    return Item(name, text.encode())
+    return Item(name, text.encode(), identifier if isinstance(identifier, str) else None)
+
+
+def targets_of(entity: Mapping[str, Any]) -> Iterator[str]:
+    """Yields the identifiers to which an entity relates; search queries are left out."""
+    relations = entity.get("relations")
+    for value in relations.values() if isinstance(relations, Mapping) else ():
+        for target in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(target, str):
+                yield target
 
 
 def batches(items: Iterable[Item], largest: Callable[[], int]) -> Iterator[list[Item]]:

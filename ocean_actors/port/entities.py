@@ -6,31 +6,19 @@ import functools
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
-from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
 from ocean_actors.port.async_writes import AsyncWrites, BlockingPort
 from ocean_actors.port.barrier import RunBarrier
-from ocean_actors.port.batches import (
-    KEPT_FAILURES,
-    LARGEST_UPSERT,
-    Item,
-    UpsertAnswer,
-    batches,
-    body_of,
-    encode,
-    failure_of,
-    parse_upsert,
-)
+from ocean_actors.port.batches import Item, batches, encode
 from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.errors import PortError, ReconcileRefused
-from ocean_actors.port.reconcile import Reconciliation
+from ocean_actors.port.entity_calls import EntityCalls
+from ocean_actors.port.errors import ReconcileRefused
+from ocean_actors.port.live_writes import LiveWrites, RunWrites, prints_of
 from ocean_actors.port.sent_entities import SentEntities
-from ocean_actors.port.transport import flag, segment
-from ocean_actors.retry import Retry
+from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
@@ -38,14 +26,8 @@ __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "U
 
 logger = get_logger(__name__)
 
-PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum=60.0))
-"""For calls of a run: long enough for the period of a rate limit and for a short outage."""
-
 MAX_SHARE = 0.9
 """The default of `entityDeletionThreshold`, as upstream's."""
-
-BATCH_REFUSED = frozenset({400, 409, 413, 422})
-"""Port cannot use the entities that were sent; the run goes on with the others."""
 
 
 class EntityWriter:
@@ -62,8 +44,12 @@ class EntityWriter:
         *,
         narrowed: AbstractSet[str] = frozenset(),
         owners: BlueprintOwners | None = None,
+        live: LiveWrites | None = None,
     ) -> None:
-        """Take the handlers that work in the run, and those of all that do not do everything."""
+        """Take the handlers that work in the run, and those of all that do not do everything.
+
+        `live`: what live events write at the same time.
+        """
         self._client = client
         self._narrowed = narrowed
         self._owners = owners or BlueprintOwners()
@@ -71,6 +57,7 @@ class EntityWriter:
         self._sent = SentEntities()
         self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
+        self._writes = (live or LiveWrites()).open_run()
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""
@@ -78,13 +65,14 @@ class EntityWriter:
 
     def open_port(self, name: str, client: PortClient) -> HandlerPort:
         """Returns `run.port` of one handler over `client`: the run's, or that of one async call."""
-        return self._make_port(
-            name, client, functools.partial(self.open_port, name), self._run, self._sent,
-            self._barrier, self._throttle, self._blueprints,
+        return HandlerPort(
+            name, client, functools.partial(self.open_port, name), self._calls(client), self._run,
+            self._sent, self._barrier, self._throttle, self._writes, self._blueprints,
         )  # fmt: skip
 
-    def _make_port(self, *parts: Any) -> HandlerPort:
-        return HandlerPort(*parts)
+    def _calls(self, client: PortClient) -> EntityCalls:
+        """Returns what calls Port for a handler."""
+        return EntityCalls(client, self._sent, self._writes)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """Say that a handler sends nothing more, and whether it succeeded."""
@@ -117,6 +105,7 @@ class EntityWriter:
     def close(self) -> None:
         """Close the connections; later calls raise the token's error."""
         self._client.close()
+        self._writes.close()
 
 
 class HandlerPort:
@@ -132,21 +121,25 @@ class HandlerPort:
         handler: str,
         client: PortClient,
         open_port: Callable[[PortClient], BlockingPort],
+        calls: EntityCalls,
         run: RunInfo,
         sent: SentEntities,
         barrier: RunBarrier,
         throttle: Throttle,
+        writes: RunWrites,
         blueprints: Callable[[], frozenset[str] | None] = lambda: None,
     ) -> None:
         self._blueprints = blueprints
         self._handler = handler
         self._client = client
         self._async_writes = AsyncWrites(client, open_port)
+        self._calls = calls
         self._run = run
         self._sent = sent
         self._barrier = barrier
         self._throttle = throttle
-        self._largest = LARGEST_UPSERT
+        self._writes = writes
+        self._sender = BatchSender(calls.upsert)
         self._process = os.getpid()
 
     def upsert(
@@ -164,7 +157,8 @@ class HandlerPort:
         of a million costs no memory. `merge` and `create_missing_related_entities` default to the
         config's `enableMergeEntity` and `createMissingRelatedEntities`, else to true.
 
-        Returns the counts; entities that Port refuses are among them and raise nothing. Raises
+        Returns the counts; entities that Port refuses are among them and raise nothing, and so
+        are those left out as a live event has written or deleted them during this run. Raises
         PortError if Port does not know the blueprint, refuses us, or cannot be reached for 15
         minutes; TypeError if `blueprint` is not a string or `entities` is a single one;
         RuntimeError in a forked child, where nothing would be recorded for `reconcile`.
@@ -183,9 +177,13 @@ class HandlerPort:
             **self._origin(),
         }
         self._sent.begin(self._handler, blueprint)
-        counts = _UpsertCounts(self._handler, blueprint, self._sent, self._throttle)
+        counts = UpsertCounts(
+            blueprint,
+            self._throttle,
+            functools.partial(self._sent.add, self._handler, blueprint),
+        )
         try:
-            for batch in batches(self._encoded(entities, counts), lambda: self._largest):
+            for batch in batches(self._encoded(entities, counts), lambda: self._sender.largest):
                 self._send(blueprint, batch, query, counts)
             self._client.token.check()
         except BaseException:
@@ -247,7 +245,7 @@ class HandlerPort:
 
         def delete(max_share: float) -> int:
             # `_blueprints` is asked once every handler has sent everything
-            return self._reconcile(query, self._blueprints(), max_share)
+            return self._calls.reconcile(query, self._blueprints(), max_share)
 
         return self._barrier.join(self._handler, share, delete, self._client.token)
 
@@ -271,58 +269,28 @@ class HandlerPort:
         """
         self._sent.mark_incomplete(one_line(reason))
 
-    def _encoded(self, entities: Iterable[object], counts: _UpsertCounts) -> Iterator[Item]:
+    def _encoded(self, entities: Iterable[object], counts: UpsertCounts) -> Iterator[Item]:
         for entity in entities:
             self._client.token.check()
             item = encode(entity)
             if isinstance(item, Item):
                 yield item
             else:
-                counts.add([], [item])
+                counts.fail([item])
 
     def _send(
-        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], counts: _UpsertCounts
+        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], counts: UpsertCounts
     ) -> None:
-        """Send one batch, in halves if it is too large for Port."""
-        try:
-            answer = self._write(blueprint, batch, query)
-        except PortError as error:
-            if error.status == 404:
-                message = f"{error}: is there a blueprint {one_line(blueprint)!r} in Port?"
-                raise PortError(message, status=404) from None
-            if error.status not in BATCH_REFUSED:
-                raise
-            if error.status == 413 and len(batch) > 1:
-                half = len(batch) // 2
-                self._send(blueprint, batch[:half], query, counts)
-                self._send(blueprint, batch[half:], query, counts)
-                return
-            status, text = error.status, str(error)
-            counts.add(
-                [], [FailedEntity(item.identifier, status, "refused", text) for item in batch]
-            )
-            return
-        if answer.largest is not None:
-            self._largest = min(LARGEST_UPSERT, answer.largest)
-        counts.read(batch, answer)
-
-    def _write(
-        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str]
-    ) -> UpsertAnswer:
-        return self._client.call(
-            "POST",
-            f"/blueprints/{segment(blueprint)}/entities/bulk",
-            parse_upsert,
-            query=query,
-            body=body_of(batch),
-            retry=PATIENT,
-            exporter=True,
-        )
-
-    def _reconcile(
-        self, query: Mapping[str, str], blueprints: frozenset[str] | None, max_share: float
-    ) -> int:
-        return Reconciliation(self._client, self._sent, query, PATIENT, blueprints).run(max_share)
+        """Send what no live event has written during this run."""
+        names = [None if item.exact is None else (blueprint, item.exact) for item in batch]
+        groups = [() if name is None else prints_of(name) for name in names]
+        with self._writes.sending(groups) as free:
+            wanted = [item for item, is_free in zip(batch, free, strict=True) if is_free]
+            if wanted:
+                self._sender.send(blueprint, wanted, query, counts)
+        left_out = [item for item, is_free in zip(batch, free, strict=True) if not is_free]
+        if left_out:
+            counts.supersede([item.exact or item.identifier for item in left_out])
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}
@@ -336,7 +304,7 @@ class HandlerPort:
             )
 
     def _flag(self, key: str, given: bool | None) -> str:
-        return flag(self._run.config.get(key) is not False if given is None else given)
+        return config_flag(self._run.config, key, given)
 
     def _max_share(self) -> float:
         share = self._run.config.get("entityDeletionThreshold")
@@ -354,50 +322,3 @@ def _check_share(share: float) -> None:
         raise TypeError(f"{expected}, got {type(share).__name__}") from None
     if not in_range:
         raise ValueError(f"{expected}, got {share!r}")
-
-
-class _UpsertCounts:
-    """Counts the entities of one `upsert`: written, created, failed."""
-
-    def __init__(
-        self, handler: str, blueprint: str, sent: SentEntities, throttle: Throttle
-    ) -> None:
-        self._handler = handler
-        self._blueprint = blueprint
-        self._sent = sent
-        self._throttle = throttle
-        self._upserted = self._created = self._failed = 0
-        self._failures: list[FailedEntity] = []
-
-    def read(self, batch: Sequence[Item], answer: UpsertAnswer) -> None:
-        """Count the items of a batch by Port's answer."""
-        names: list[str] = []
-        failures: list[FailedEntity] = []
-        for index, item in enumerate(batch):
-            failure = failure_of(item, index, answer)
-            if failure is not None:
-                failures.append(failure)
-                continue
-            name, created = answer.written[index]
-            names.append(name or item.identifier)  # Port knows which one a search query found
-            self._created += created
-        self.add(names, failures)
-
-    def add(self, names: Sequence[str], failures: Sequence[FailedEntity]) -> None:
-        """Count written and failed entities; the log gets a line for each of the first failures."""
-        self._sent.add(self._handler, self._blueprint, names, len(failures))
-        self._upserted += len(names)
-        self._failed += len(failures)
-        self._failures.extend(failures[: KEPT_FAILURES - len(self._failures)])
-        for failure in failures:
-            admission = self._throttle.admit()
-            if admission.admitted:
-                logger.warning(
-                    "entity %s of %s was not written: %s: %s%s",
-                    failure.identifier, one_line(self._blueprint),
-                    failure.error, failure.message, admission.more,
-                )  # fmt: skip
-
-    def result(self) -> UpsertResult:
-        """Returns the counts."""
-        return UpsertResult(self._upserted, self._created, self._failed, tuple(self._failures))

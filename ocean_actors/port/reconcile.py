@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby, islice
-from operator import itemgetter
 from typing import Any
 
-from ocean_actors.log import get_logger
-from ocean_actors.port.batches import parse_largest
+from ocean_actors.port.batches import targets_of
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.deletion import Deletion
 from ocean_actors.port.errors import (
     AnswerTooLarge,
     PortError,
     ReconcileRefused,
     UnexpectedAnswer,
 )
+from ocean_actors.port.live_writes import Name, RunWrites, prints_with_relations
 from ocean_actors.port.sent_entities import SentEntities, fingerprint
-from ocean_actors.port.transport import ignore, segment
 from ocean_actors.retry import Retry
 from ocean_actors.text import one_line
-
-logger = get_logger(__name__)
 
 LARGEST_PAGE = 5000  # entities
 PAGE_BYTES = 16 * 1024 * 1024
 """Of one page of owned entities; a page that is larger is asked for in smaller ones."""
-LARGEST_DELETE = 100  # entities in one call
 
 Entity = Mapping[str, Any]
-Name = tuple[str, str]
-"""An entity's blueprint and identifier."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +51,23 @@ class Reconciliation:
         sent: SentEntities,
         query: Mapping[str, str],
         retry: Retry,
+        writes: RunWrites,
         blueprints: frozenset[str] | None = None,
         *,
         planned: Planned | None = None,
     ) -> None:
         """Take the query of each deletion, and how to repeat calls that fail for a while.
 
-        Entities of other `blueprints` are left alone; None: no blueprint is. `planned` is what
-        was sent in a dry run.
+        Entities of other `blueprints` are left alone; None: no blueprint is. `writes` knows what
+        live events have written. `planned` is what was sent in a dry run.
         """
         self._client = client
         self._sent = sent
         self._query = query
         self._retry = retry
+        self._writes = writes
         self._blueprints = blueprints
         self._planned = planned
-        self._largest = LARGEST_DELETE
 
     def run(self, max_share: float) -> int:
         """Delete, and return how many entities were deleted.
@@ -82,7 +77,10 @@ class Reconciliation:
         asked.
         """
         self._sent.mark_reconciled(ok=False)
-        deleted = self._delete(self.stale(max_share))
+        deletion = Deletion(
+            self._client, self._query, self._retry, self._claim, self._sent.add_deleted
+        )
+        deleted = deletion.delete(self.stale(max_share))
         self._sent.mark_reconciled(ok=True)
         return deleted
 
@@ -105,7 +103,8 @@ class Reconciliation:
         """Returns the owned entities that were not sent, and how many are owned, of the blueprints.
 
         Entities to which a sent one relates are kept: Port may just have created them for that
-        relation, and would delete with them what depends on them.
+        relation, and would delete with them what depends on them. So is what live events have
+        written during the run, and what that relates to.
         """
         was_sent = self._sent.lookup()
         stale: list[Name] = []
@@ -116,7 +115,7 @@ class Reconciliation:
             if name is None:
                 continue
             may_go = self._blueprints is None or name[0] in self._blueprints
-            sent = was_sent(*name)
+            sent = was_sent(*name) or self._writes.touched_live(name)
             owned += may_go and not (sent and self._planned)
             if sent:
                 targets.extend(map(fingerprint, targets_of(entity)))
@@ -131,6 +130,12 @@ class Reconciliation:
             )
         kept = candidates.intersection(targets if self._planned is None else self._planned.targets)
         return [name for name in stale if fingerprint(name[1]) not in kept], owned
+
+    @contextmanager
+    def _claim(self, names: Sequence[Name]) -> Iterator[list[Name]]:
+        """Yields those of a batch that live events have left alone until now."""
+        with self._writes.sending([prints_with_relations(name) for name in names]) as free:
+            yield [name for name, is_free in zip(names, free, strict=True) if is_free]
 
     def _owned(self) -> Iterator[Entity]:
         """Yields all entities that the integration owns, page by page."""
@@ -169,76 +174,6 @@ class Reconciliation:
                 raise PortError(f"Port's list of owned entities repeats itself at {shown!r}")
             marks.add(mark)
 
-    def _delete(self, stale: list[Name]) -> int:
-        """Delete in batches, and the entities of refused batches one by one."""
-        gone = 0
-        left: list[Name] = []
-        for blueprint, group in groupby(stale, key=itemgetter(0)):
-            names = (identifier for _, identifier in group)
-            while batch := list(islice(names, self._largest)):
-                count = self._delete_batch(blueprint, batch)
-                if count is None:
-                    left.extend((blueprint, identifier) for identifier in batch)
-                else:
-                    gone += count
-        return gone + self._delete_singly(left)
-
-    def _delete_batch(self, blueprint: str, identifiers: list[str]) -> int | None:
-        """Returns how many were deleted; None if Port refuses the batch because of one of them."""
-        try:
-            count, largest = self._client.call(
-                "POST",
-                f"/blueprints/{segment(blueprint)}/bulk/entities/delete",
-                _parse_deleted,
-                query=self._query,
-                body={"entities": identifiers},
-                retry=self._retry,
-                exporter=True,
-            )
-        except PortError as error:
-            if not _refused(error):
-                raise
-            return None
-        self._largest = min(LARGEST_DELETE, largest or LARGEST_DELETE)
-        self._sent.add_deleted(count)
-        return count
-
-    def _delete_singly(self, left: list[Name]) -> int:
-        """Delete one by one, and repeat for entities on which others depended while that helps."""
-        gone = 0
-        while left:
-            refused: list[Name] = []
-            reason = ""
-            for blueprint, identifier in left:
-                path = f"/blueprints/{segment(blueprint)}/entities/{segment(identifier)}"
-                try:
-                    self._client.call(
-                        "DELETE", path, ignore, query=self._query, retry=self._retry,
-                        exporter=True,
-                    )  # fmt: skip
-                except PortError as error:
-                    if error.status == 404:  # gone already
-                        continue
-                    if not _refused(error):
-                        raise
-                    refused.append((blueprint, identifier))
-                    reason = str(error)
-                else:
-                    gone += 1
-                    self._sent.add_deleted(1)
-            if len(refused) == len(left):
-                logger.warning(
-                    "%d entities were kept, as Port refuses to delete them: %s", len(left), reason
-                )
-                break
-            left = refused
-        return gone
-
-
-def _refused(error: PortError) -> bool:
-    """Returns whether Port refuses the entities, rather than us or every call at the moment."""
-    return not error.temporary and error.status not in (None, 401, 403)
-
 
 def _parse_page(answer: Mapping[str, Any]) -> tuple[list[Entity], str | None]:
     found, mark = answer.get("entities"), answer.get("next")
@@ -248,24 +183,8 @@ def _parse_page(answer: Mapping[str, Any]) -> tuple[list[Entity], str | None]:
     return entities, mark if isinstance(mark, str) and mark else None
 
 
-def _parse_deleted(answer: Mapping[str, Any]) -> tuple[int, int | None]:
-    deleted = answer.get("deletedEntities")
-    if not isinstance(deleted, list):
-        raise UnexpectedAnswer("expected a list 'deletedEntities'")
-    return len(deleted), parse_largest(answer)
-
-
 def _name_of(entity: Entity) -> Name | None:
     blueprint, identifier = entity.get("blueprint"), entity.get("identifier")
     if isinstance(blueprint, str) and isinstance(identifier, str):
         return blueprint, identifier
     return None
-
-
-def targets_of(entity: Entity) -> Iterator[str]:
-    """Yields the identifiers to which an entity relates."""
-    relations = entity.get("relations")
-    for value in relations.values() if isinstance(relations, dict) else ():
-        for target in value if isinstance(value, list) else (value,):
-            if isinstance(target, str):
-                yield target

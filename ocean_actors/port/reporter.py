@@ -9,7 +9,7 @@ import pykka
 
 from ocean_actors.actors import Actor, Backoff, Message, handles
 from ocean_actors.log import get_logger
-from ocean_actors.messages import Lease, RoleChanged, RunEnded, RunStarted
+from ocean_actors.messages import Lease, RoleChanged, RunEnded, RunReported, RunStarted
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.report_sender import Deliver, Delivery, ReportSender
 from ocean_actors.port.reports import Report, Schedule, enqueue, left_running, report_of
@@ -91,6 +91,8 @@ class Reporter(Actor):
         if event.run.number == self._open:
             self._open = None
             self._add(report_of(event, self._schedule))
+        else:
+            self.context.publish(RunReported(event.run.id, accepted=False))
 
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
@@ -131,6 +133,8 @@ class Reporter(Actor):
             self._record_clear = True
         else:
             self._queue = self._queue[1:]
+            if report.kind == "end":
+                self.context.publish(RunReported(report.run_id, accepted=True))
         self._look_due = False
         self._send()
 
@@ -195,6 +199,9 @@ class Reporter(Actor):
             refused = report.run
         if report.kind == "end":
             self._record_clear = False
+        for waiting in self._queue:
+            if waiting.run == refused and waiting.kind == "end":
+                self.context.publish(RunReported(waiting.run_id, accepted=False))
         self._queue = tuple(waiting for waiting in self._queue if waiting.run != refused)
         if self._open == refused:
             self._open = None

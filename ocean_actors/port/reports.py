@@ -28,7 +28,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Report:
-    """One PATCH of Port's resync state. `run` is the run's number.
+    """One PATCH of Port's resync state. `run` is the run's number, `run_id` its id.
 
     The kind `left` is the end of another run that Port's record shows as running, if it does.
     """
@@ -36,14 +36,16 @@ class Report:
     run: int
     kind: Literal["left", "start", "end"]
     body: FrozenDict
+    run_id: str = ""
 
 
 def report_of(event: RunStarted | RunEnded, schedule: Schedule | None) -> Report:
     """Returns the report of an event, in Port's spelling."""
     if isinstance(event, RunEnded):
         body = _body(event.status, event.ended_at, schedule)
-        return Report(event.run.number, "end", body)
-    return Report(event.run.number, "start", _body("running", event.run.started_at, schedule))
+        return Report(event.run.number, "end", body, event.run.id)
+    body = _body("running", event.run.started_at, schedule)
+    return Report(event.run.number, "start", body, event.run.id)
 
 
 def left_running(now: datetime, schedule: Schedule | None) -> Report:

@@ -32,14 +32,20 @@ class SentEntities:
         self._blueprints: dict[str, set[str]] = {}
         self._lock = threading.Lock()  # handlers write at the same time, and the coordinator reads
 
-    def add(self, handler: str, blueprint: str, sent: Iterable[str], failed: int) -> None:
-        """Add the result of a batch: the identifiers of what was written, and a count."""
+    def add(
+        self, handler: str, blueprint: str, sent: Iterable[str], failed: int, superseded: int = 0
+    ) -> None:
+        """Add the result of a batch: the identifiers of what exists in Port, and counts.
+
+        `superseded` of the identifiers were left out, as a live event has written them.
+        """
         prints = array("Q", (fingerprint(blueprint, identifier) for identifier in sent))
         with self._lock:
             self._sent.extend(prints)
-            self._written = _more(self._written, len(prints), failed)
+            counts = (len(prints) - superseded, failed, superseded)
+            self._written = _more(self._written, *counts)
             part = self._parts.get((handler, blueprint), Written())
-            self._parts[handler, blueprint] = _more(part, len(prints), failed)
+            self._parts[handler, blueprint] = _more(part, *counts)
 
     def begin(self, handler: str, blueprint: str) -> None:
         """Note that a handler sends entities of a blueprint."""
@@ -98,5 +104,10 @@ class SentEntities:
         return was_sent
 
 
-def _more(before: Written, upserted: int, failed: int) -> Written:
-    return replace(before, upserted=before.upserted + upserted, failed=before.failed + failed)
+def _more(before: Written, upserted: int, failed: int, superseded: int) -> Written:
+    return replace(
+        before,
+        upserted=before.upserted + upserted,
+        failed=before.failed + failed,
+        superseded=before.superseded + superseded,
+    )

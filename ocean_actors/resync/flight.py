@@ -95,7 +95,7 @@ def written_text(written: Written) -> str:
     """Returns what a run wrote, for the log; empty if it wrote nothing."""
     counts = (
         (written.upserted, "entities sent"), (written.failed, "refused"),
-        (written.deleted, "deleted"),
+        (written.deleted, "deleted"), (written.superseded, "left out, as live events wrote them"),
     )  # fmt: skip
     texts = ", ".join(f"{count} {what}" for count, what in counts if count)
     return texts and f", {texts}"

@@ -274,7 +274,7 @@ class HandlerActor(Actor):
             _require_no_items("the hook", awaited(call(), token), "do the work and return nothing")
         except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
             failure = error
-        _end_if_forked(self._process, failure)
+        end_if_forked(self._process, failure)
         if failure is None:
             return
         if isinstance(failure, ResyncAborted) and token.cancelled:
@@ -296,7 +296,7 @@ class HandlerActor(Actor):
         finished = HandlerFinished(info.number, self._name, f"{self._name}: failed")
         try:
             error = self._attempt(run)
-            _end_if_forked(self._process, error)
+            end_if_forked(self._process, error)
             try:
                 finished = self._result(run, error)
                 if finished.failure is not None and error is not None:
@@ -346,7 +346,7 @@ class HandlerActor(Actor):
         return HandlerFinished(
             number, self._name, f"{self._name}: {one_line(error)}",
             lasting=isinstance(error, OceanError) and error.lasting is True,
-            retry_after=_retry_after(error),
+            retry_after=retry_after(error),
         )  # fmt: skip
 
     def _log_failure(self, run_id: str, error: BaseException, finished: HandlerFinished) -> None:
@@ -371,8 +371,8 @@ def _require_no_items(what: str, result: object, advice: str) -> None:
         raise TypeError(f"{what} returned a {type(result).__name__}, which is not used: {advice}")
 
 
-def _end_if_forked(process: int, error: BaseException | None) -> None:
-    """End a process that the handler has forked and that came back from `resync`.
+def end_if_forked(process: int, error: BaseException | None) -> None:
+    """End a process that a handler has forked and that came back from its method.
 
     It has no actors that could go on. Its exit code is that of a script that ends so.
     """
@@ -391,7 +391,7 @@ def _end_if_forked(process: int, error: BaseException | None) -> None:
     os._exit(code)
 
 
-def _retry_after(error: BaseException) -> float | None:
+def retry_after(error: BaseException) -> float | None:
     """Returns the seconds of a RetryLater; None if its subclass set none that can be used."""
     if not isinstance(error, RetryLater):
         return None

@@ -102,6 +102,7 @@ def written_data(written: Written) -> dict[str, int]:
         "entities": written.upserted,
         "failedEntities": written.failed,
         "deletedEntities": written.deleted,
+        "supersededEntities": written.superseded,
     }
 
 

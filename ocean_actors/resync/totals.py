@@ -91,7 +91,10 @@ class ResyncMetrics:
 def added(one: Written, other: Written) -> Written:
     """Returns the sums of both."""
     return Written(
-        one.upserted + other.upserted, one.failed + other.failed, one.deleted + other.deleted
+        one.upserted + other.upserted,
+        one.failed + other.failed,
+        one.deleted + other.deleted,
+        superseded=one.superseded + other.superseded,
     )
 
 

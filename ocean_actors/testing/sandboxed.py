@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ocean_actors.actors import Clock, Message
 from ocean_actors.blueprints import Declaration
 from ocean_actors.context import Actor, ActorSpec
+from ocean_actors.live.handler import LiveHandlerFactory
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.settings import Settings
@@ -42,7 +43,7 @@ class SandboxedSystem:
 
     def __init__(
         self,
-        handlers: Sequence[HandlerFactory],
+        handlers: Sequence[HandlerFactory | LiveHandlerFactory],
         actors: Sequence[ActorSpec] = (),
         *,
         clock: Clock | None = None,

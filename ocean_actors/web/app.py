@@ -23,7 +23,8 @@ class JsonApp:
     A handler may raise Refusal. Refusals are logged with the caller's address, and so is a
     handler that fails, which is answered 500. HEAD is served wherever GET is. `admit` is called
     before anything else, and may raise Refusal. `headers` are added to every answer; a handler
-    may set its own instead.
+    may set its own instead. `unknown` is what callers of other paths are told; by default, which
+    paths there are.
     """
 
     def __init__(
@@ -33,13 +34,14 @@ class JsonApp:
         *,
         admit: Admit = lambda _environ: None,
         headers: Mapping[str, str] | None = None,
+        unknown: str | None = None,
     ) -> None:
         self._routes = routes
         self._admit = admit
         self._headers = headers or {}
         self._log = log
         served = [f"{method} {path}" for path, methods in routes.items() for method in methods]
-        self._served = ", ".join(served)
+        self._unknown = unknown or f"no such path: {', '.join(served)} are served"
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one call (PEP 3333)."""
@@ -69,7 +71,7 @@ class JsonApp:
     def _handler(self, environ: Environ) -> Handler:
         methods = self._routes.get(environ.get("PATH_INFO") or "")
         if methods is None:
-            raise Refusal(404, f"no such path: {self._served} are served")
+            raise Refusal(404, self._unknown)
         method = environ["REQUEST_METHOD"]
         handler = methods.get("GET" if method == "HEAD" else method)
         if handler is None:

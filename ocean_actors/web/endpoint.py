@@ -12,6 +12,9 @@ from ocean_actors.web.log import WebLog
 
 WsgiApp = Callable[..., Any]
 
+LIVE = "/live/"
+"""What the paths of live handlers begin with."""
+
 MetricsPage = Callable[[], tuple[bytes, str]]
 """Returns the metrics as they are sent, and their content type."""
 
@@ -29,7 +32,8 @@ def metrics_handler(page: MetricsPage) -> Handler:
 class EndpointApp(JsonApp):
     """Serves `GET /health/live`, `GET /health/ready` and, with `metrics`, `GET /metrics`.
 
-    Calls of any other path go to `mounted`. `health` is called for each probe, from any thread.
+    Calls of paths below `/live/` go to `live`, those of any other path to `mounted`. `health` is
+    called for each probe, from any thread.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class EndpointApp(JsonApp):
         *,
         metrics: MetricsPage | None = None,
         mounted: WsgiApp | None = None,
+        live: WsgiApp | None = None,
     ) -> None:
         routes: dict[str, Any] = {
             "/health/live": {"GET": self.live},
@@ -50,11 +55,14 @@ class EndpointApp(JsonApp):
         self._paths: Routes = routes
         self._health = health
         self._mounted = mounted
+        self._live = live
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one call (PEP 3333)."""
-        if self._mounted is not None and environ.get("PATH_INFO") not in self._paths:
-            answer: Iterable[bytes] = self._mounted(environ, start_response)
+        path = environ.get("PATH_INFO") or ""
+        app = self._live if path.startswith(LIVE) else self._mounted
+        if app is not None and path not in self._paths:
+            answer: Iterable[bytes] = app(environ, start_response)
             return answer
         return super().__call__(environ, start_response)
 

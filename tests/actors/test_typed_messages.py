@@ -182,7 +182,9 @@ def spawn(system: ActorSystem) -> None:
 """
 
 
-def test_mypy_finds_wrong_types_and_mutable_messages(tmp_path: Path) -> None:
+def test_mypy_finds_wrong_types_and_mutable_messages(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
     """The comments in the snippet are the errors expected, and no others come."""
     snippet = tmp_path / "snippet.py"
     snippet.write_text(textwrap.dedent(SNIPPET))
@@ -191,9 +193,11 @@ def test_mypy_finds_wrong_types_and_mutable_messages(tmp_path: Path) -> None:
         for number, line in enumerate(snippet.read_text().splitlines(), 1)
         if "# error: " in line
     }
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("mypy")  # of the library: it takes most of the time
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--follow-imports"]
     found = subprocess.run(  # noqa: S603  (our own command)
-        [*command, "silent", "--cache-dir", str(tmp_path), str(snippet)],
+        [*command, "silent", "--cache-dir", str(cache), str(snippet)],
         capture_output=True,
         check=False,
         text=True,

@@ -9,6 +9,7 @@ import logging
 import socket
 import threading
 import time
+import types
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -40,9 +41,16 @@ def eventually(condition: Callable[[], T | None], within: float = WITHIN) -> T:
 
 @pytest.fixture(scope="session")
 def own_broker() -> Iterator[Broker]:
-    """One that a test may restart, with the user alice."""
-    with Broker(users={"alice": "in wonderland"}) as running:
+    """One that a test may restart, with the user alice; its cluster's id begins with a dash."""
+    with pytest.MonkeyPatch.context() as patch:
+        ids = types.SimpleNamespace(uuid4=lambda: uuid.UUID(int=0xF8 << 120))
+        patch.setattr("ocean_actors.sandbox.broker.uuid", ids)
+        running = Broker(users={"alice": "in wonderland"})
+        running.start()
+    try:
         yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")

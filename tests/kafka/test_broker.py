@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import threading
-import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import psutil
 import pytest
 import requests
 from kafka import KafkaConsumer
+from kafka.admin import KafkaAdminClient
 from kafka.structs import TopicPartition
 
 from ocean_actors.sandbox.broker import Broker, BrokerError, ForeignBroker, broker
@@ -84,14 +84,10 @@ def test_a_broker_that_cannot_start_shows_the_end_of_its_log(
         Broker().start()
 
 
-def test_any_cluster_id_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_cluster_id_will_do(own_broker: Broker) -> None:
     """Also one that looks like an option: base64 may begin with a dash."""
-    dash = UUID(int=0xF8 << 120)
-    monkeypatch.setattr(
-        "ocean_actors.sandbox.broker.uuid", types.SimpleNamespace(uuid4=lambda: dash)
-    )
-    with Broker() as running:
-        assert running.bootstrap
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=own_broker.bootstrap)) as admin:
+        assert admin.describe_cluster()["cluster_id"].startswith("-")
 
 
 def test_data_and_addresses_outlive_a_kill(
@@ -109,6 +105,7 @@ def test_data_and_addresses_outlive_a_kill(
 def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, signal; from ocean_actors.sandbox.broker import Broker; b = Broker();"
+        "b._listens = lambda: True;"  # as soon as its process has begun
         "b.start(); print(b._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(  # noqa: S603

@@ -23,10 +23,10 @@ def shown(state: State) -> str:
 class WalkOnStage(Walk):
     stage = None
 
-    def do(self, action: Any) -> None:
+    def carry_out(self, action: Any) -> None:
         if self.stage is None:
             self.stage = Stage(self.simulation.settings)
-        super().do(action)
+        super().carry_out(action)
         self.stage.do(action)
         assert self.stage.events() == self.simulation.events
         status = self.stage.status()

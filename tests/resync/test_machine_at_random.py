@@ -4,4 +4,4 @@ from hypothesis import settings
 from walks import LONG, Walk
 
 TestRandomWalks = Walk.TestCase
-TestRandomWalks.settings = settings(LONG, max_examples=70, stateful_step_count=100)
+TestRandomWalks.settings = settings(LONG, max_examples=85, stateful_step_count=100)

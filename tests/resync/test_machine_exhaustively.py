@@ -10,8 +10,9 @@ sequences reach both.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, get_args
 
 import pytest
@@ -107,7 +108,9 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
 
     def rename(requests: Requests) -> Requests:
         return tuple(
-            replace(names[each.id], kinds=each.kinds and tuple(sorted(each.kinds)))
+            names[each.id]
+            if each.kinds is None
+            else replace(names[each.id], kinds=tuple(sorted(each.kinds)))
             for each in requests
         )
 
@@ -136,26 +139,27 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
 
 
 FIXED = {"handlers", "settings", "kinds"}
-STATE_FIELDS = [each.name for each in fields(State) if each.name not in FIXED]
-SEEN_FIELDS = [each.name for each in fields(Onlooker) if each.name not in FIXED]
+REQUESTS = {"pending", "covered", "owed", "taken"}
 
 
-RUN_FIELDS = [each.name for each in fields(Run)]
+def values_of(kind: type[State | Run | Onlooker], *others: str) -> Callable[[object], object]:
+    """What gets the values that a key is made of, save for `others`, FIXED and REQUESTS."""
+    left_out = {*others, *FIXED, *REQUESTS}
+    return attrgetter(*(each.name for each in fields(kind) if each.name not in left_out))
+
+
+STATE, RUN, SEEN = values_of(State, "present"), values_of(Run), values_of(Onlooker)
 
 
 def key(known: Known) -> tuple[object, ...]:
-    def by_id(value: object) -> object:
-        if isinstance(value, tuple):
-            return tuple((each.id, each.kinds) for each in value)
-        if isinstance(value, Run):
-            return tuple(by_id(getattr(value, name)) for name in RUN_FIELDS)
-        return value
-
+    """What tells a state from others; its requests by their ids and kinds, for speed."""
     state, seen = known
+    run = state.present
+    requests = (state.pending, run.covered, seen.owed, seen.taken)
     return (
-        *(by_id(getattr(state, name)) for name in STATE_FIELDS),
-        *(by_id(getattr(seen, name)) for name in SEEN_FIELDS),
-    )
+        STATE(state), RUN(run), SEEN(seen),
+        *(tuple((each.id, each.kinds) for each in some) for some in requests),
+    )  # fmt: skip
 
 
 def walk(
@@ -173,14 +177,13 @@ def walk(
     start: Known = renumbered(
         State(handlers, settings, declared), Onlooker(handlers, settings, declared), asked
     )
-    known: dict[
-        tuple[object, ...], Counter[tuple[object, ...]]
-    ] = {}  # for each state: how often each next one follows
-    states = {key(start): start}
-    reached = Counter({key(start): 1})
+    states = [start]
+    places = {key(start): 0}  # in `states`
+    known: dict[int, Counter[int]] = {}  # for each place: how often each next one follows
+    reached = Counter({0: 1})
     alphabet = inputs(asked, handlers, steered=steered)
     for _ in range(length):
-        following: Counter[tuple[object, ...]] = Counter()
+        following: Counter[int] = Counter()
         for place, sequences in reached.items():
             if place not in known:
                 known[place] = Counter()
@@ -193,10 +196,12 @@ def walk(
                         continue
                     bounded(after)
                     then = renumbered(after, seen_after, asked)
-                    states.setdefault(key(then), then)
-                    known[place][key(then)] += 1
-            for then_key, ways in known[place].items():
-                following[then_key] += ways * sequences
+                    next_place = places.setdefault(key(then), len(states))
+                    if next_place == len(states):
+                        states.append(then)
+                    known[place][next_place] += 1
+            for next_place, ways in known[place].items():
+                following[next_place] += ways * sequences
         reached = following
         yield len(states), sum(reached.values())
 

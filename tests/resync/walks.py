@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from simulation import (
@@ -39,9 +39,10 @@ ALL_SETTINGS = st.builds(
 POLICIES = (None, *get_args(Policy))
 KINDS_ASKED = (None, ("1",), ("2",), ("both",), ("2", "1"))
 
+MANY = 27_720  # of up to 12 actions each is as likely as another, of more nearly so
+
 LONG = settings(
     derandomize=True,  # the same walks every time
-    deadline=None,
     phases=[Phase.generate],  # a failure is told as it is: to shrink a long walk takes minutes
     suppress_health_check=list(HealthCheck),
 )
@@ -57,17 +58,29 @@ class Walk(RuleBasedStateMachine):
         self.simulation = Simulation(settings)
         self.requests = 0
         self.stop_after = stop_after
+        self.done: list[Action] = []
 
     def do(self, action: Action) -> None:
-        self.simulation.do(action)
+        self.done.append(action)
+        try:
+            self.carry_out(action)
+        except BaseException:
+            note("\n".join(map(str, self.done)))
+            raise
         self.requests += isinstance(action, Asked)
 
+    def carry_out(self, action: Action) -> None:
+        self.simulation.do(action)
+
     @precondition(lambda self: not self.simulation.seen.stopped)
-    @rule(data=st.data())
-    def go_on(self, data: Any) -> None:
-        own = data.draw(st.sampled_from(POLICIES))
-        kinds = data.draw(st.sampled_from(KINDS_ASKED))
-        self.do(data.draw(st.sampled_from(self.possible(own, kinds))))
+    @rule(
+        own=st.sampled_from(POLICIES),
+        kinds=st.sampled_from(KINDS_ASKED),
+        number=st.sampled_from(range(MANY)),
+    )
+    def go_on(self, own: Any, kinds: Any, number: int) -> None:
+        actions = self.possible(own, kinds)
+        self.do(actions[number % len(actions)])
 
     @precondition(lambda self: self.simulation.seen.stopped)
     @rule(trigger=st.sampled_from("abc"))

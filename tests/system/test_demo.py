@@ -16,11 +16,20 @@ from ocean_actors.testing import SandboxedSystem
 COMMAND = [sys.executable, "-m", "ocean_actors"]
 
 
-@pytest.mark.parametrize("listener", ["polling", "webhook"])
-def test_the_demo_shows_an_abort_and_ends_by_itself(listener: str) -> None:
+NOBODY = "http://127.0.0.1:9"
+PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "all_proxy"), NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("listener", "proxies"), [("polling", {}), ("webhook", PROXIES)], ids=["polling", "proxies"]
+)
+def test_the_demo_shows_an_abort_and_ends_by_itself_in_spite_of_a_proxy(
+    listener: str, proxies: dict[str, str]
+) -> None:
+    kept = {name: text for name, text in os.environ.items() if name.lower() != "no_proxy"}
     done = subprocess.run(  # noqa: S603
         [*COMMAND, "demo", "--listener", listener],
-        capture_output=True, text=True, timeout=110, check=False,
+        capture_output=True, text=True, timeout=110, check=False, env={**kept, **proxies},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
@@ -42,17 +51,6 @@ def test_an_interrupted_demo_ends_in_a_line(number: Any) -> None:
         demo.send_signal(number)
         _, errors = demo.communicate(timeout=30)
     assert (demo.returncode, errors) == (1, "ocean-actors: interrupted\n")
-
-
-def test_the_demo_reaches_its_sandbox_in_spite_of_a_proxy() -> None:
-    nobody = "http://127.0.0.1:9"
-    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "all_proxy"), nobody)
-    kept = {name: text for name, text in os.environ.items() if name.lower() != "no_proxy"}
-    done = subprocess.run(  # noqa: S603
-        [*COMMAND, "demo"],
-        capture_output=True, text=True, timeout=110, check=False, env={**kept, **proxies},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_system_of_the_test_kit_reaches_its_sandbox_in_spite_of_a_proxy(

@@ -46,10 +46,12 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
         copy(ROOT / name, root / "src" / name)
     for line in of("RUN"):
         words = [str(root) + word if word.startswith("/") else word for word in shlex.split(line)]
-        if words[0] == "python":
-            words[0] = sys.executable
-        if "install" in words:  # the dependencies are those of this environment
-            words[2:2] = ["--no-deps", "--disable-pip-version-check"]
+        if words[0] == "python":  # dependencies, pip and setuptools are those of this environment
+            words = [sys.executable, *words[1:], "--without-pip"]
+        if "install" in words:
+            words[0] = str(Path(words[0]).with_name("python"))
+            words[1:2] = ["-m", "pip", "install", "--no-deps", "--no-build-isolation"]
+            words.append("--disable-pip-version-check")
         subprocess.run(words, check=True, timeout=WITHIN, capture_output=True)  # noqa: S603
         for packages in (root / "opt" / "integration" / "lib").glob("*/site-packages"):
             (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))

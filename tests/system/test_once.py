@@ -86,3 +86,28 @@ def test_it_ends_with_0_when_the_resync_completed(tmp_path: Path) -> None:
         done = run_once(tmp_path, sandbox.url)
     assert done.returncode == 0
     assert "integration my-custom-integration stopped" in done.stderr.splitlines()[-1]
+
+
+def test_a_report_that_port_does_not_accept_in_time_ends_it_with_1(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail("status", None, status=503, path="/resync-state")
+        done = run_once(tmp_path, sandbox.url, OCEAN__START_TIMEOUT="1")
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert "completed, but Port did not accept the report of it within 1 s (startTimeout)" in last
+
+
+def test_a_report_that_port_accepts_late_is_waited_for(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail("status", 4, status=503, path="/resync-state")
+        done = run_once(tmp_path, sandbox.url)
+        assert sandbox.statuses("my-custom-integration") == ["running", "completed"]
+    assert done.returncode == 0
+
+
+def test_a_report_that_port_refuses_is_not_waited_for(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail("status", None, status=422, path="/resync-state")
+        done = run_once(tmp_path, sandbox.url, OCEAN__START_TIMEOUT="3600")
+    assert done.returncode == 0
+    assert "Port refused the report" in done.stderr

@@ -1,0 +1,49 @@
+"""What a router of live events tells itself, by timers, and is told at the stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pykka
+
+from ocean_actors.actors import Message
+
+
+@dataclass(frozen=True)
+class AttemptDue(Message):
+    """To itself: the pause of the event `number` is over."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class LookAgain(Message):
+    """To itself: a flood may be over."""
+
+
+@dataclass(frozen=True)
+class TimeUp(Message):
+    """To itself: the time of the event `number` is over."""
+
+    slot: int
+    number: int
+
+
+@dataclass(frozen=True)
+class GraceOver(Message):
+    """To itself: the attempt had its time to end."""
+
+    slot: int
+    number: int
+
+
+@dataclass(frozen=True)
+class DrainEvents(Message):
+    """Take no more calls, and set `drained` once nothing can be done any more."""
+
+    drained: pykka.Future[None]
+
+
+@dataclass(frozen=True)
+class DrainOver(Message):
+    """To itself: start no more events."""

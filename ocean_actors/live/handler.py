@@ -1,0 +1,243 @@
+"""The user's live handlers, and what their `handle` is given."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from ocean_actors.actors import Backoff, CancelToken
+from ocean_actors.errors import UsageError
+from ocean_actors.live.call import LiveCall
+from ocean_actors.messages import UpsertResult
+from ocean_actors.text import one_line
+
+if TYPE_CHECKING:
+    from ocean_actors.log import RunLogger
+    from ocean_actors.mapping.resources import Resource
+    from ocean_actors.session import CancellableSession
+    from ocean_actors.settings import Settings
+
+OtherT = TypeVar("OtherT")
+
+PATH = re.compile(r"[A-Za-z0-9._~-]{1,100}(/[A-Za-z0-9._~-]{1,100}){0,9}", re.ASCII)
+
+
+class LiveHandlerError(UsageError, ValueError):
+    """A live handler cannot be used; one readable line."""
+
+
+class LivePort(Protocol):
+    """`live.port`: writes entities to Port for one event."""
+
+    def upsert(
+        self,
+        blueprint: str,
+        entities: Iterable[Mapping[str, Any]],
+        *,
+        merge: bool | None = None,
+        create_missing_related_entities: bool | None = None,
+    ) -> UpsertResult:
+        """Create or update entities, as `run.port.upsert` does.
+
+        Raises PortError if Port does not know the blueprint, refuses us or cannot be reached, and
+        StillInFlight if a run has been sending one of them for too long: the event is retried.
+        """
+
+    def delete(self, blueprint: str, identifiers: Iterable[str]) -> int:
+        """Delete entities; returns how many were there. Raises as `upsert` does.
+
+        Entities that Port refuses to delete are kept, and logged.
+        """
+
+
+class Live(Protocol):
+    """What `handle` is given beside the call. For its own thread, and threads that it joins."""
+
+    @property
+    def port(self) -> LivePort:
+        """Writes entities to Port."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings; those of the integration itself are `settings.integration.config`."""
+
+    @property
+    def logger(self) -> RunLogger:
+        """The logger `ocean_actors.live.<path>`."""
+
+    @property
+    def session(self) -> CancellableSession:
+        """A `requests.Session` for the third system's API, kept from event to event.
+
+        Its calls have time-outs and retries, and end when the event's time is over.
+        """
+
+    def resources(self, kind: str) -> tuple[Resource, ...]:
+        """Returns the entries of Port's mapping for a kind, as `run.resources` does.
+
+        It is the mapping of the newest run. Before the first one, it raises RetryLater.
+        """
+
+    @property
+    def token(self) -> CancelToken:
+        """Cancelled when the event's time is over."""
+
+    def check(self) -> None:
+        """Raises Cancelled if the event's time is over."""
+
+
+class LiveHandler(ABC):
+    """Base class of live handlers: what to do when the third system says that something changed.
+
+    Calls of `POST /live/<path>` come to `authenticate`, then to `key`, in threads of the web
+    server; both must be quick. The call is then queued and answered, and `handle` is called in
+    another thread. One object serves all calls, several at a time: do not keep in it what calls
+    change. What any of the methods raises concerns that call alone.
+    """
+
+    path: ClassVar[str]
+    """The path below `/live/`, such as `tracker`."""
+
+    capacity: ClassVar[int] = 1000
+    """Events that may wait or be at work; further calls are answered 503."""
+
+    capacity_bytes: ClassVar[int] = 64 * 1024 * 1024
+    """Bytes of all their bodies together."""
+
+    workers: ClassVar[int] = 4
+    """Events of different keys that are handled at the same time."""
+
+    attempts: ClassVar[int] = 5
+    """How often an event is tried before it is given up."""
+
+    backoff: ClassVar[Backoff] = Backoff(initial=0.5, maximum=60.0)
+    """Between two attempts. Events of the same key wait."""
+
+    timeout: ClassVar[float] = 60.0
+    """Seconds for one attempt. Then its calls are ended; see docs/live.md."""
+
+    settings: Settings
+    """Those of its system, set once it was built: `settings.integration.config` may hold the secret
+    that `authenticate` needs."""
+
+    def authenticate(self, call: LiveCall) -> bool:  # noqa: ARG002  (for subclasses)
+        """Return True if the call comes from the third system; anything else is answered 401.
+
+        By default nobody may call. `ocean_actors.live.signatures` has the usual checks. Only
+        where the network keeps strangers away, `return True` may do.
+        """
+        return False
+
+    def key(self, call: LiveCall) -> str:  # noqa: ARG002  (for subclasses)
+        """Return what the call is about: events of one key are handled in order, one at a time.
+
+        By default all events have one key. The id of the changed item is a good key.
+        """
+        return ""
+
+    @abstractmethod
+    def handle(self, call: LiveCall, live: Live) -> Awaitable[None] | None:
+        """Bring the change to Port with `live.port`; may be `async def`.
+
+        It may be called again for the same event: after a failure, or as the third system repeats
+        a call. If it raises, the event is retried, except after errors that are `lasting`;
+        `RetryLater(seconds)` says when.
+        """
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Raise TypeError for a `handle` that yields: it would do nothing."""
+        super().__init_subclass__(**more)
+        if inspect.isgeneratorfunction(cls.handle) or inspect.isasyncgenfunction(cls.handle):
+            raise TypeError(f"{cls.__name__}.handle yields: hand entities to live.port.upsert")
+
+
+LiveHandlerFactory = Callable[[], LiveHandler]
+"""A LiveHandler class, or a `functools.partial` of one."""
+
+
+def split_handlers(
+    factories: Sequence[Callable[[], OtherT] | LiveHandlerFactory],
+) -> tuple[list[Callable[[], OtherT]], list[LiveHandlerFactory]]:
+    """Returns the factories of other handlers, and those of live handlers.
+
+    Raises TypeError unless `factories` can be listed.
+    """
+    if isinstance(factories, str) or not isinstance(factories, Iterable):
+        raise TypeError(f"handlers: expected a list, got {one_line(factories, 80)}")
+    others: list[Any] = []
+    live: list[Any] = []
+    for factory in factories:
+        (live if _is_live(factory) else others).append(factory)
+    return others, live
+
+
+def _is_live(factory: object) -> bool:
+    made = _unwrapped(factory)
+    return isinstance(made, type) and issubclass(made, LiveHandler)
+
+
+def built_handlers(factories: Sequence[LiveHandlerFactory]) -> tuple[LiveHandler, ...]:
+    """Returns an object of each handler.
+
+    Raises LiveHandlerError, which names the class, for one that cannot be built or used, and for
+    a path that two have.
+    """
+    handlers: dict[str, LiveHandler] = {}
+    for factory in factories:
+        handler = _built(factory)
+        first = handlers.setdefault(handler.path, handler)
+        if first is not handler:
+            names = sorted((type(first).__name__, type(handler).__name__))
+            raise LiveHandlerError(
+                f"handlers: {names[0]} and {names[1]} have the same path {handler.path!r}"
+            )
+    return tuple(handlers.values())
+
+
+def _built(factory: LiveHandlerFactory) -> LiveHandler:
+    made: Any = _unwrapped(factory)
+    name = one_line(made.__name__, 80)
+    if inspect.isabstract(made):
+        raise LiveHandlerError(f"handlers: {name} is abstract: it has no method handle(call, live)")
+    try:
+        handler = factory()
+        _check(handler)
+    except KeyboardInterrupt:
+        raise
+    except LiveHandlerError as error:
+        raise LiveHandlerError(f"handlers: {name}.{error}") from None
+    except BaseException as error:  # user code may raise anything
+        raise LiveHandlerError(f"handlers: {name} cannot be built: {one_line(error)}") from error
+    return handler
+
+
+def _check(handler: LiveHandler) -> None:
+    path: object = getattr(handler, "path", None)
+    if not isinstance(path, str) or PATH.fullmatch(path) is None or _climbs(path):
+        raise LiveHandlerError(
+            "path: expected letters, digits and -._~/, without a leading slash, as in 'tracker', "
+            f"not {one_line(path, 80)!r}"
+        )
+    for name in ("capacity", "capacity_bytes", "workers", "attempts"):
+        number: object = getattr(handler, name)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise LiveHandlerError(f"{name}: expected a number from 1 on, not {one_line(number)}")
+    if not isinstance(handler.backoff, Backoff):
+        raise LiveHandlerError(f"backoff: expected a Backoff, not {one_line(handler.backoff)}")
+    seconds: object = handler.timeout
+    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+        raise LiveHandlerError(f"timeout: expected seconds above 0, not {one_line(seconds)}")
+
+
+def _climbs(path: str) -> bool:
+    return any(part in {".", ".."} for part in path.split("/"))
+
+
+def _unwrapped(factory: object) -> object:
+    while isinstance(factory, functools.partial):
+        factory = factory.func
+    return factory

@@ -1,0 +1,107 @@
+"""Where the web server's threads hand calls to the router of their path, and see its counts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from ocean_actors.actors import Message, Ref
+from ocean_actors.live.call import LiveCall
+from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.room import Room
+from ocean_actors.log import get_logger
+
+logger = get_logger(__name__)
+
+Reception = Literal["queued", "full", "unavailable"]
+"""What became of a call."""
+
+
+@dataclass(frozen=True)
+class LiveCounts:
+    """What `status()["live"]` shows of one path.
+
+    Events that wait (also for their next attempt), that are at work, and since the start: that
+    were accepted, were handled, attempts that are repeated, events that were given up, and calls
+    that were refused as the queue was full.
+    """
+
+    queued: int = 0
+    running: int = 0
+    accepted: int = 0
+    handled: int = 0
+    retried: int = 0
+    dead: int = 0
+    refused: int = 0
+
+    def as_data(self) -> dict[str, int]:
+        """Returns the counts by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class CallArrived(Message):
+    """To the router: a call for which there was room."""
+
+    call: LiveCall
+    key: str
+
+
+class LiveIntake:
+    """One path, seen from the web: it takes calls between `open` and `shut`.
+
+    A copy in a forked process takes none, as the actors are in the process that was forked. The
+    router alone writes `standby`, `running`, `handled`, `retried` and `dead`.
+    """
+
+    def __init__(self, handler: LiveHandler, *, standby: bool) -> None:
+        self.handler = handler
+        self.standby = standby
+        self.room = Room(handler.capacity, handler.capacity_bytes)
+        self.running = self.handled = self.retried = self.dead = 0
+        self._router: Ref | None = None
+        self._process = os.getpid()
+
+    @property
+    def counts(self) -> LiveCounts:
+        """What happened so far."""
+        room = self.room
+        return LiveCounts(
+            max(0, room.count - self.running), self.running, room.accepted, self.handled,
+            self.retried, self.dead, room.refused,
+        )  # fmt: skip
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are taken in this process."""
+        if self._router is None:
+            return False
+        if os.getpid() == self._process:
+            return True
+        self._router = None
+        logger.error(
+            "this process (%d) was forked from %d after the system was started there: calls here "
+            "are answered 503. Start the system in the process that serves, after the fork",
+            os.getpid(), self._process,
+        )  # fmt: skip
+        return False
+
+    def open(self, router: Ref) -> None:
+        """Take calls from now on."""
+        self._process = os.getpid()
+        self._router = router
+
+    def shut(self) -> None:
+        """Take no calls from now on."""
+        self._router = None
+
+    def offer(self, call: LiveCall, key: str) -> Reception:
+        """Queue a call; waits for nobody."""
+        router = self._router
+        if router is None:
+            return "unavailable"
+        if not self.room.enter(len(call.body)):
+            return "full"
+        router.tell(CallArrived(call, key))
+        return "queued"

@@ -1,0 +1,346 @@
+"""The actor of one path: it queues calls, hands them to workers, and decides what failures mean."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pykka
+
+from ocean_actors.actors import (
+    Actor,
+    AtLimit,
+    CancelToken,
+    MailboxPolicy,
+    Message,
+    Ref,
+    Terminated,
+    Timer,
+    handles,
+)
+from ocean_actors.live.call import LiveCall
+from ocean_actors.live.commands import (
+    AttemptDue,
+    DrainEvents,
+    DrainOver,
+    GraceOver,
+    LookAgain,
+    TimeUp,
+)
+from ocean_actors.live.flood import SECONDS as FLOOD_SECONDS
+from ocean_actors.live.flood import Flood
+from ocean_actors.live.intake import CallArrived, LiveIntake
+from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, Ticket
+from ocean_actors.live.worker import (
+    CallHandled,
+    Failure,
+    HandleCall,
+    KnownConfig,
+    LiveServices,
+    LiveWorker,
+)
+from ocean_actors.log import get_logger
+from ocean_actors.messages import IntegrationRegistered, LiveEventFailed, RoleChanged, RunStarted
+from ocean_actors.text import one_line
+from ocean_actors.web.log import WebLog
+
+logger = get_logger(__name__)
+
+GRACE_SECONDS = 5.0
+"""For an attempt to end once its time is over."""
+
+DRAIN_SECONDS = 0.7
+"""For events that wait when the system stops; less than what the system waits for."""
+
+MOST_HUNG = 8
+"""Threads of one path that may hang: then no event of it is started until one of them ends."""
+
+SHORTEST_RETRY, LONGEST_RETRY = 0.1, 3600.0
+"""Seconds within which a handler may ask to be called again."""
+
+
+@dataclass
+class Slot:
+    """A worker, and the event that it is at."""
+
+    number: int
+    worker: Ref
+    token: CancelToken
+    ticket: Ticket[LiveCall] | None = None
+    timer: Timer | None = None
+
+
+class LiveRouter(Actor):
+    """Queues the calls of one path and has them handled by workers, its children."""
+
+    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(
+        limit=10_000,
+        at_limit={Message: AtLimit.ADMIT},  # the intake bounds the calls
+    )
+    subscribes_to: ClassVar[tuple[type[Message], ...]] = (
+        RoleChanged, RunStarted, IntegrationRegistered,
+    )  # fmt: skip
+
+    def __init__(self, intake: LiveIntake, services: LiveServices, config: KnownConfig) -> None:
+        super().__init__()
+        self._intake = intake
+        self._services = services
+        self._config = config
+        self._handler = handler = intake.handler
+        self._queue: LiveQueue[LiveCall] = LiveQueue(
+            Limits(handler.workers, handler.attempts, handler.backoff)
+        )
+        self._slots: dict[int, Slot] = {}
+        self._idle: list[Slot] = []
+        self._hung: set[Ref] = set()
+        self._opened = 0
+        self._flood = Flood()
+        self._waits_for_end = False  # of the flood
+        self._drained: pykka.Future[None] | None = None  # until it is set
+        self._log = WebLog(services.clock)
+
+    def on_start(self) -> None:
+        """Take calls."""
+        self._intake.open(self.context.ref)
+
+    def on_stop(self) -> None:
+        """Take no more calls, leave behind what has not ended, and say what is lost."""
+        self._intake.shut()
+        self._leave_behind()
+        self._say_lost(self._intake.room.count)
+        self._intake.running = 0
+
+    def on_failure(self, *_: Any) -> None:
+        """Do the same, until the restarted actor takes calls again; those in the mailbox stay."""
+        self._intake.shut()
+        self._leave_behind()
+        self._say_lost(len(self._queue))
+        for call in self._queue.items():
+            self._intake.room.leave(len(call.body))
+        self._intake.running = 0
+
+    # -- messages ----------------------------------------------------------------------------
+
+    @handles(CallArrived)
+    def on_arrived(self, event: CallArrived) -> None:
+        """Queue a call."""
+        self._flood.arrived(self.context.clock.monotonic())
+        self._queue.add(event.key, event.call)
+        self._pump()
+
+    @handles(CallHandled)
+    def on_handled(self, message: CallHandled) -> None:
+        """An attempt is over."""
+        slot = self._at_work(message.slot, message.number)
+        if slot is None:
+            return  # it was given up before
+        overdue = slot.token.cancelled
+        ticket = self._release(slot)
+        failure = message.failure
+        if overdue:
+            slot.token = CancelToken()
+            if failure is not None:
+                failure = Failure(f"it took longer than {self._handler.timeout:g} s")
+        self._idle.append(slot)
+        self._settle(ticket, failure)
+
+    @handles(AttemptDue)
+    def on_due(self, message: AttemptDue) -> None:
+        """Try an event again."""
+        self._queue.due(message.number)
+        self._pump()
+
+    @handles(LookAgain)
+    def on_look_again(self, _message: LookAgain) -> None:
+        """A flood may be over."""
+        self._waits_for_end = False
+        self._pump()
+
+    @handles(TimeUp)
+    def on_time_up(self, message: TimeUp) -> None:
+        """End the calls of an attempt that takes too long."""
+        slot = self._at_work(message.slot, message.number)
+        if slot is not None:
+            slot.token.cancel(f"the event's time of {self._handler.timeout:g} s is over")
+            slot.timer = self.context.schedule(
+                GRACE_SECONDS, GraceOver(message.slot, message.number)
+            )
+
+    @handles(GraceOver)
+    def on_grace_over(self, message: GraceOver) -> None:
+        """Leave an attempt behind that does not end, and give up its event."""
+        slot = self._at_work(message.slot, message.number)
+        if slot is None:
+            return
+        ticket = self._release(slot)
+        del self._slots[slot.number]
+        self._hung.add(slot.worker)
+        self.context.abandon(slot.worker)
+        self.context.watch(slot.worker)
+        if len(self._hung) >= MOST_HUNG:
+            logger.error(
+                "live handler %s hangs in %d threads: no event of %s is handled until one ends",
+                type(self._handler).__name__, len(self._hung), self._handler.path,
+            )  # fmt: skip
+        seconds = self._handler.timeout + GRACE_SECONDS
+        text = f"it did not end within {seconds:g} s, and its thread is left behind"
+        self._settle(ticket, Failure(text, lasting=True))
+
+    @handles(Terminated)
+    def on_terminated(self, message: Terminated) -> None:
+        """A worker has ended: one that hung, or because of a bug of ours."""
+        if message.ref in self._hung:
+            self._hung.discard(message.ref)
+            self._pump()
+            return
+        slot = next((each for each in self._slots.values() if each.worker == message.ref), None)
+        if slot is None or self.context.stopping.is_set():
+            return
+        del self._slots[slot.number]
+        if slot in self._idle:
+            self._idle.remove(slot)
+        if slot.ticket is not None:
+            cause = message.failure or "its thread ended"
+            self._settle(self._release(slot), Failure(f"its worker died: {cause}"))
+
+    @handles(RoleChanged)
+    def on_role_changed(self, event: RoleChanged) -> None:
+        """Refuse calls on standby, so that they come to the active instance."""
+        self._intake.standby = not event.active
+
+    @handles(RunStarted)
+    def on_run_started(self, event: RunStarted) -> None:
+        """Note the config."""
+        self._config.value = event.run.config
+
+    @handles(IntegrationRegistered)
+    def on_registered(self, event: IntegrationRegistered) -> None:
+        """Note the config."""
+        self._config.value = event.snapshot.config
+
+    @handles(DrainEvents)
+    def on_drain(self, command: DrainEvents) -> None:
+        """Handle what waits, at once."""
+        self._intake.shut()
+        self._drained = command.drained
+        self._queue.hurry()
+        self.context.schedule(DRAIN_SECONDS, DrainOver())
+        self._pump()
+
+    @handles(DrainOver)
+    def on_drain_over(self, _message: DrainOver) -> None:
+        """End what is at work: the stop follows soon."""
+        self._queue.hold()
+        self._end_attempts()
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        """Start what can be started."""
+        most = self._most_at_work()
+        while len(self._hung) < MOST_HUNG and (ticket := self._queue.start(most)) is not None:
+            slot = self._idle.pop() if self._idle else self._open_slot()
+            slot.ticket = ticket
+            slot.timer = self.context.schedule(
+                self._handler.timeout, TimeUp(slot.number, ticket.number)
+            )
+            slot.worker.tell(HandleCall(slot.number, ticket.number, ticket.item, slot.token))
+        self._intake.running = self._queue.working
+        if self._drained is not None and not self._queue.working:
+            self._drained.set(None)
+            self._drained = None
+
+    def _most_at_work(self) -> int | None:
+        """Returns 1 while there is a flood, else None; later it is looked again."""
+        if not self._flood.lasts(self.context.clock.monotonic()):
+            return None
+        if not self._waits_for_end:
+            self._waits_for_end = True
+            self.context.schedule(FLOOD_SECONDS, LookAgain())
+        return 1
+
+    def _end_attempts(self) -> None:
+        for slot in self._slots.values():
+            slot.token.cancel("the integration stops")
+
+    def _leave_behind(self) -> None:
+        self._end_attempts()
+        for slot in self._slots.values():
+            if slot.ticket is not None:
+                self.context.abandon(slot.worker)
+
+    def _say_lost(self, count: int) -> None:
+        if count:
+            logger.warning(
+                "live events of %s: %d were accepted and not handled, and are lost; a resync "
+                "brings what they told (resyncOnStart)",
+                self._handler.path, count,
+            )  # fmt: skip
+
+    def _open_slot(self) -> Slot:
+        self._opened += 1
+        name = f"{self.context.name}-{self._opened}"
+        report: Callable[[CallHandled], None] = self.context.ref.tell
+        worker = self.context.spawn(LiveWorker, self._handler, self._services, report, name=name)
+        self.context.watch(worker)
+        slot = self._slots[self._opened] = Slot(self._opened, worker, CancelToken())
+        return slot
+
+    def _at_work(self, slot_number: int, number: int) -> Slot | None:
+        """Returns the slot if it is still at that event."""
+        slot = self._slots.get(slot_number)
+        if slot is None or slot.ticket is None or slot.ticket.number != number:
+            return None
+        return slot
+
+    def _release(self, slot: Slot) -> Ticket[LiveCall]:
+        assert slot.ticket is not None  # noqa: S101  (the callers looked)
+        if slot.timer is not None:
+            slot.timer.cancel()
+        ticket, slot.ticket, slot.timer = slot.ticket, None, None
+        return ticket
+
+    def _settle(self, ticket: Ticket[LiveCall], failure: Failure | None) -> None:
+        """Remove an event, or have it tried again."""
+        if failure is None:
+            self._queue.succeeded(ticket.number)
+            self._intake.room.leave(len(ticket.item.body))
+            self._intake.handled += 1
+        else:
+            after = failure.after
+            if after is not None:
+                after = min(max(after, SHORTEST_RETRY), LONGEST_RETRY)
+            decision = self._queue.failed(
+                ticket.number, self.context.jitter(), lasting=failure.lasting, after=after
+            )
+            if isinstance(decision, GiveUp):
+                self._give_up(ticket, failure)
+            else:
+                self._intake.retried += 1
+                self._log.add(
+                    "retry", logging.WARNING,
+                    f"live event of {self._handler.path} failed, attempt {ticket.attempt} of "
+                    f"{self._handler.attempts}; the next one is in {decision.seconds:.1f} s: "
+                    f"{failure.text}",
+                )  # fmt: skip
+                self.context.schedule(decision.seconds, AttemptDue(ticket.number))
+        self._pump()
+
+    def _give_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
+        self._intake.room.leave(len(ticket.item.body))
+        self._intake.dead += 1
+        key = one_line(ticket.key, 100)
+        about = f" (key {key})" if key else ""
+        attempts = f"{ticket.attempt} attempt{'s' * (ticket.attempt > 1)}"
+        self._log.add(
+            "dead", logging.ERROR,
+            f"live event of {self._handler.path}{about} is given up after {attempts}: "
+            f"{failure.text}",
+            failure.stack,
+        )  # fmt: skip
+        now = self.context.clock.now()
+        self.context.publish(
+            LiveEventFailed(self._handler.path, key, ticket.attempt, failure.text, now)
+        )
