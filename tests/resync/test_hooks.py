@@ -225,12 +225,13 @@ def test_a_hung_on_run_ended_is_fenced_off_with_the_next_run(
     stages: Callable[..., Stage], policy: str
 ) -> None:
     told: queue.Queue[Any] = queue.Queue()
-    release = threading.Event()
+    release, hung = threading.Event(), threading.Event()
 
     class Hung(Recording):
         def on_run_ended(self, status: str) -> None:
             self.note(f"ended {status}")
-            if threading.current_thread() is first:
+            if not hung.is_set():
+                hung.set()
                 release.wait(WITHIN)
 
     stage = stages(of(Hung, told), on_new_request=policy, abort_grace=20.0)
