@@ -208,8 +208,11 @@ def _run(options: argparse.Namespace) -> int:
         system.wait()
     for line in results[-1].lines() if results else ():
         _print_line(line)
-    _exit_despite(system.status()["leftBehind"], system.exit_code)
-    return system.exit_code
+    code = system.exit_code
+    if options.dry_run and not (results and results[-1].complete):  # also if it was stopped
+        code = code or FAILED
+    _exit_despite(system.status()["leftBehind"], code)
+    return code
 
 
 def _check(options: argparse.Namespace) -> int:

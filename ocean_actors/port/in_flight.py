@@ -194,16 +194,19 @@ class BatchGroup:
         self.check()
 
     def map(self, work: Callable[[Given], Got], items: Iterable[Given]) -> Iterator[Got]:
-        """Call `work` with each item, several at a time; returns the results in order."""
+        """Call `work` with each item, several at a time; returns the results in order.
+
+        These are batches of a group of their own.
+        """
         results: dict[int, Got] = {}
 
         def do(index: int, item: Given) -> None:
             results[index] = work(item)
 
-        with self:
+        with self._flight.group(self.token) as group:
             for index, item in enumerate(items):
-                self.send(ANYTHING, functools.partial(do, index, item))
-            self.wait()
+                group.send(ANYTHING, functools.partial(do, index, item))
+            group.wait()
         return iter([results[index] for index in sorted(results)])
 
     def check(self) -> None:

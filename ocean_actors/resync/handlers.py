@@ -9,7 +9,7 @@ import itertools
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -73,10 +73,17 @@ class ResyncHandler(ABC):
         """
 
     def __init_subclass__(cls, **more: Any) -> None:
-        """Raise TypeError for a `resync` that yields, as Port Ocean's do: it would do nothing."""
+        """Raise TypeError for a `resync` or a hook that yields: it would do nothing."""
         super().__init_subclass__(**more)
-        if inspect.isgeneratorfunction(cls.resync) or inspect.isasyncgenfunction(cls.resync):
+        if _yields(cls.resync):  # as Port Ocean's do
             raise TypeError(f"{cls.__name__}.resync yields: hand entities to run.port.upsert")
+        for name in ("on_run_started", "on_run_ended"):
+            if _yields(getattr(cls, name)):
+                raise TypeError(f"{cls.__name__}.{name} yields, so it would do nothing")
+
+
+def _yields(method: object) -> bool:
+    return inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method)
 
 
 HandlerFactory = Callable[[], ResyncHandler]
@@ -124,15 +131,19 @@ def named_handlers(factories: Sequence[HandlerFactory]) -> dict[str, HandlerSpec
     named: dict[str, HandlerSpec] = {}
     for factory in factories:
         name = _checked_name(factory)
-        numbered = (f"{name}-{number}" for number in itertools.count(2))
-        free = next(name for name in itertools.chain((name,), numbered) if name not in named)
         declaring = _unwrapped(factory)
-        named[free] = HandlerSpec(
+        named[numbered(name, named)] = HandlerSpec(
             factory, _kinds_of(name, declaring), blueprints_of(name, declaring)
         )
     if not named:
         raise ValueError("handlers: expected at least one ResyncHandler class")
     return named
+
+
+def numbered(name: str, taken: Container[str]) -> str:
+    """Returns `name`, with the first free number from 2 on if it is taken."""
+    more = (f"{name}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain((name,), more) if each not in taken)
 
 
 def _checked_name(factory: object) -> str:
@@ -260,7 +271,7 @@ class HandlerActor(Actor):
         """Call a hook of the user's. An abort of the run passes; all else is logged."""
         failure: BaseException | None = None
         try:
-            awaited(call(), token)
+            _require_no_items("the hook", awaited(call(), token), "do the work and return nothing")
         except BaseException as error:  # noqa: BLE001  (user code may raise anything, SystemExit too)
             failure = error
         end_if_forked(self._process, failure)
@@ -325,11 +336,7 @@ class HandlerActor(Actor):
         handler = self._handler
         self._hook(run.info.id, lambda: handler.on_run_started(run), run.token)
         result = awaited(handler.resync(run), run.token)
-        if isinstance(result, Iterable | AsyncIterable) and not isinstance(result, str | bytes):
-            raise TypeError(
-                f"resync returned a {type(result).__name__}, which is not used: hand entities to "
-                "run.port.upsert and return nothing"
-            )
+        _require_no_items("resync", result, "hand entities to run.port.upsert and return nothing")
 
     def _result(self, run: ResyncRun, error: BaseException | None) -> HandlerFinished:
         """Returns what the coordinator is told. A handler that obeyed an abort has not failed."""
@@ -356,6 +363,12 @@ class HandlerActor(Actor):
                 "handler %s failed in run %s: %s",
                 self._name, run_id, one_line(error), exc_info=error,
             )  # fmt: skip
+
+
+def _require_no_items(what: str, result: object, advice: str) -> None:
+    """Raise TypeError for a collection or generator, which nobody would read."""
+    if isinstance(result, Iterable | AsyncIterable) and not isinstance(result, str | bytes):
+        raise TypeError(f"{what} returned a {type(result).__name__}, which is not used: {advice}")
 
 
 def end_if_forked(process: int, error: BaseException | None) -> None:
