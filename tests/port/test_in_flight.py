@@ -450,6 +450,52 @@ def test_an_async_source_keeps_eight_batches_in_flight(sandbox: Sandbox, runs: R
     asyncio.run(asyncio.wait_for(work(), SOON))
 
 
+def test_an_async_source_that_fails_raises_its_error_and_ends_the_thread(
+    sandbox: Sandbox, runs: Runs
+) -> None:
+    async def source() -> AsyncIterator[Entity]:
+        for each in packages(*range(45)):
+            yield each
+        raise ValueError("the source broke off")
+
+    async def work() -> None:
+        port = runs.start().for_handler("all")
+        with pytest.raises(ValueError, match="broke off"):
+            await port.aupsert("package", source())
+        assert (await port.aupsert("package", packages("later"))).upserted == 1
+
+    asyncio.run(asyncio.wait_for(work(), SOON))
+    until(lambda: "in-thread" not in [each.name for each in threading.enumerate()])
+
+
+def test_an_error_of_port_ends_an_async_source(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("status", None, path="/bulk", status=403)
+    read = []
+
+    async def source() -> AsyncIterator[Entity]:
+        for each in packages(*range(10_000)):
+            read.append(each)
+            yield each
+
+    with pytest.raises(PortError, match="403"):
+        asyncio.run(runs.start().for_handler("all").aupsert("package", source()))
+    assert len(read) < 1000
+
+
+def test_an_entity_that_a_search_finds_is_not_in_two_batches(sandbox: Sandbox, runs: Runs) -> None:
+    rule = {"property": "$identifier", "operator": "=", "value": "1"}
+    found = {"identifier": {"combinator": "and", "rules": [rule]}, "properties": {"version": "new"}}
+    sandbox.fail("delay", 1, path="/bulk", seconds=0.3)
+    result = (
+        runs.start()
+        .for_handler("all")
+        .upsert("package", [*packages(*range(40)), found, *packages(*range(40, 80))])
+    )
+    assert (result.upserted, result.failed) == (81, 0)
+    (one,) = [each for each in sandbox.entities("package") if each["identifier"] == "1"]
+    assert one["properties"] == {"version": "new"}
+
+
 class Many(ResyncHandler):
     """Sends two hundred entities, one of which is refused."""
 
