@@ -30,7 +30,7 @@ IDENTIFIER = "under-test"
 class SandboxedSystem:
     """An `OceanSystem` with a sandbox as its Port; a context manager.
 
-    `settings` are shaped like the YAML file, without `port`. By default the integration is
+    `settings` are shaped like the YAML file, and `port` gets the address of the sandbox. By default the integration is
     called `under-test` and polls ten times a second. `debug` is on: mutable messages are refused.
     A given `sandbox` is used and not stopped at the end. Without one, `blueprints` and `mapping`
     seed the sandbox that is made: see `Sandbox`.
