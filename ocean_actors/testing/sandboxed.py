@@ -30,10 +30,10 @@ IDENTIFIER = "under-test"
 class SandboxedSystem:
     """An `OceanSystem` with a sandbox as its Port; a context manager.
 
-    `settings` are shaped like the YAML file, and `port` gets the address of the sandbox. By default the integration is
-    called `under-test` and polls ten times a second. `debug` is on: mutable messages are refused.
-    A given `sandbox` is used and not stopped at the end. Without one, `blueprints` and `mapping`
-    seed the sandbox that is made: see `Sandbox`.
+    `settings` are shaped like the YAML file; `port` gets the address of the sandbox. By default the
+    integration is called `under-test` and polls ten times a second. `debug` is on: mutable
+    messages are refused. A given `sandbox` is used and not stopped at the end. Without one,
+    `blueprints` and `mapping` seed the sandbox that is made: see `Sandbox`.
 
         with SandboxedSystem([MyHandler], resync={"onNewRequest": "queue"}) as rig:
             assert rig.expect(RunEnded).status == "completed"
