@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -70,9 +71,7 @@ class LiveApp(JsonApp):
         if answer is True:
             return
         if answer is not False:
-            close = getattr(answer, "close", None)  # a coroutine that nobody awaits would warn
-            if callable(close):
-                close()
+            _close(answer)
             self._web_log.add(
                 ("authenticate", name), logging.ERROR,
                 f"{name}.authenticate: expected True or False, not {one_line(answer, 80)}; "
@@ -90,13 +89,20 @@ class LiveApp(JsonApp):
             self._web_log.failed(f"{name}.key", error)
             raise Refusal(500, "the call cannot be read", noteworthy=False) from None
         if not isinstance(key, str):
+            _close(key)
             self._web_log.add(
                 ("key", name),
                 logging.ERROR,
                 f"{name}.key: expected a text, not {one_line(key, 80)}",
             )
             raise Refusal(500, "the call cannot be read", noteworthy=False)
-        return key
+        return str.__str__(key)  # a subclass may have a `__hash__` or `__eq__` that raises
+
+
+def _close(answer: object) -> None:
+    """Close a coroutine that nobody awaits: Python would warn of it."""
+    if inspect.iscoroutine(answer):
+        answer.close()
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

@@ -90,7 +90,7 @@ class LiveRouter(Actor):
         self._config = config
         self._handler = handler = intake.handler
         self._queue: LiveQueue[LiveCall] = LiveQueue(
-            Limits(handler.workers, handler.attempts, handler.backoff)
+            Limits(handler.workers, handler.attempts, handler.backoff), intake.numbers
         )
         self._slots: dict[int, Slot] = {}
         self._idle: list[Slot] = []
@@ -144,6 +144,10 @@ class LiveRouter(Actor):
             if failure is not None:
                 failure = Failure(f"it took longer than {self._handler.timeout:g} s")
         self._idle.append(slot)
+        if self._queue.held and failure is not None:  # the stop has cut it short
+            self._queue.interrupted(ticket.number)
+            self._pump()
+            return
         self._settle(ticket, failure)
 
     @handles(AttemptDue)
