@@ -44,6 +44,7 @@ class LiveEventPort:
         self._writes = writes
         self._config = config
         self._throttle = throttle
+        self._kept = Throttle(client.clock)  # of deletions that Port refuses
         self._sender = BatchSender(functools.partial(write_batch, client, BRIEF))
 
     def upsert(
@@ -88,7 +89,8 @@ class LiveEventPort:
                 raise TypeError("identifiers: expected strings that are not empty")
         delete_dependents = config_flag(self._config(), "deleteDependentEntities", None)
         query = {"delete_dependents": delete_dependents, **ORIGIN}
-        return Deletion(self._client, query, BRIEF, self._claim).delete(names)
+        deletion = Deletion(self._client, query, BRIEF, self._claim, throttle=self._kept)
+        return deletion.delete(names)
 
     def _encoded(
         self, entities: Iterable[object], counts: UpsertCounts, related: set[int]

@@ -118,3 +118,20 @@ def test_an_attempt_that_the_stop_cuts_short_is_lost_and_not_given_up(
         assert counts(rig)["dead"] == 0
     assert "live events of tracker: 1 were accepted and not handled, and are lost" in caplog.text
     assert "took longer" not in caplog.text
+
+
+# -- the log ---------------------------------------------------------------------------------------
+
+
+def test_deletions_that_port_refuses_do_not_flood_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def work(call: LiveCall, live: Live) -> None:
+        live.port.delete("issue", [call.json()["id"]])
+
+    with serving(hooked(work, workers=1)) as rig:
+        rig.sandbox.fail("status", 1_000, path="/issue/", status=422)
+        for number in range(20):
+            tell(rig, f"A{number}")
+        until(rig, lambda: counts(rig)["handled"] == 20)
+    assert 0 < caplog.text.count("Port refuses to delete") <= 5
