@@ -19,6 +19,9 @@ from ocean_actors.web.endpoint import LIVE
 from ocean_actors.web.log import WebLog
 
 
+QUEUED = Answer(202, b'{"ok": true, "status": "queued"}')
+
+
 class LiveApp(JsonApp):
     """A WSGI application, mounted in the system's endpoint.
 
@@ -56,7 +59,7 @@ class LiveApp(JsonApp):
         self._authenticate(intake, call)
         reception = intake.offer(call, self._key(intake, call))
         if reception == "queued":
-            return Answer(202, {"ok": True, "status": "queued"})
+            return QUEUED
         if reception == "full":
             raise Refusal(503, "too many events wait: call again", RETRY)
         raise Refusal(503, "live events are not taken now", RETRY, noteworthy=False)
