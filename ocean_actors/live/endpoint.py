@@ -18,7 +18,6 @@ from ocean_actors.web.body import read_body
 from ocean_actors.web.endpoint import LIVE
 from ocean_actors.web.log import WebLog
 
-
 QUEUED = Answer(202, b'{"ok": true, "status": "queued"}')
 
 

@@ -70,7 +70,7 @@ def fail_router(rig: SandboxedSystem) -> None:
     nothing_at_all: Any = None  # that is the bug
     assert intake._router is not None
     intake._router.tell(IntegrationRegistered(nothing_at_all))
-    until(rig, lambda: intake._router is not None and restarted(rig) == 1)
+    until(rig, lambda: restarted(rig) == 1 and intake._router is not None)
 
 
 def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_one() -> None:
@@ -85,7 +85,7 @@ def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_on
         tell(rig, "old")
         assert begun.acquire(timeout=20)
         fail_router(rig)
-        tell(rig, "new")
+        assert tell(rig, "new")[0] == 202
         assert begun.acquire(timeout=20)
         go["old"].set()
         until(rig, lambda: not rig.system.status()["leftBehind"])
