@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import Hooked, counts, hooked, serving, tell
+from rig import Hooked, counts, hooked, serving, tell, titles
 
 from ocean_actors import Live, LiveCall
 from ocean_actors.messages import IntegrationRegistered
@@ -135,3 +135,22 @@ def test_deletions_that_port_refuses_do_not_flood_the_log(
             tell(rig, f"A{number}")
         until(rig, lambda: counts(rig)["handled"] == 20)
     assert 0 < caplog.text.count("Port refuses to delete") <= 5
+
+
+# -- identifiers -----------------------------------------------------------------------------------
+
+
+def test_a_number_that_names_an_entity_names_the_same_one_in_upsert_and_delete() -> None:
+    def work(call: LiveCall, live: Live) -> None:
+        number = call.json()["number"]
+        if call.json()["action"] == "deleted":
+            assert live.port.delete("issue", [number]) == 1
+        else:
+            live.port.upsert("issue", [{"identifier": number, "title": "seven"}])
+
+    with serving(hooked(work, attempts=1)) as rig:
+        tell(rig, "A", number=7, action="updated")
+        until(rig, lambda: titles(rig) == {"7": "seven"})
+        tell(rig, "A", number=7, action="deleted")
+        until(rig, lambda: counts(rig)["handled"] == 2)
+        assert titles(rig) == {}
