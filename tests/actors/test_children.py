@@ -164,3 +164,23 @@ def test_an_abandoned_child_is_waited_for_by_nobody_and_a_fresh_one_takes_over(
     assert names(system) == ["child"]
     release.set()
     assert system.stop_actor(child)  # it ends when it can
+
+
+def test_a_child_that_is_started_while_the_system_stops_does_not_begin(
+    system: ActorSystem,
+) -> None:
+    """What it would use was ended already, so its first step would look like a failure."""
+    begun: list[str] = []
+
+    class Late(Node):
+        def on_start(self) -> None:
+            begun.append("on_start")
+
+    def start_children(node: Node) -> None:
+        node.context.stopping.wait(10)
+        for _ in range(20):
+            node.context.spawn(Late, [])
+
+    system.spawn(Node, [], name="parent").tell(Do(start_children))
+    assert system.stop() == []
+    assert begun == []
