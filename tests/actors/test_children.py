@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -171,16 +172,24 @@ def test_a_child_that_is_started_while_the_system_stops_does_not_begin(
 ) -> None:
     """What it would use was ended already, so its first step would look like a failure."""
     begun: list[str] = []
+    entered = threading.Event()
 
     class Late(Node):
         def on_start(self) -> None:
             begun.append("on_start")
 
     def start_children(node: Node) -> None:
+        entered.set()
         node.context.stopping.wait(10)
-        for _ in range(20):
+        for _ in range(200):
             node.context.spawn(Late, [])
 
     system.spawn(Node, [], name="parent").tell(Do(start_children))
-    assert system.stop() == []
+    assert entered.wait(5)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # a thread that starts goes on before the one that starts it
+    try:
+        assert system.stop() == []
+    finally:
+        sys.setswitchinterval(interval)
     assert begun == []
