@@ -15,6 +15,7 @@ from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.live_writes import Name
 from ocean_actors.port.transport import ignore, segment
 from ocean_actors.retry import Retry
+from ocean_actors.throttle import Throttle
 
 logger = get_logger(__name__)
 
@@ -37,7 +38,8 @@ class Each(Protocol):
 class Deletion:
     """Deletes with one client; `note` is called with the count of each batch that is deleted.
 
-    `each` may delete several batches at a time.
+    `each` may delete several batches of a blueprint at a time.
+    `throttle` bounds the lines of the log about entities that are kept, of several deletions.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Deletion:
         claim: Claim,
         note: Callable[[int], None] = lambda _count: None,
         each: Each = map,
+        throttle: Throttle | None = None,
     ) -> None:
         self._client = client
         self._query = query
@@ -55,6 +58,7 @@ class Deletion:
         self._claim = claim
         self._note = note
         self._each = each
+        self._throttle = throttle or Throttle(client.clock)
         self._largest = LARGEST_DELETE
 
     def delete(self, names: Iterable[Name]) -> int:
@@ -65,17 +69,20 @@ class Deletion:
         """
         gone = 0
         left: list[Name] = []
-        for batch, count in self._each(self._try_batch, self._batches(names)):
-            if count is None:
-                left.extend(batch)
-            else:
-                gone += count
+        for _, group in groupby(names, key=itemgetter(0)):
+            # One blueprint after the other: what depends on a deleted entity goes with it, and
+            # is then not counted.
+            for batch, count in self._each(self._try_batch, self._batches(group)):
+                if count is None:
+                    left.extend(batch)
+                else:
+                    gone += count
         return gone + self._delete_singly(left)
 
     def _batches(self, names: Iterable[Name]) -> Iterator[list[Name]]:
-        for _, group in groupby(names, key=itemgetter(0)):
-            while batch := list(islice(group, self._largest)):
-                yield batch
+        rest = iter(names)
+        while batch := list(islice(rest, self._largest)):
+            yield batch
 
     def _try_batch(self, batch: list[Name]) -> tuple[list[Name], int | None]:
         return batch, self._delete_batch(batch)
@@ -116,9 +123,7 @@ class Deletion:
                 else:
                     gone += outcome
             if len(refused) == len(left):
-                logger.warning(
-                    "%d entities were kept, as Port refuses to delete them: %s", len(left), reason
-                )
+                self._say_kept(len(left), reason)
                 break
             left = refused
         return gone
@@ -130,6 +135,14 @@ class Deletion:
             if not _refused(error):
                 raise
             return name, error
+
+    def _say_kept(self, count: int, reason: str) -> None:
+        admission = self._throttle.admit()
+        if admission.admitted:
+            logger.warning(
+                "%d entities were kept, as Port refuses to delete them: %s%s",
+                count, reason, admission.more,
+            )  # fmt: skip
 
     def _delete_one(self, name: Name) -> int:
         """Returns whether the entity was there and may be deleted, as 1 or 0."""
