@@ -473,9 +473,7 @@ def _may_postpone(state: State) -> bool:
 # -- the run in flight -----------------------------------------------------------------------------
 
 
-def _supersede(
-    state: State, request: ResyncRequested, policy: OnNewRequest, quiet: float
-) -> Step:
+def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest, quiet: float) -> Step:
     """A run is in flight, and the pending `request` is newer.
 
     If it aborts the run, the next one is postponed until no request has come for `quiet` seconds.
