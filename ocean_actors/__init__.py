@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
         RunStarted,
         UpsertResult,
     )
+    from ocean_actors.port.dry_run import DryRunResult
     from ocean_actors.port.errors import PortError, ReconcileRefused
     from ocean_actors.resync.handlers import ResyncHandler, RetryLater
     from ocean_actors.resync.run import ResyncAborted, ResyncRun
@@ -57,6 +58,7 @@ _MODULES = {
     "Backoff": "ocean_actors.actors",
     "Cancelled": "ocean_actors.actors",
     "Delay": "ocean_actors.messages",
+    "DryRunResult": "ocean_actors.port.dry_run",
     "Ignore": "ocean_actors.messages",
     "IntegrationRegistered": "ocean_actors.messages",
     "HandlerEnded": "ocean_actors.messages",
@@ -100,6 +102,7 @@ __all__ = [
     "Backoff",
     "Cancelled",
     "Delay",
+    "DryRunResult",
     "HandlerEnded",
     "Ignore",
     "IntegrationRegistered",

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
@@ -80,7 +81,11 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run an integration until it is stopped")
     _add_config(run)
-    _add_handlers(run, required=True)
+    _add_handlers(run)
+    run.add_argument(
+        "--actor", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
+        help="a custom actor; may be given several times; default: the setting actors",
+    )  # fmt: skip
     run.add_argument(
         "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
         help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
@@ -97,10 +102,14 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
-    _add_handlers(check, required=False)
+    _add_handlers(check)
     check.set_defaults(command=_check)
 
     add_commands(commands)
+
+    new = commands.add_parser("new", help="make a folder with an integration that runs")
+    new.add_argument("name", metavar="NAME", help="of the folder, and of the integration in Port")
+    new.set_defaults(command=_new)
 
     sandbox = commands.add_parser("sandbox", help="run a local stand-in of Port's API")
     sandbox.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
@@ -142,10 +151,11 @@ def _add_config(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_handlers(command: argparse.ArgumentParser, *, required: bool) -> None:
+def _add_handlers(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--handler", action="append", default=[], required=required,
-        metavar="MODULE_OR_FILE.py:CLASS", help="a ResyncHandler or LiveHandler; repeatable",
+        "--handler", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
+        help="a ResyncHandler or LiveHandler; may be given several times; default: the setting "
+        "handlers",
     )  # fmt: skip
 
 
@@ -157,6 +167,7 @@ def _log_level(name: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.live.handler import split_handlers
+    from ocean_actors.loading import load_actors
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
     from ocean_actors.system import OceanSystem
@@ -165,9 +176,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         settings = settings.for_dry_run()
     results: list[DryRunResult] = []
-    handlers = _handlers(options)
+    handlers = _handlers(options, settings)
     if not split_handlers(handlers)[0]:
-        raise UsageError("--handler: expected at least one ResyncHandler beside live handlers")
+        raise UsageError(
+            "expected at least one ResyncHandler: name it in the settings, as handlers: "
+            '["file.py:Class"], or with --handler file.py:Class'
+        )
+    actors = load_actors(options.actor, settings.actors, _folder(options))
     log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
@@ -177,7 +192,8 @@ def _run(options: argparse.Namespace) -> int:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
     system = OceanSystem(  # a dry run may have the process beside it that serves
-        settings, handlers, serve_http=not options.dry_run, serve_control=not options.dry_run,
+        settings, handlers, actors,
+        serve_http=not options.dry_run, serve_control=not options.dry_run,
         show_dry_run=results.append if options.dry_run else None,
     )  # fmt: skip
     grace = settings.resync.abort_grace
@@ -192,28 +208,39 @@ def _run(options: argparse.Namespace) -> int:
         system.wait()
     for line in results[-1].lines() if results else ():
         _print_line(line)
-    _exit_despite(system.status()["leftBehind"], system.exit_code)
-    return system.exit_code
+    code = system.exit_code
+    if options.dry_run and not (results and results[-1].complete):  # also if it was stopped
+        code = code or FAILED
+    _exit_despite(system.status()["leftBehind"], code)
+    return code
 
 
 def _check(options: argparse.Namespace) -> int:
     from ocean_actors.check import check
 
     good = True
-    settings, handlers = _settings(options), _handlers(options)
+    settings = _settings(options)
+    handlers = _handlers(options, settings)
     for line in check(settings, options.config or "the environment", handlers):
         good = good and line.good
         _print_line(line)
     return STOPPED if good else FAILED
 
 
-def _handlers(options: argparse.Namespace) -> list[type[ResyncHandler | LiveHandler]]:
-    from ocean_actors.loading import HandlerError, load_handler
+def _handlers(
+    options: argparse.Namespace, settings: Settings
+) -> list[type[ResyncHandler | LiveHandler]]:
+    from ocean_actors.loading import load_handlers
 
-    try:
-        return [load_handler(place) for place in options.handler]
-    except HandlerError as error:
-        raise UsageError(f"--handler {error}") from None
+    return load_handlers(options.handler, settings.handlers, _folder(options))
+
+
+def _new(options: argparse.Namespace) -> int:
+    from ocean_actors.scaffold.new import new
+
+    for line in new(options.name, Path()):
+        _print_line(line)
+    return STOPPED
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -222,6 +249,11 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.config is None:
         return Settings.from_environment()
     return Settings.from_file(options.config)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    """Returns the folder that places in the settings are relative to."""
+    return Path(options.config).parent if options.config else Path()
 
 
 def _sandbox(options: argparse.Namespace) -> int:
@@ -276,8 +308,6 @@ def _warn_of_unusable_authorities() -> None:
 
 def _search_working_folder_last() -> None:
     """`python -m ocean_actors` behaves as `ocean-actors` does: see `loading.search_last`."""
-    from pathlib import Path
-
     from ocean_actors.loading import search_last
 
     if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():

@@ -1,4 +1,4 @@
-"""Loads the handlers that the command line names."""
+"""Loads the handlers and actors that the command line or the settings name."""
 
 from __future__ import annotations
 
@@ -9,23 +9,45 @@ import inspect
 import os
 import sys
 import sysconfig
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ocean_actors.errors import UsageError
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    from ocean_actors.context import Actor
     from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
+
+T = TypeVar("T")
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 OURS = str(Path(__file__).parent)
 
 
 class HandlerError(UsageError):
-    """A handler cannot be loaded; one readable line that begins with the name as given."""
+    """A handler or actor cannot be loaded; one readable line with its name as given."""
+
+
+def load_handlers(
+    given: Sequence[str], named: Sequence[str], folder: Path
+) -> list[type[ResyncHandler | LiveHandler]]:
+    """Returns the handlers that `--handler` gives, else those that the settings name.
+
+    Modules that the settings name are also searched in `folder`. Raises HandlerError.
+    """
+    return _load_all("handler", given, named, folder, load_handler)
+
+
+def load_actors(given: Sequence[str], named: Sequence[str], folder: Path) -> list[type[Actor]]:
+    """Returns the custom actors that `--actor` gives, else those that the settings name.
+
+    Raises HandlerError.
+    """
+    return _load_all("actor", given, named, folder, load_actor)
 
 
 def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
@@ -33,13 +55,7 @@ def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
     from ocean_actors.live.handler import LiveHandler
     from ocean_actors.resync.handlers import ResyncHandler
 
-    where, colon, name = place.rpartition(":")
-    if not colon or not where or not name:
-        raise HandlerError(f"{place}: expected module:Class or file.py:Class")
-    module = _module(place, where)
-    found = getattr(module, name, None)
-    if found is None:
-        raise HandlerError(f"{place}: there is no {name} in {where}")
+    found, name = _load(place)
     if not inspect.isclass(found) or not issubclass(found, ResyncHandler | LiveHandler):
         raise HandlerError(
             f"{place}: {name} is not a subclass of ocean_actors.ResyncHandler or LiveHandler"
@@ -49,6 +65,48 @@ def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
         method = "handle(self, call, live)" if live else "resync(self, run)"
         raise HandlerError(f"{place}: {name} has no method {method}")
     return found
+
+
+def load_actor(place: str) -> type[Actor]:
+    """Returns the class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
+    from ocean_actors.context import Actor
+
+    found, name = _load(place)
+    if not inspect.isclass(found) or not issubclass(found, Actor):
+        raise HandlerError(f"{place}: {name} is not a subclass of ocean_actors.Actor")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise HandlerError(f"{place}: {name} is built without arguments, but: {error}") from None
+    return found
+
+
+def _load_all(
+    what: str, given: Sequence[str], named: Sequence[str], folder: Path, load: Callable[[str], T]
+) -> list[T]:
+    places = (
+        {f"--{what} ": given} if given else {f"{what}s[{n}]: ": [p] for n, p in enumerate(named)}
+    )
+    if named and not given:
+        search_last(folder)
+    loaded = []
+    for label, some in places.items():
+        try:
+            loaded += [load(place) for place in some]
+        except HandlerError as error:
+            raise HandlerError(f"{label}{error}") from None
+    return loaded
+
+
+def _load(place: str) -> tuple[object, str]:
+    """Returns what is at a place, and its name."""
+    where, colon, name = place.rpartition(":")
+    if not colon or not where or not name:
+        raise HandlerError(f"{place}: expected module:Class or file.py:Class")
+    found: object = getattr(_module(place, where), name, None)
+    if found is None:
+        raise HandlerError(f"{place}: there is no {name} in {where}")
+    return found, name
 
 
 def _module(place: str, where: str) -> ModuleType:

@@ -91,6 +91,7 @@ class RateLimiter:
         self._concurrency: int | None = None
         self._under_way = 0
         self._queue: deque[_Turn] = deque()
+        self._calling = threading.local()  # `now`: whether this thread has a turn
 
     def limit(self, *, per_second: float | None = None, concurrency: int | None = None) -> None:
         """Limit the calls that begin from now on; of several limits, the strictest counts.
@@ -110,19 +111,27 @@ class RateLimiter:
     def turn(self, token: CancelToken, waits: WaitTally) -> Iterator[float]:
         """Wait for the turn of a call, which the `with` block makes; yields the seconds waited.
 
-        Raises the token's error as soon as that is cancelled.
+        A call within the block, such as one of a hook of `requests`, is under way together with
+        the outer one: waiting for that to end would be a deadlock. Raises the token's error as
+        soon as that is cancelled.
         """
         came = self._clock.monotonic()
+        nested = getattr(self._calling, "now", False)
         turn = _Turn()
         with self._lock:
-            self._queue.append(turn)
-            self._grant()
+            if nested:
+                self._admit(turn)
+            else:
+                self._queue.append(turn)
+                self._grant()
         try:
             if turn.at is None or turn.at > self._clock.monotonic():
                 with waits.wait(self._clock):
                     self._wait(turn, token)
+            self._calling.now = True
             yield self._clock.monotonic() - came
         finally:
+            self._calling.now = nested
             with self._lock:
                 if turn.at is None:
                     self._queue.remove(turn)
@@ -146,10 +155,12 @@ class RateLimiter:
     def _grant(self) -> None:
         """Give their turns to the first in the queue, with the lock held."""
         while self._queue and (self._concurrency is None or self._under_way < self._concurrency):
-            turn = self._queue.popleft()
-            self._under_way += 1
-            turn.at, self._pacing = self._pacing.reserve(self._clock.monotonic())
-            turn.granted.set()
+            self._admit(self._queue.popleft())
+
+    def _admit(self, turn: _Turn) -> None:
+        self._under_way += 1
+        turn.at, self._pacing = self._pacing.reserve(self._clock.monotonic())
+        turn.granted.set()
 
 
 def _check(per_second: object, concurrency: object) -> None:

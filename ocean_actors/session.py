@@ -237,7 +237,7 @@ class CancellableSession(requests.Session):
     @contextlib.contextmanager
     def _limited(self, call: Call) -> Iterator[None]:
         """End the sockets of this thread's attempt once it is overdue."""
-        self._sockets.call = call
+        outer, self._sockets.call = self._sockets.call, call  # a hook may call within an attempt
         timer = None
         if self.deadline is not None:
             timer = self._clock.call_later(self.deadline, call.end)
@@ -247,7 +247,7 @@ class CancellableSession(requests.Session):
             if timer is not None:
                 timer.cancel()
             call.use(None)
-            self._sockets.call = None
+            self._sockets.call = outer
 
     def _asked(self, outcome: requests.Response | Exception) -> float | None:
         if isinstance(outcome, Exception):

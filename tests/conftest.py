@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import sys
 
+import hypothesis
 import pytest
 from scripted import Failing, Quick, Script, scripted_async_handler, scripted_handler
 
 from ocean_actors import ResyncHandler
+
+# A busy machine may take any time.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -55,7 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "web": {*SMALL, "actors", "throttle"},
     "live": {
-        *SMALL, "actors", "messages", "port", "resync", "session", "settings", "throttle", "web",
+        *SMALL, "actors", "mapping", "messages", "port", "resync", "session", "settings",
+        "throttle", "web",
     },
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},

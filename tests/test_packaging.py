@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import glob
 import re
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ocean_actors"
@@ -87,10 +90,13 @@ def test_the_readme_names_every_package_that_is_installed() -> None:
     assert {name for name in broker if name not in section} == set()
 
 
-def test_every_file_of_the_dashboard_is_installed() -> None:
+@pytest.mark.parametrize("folder", ["control/static", "scaffold/template"])
+def test_every_file_that_is_no_module_is_installed(folder: str) -> None:
     """`packages = find:` takes modules only; the patterns of package_data take the rest."""
     patterns = options()["options.package_data"]["ocean_actors"].split()
-    installed = {file for pattern in patterns for file in PACKAGE.glob(pattern)}
-    static = set((PACKAGE / "control" / "static").iterdir())
-    assert static
-    assert static <= installed
+    # like setuptools, and unlike Path.glob, it takes `.gitignore` only if the pattern begins so
+    found = (glob.glob(pattern, root_dir=PACKAGE) for pattern in patterns)
+    installed = {PACKAGE / file for files in found for file in files}
+    files = {file for file in (PACKAGE / folder).rglob("*") if file.is_file()}
+    assert files
+    assert files <= installed

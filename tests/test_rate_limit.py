@@ -451,6 +451,45 @@ def test_an_abort_ends_a_handler_that_waits_for_its_turn() -> None:
         assert rig.system.status()["leftBehind"] == []
 
 
+def test_a_call_within_a_call_does_not_wait_for_it(system: System) -> None:
+    class RenewsItsToken(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            def renew(answer: requests.Response, **_: object) -> None:
+                if answer.status_code == 401:
+                    run.session.get(f"{system.url}/token", hooks={"response": []})
+
+            run.session.limit(concurrency=1)
+            run.session.hooks["response"].append(renew)
+            assert run.session.get(f"{system.url}/page").status_code == 401
+            assert run.session.get(f"{system.url}/page").status_code == 200
+
+    system.answers.put((401, {}))
+    with SandboxedSystem([RenewsItsToken]) as rig:
+        assert rig.expect(RunEnded).status == "completed"
+    assert [system.heads.get_nowait() for _ in range(3)] == ["/page", "/token", "/page"]
+
+
+def test_a_call_within_a_call_keeps_the_pace(
+    limiter: RateLimiter, token: CancelToken, waits: WaitTally, clock: ManualClock
+) -> None:
+    limiter.limit(per_second=1, concurrency=1)
+    sleepers, began = Sleepers(clock), clock.monotonic()
+
+    def calls() -> None:
+        for _ in range(2):
+            with limiter.turn(token, waits), limiter.turn(token, waits):
+                pass
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(calls)
+        for _ in range(3):
+            sleepers.await_one()
+            assert waits.waiting == 1
+            clock.advance(1)
+        done.result(SOON)
+    assert clock.monotonic() == began + 3
+
+
 def waiting(rig: SandboxedSystem) -> Any:
     resync = rig.system.status()["resync"] or {}
     return (resync.get("run") or {}).get("waiting")

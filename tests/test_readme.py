@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import shutil
-import signal
 import site
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
+import pages
 import pytest
+from pages import Terminal, clone, follow, free_port
 
 from ocean_actors.sandbox import Sandbox
 
@@ -28,7 +25,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return pages.blocks(README, language)
 
 
 def commands() -> list[str]:
@@ -75,91 +72,25 @@ def test_the_handler_runs_under_the_command_line(run: Run, sandbox: Sandbox) -> 
     assert names == {"shop", "billing", "search"}
 
 
-@pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """A fresh clone, as far as it is installed, with the files that the README tells to write."""
-    folder = tmp_path / "clone"
-    shutil.copytree(
-        ROOT / "ocean_actors", folder / "ocean_actors", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    for name in ("README.md", "LICENSE", "setup.cfg", "setup.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
-    (folder / "config.yaml").write_text(blocks("yaml")[0])
-    (folder / "repositories.py").write_text(blocks("python")[0])
-    return folder
-
-
-@pytest.fixture
-def terminal(tmp_path: Path) -> dict[str, str]:
-    """The environment of a terminal whose `python3` is this one; nothing of the settings."""
-    python = tmp_path / "bin" / "python3"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
-    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-
-
-@contextlib.contextmanager
-def opened(script: str, folder: Path, environment: dict[str, str]) -> Iterator[IO[str]]:
-    """What a shell prints that runs a script in a terminal, which is closed at the end."""
-    with subprocess.Popen(  # noqa: S602
-        script, shell=True, cwd=folder, env=environment, start_new_session=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        try:
-            yield process.stdout
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-
-
-def read_until(output: IO[str], text: str) -> str:
-    """Returns what is printed up to a line with this text. Fails if the output ends before."""
-    printed = ""
-    for line in output:
-        printed += line
-        if text in line:
-            return printed
-    raise AssertionError(printed)
-
-
-def test_the_path_without_an_account_ends_in_a_completed_run(
-    clone: Path, terminal: dict[str, str]
-) -> None:
-    """The blocks letter by letter, but for the ports, which may be taken here."""
-    port = free_port()
-    install, stand_in, integrate, look = (
-        block.replace("8099", str(port)) for block in blocks("sh")
-    )
-    installed = subprocess.run(  # noqa: S602
-        install, shell=True,
-        cwd=clone, env=terminal, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert installed.returncode == 0, installed.stdout + installed.stderr
-    (packages,) = (clone / ".venv" / "lib").glob("*/site-packages")
-    assert (packages / "ocean_actors").is_dir()
-    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
-    stand_in = stand_in.replace("sandbox\n", f"sandbox --port {port}\n")
-    quiet = {**terminal, "OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
-    with opened(stand_in, clone, terminal) as sandbox:
-        read_until(sandbox, f"http://127.0.0.1:{port};")
-        with opened(f"set -e\n{integrate}", clone, quiet) as output:
-            printed = read_until(output, "completed")
-            assert "repository is missing in Port: `run` creates it" in printed
-            assert "FAILED" not in printed
-            seen = subprocess.run(  # noqa: S602
-                look, shell=True, env=terminal, capture_output=True, timeout=60, check=True
-            )
-    listed = json.loads(seen.stdout)["entities"]
+@pytest.mark.timeout(600)
+def test_the_path_without_an_account_ends_in_a_completed_run(tmp_path: Path) -> None:
+    """Letter by letter, but for the sandbox's port, which may be taken here."""
+    path = README.partition("## Write a handler")[2].partition("## Embed it")[0]
+    install, found, go_on = path.partition("and start the stand-in:")
+    assert found
+    folder, variables = clone(tmp_path)
+    variables |= {"OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
+    with Terminal(folder, variables, {8099: free_port()}) as shell:
+        follow(install, shell)
+        (packages,) = (folder / ".venv" / "lib").glob("*/site-packages")
+        assert (packages / "ocean_actors").is_dir()
+        (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
+        done = follow(go_on, shell)
+    checked = next(step.output for step in done if "ocean-actors check" in step.block.text)
+    assert "repository is missing in Port: `run` creates it" in checked
+    assert "FAILED" not in checked
+    listed = json.loads(next(step.output for step in done if "curl" in step.block.text))["entities"]
     assert {entity["identifier"] for entity in listed} == {"shop", "billing", "search"}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_it_is_embedded_as_shown(run: Run, sandbox: Sandbox) -> None:

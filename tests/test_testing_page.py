@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
+
+from pages import blocks
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_the_example_of_the_page_passes(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "testing.md").read_text()
-    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (example,) = blocks(page, "python")
     (tmp_path / "test_shown.py").write_text(example)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],

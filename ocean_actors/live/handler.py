@@ -17,6 +17,7 @@ from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.log import RunLogger
+    from ocean_actors.mapping.resources import Resource
     from ocean_actors.session import CancellableSession
     from ocean_actors.settings import Settings
 
@@ -75,6 +76,12 @@ class Live(Protocol):
         Its calls have time-outs and retries, and end when the event's time is over.
         """
 
+    def resources(self, kind: str) -> tuple[Resource, ...]:
+        """Returns the entries of Port's mapping for a kind, as `run.resources` does.
+
+        It is the mapping of the newest run. Before the first one, it raises RetryLater.
+        """
+
     @property
     def token(self) -> CancelToken:
         """Cancelled when the event's time is over."""
@@ -112,6 +119,10 @@ class LiveHandler(ABC):
 
     timeout: ClassVar[float] = 60.0
     """Seconds for one attempt. Then its calls are ended; see docs/live.md."""
+
+    settings: Settings
+    """Those of its system, set once it was built: `settings.integration.config` may hold the secret
+    that `authenticate` needs."""
 
     def authenticate(self, call: LiveCall) -> bool:  # noqa: ARG002  (for subclasses)
         """Return True if the call comes from the third system; anything else is answered 401.

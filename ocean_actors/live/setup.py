@@ -10,13 +10,14 @@ import pykka
 from ocean_actors.actors import ActorSystem, CancelToken, Clock, Message, Ref
 from ocean_actors.live.commands import DrainEvents
 from ocean_actors.live.endpoint import LiveApp
-from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.handler import LiveHandler, LiveHandlerError
 from ocean_actors.live.intake import LiveIntake
 from ocean_actors.live.router import LiveRouter
 from ocean_actors.live.worker import KnownConfig, LiveServices
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.settings import Settings
+from ocean_actors.text import one_line
 from ocean_actors.web.log import WebLog
 
 Drain = Callable[[pykka.Future[None]], Message]
@@ -67,8 +68,16 @@ def live_events(
 ) -> LiveEvents:
     """Put the parts together; nothing runs yet.
 
-    `client` makes clients of Port; `standby`: this instance begins so.
+    `client` makes clients of Port; `standby`: this instance begins so. Raises LiveHandlerError
+    for a handler that does not take the settings.
     """
+    for handler in handlers:
+        try:
+            handler.settings = settings
+        except Exception as error:  # noqa: BLE001  (a property of the user's may raise anything)
+            raise LiveHandlerError(
+                f"handlers: {type(handler).__name__}.settings cannot be set: {one_line(error)}"
+            ) from None
     intakes = tuple(LiveIntake(handler, standby=standby) for handler in handlers)
     config = KnownConfig()
     services = LiveServices(settings, clock, client, writes, lambda: config.value)

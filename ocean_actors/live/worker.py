@@ -13,12 +13,13 @@ from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.live.call import LiveCall
 from ocean_actors.live.handler import LiveHandler
 from ocean_actors.log import LogContext, RunLogger, get_logger, logging_context
+from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.live_port import LiveEventPort
 from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.resync.awaiting import awaited
-from ocean_actors.resync.handlers import end_if_forked, retry_after
+from ocean_actors.resync.handlers import RetryLater, end_if_forked, retry_after
 from ocean_actors.session import CancellableSession
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -91,6 +92,8 @@ class LiveTools:
         self._clock = services.clock
         self._client = services.client(token)
         self._session: CancellableSession | None = None
+        self._config = services.config
+        self._mapping: tuple[Mapping[str, Any], PortMapping] | None = None
         self.port = LiveEventPort(
             self._client, services.writes, services.config, Throttle(services.clock)
         )
@@ -103,15 +106,30 @@ class LiveTools:
             self._session = CancellableSession(self.token, clock=self._clock, strict=strict)
         return self._session
 
+    def resources(self, kind: str) -> tuple[Resource, ...]:
+        """Returns the entries for a kind in the mapping of the newest run."""
+        config = self._config()
+        if not config:
+            raise RetryLater(1.0, "Port's mapping is not known before the first run")
+        if self._mapping is None or self._mapping[0] is not config:
+            self._close_mapping()
+            self._mapping = config, PortMapping(config, self.token, self._clock, self.logger)
+        return self._mapping[1].resources(kind)
+
     def check(self) -> None:
         """Raises Cancelled if the event's time is over."""
         self.token.check()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and end the process that evaluates the mapping."""
+        self._close_mapping()
         self._client.close()
         if self._session is not None:
             self._session.close()
+
+    def _close_mapping(self) -> None:
+        if self._mapping is not None:
+            self._mapping[1].close()
 
 
 class LiveWorker(Actor):

@@ -126,6 +126,8 @@ def _bars(names: list[str], run: Mapping[str, Any], places: int) -> Table:
     for name in shown:
         progress = (run.get("progress") or {}).get(name) or {}
         cells += _bar(name, progress, working=name in run["handlers"])
+        if calls := (run.get("waiting") or {}).get(name):
+            cells.append(Text(f"{calls} rate-limited", "yellow"))
     if len(shown) < len(names):
         cells.append(Text(f"+{len(names) - len(shown)} more"))
     for _ in cells:

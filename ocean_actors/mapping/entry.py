@@ -31,7 +31,7 @@ class Unusable(ValueError):
 class EntityConfig:
     """`port.entity` of an entry: the JQ expressions of an entity's parts."""
 
-    mappings: FrozenDict = EMPTY
+    mappings: FrozenDict = field(default_factory=lambda: EMPTY)  # Python 3.10 refuses a dict
 
 
 @dataclass(frozen=True)

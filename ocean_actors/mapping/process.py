@@ -26,6 +26,8 @@ SECONDS = 60
 """For one request: the items of a batch, or the expressions of an entry."""
 MEMORY = 1024**3
 """Bytes of address space."""
+LARGEST_ANSWER = 128 * 1024**2
+"""Bytes of one answer, which this process has to hold."""
 PATIENCE = 30.0
 """More seconds than `SECONDS` before a child that does not answer is killed."""
 
@@ -63,7 +65,7 @@ class JqProcess:
     def evaluate(self, number: int, items: Sequence[bytes]) -> list[list[list[Any]]]:
         """Returns the outcomes for each raw item (JSON), as `worker` writes them.
 
-        Raises MappingError if the child ends: the items need too much time or memory.
+        Raises MappingError if the items need too much time or memory, or make too much.
         """
         with self._lock:
             child = self._require(number)
@@ -83,13 +85,15 @@ class JqProcess:
     def _require(self, number: int) -> _Child:
         """Returns a child that knows the plan."""
         self._token.check()
-        if self._closed:
-            raise RuntimeError("the mapping was closed, as its handler has returned")
         if self._child is not None and self._child.owner != os.getpid():
             self._child = None  # it belongs to the process of which this one is a fork
-        if self._child is None:
+        if self._child is not None and self._child.has_ended:  # somebody killed it
+            self._end()
+        if self._child is None and not self._closed:
             self._child = _Child(self._seconds, self._memory)
         child = self._child
+        if child is None or self._closed:  # asked again: `close` kills only a child that it sees
+            raise RuntimeError("the mapping was closed, as its handler has returned")
         if number not in child.plans:
             plan = asdict(self._plans[number])
             plan["items_expression"] = plan.pop("items")
@@ -114,7 +118,10 @@ class JqProcess:
             raise
         finally:
             forget()
-        return json.loads(answer)
+        try:
+            return json.loads(answer)
+        except RecursionError:
+            raise MappingError("a value is nested too deeply") from None
 
     def _end(self) -> int | None:
         child, self._child = self._child, None
@@ -123,6 +130,10 @@ class JqProcess:
     def _explained(self, code: int | None) -> str:
         if code == -signal.SIGALRM:
             return f"JQ did not come to an end within {self._seconds} s"
+        if code == -signal.SIGKILL:
+            return (
+                "the process that evaluates JQ was killed, perhaps as the system's memory ran out"
+            )
         return (
             f"the process that evaluates JQ ended (exit code {code}): an expression may need more "
             f"than {self._memory // 1024**2} MiB of memory"
@@ -151,10 +162,21 @@ class _Child:
                 start_new_session=True,  # Ctrl-C is for us: we end the child
             )
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.poll() is not None
+
     def ask(self, request: bytes) -> bytes:
-        """Returns the answer. Raises OSError or EOFError if the child ended or does not answer."""
+        """Returns the answer.
+
+        Raises OSError or EOFError if the child ended or does not answer, and MappingError if the
+        answer is too long.
+        """
         self._socket.sendall(request)
-        answer = self._answers.readline()
+        answer = self._answers.readline(LARGEST_ANSWER)
+        if len(answer) == LARGEST_ANSWER:
+            raise MappingError(f"the result is larger than {LARGEST_ANSWER // 1024**2} MiB")
         if not answer.endswith(b"\n"):
             raise EOFError("the child ended")
         return answer

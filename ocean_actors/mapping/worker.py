@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ from ocean_actors.mapping.programs import CannotParse, Programs
 
 KEPT_VARIABLES = ("TZ", "LANG", "LC_ALL", "LC_TIME")
 """What JQ's functions of time need."""
+
+DEEPEST = 500
+"""Levels of nesting, well below what the process that reads the answer can take."""
 
 
 def main(descriptor: int, seconds: int, memory: int) -> None:
@@ -39,6 +43,7 @@ def main(descriptor: int, seconds: int, memory: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    sys.setrecursionlimit(DEEPEST)
     programs = Programs(jq.compile)
     plans: dict[int, Evaluation] = {}
     with socket.socket(fileno=descriptor) as connection, connection.makefile("rwb") as stream:
@@ -48,21 +53,29 @@ def main(descriptor: int, seconds: int, memory: int) -> None:
             signal.alarm(seconds)
             answer = _answer(request, items, programs, plans)
             signal.alarm(0)
-            stream.write(json.dumps(answer).encode() + b"\n")
+            stream.write(answer.encode() + b"\n")
             stream.flush()
 
 
 def _answer(
     request: Mapping[str, Any], items: list[str], programs: Programs, plans: dict[int, Evaluation]
-) -> str | list[list[Any]] | None:
+) -> str:
     if "plan" not in request:
         evaluation = plans[request["evaluate"]]
-        return [[_data(outcome) for outcome in evaluation.outcomes(item)] for item in items]
+        return f"[{','.join(_outcomes(evaluation, item) for item in items)}]"
+    problem = None
     try:
         plans[request["plan"]] = Evaluation(_plan(request), programs)
     except CannotParse as error:
-        return str(error)
-    return None
+        problem = str(error)
+    return json.dumps(problem)
+
+
+def _outcomes(evaluation: Evaluation, item: str) -> str:
+    try:
+        return json.dumps([_data(outcome) for outcome in evaluation.outcomes(item)])
+    except RecursionError:
+        return json.dumps([_data(NotMapped("a value is nested too deeply"))])
 
 
 def _plan(data: Mapping[str, Any]) -> Plan:

@@ -17,6 +17,7 @@ SHOWN = 5
 
 SHOWN_CHANGES = 20  # of one entity
 LONGEST_VALUE = 80  # characters
+CONTEXT = 20  # characters of a long value before its first difference
 LONGEST_NAME = 60
 HIDDEN = "***"
 
@@ -28,7 +29,9 @@ TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
 }
-_SECRET_NAME = re.compile(r"secret|token|passw|credential|private|api_?key", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"secret|token|passw|pwd|credential|private|authorization|(api|access)[-_ ]?key", re.IGNORECASE
+)
 
 Entity = Mapping[str, Any]
 Blueprint = Mapping[str, Any]
@@ -103,10 +106,12 @@ def shown_change(
 
     `mask` takes JSON in ASCII and returns it without other secrets.
     """
-    shown = one_line(change.name, LONGEST_NAME)
-    if change.name in secret or _SECRET_NAME.search(change.name):
-        return f"{shown}: {HIDDEN} -> {HIDDEN}"
-    return f"{shown}: {_shown(change.old, mask)} -> {_shown(change.new, mask)}"
+    hidden = change.name in secret or _SECRET_NAME.search(change.name) is not None
+    old, new = (_shown(_public(each, hidden=hidden), mask) for each in (change.old, change.new))
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
+    start = max(0, same - CONTEXT) if same > LONGEST_VALUE - CONTEXT else 0
+    return f"{one_line(change.name, LONGEST_NAME)}: {_cut(old, start)} -> {_cut(new, start)}"
 
 
 @dataclass(frozen=True)
@@ -138,13 +143,15 @@ class DryRunResult:
     """What a dry run would have done in Port.
 
     `blueprints` has the counts by blueprint, `changed` the first entities that would change.
-    `notes` are lines about what else would happen, or why the result is not complete.
+    `notes` are lines about what else would happen, or why the result is not `complete`: a handler
+    failed, or the run was aborted.
     """
 
     run: RunInfo
     blueprints: Mapping[str, DryRunCounts]
     changed: tuple[ChangedEntity, ...] = ()
     notes: tuple[str, ...] = ()
+    complete: bool = True
 
     def lines(self) -> Iterator[str]:
         """Yields the table and the differences, line by line; all printable."""
@@ -214,8 +221,34 @@ def _fits(value: Any, wanted: object) -> bool:
     return isinstance(value, TYPES[wanted])
 
 
+def _public(value: Any, *, hidden: bool) -> Any:
+    """Returns a value without what is secret: all of it if `hidden`, else by the names in it."""
+    if isinstance(value, bool | None):
+        return value  # tells nothing
+    if hidden:
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {
+            name: _public(each, hidden=_SECRET_NAME.search(name) is not None)
+            for name, each in value.items()
+        }
+    if isinstance(value, list):
+        return [_public(each, hidden=False) for each in value]
+    return value
+
+
 def _shown(value: Any, mask: Callable[[str], str]) -> str:
+    """Returns JSON in printable characters."""
+    if value == HIDDEN:
+        return HIDDEN
     text = mask(json.dumps(value))  # before it is cut: half a secret is one, too
     with contextlib.suppress(ValueError):  # a masked number is no JSON
         text = json.dumps(json.loads(text), ensure_ascii=False)
-    return one_line(text, LONGEST_VALUE)
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+
+
+def _cut(text: str, start: int) -> str:
+    shown = f"…{text[start:]}" if start else text
+    return shown if len(shown) <= LONGEST_VALUE else f"{shown[: LONGEST_VALUE - 1]}…"

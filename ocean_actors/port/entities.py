@@ -6,31 +6,25 @@ import functools
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
 
-from ocean_actors.actors import Backoff
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
 from ocean_actors.port.async_writes import AsyncWrites, BlockingPort
 from ocean_actors.port.barrier import RunBarrier
-from ocean_actors.port.batches import Item, UpsertAnswer, batches, encode
+from ocean_actors.port.batches import Item, batches, encode
 from ocean_actors.port.blueprint_owners import BlueprintOwners, reconcilable
 from ocean_actors.port.client import PortClient
+from ocean_actors.port.entity_calls import EntityCalls
 from ocean_actors.port.errors import ReconcileRefused
 from ocean_actors.port.live_writes import LiveWrites, RunWrites, prints_of
-from ocean_actors.port.reconcile import Reconciliation
 from ocean_actors.port.sent_entities import SentEntities
-from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag, write_batch
-from ocean_actors.retry import Retry
+from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
 __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
 
 logger = get_logger(__name__)
-
-PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum=60.0))
-"""For calls of a run: long enough for the period of a rate limit and for a short outage."""
 
 MAX_SHARE = 0.9
 """The default of `entityDeletionThreshold`, as upstream's."""
@@ -71,13 +65,14 @@ class EntityWriter:
 
     def open_port(self, name: str, client: PortClient) -> HandlerPort:
         """Returns `run.port` of one handler over `client`: the run's, or that of one async call."""
-        return self._make_port(
-            name, client, functools.partial(self.open_port, name), self._run, self._sent,
-            self._barrier, self._throttle, self._writes, self._blueprints,
+        return HandlerPort(
+            name, client, functools.partial(self.open_port, name), self._calls(client), self._run,
+            self._sent, self._barrier, self._throttle, self._writes, self._blueprints,
         )  # fmt: skip
 
-    def _make_port(self, *parts: Any) -> HandlerPort:
-        return HandlerPort(*parts)
+    def _calls(self, client: PortClient) -> EntityCalls:
+        """Returns what calls Port for a handler."""
+        return EntityCalls(client, self._sent, self._writes)
 
     def handler_finished(self, name: str, *, ok: bool) -> None:
         """Say that a handler sends nothing more, and whether it succeeded."""
@@ -126,6 +121,7 @@ class HandlerPort:
         handler: str,
         client: PortClient,
         open_port: Callable[[PortClient], BlockingPort],
+        calls: EntityCalls,
         run: RunInfo,
         sent: SentEntities,
         barrier: RunBarrier,
@@ -137,12 +133,13 @@ class HandlerPort:
         self._handler = handler
         self._client = client
         self._async_writes = AsyncWrites(client, open_port)
+        self._calls = calls
         self._run = run
         self._sent = sent
         self._barrier = barrier
         self._throttle = throttle
         self._writes = writes
-        self._sender = BatchSender(self._write)
+        self._sender = BatchSender(calls.upsert)
         self._process = os.getpid()
 
     def upsert(
@@ -248,7 +245,7 @@ class HandlerPort:
 
         def delete(max_share: float) -> int:
             # `_blueprints` is asked once every handler has sent everything
-            return self._reconcile(query, self._blueprints(), max_share)
+            return self._calls.reconcile(query, self._blueprints(), max_share)
 
         return self._barrier.join(self._handler, share, delete, self._client.token)
 
@@ -294,18 +291,6 @@ class HandlerPort:
         left_out = [item for item, is_free in zip(batch, free, strict=True) if not is_free]
         if left_out:
             counts.supersede([item.exact or item.identifier for item in left_out])
-
-    def _write(
-        self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str]
-    ) -> UpsertAnswer:
-        return write_batch(self._client, PATIENT, blueprint, batch, query)
-
-    def _reconcile(
-        self, query: Mapping[str, str], blueprints: frozenset[str] | None, max_share: float
-    ) -> int:
-        return Reconciliation(
-            self._client, self._sent, query, PATIENT, self._writes, blueprints
-        ).run(max_share)
 
     def _origin(self) -> dict[str, str]:
         return {"ocean_info_event_type": "resync", "ocean_info_resync_id": self._run.id}

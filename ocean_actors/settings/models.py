@@ -46,7 +46,7 @@ def not_bool(value: Any) -> Any:
     return value
 
 
-def _items(value: Any) -> Any:
+def items(value: Any) -> Any:
     """Read a list that is written as `a,b` or as a JSON array, as in an environment variable."""
     if not isinstance(value, str):
         return value
@@ -59,10 +59,10 @@ def _items(value: Any) -> Any:
 
 
 def _bounded(value: Any) -> Any:
-    items = _items(value)
-    if isinstance(items, list | tuple) and len(items) > MAX_ITEMS:
+    found = items(value)
+    if isinstance(found, list | tuple) and len(found) > MAX_ITEMS:
         raise UnusableError(f"expected at most {MAX_ITEMS} items")
-    return items
+    return found
 
 
 def _broker(address: str) -> str:
@@ -87,6 +87,13 @@ def _url(value: str) -> str:
     if parts.username is not None or parts.password is not None:
         raise UnusableError("expected an address without a user name or password")
     return url
+
+
+def _place(value: str) -> str:
+    where, colon, name = value.rpartition(":")
+    if not (colon and where and name):
+        raise UnusableError("expected module:Class or file.py:Class")
+    return value
 
 
 NOT_A_NETWORK = "expected an address or a network such as 10.0.0.0/8"
@@ -119,6 +126,8 @@ Text = Annotated[str, BeforeValidator(_strip), Field(min_length=1)]
 Url = Annotated[str, AfterValidator(_url)]
 Broker = Annotated[str, AfterValidator(_broker)]
 Secret = Annotated[SecretStr, BeforeValidator(_strip), Field(min_length=1)]
+Places = Annotated[tuple[Annotated[Text, AfterValidator(_place)], ...], BeforeValidator(_bounded)]
+"""Classes of the user's, each as `module:Class` or `file.py:Class`."""
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...], BeforeValidator(_bounded)

@@ -29,6 +29,7 @@ from ocean_actors.settings.models import (
     KafkaSettings,
     ListenerSettings,
     OnceSettings,
+    Places,
     PollingSettings,
     PortSettings,
     ResyncSettings,
@@ -38,10 +39,12 @@ from ocean_actors.settings.models import (
     WebhookSettings,
     not_bool,
 )
+from ocean_actors.settings.places import below
 from ocean_actors.settings.sources import Leaf, Names, Reader
 
 MASK = "***"
 CONFIG: Leaf = ("integration", "config")
+PLACES: tuple[Leaf, ...] = (("handlers",), ("actors",))
 LISTENER = "event_listener"
 LISTENER_TYPE: Leaf = (LISTENER, "type")
 DEFAULT_LISTENER = "POLLING"
@@ -77,6 +80,14 @@ class Settings(Section):
 
     port: PortSettings
     integration: IntegrationSettings = IntegrationSettings()
+    handlers: Places = Field(
+        default=(),
+        description="Handlers that `ocean-actors` runs, each `file.py:Class` or `module:Class`. In "
+        "a file, its folder is the start of relative paths. `--handler` replaces them.",
+    )
+    actors: Places = Field(
+        default=(), description="Custom actors, in the same form. `--actor` replaces them."
+    )
     event_listener: InstanceOf[ListenerSettings]
     scheduled_resync_interval: Minutes = Field(
         default=None, description="Minutes between scheduled resyncs. Default: no schedule."
@@ -132,7 +143,8 @@ class Settings(Section):
 
         values = files.read_yaml(Path(path))
         variables = files.read_dotenv(Path(dotenv)) if dotenv is not None else {}
-        return _load(values, variables, os.environ if env is None else env, overrides or {})
+        env = os.environ if env is None else env
+        return _load(values, variables, env, overrides or {}, Path(path).parent)
 
     @classmethod
     def from_environment(
@@ -175,10 +187,12 @@ def _load(
     dotenv: Mapping[str, str],
     env: Mapping[str, str],
     overrides: Mapping[str, Any],
+    folder: Path | None = None,
 ) -> Settings:
+    """Make settings; `folder` is that of the file that `values` come from."""
     if not isinstance(values, Mapping):
         raise SettingsError([f"settings: expected a mapping, got {describe_type(values)}"])
-    read = functools.partial(_read, values, dotenv, env, overrides)
+    read = functools.partial(_read, values, dotenv, env, overrides, folder)
     model, problem = _listener_model(read(ONLY_THE_LISTENER))
     reader = read(_names(Settings, listener=model))
     if problem is not None:
@@ -220,11 +234,15 @@ def _read(
     dotenv: Mapping[str, str],
     env: Mapping[str, str],
     overrides: Mapping[str, Any],
+    folder: Path | None,
     names: Names,
 ) -> Reader:
     """Read all sources, the later above the earlier, as far as `names` knows their keys."""
     reader = Reader(names)
     reader.read(values, {**dotenv, **env})
+    for leaf in PLACES:
+        if folder is not None and leaf in reader.leaves:
+            reader.leaves[leaf] = below(folder, reader.leaves[leaf])
     reader.read_environment(dotenv)
     reader.read_environment(env)
     reader.read(overrides)

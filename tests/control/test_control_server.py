@@ -385,9 +385,7 @@ BODIES = (
 )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(STEERING), body=BODIES, query=st.text(max_size=20))
 def test_no_body_and_no_query_brings_the_server_into_trouble(
     desk: Desk, path: str, body: bytes, query: str, fuzzed: ControlServer

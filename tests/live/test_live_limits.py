@@ -203,8 +203,6 @@ def test_in_a_flood_one_event_is_handled_at_a_time_and_then_all(go: threading.Ev
 
 @pytest.fixture(scope="module")
 def open_rig() -> Iterator[SandboxedSystem]:
-    logging.getLogger("ocean_actors").setLevel(logging.CRITICAL)
-
     def work(call: LiveCall, live: Live) -> None:
         item = call.json()
         live.port.upsert("issue", [item])
@@ -212,13 +210,21 @@ def open_rig() -> Iterator[SandboxedSystem]:
 
     with serving(hooked(work, attempts=1), http={"port": 0, "maxBodyBytes": 2000}) as rig:
         yield rig
-    logging.getLogger("ocean_actors").setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    logger = logging.getLogger("ocean_actors")
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(logging.NOTSET)
 
 
 HEADER = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@pytest.mark.usefixtures("quiet")
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(body=st.binary(max_size=2200), header=HEADER, signed=st.booleans())
 def test_no_body_and_no_header_costs_more_than_its_call(
     open_rig: SandboxedSystem, body: bytes, header: str, signed: bool
@@ -236,6 +242,7 @@ ODD: list[Any] = [
 ]  # fmt: skip
 
 
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("field", ["identifier", "title", "properties", "relations"])
 def test_no_value_that_reaches_handle_ends_more_than_its_event(
     open_rig: SandboxedSystem, field: str

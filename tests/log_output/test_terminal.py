@@ -227,6 +227,22 @@ def test_the_live_lines_are_two_and_shorter_than_the_terminal(width: int) -> Non
         assert shown[1].endswith("+6 more")
 
 
+def test_calls_that_wait_for_a_rate_limit_show_beside_their_handler() -> None:
+    lines = LiveLines("utf-8")
+    run = {
+        "id": "r-1", "trigger": "schedule", "startedAt": "2026-01-01T00:00:00+00:00",
+        "handlers": ["Issues", "Users"], "waiting": {"Issues": 3},
+    }  # fmt: skip
+    lines.status = {
+        "resync": {"state": "running", "run": run, "kinds": {"Issues": [], "Users": []}}
+    }
+    screen = pyte.Screen(120, 5)
+    pyte.Stream(screen).feed("\r\n".join(lines.render(120)))
+    issues, users = screen.display[1].split("Users")
+    assert issues.rstrip().endswith("at work 3 rate-limited")
+    assert users.rstrip().endswith("at work")
+
+
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     lines = LiveLines("ascii")
     lines.status = STATUS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -154,6 +155,56 @@ def test_a_program_that_never_ends_fails_its_entry_only(
         list(mapped.only("bad").entities([{"id": "a"}]))
     assert str(raised.value).startswith("Port's mapping, entry 0 (kind bad): ")
     assert [each["identifier"] for each in mapped.only().entities([{"id": "b"}])] == ["b"]
+
+
+def test_an_item_whose_entity_is_nested_too_deeply_fails_alone(open_mapping: Open) -> None:
+    deep = 'if .id == "deep" then reduce range(20000) as $i (1; [.]) else .id end'
+    entities = (
+        open_mapping(entry({**THING, "title": deep}))
+        .only()
+        .entities([{"id": "a"}, {"id": "deep"}, {"id": "b"}])
+    )
+    assert [each["title"] for each in entities] == ["a", "b"]
+    assert [(each.index, each.reason) for each in entities.failures] == [
+        (1, "a value is nested too deeply")
+    ]
+
+
+def test_what_this_process_would_have_to_hold_is_limited(
+    open_mapping: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ocean_actors.mapping.process.LARGEST_ANSWER", 1024**2)
+    mapped = open_mapping(entry({**THING, "title": '.n as $n | "x" * $n'}))
+    entities = mapped.only().entities([{"id": "a", "n": 2 * 1024**2}])
+    with pytest.raises(MappingError, match=r"the result is larger than 1 MiB \(items 0 to 0\)"):
+        list(entities)
+    assert len(list(mapped.only().entities([{"id": "b", "n": 1}]))) == 1
+
+
+def test_a_child_that_was_killed_while_it_was_idle_is_replaced(open_mapping: Open) -> None:
+    mapped = open_mapping(entry(THING))
+    assert list(mapped.only().entities([{"id": "a"}]))
+    os.waitid(os.P_PID, kill_child(mapped), os.WEXITED | os.WNOWAIT)
+    assert [each["identifier"] for each in mapped.only().entities([{"id": "b"}])] == ["b"]
+
+
+def test_a_child_that_is_killed_at_work_is_one_line(open_mapping: Open) -> None:
+    mapped = open_mapping(entry({**THING, "title": ENDLESS}, kind="bad"), entry(THING))
+    assert list(mapped.only().entities([{"id": "a"}]))
+    timer = threading.Timer(0.3, kill_child, (mapped,))
+    timer.start()
+    with pytest.raises(MappingError, match=r"the process that evaluates JQ was killed, perhaps"):
+        list(mapped.only("bad").entities([{"id": "a"}]))
+    timer.join()
+    assert list(mapped.only().entities([{"id": "b"}]))
+
+
+def kill_child(mapped: Mapped) -> int:
+    """Kill the child as another process would; returns its number."""
+    child = mapped.mapping._process._child
+    assert child is not None
+    os.kill(child._process.pid, signal.SIGKILL)
+    return child._process.pid
 
 
 def test_other_threads_go_on_while_jq_works(open_mapping: Open) -> None:

@@ -114,6 +114,28 @@ def test_the_values_of_secrets_are_not_shown(name: str) -> None:
     assert shown_change(change, secret) == f"properties.{name}: *** -> ***"
 
 
+def test_secrets_within_a_value_are_not_shown() -> None:
+    new = {"user": "me", "password": "hidden-1", "more": [{"accessKey": {"a": "hidden-2"}}]}
+    line = shown_change(Change("properties.login", {"password": "hidden-3"}, new))
+    assert "hidden" not in line
+    assert '"user": "me"' in line
+
+
+def test_what_is_no_secret_is_shown_under_any_name() -> None:
+    assert shown_change(Change("properties.private", old=False, new=True)).endswith("false -> true")
+    assert shown_change(Change("properties.token", None, "hidden")).endswith(": null -> ***")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("a b", "a  b"), ("a", "a\u200b"), ("x" * 500, "x" * 499 + "y")]
+)
+def test_two_values_that_differ_look_different(old: str, new: str) -> None:
+    line = shown_change(Change("properties.text", old, new))
+    before, after = line.removeprefix("properties.text: ").split(" -> ")
+    assert before != after
+    assert line.isprintable()
+
+
 def test_the_table_adds_up(run_info: RunInfo) -> None:
     result = DryRunResult(
         run_info,

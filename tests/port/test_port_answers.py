@@ -6,7 +6,7 @@ import json
 from datetime import timedelta, timezone
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ocean_actors.port import batches, deletion, models, reconcile
@@ -24,8 +24,7 @@ KEYS = st.sampled_from(
      "accessToken", "expiresIn", "tokenType", "entities", "errors", "index", "created",
      "statusCode", "maxBulkSize", "next", "deletedEntities"]
 )  # fmt: skip
-SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # busy machines
-FEW = settings(SETTINGS, max_examples=40)
+FEW = settings(max_examples=40)
 JSON = st.recursive(
     SCALARS | st.sampled_from(["2026-10-01T08:00:00.000Z", "9999-12-31T23:59:59-12:00"]),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=6),
@@ -52,7 +51,6 @@ def outcome(parse: Any, answer: Any) -> Any:
         return str(error)
 
 
-@SETTINGS
 @given(answer=OBJECTS)
 def test_a_parser_makes_a_value_of_any_object_or_says_what_it_expected(answer: Any) -> None:
     for parse in PARSERS:

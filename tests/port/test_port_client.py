@@ -16,6 +16,7 @@ from requests.structures import CaseInsensitiveDict as Headers
 from ocean_actors.actors import Cancelled, CancelToken
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
+from ocean_actors.port.transport import ignore
 from ocean_actors.retry import ONCE, Retry
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock
@@ -419,3 +420,42 @@ def test_the_skew_of_port_s_clock_is_known_from_its_answers(
     with pytest.raises(PortError, match="404"):
         client.get_organization(ONCE)
     assert client.clock_skew == timedelta(seconds=3600)
+
+
+# -- a client that only reads -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda client: client.create_integration({}),
+        lambda client: client.patch_integration(title="x"),
+        lambda client: client.report_resync_state({"status": "running"}),
+        lambda client: client.create_blueprint({"identifier": "x"}),
+        lambda client: client.patch_blueprint("package", {"title": "x"}),
+        lambda client: client.call("DELETE", "/blueprints/package", ignore),
+        lambda client: client.call("POST", "/blueprints/search/entities/bulk", ignore),
+        lambda client: client.deliver("POST", f"{client.base_url}/v1/ingest", b"{}"),
+        lambda client: client.clone().create_blueprint({"identifier": "x"}),
+    ],
+)
+def test_a_client_that_only_reads_refuses_every_other_call(
+    sandbox: Sandbox, connect: Callable[..., PortClient], write: Callable[[PortClient], None]
+) -> None:
+    sandbox.create_integration("demo")
+    with pytest.raises(PortError, match=r"^(POST|PATCH|DELETE) .*: not sent, as nothing") as caught:
+        write(connect(sandbox.url, read_only=True))
+    assert not caught.value.temporary
+    assert methods_and_paths(sandbox) == []
+
+
+def test_a_client_that_only_reads_reads(
+    sandbox: Sandbox, connect: Callable[..., PortClient]
+) -> None:
+    reader = connect(sandbox.url, read_only=True)
+    assert reader.get_integration().config is None  # one that Port does not know
+    assert reader.get_resync_request() is None
+    assert reader.get_blueprint("package")["identifier"] == "package"
+    query = {"combinator": "and", "rules": []}
+    found = reader.call("POST", "/entities/search", lambda answer: answer, body=query)
+    assert found["entities"] == []

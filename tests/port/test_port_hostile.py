@@ -151,7 +151,7 @@ SECRETS = st.text(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(secret=SECRETS, before=st.text("abcd:", max_size=7), after=st.text("wxyz", max_size=7))
 def test_a_secret_is_hidden_however_it_is_encoded(secret: str, before: Any, after: Any) -> None:
     around = f"{before}{secret}{after}"

@@ -20,7 +20,7 @@ def report(run: int, kind: Literal["left", "start", "end"]) -> Report:
     return Report(run, kind, FrozenDict())
 
 
-@settings(derandomize=True, deadline=None)
+@settings(derandomize=True)
 @given(st.booleans(), st.lists(st.integers(0, 3), max_size=120))
 def test_whenever_port_takes_reports_what_it_sees_is_legal(left: Any, pauses: Any) -> None:
     """Reports of runs come one by one; between them Port takes some of those that wait."""

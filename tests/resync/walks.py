@@ -43,7 +43,6 @@ MANY = 27_720  # of up to 12 actions each is as likely as another, of more nearl
 
 LONG = settings(
     derandomize=True,  # the same walks every time
-    deadline=None,
     phases=[Phase.generate],  # a failure is told as it is: to shrink a long walk takes minutes
     suppress_health_check=list(HealthCheck),
 )

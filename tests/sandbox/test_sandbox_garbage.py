@@ -101,7 +101,7 @@ def log_in(sandbox: Sandbox, session: Any) -> None:
     session.headers["Authorization"] = "Bearer " + token.json()["accessToken"]
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(
     method=st.sampled_from(METHODS),
     path=st.sampled_from(PATHS),

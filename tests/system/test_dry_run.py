@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,61 @@ def test_the_differences_are_shown_without_secrets_and_control_characters(seeded
         "properties.apiToken: *** -> ***",
     )
     assert all(line.isprintable() for line in result.lines())
+
+
+class WritesInACoroutine(ResyncHandler):
+    async def resync(self, run: ResyncRun) -> None:
+        async def pages() -> AsyncIterator[dict[str, Any]]:
+            for number in range(25):
+                yield service(f"paged-{number}")
+
+        related = {**service("same", url="u"), "relations": {"owner": "red"}}
+        sent = (each for each in [related, service("bad", colour="blue")])
+        result = await run.port.aupsert("service", sent)
+        assert (result.upserted, result.failed) == (1, 1)
+        assert (await run.port.aupsert("service", pages())).created == 25
+
+
+class WritesAtTheSameTime(ResyncHandler):
+    async def resync(self, run: ResyncRun) -> None:
+        await run.port.aupsert("service", [])
+        await run.port.aupsert("service", [service("new")])
+        await asyncio.gather(*(run.port.aupsert("service", [service("new")]) for _ in range(4)))
+
+
+def test_a_blueprint_is_read_once_whichever_call_needs_it(seeded: Sandbox) -> None:
+    before = last_call(seeded)
+    _, result = dry_run(seeded, WritesAtTheSameTime)
+    assert counts(result) == {"service": {"created": 1, "repeated": 4}}
+    read = [each for each in seeded.calls if each.path.endswith("/blueprints/service")]
+    assert len([each for each in read if each.number > before]) == 1
+
+
+class ReconcilesInACoroutine(ResyncHandler):
+    async def resync(self, run: ResyncRun) -> None:
+        await run.port.aupsert("service", iter([service("changes", url="b")]))
+        assert await run.port.areconcile() == 4
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (WritesInACoroutine, {"service": {"created": 25, "unchanged": 1, "refused": 1}}),
+        (
+            ReconcilesInACoroutine,
+            {"service": {"changed": 1, "deleted": 2}, "team": {"deleted": 2}},
+        ),
+    ],
+)
+def test_coroutines_write_nothing_either(
+    seeded: Sandbox, handler: type[ResyncHandler], expected: dict[str, dict[str, int]]
+) -> None:
+    before, entities = last_call(seeded), seeded.entities("service")
+    system, result = dry_run(seeded, handler)
+    assert system.exit_code == 0
+    assert writes(seeded, before) == []
+    assert seeded.entities("service") == entities
+    assert counts(result) == expected
 
 
 @pytest.mark.parametrize("length", [12, 300])
@@ -289,6 +345,7 @@ def test_an_abort_ends_it_and_the_result_says_so(sandbox: Sandbox) -> None:
         assert system.wait(SOON)
     assert system.exit_code == 1
     assert results[-1].notes == ("not complete: the run was aborted",)
+    assert not results[-1].complete
     assert results[-1].blueprints == {"service": DryRunCounts(created=1)}
     assert writes(sandbox) == []
 
@@ -377,3 +434,43 @@ def test_a_result_that_cannot_be_shown_is_an_incident(
     assert system.wait(SOON)
     assert system.exit_code == 0
     assert "could not be shown" in caplog.text
+
+
+def test_a_function_that_does_not_return_stops_nothing(
+    sandbox: Sandbox,
+    quick: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ocean_actors.port.dry_run_writer.SHOW_SECONDS", 0.2)
+    release = threading.Event()
+
+    def show(_result: DryRunResult) -> None:
+        release.wait(SOON)
+
+    settings = Settings.from_dict({"port": port_of(sandbox)}, {}).for_dry_run()
+    system = OceanSystem(settings, [quick], show_dry_run=show)
+    system.start()
+    assert system.wait(SOON / 2)
+    release.set()
+    assert "show_dry_run did not return within 0.2 s" in caplog.text
+
+
+def test_an_entity_that_is_sent_twice_would_be_created_once(seeded: Sandbox) -> None:
+    created: list[int] = []
+
+    class Twice(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            for _ in range(2):
+                sent = [service("new"), service("new")]
+                created.append(run.port.upsert("service", sent).created)
+
+    dry_run(seeded, Twice)
+    assert created == [1, 0]
+
+
+def test_the_command_ends_with_1_if_it_is_stopped(seeded: Sandbox, tmp_path: Path) -> None:
+    stop = "import os, signal; os.kill(os.getpid(), signal.SIGINT); run.sleep(60)"
+    done = command(seeded, tmp_path, stop)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "not complete: the run was aborted"

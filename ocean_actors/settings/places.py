@@ -1,0 +1,28 @@
+"""Makes the places of handlers and actors in a settings file relative to the file's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ocean_actors.settings.errors import UnusableError
+from ocean_actors.settings.models import items
+
+
+def below(folder: Path, value: Any) -> Any:
+    """Returns the places that a settings file in `folder` names, seen from the working folder.
+
+    Only `file.py:Class` is changed. What is no list of texts is left to the validation.
+    """
+    try:
+        found = items(value)
+    except UnusableError:
+        return value
+    if not isinstance(found, list | tuple):
+        return value
+    return [_below(folder, item) if isinstance(item, str) else item for item in found]
+
+
+def _below(folder: Path, place: str) -> str:
+    where, colon, name = place.strip().rpartition(":")
+    return f"{folder / where}{colon}{name}" if where.endswith(".py") else place
