@@ -20,6 +20,7 @@ class Planets(ResyncHandler):
     """Sends some planets, as they come from a source that is read asynchronously."""
 
     kinds = ("planet",)
+    blueprints = ({"identifier": "planet", "title": "Planet"},)
 
     async def resync(self, run: ResyncRun) -> None:
         """Send all planets, then delete those that no longer exist."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ocean_actors.errors import UsageError
-from ocean_actors.frozen import FrozenDict, freeze
+from ocean_actors.frozen import FrozenDict, NestedTooDeeply, freeze
 from ocean_actors.text import one_line
 
 Blueprint: TypeAlias = Mapping[str, object]
@@ -134,8 +134,8 @@ def _checked(blueprint: object, label: str) -> FrozenDict:
     if problem is None:
         try:
             frozen: FrozenDict = freeze(blueprint)
-        except ValueError as error:
-            problem = one_line(error)
+        except NestedTooDeeply as error:
+            problem = str(error)
         else:
             problem = _not_json(frozen)
     if problem is not None:

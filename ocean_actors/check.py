@@ -18,6 +18,7 @@ from ocean_actors.listeners.spec import listener_spec
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
+from ocean_actors.resync.handlers import numbered
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -52,7 +53,8 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
     declared: dict[str, tuple[FrozenDict, ...]] = {}
     for each in handlers:
         try:
-            declared[each.__name__] = blueprints_of(each.__name__, each)
+            found = blueprints_of(each.__name__, each)
+            declared[numbered(each.__name__, declared)] = found
         except BlueprintError as error:
             yield Line(False, "blueprint", str(error))
     try:

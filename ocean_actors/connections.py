@@ -40,10 +40,14 @@ class StaleConnection(ConnectionResetError):
 
 
 class Call:
-    """One attempt: the socket that it uses now, and how many bytes it may be answered."""
+    """One attempt: the socket that it uses now, and how many bytes it may be answered.
 
-    def __init__(self, max_bytes: int | None) -> None:
+    `once`: it is not sent again over a fresh connection if its own proves stale.
+    """
+
+    def __init__(self, max_bytes: int | None, *, once: bool = False) -> None:
         self.max_bytes = max_bytes
+        self.once = once
         self.overdue = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()  # the clock's thread ends what this thread waits in
@@ -240,11 +244,16 @@ class CancellableAdapter(HTTPAdapter):
             return super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
             stale = any(isinstance(each, StaleConnection) for each in causes(error))
-            if not (stale and request.method in self._repeatable and has_plain_body(request)):
+            if not (stale and self._is_repeatable(request)):
                 raise
         self._token.check()
         # The pool now opens a connection before it takes another idle one.
         return super().send(request, *args, **kwargs)
+
+    def _is_repeatable(self, request: requests.PreparedRequest) -> bool:
+        call = self._sockets.call
+        once = call is not None and call.once
+        return not once and request.method in self._repeatable and has_plain_body(request)
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None

@@ -77,7 +77,8 @@ class IntegrationContext(actors.Context):
 
         Of requests that were joined, the latest stands for all. An actor that restarts can so
         learn what it still waits for: `correlation` is what it gave to `request_resync`. Raises
-        pykka.Timeout if the coordinator does not answer within 5 seconds.
+        pykka.Timeout if the coordinator does not answer within 5 seconds, pykka.ActorDeadError if
+        it has stopped, as in `on_stop`.
         """
         return self._resync.unsettled(self.name)
 

@@ -127,11 +127,13 @@ class CancellableSession(requests.Session):
         request: requests.PreparedRequest,
         *,
         max_bytes: int | None = None,
+        once: bool = False,
         redirected: bool = False,
         **kwargs: Any,
     ) -> requests.Response:
         """Send a request; see `requests.Session.send`, and the class for the differences.
 
+        With `once` the request is not sent again if an idle connection turns out to be closed.
         Raises AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
         """
         if redirected:  # a part of an attempt
@@ -147,7 +149,7 @@ class CancellableSession(requests.Session):
                 queued += waited
                 if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
-                outcome = self._attempt(request, max_bytes, kwargs)
+                outcome = self._attempt(request, Call(max_bytes, once=once), kwargs)
                 delay = asked = None
                 if _is_worth_retrying(request, outcome):
                     now, asked = self._clock.monotonic(), self._asked(outcome)
@@ -214,11 +216,10 @@ class CancellableSession(requests.Session):
             self.token.sleep(seconds, self._clock)
 
     def _attempt(
-        self, request: requests.PreparedRequest, max_bytes: int | None, kwargs: dict[str, Any]
+        self, request: requests.PreparedRequest, call: Call, kwargs: dict[str, Any]
     ) -> requests.Response | Exception:
         """Send once. Returns the answer or the error; raises the token's error if cancelled."""
         self.token.check()
-        call = Call(max_bytes)
         outcome: requests.Response | Exception
         with self._limited(call):
             try:

@@ -230,6 +230,8 @@ class OceanSystem:
         traceback: TracebackType | None,
     ) -> None:
         """Stop, without blocking the event loop, and wait for the end even if cancelled."""
+        if not self._actors.forked:
+            self.shutdown()  # also if no thread can be started to wait for the end
         await uninterrupted(self.stop)
 
     # -- steering ----------------------------------------------------------------------------

@@ -21,5 +21,7 @@ def one_line(value: object, limit: int = MAX_CHARACTERS) -> str:
         name = type(value).__name__
         text = f"{name}: {text}" if text.strip() else name
     cut = text[: 4 * limit]  # the rest cannot be shown, and may be very long
-    line = " ".join("".join(char if char.isprintable() else " " for char in cut).split())
+    if not cut.isprintable():
+        cut = "".join(char if char.isprintable() else " " for char in cut)
+    line = " ".join(cut.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"

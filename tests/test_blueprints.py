@@ -174,12 +174,23 @@ def test_data_that_contains_itself_is_refused() -> None:
     assert "nested more than" in problem(endless)
 
 
+BOMB = "identifier: r\nx0: &x0 [1]\n" + "".join(
+    f"x{level}: &x{level} [{', '.join([f'*x{level - 1}'] * 9)}]\n" for level in range(1, 10)
+)
+"""In YAML, 10 lines that stand for 9 ** 9 numbers."""
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
         ("b.json", '[{"identifier": "r",}]', "b.json:1:2"),
         ("b.json", '{"identifier": "r", "identifier": "s"}', "the key identifier is given twice"),
         ("b.json", '{"identifier": "r", "x": NaN}', "NaN is no number of JSON"),
+        ("b.json", '{"identifier": "r", "x": ' + "9" * 5000 + "}",
+            "b.json: not usable as JSON: a number of more than 1000 characters"),
+        ("b.yaml", "identifier: r\nx: " + "[" * 200 + "]" * 200,
+            "b.yaml (r): the data is nested more than 100 levels deep"),
+        ("b.yaml", BOMB, "not usable as YAML: more than 20000 values"),
         ("b.yaml", "identifier: [r\n", "b.yaml:2:1: not usable as YAML: "),
         ("b.yaml", "", "b.yaml: expected a blueprint (a mapping) or a list of them, got null"),
         ("b.yaml", "- identifier: r\n- title: x\n", "b.yaml[1]: identifier: expected a name"),

@@ -554,6 +554,18 @@ def test_check_tells_what_a_blueprint_lacks(
     assert found(done) == ["ok     blueprint    team exists in Port"]
 
 
+@pytest.mark.usefixtures("sandbox")
+def test_check_looks_at_every_handler_of_several_with_one_name(
+    folder: Path, called: Callable[..., Done]
+) -> None:
+    first = declared(folder, "identifier: team")
+    (folder / "more.py").write_text(
+        f"{HANDLERS}\nclass Declaring(Quick):\n    blueprints = {{'identifier': 'user'}}\n"
+    )
+    done = called("check", "config.yaml", *first, "--handler", "more.py:Declaring")
+    assert [line.split()[2] for line in found(done)] == ["team", "user"]
+
+
 def test_a_blueprint_that_cannot_be_used_is_one_line(
     folder: Path, sandbox: Sandbox, called: Callable[..., Done]
 ) -> None:

@@ -152,6 +152,8 @@ class ActorSystem:
             self.events.subscribe(cell.ref, event_type)
         if parent is not None:
             parent.children[cell.ref] = cell
+        if self._stopped:  # `stop` sees this cell unless it began before
+            cell.stop()
         try:
             self._watchdog.cover(actor_class.message_bound)
             cell.thread.start()
@@ -165,8 +167,6 @@ class ActorSystem:
         except BaseException:  # a signal's, while the thread begins: it ends by itself
             cell.stop()
             raise
-        if self._stopped:  # meanwhile; `stop` may not have seen this cell
-            cell.stop()
         return cell.ref
 
     def stop(self, timeout: float = 5.0, wake: Callable[[], object] = lambda: None) -> list[str]:

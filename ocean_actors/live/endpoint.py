@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +17,8 @@ from ocean_actors.web.app import Environ, JsonApp
 from ocean_actors.web.body import read_body
 from ocean_actors.web.endpoint import LIVE
 from ocean_actors.web.log import WebLog
+
+QUEUED = Answer(202, b'{"ok": true, "status": "queued"}')
 
 
 class LiveApp(JsonApp):
@@ -55,7 +58,7 @@ class LiveApp(JsonApp):
         self._authenticate(intake, call)
         reception = intake.offer(call, self._key(intake, call))
         if reception == "queued":
-            return Answer(202, {"ok": True, "status": "queued"})
+            return QUEUED
         if reception == "full":
             raise Refusal(503, "too many events wait: call again", RETRY)
         raise Refusal(503, "live events are not taken now", RETRY, noteworthy=False)
@@ -70,9 +73,7 @@ class LiveApp(JsonApp):
         if answer is True:
             return
         if answer is not False:
-            close = getattr(answer, "close", None)  # a coroutine that nobody awaits would warn
-            if callable(close):
-                close()
+            _close(answer)
             self._web_log.add(
                 ("authenticate", name), logging.ERROR,
                 f"{name}.authenticate: expected True or False, not {one_line(answer, 80)}; "
@@ -90,13 +91,20 @@ class LiveApp(JsonApp):
             self._web_log.failed(f"{name}.key", error)
             raise Refusal(500, "the call cannot be read", noteworthy=False) from None
         if not isinstance(key, str):
+            _close(key)
             self._web_log.add(
                 ("key", name),
                 logging.ERROR,
                 f"{name}.key: expected a text, not {one_line(key, 80)}",
             )
             raise Refusal(500, "the call cannot be read", noteworthy=False)
-        return key
+        return str.__str__(key)  # a subclass may have a `__hash__` or `__eq__` that raises
+
+
+def _close(answer: object) -> None:
+    """Close a coroutine that nobody awaits: Python would warn of it."""
+    if inspect.iscoroutine(answer):
+        answer.close()
 
 
 def _headers(environ: Mapping[str, Any]) -> dict[str, str]:

@@ -47,8 +47,10 @@ class LivePort(Protocol):
         StillInFlight if a run has been sending one of them for too long: the event is retried.
         """
 
-    def delete(self, blueprint: str, identifiers: Iterable[str]) -> int:
+    def delete(self, blueprint: str, identifiers: Iterable[str | float]) -> int:
         """Delete entities; returns how many were there. Raises as `upsert` does.
+
+        A number stands for its text, as in `upsert`.
 
         Entities that Port refuses to delete are kept, and logged.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -59,6 +60,8 @@ class LiveIntake:
         self.handler = handler
         self.standby = standby
         self.room = Room(handler.capacity, handler.capacity_bytes)
+        self.numbers = itertools.count(1)
+        """Of events; a router that was restarted goes on with them."""
         self.running = self.handled = self.retried = self.dead = 0
         self._router: Ref | None = None
         self._process = os.getpid()

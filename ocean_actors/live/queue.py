@@ -50,9 +50,10 @@ class LiveQueue(Generic[ItemT]):
     meanwhile. It keeps no time and starts nothing: the router does.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, numbers: Iterator[int]) -> None:
+        """`numbers` gives each event its own."""
         self._limits = limits
-        self._numbers = 0
+        self._numbers = numbers
         self._by_key: dict[str, deque[Ticket[ItemT]]] = {}  # the first may be at work or paused
         self._ready: deque[str] = deque()  # keys whose first event may be started
         self._working: dict[int, Ticket[ItemT]] = {}
@@ -71,10 +72,9 @@ class LiveQueue(Generic[ItemT]):
 
     def add(self, key: str, item: ItemT) -> None:
         """Add an event."""
-        self._numbers += 1
-        self._count += 1
         line = self._by_key.setdefault(key, deque())
-        line.append(Ticket(self._numbers, key, item))
+        line.append(Ticket(next(self._numbers), key, item))
+        self._count += 1
         if len(line) == 1:
             self._ready.append(key)
 
@@ -110,6 +110,10 @@ class LiveQueue(Generic[ItemT]):
         backoff = self._limits.backoff.delay(ticket.attempt - 1, jitter)
         return RetryIn(backoff if after is None else after)
 
+    def interrupted(self, number: int) -> None:
+        """Keep an event whose attempt was cut short, and do not start it again: see `hold`."""
+        del self._working[number]
+
     def due(self, number: int) -> None:
         """The pause of an event is over; no effect if it was before."""
         ticket = self._paused.pop(number, None)
@@ -122,6 +126,11 @@ class LiveQueue(Generic[ItemT]):
         for line in self._by_key.values():
             for ticket in line:
                 yield ticket.item
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is started any more."""
+        return self._held
 
     def hold(self) -> None:
         """Start nothing any more; the events stay, to be counted."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -33,6 +32,7 @@ from ocean_actors.live.flood import SECONDS as FLOOD_SECONDS
 from ocean_actors.live.flood import Flood
 from ocean_actors.live.intake import CallArrived, LiveIntake
 from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, Ticket
+from ocean_actors.live.router_log import RouterLog
 from ocean_actors.live.worker import (
     CallHandled,
     Failure,
@@ -41,12 +41,8 @@ from ocean_actors.live.worker import (
     LiveServices,
     LiveWorker,
 )
-from ocean_actors.log import get_logger
 from ocean_actors.messages import IntegrationRegistered, LiveEventFailed, RoleChanged, RunStarted
 from ocean_actors.text import one_line
-from ocean_actors.web.log import WebLog
-
-logger = get_logger(__name__)
 
 GRACE_SECONDS = 5.0
 """For an attempt to end once its time is over."""
@@ -90,7 +86,7 @@ class LiveRouter(Actor):
         self._config = config
         self._handler = handler = intake.handler
         self._queue: LiveQueue[LiveCall] = LiveQueue(
-            Limits(handler.workers, handler.attempts, handler.backoff)
+            Limits(handler.workers, handler.attempts, handler.backoff), intake.numbers
         )
         self._slots: dict[int, Slot] = {}
         self._idle: list[Slot] = []
@@ -99,7 +95,7 @@ class LiveRouter(Actor):
         self._flood = Flood()
         self._waits_for_end = False  # of the flood
         self._drained: pykka.Future[None] | None = None  # until it is set
-        self._log = WebLog(services.clock)
+        self._log = RouterLog(handler, services.clock)
 
     def on_start(self) -> None:
         """Take calls."""
@@ -109,14 +105,14 @@ class LiveRouter(Actor):
         """Take no more calls, leave behind what has not ended, and say what is lost."""
         self._intake.shut()
         self._leave_behind()
-        self._say_lost(self._intake.room.count)
+        self._log.lost(self._intake.room.count)
         self._intake.running = 0
 
     def on_failure(self, *_: Any) -> None:
         """Do the same, until the restarted actor takes calls again; those in the mailbox stay."""
         self._intake.shut()
         self._leave_behind()
-        self._say_lost(len(self._queue))
+        self._log.lost(len(self._queue))
         for call in self._queue.items():
             self._intake.room.leave(len(call.body))
         self._intake.running = 0
@@ -144,6 +140,10 @@ class LiveRouter(Actor):
             if failure is not None:
                 failure = Failure(f"it took longer than {self._handler.timeout:g} s")
         self._idle.append(slot)
+        if self._queue.held and failure is not None:  # the stop has cut it short
+            self._queue.interrupted(ticket.number)
+            self._pump()
+            return
         self._settle(ticket, failure)
 
     @handles(AttemptDue)
@@ -180,10 +180,7 @@ class LiveRouter(Actor):
         self.context.abandon(slot.worker)
         self.context.watch(slot.worker)
         if len(self._hung) >= MOST_HUNG:
-            logger.error(
-                "live handler %s hangs in %d threads: no event of %s is handled until one ends",
-                type(self._handler).__name__, len(self._hung), self._handler.path,
-            )  # fmt: skip
+            self._log.hung(len(self._hung))
         seconds = self._handler.timeout + GRACE_SECONDS
         text = f"it did not end within {seconds:g} s, and its thread is left behind"
         self._settle(ticket, Failure(text, lasting=True))
@@ -271,14 +268,6 @@ class LiveRouter(Actor):
             if slot.ticket is not None:
                 self.context.abandon(slot.worker)
 
-    def _say_lost(self, count: int) -> None:
-        if count:
-            logger.warning(
-                "live events of %s: %d were accepted and not handled, and are lost; a resync "
-                "brings what they told (resyncOnStart)",
-                self._handler.path, count,
-            )  # fmt: skip
-
     def _open_slot(self) -> Slot:
         self._opened += 1
         name = f"{self.context.name}-{self._opened}"
@@ -319,28 +308,17 @@ class LiveRouter(Actor):
                 self._give_up(ticket, failure)
             else:
                 self._intake.retried += 1
-                self._log.add(
-                    "retry", logging.WARNING,
-                    f"live event of {self._handler.path} failed, attempt {ticket.attempt} of "
-                    f"{self._handler.attempts}; the next one is in {decision.seconds:.1f} s: "
-                    f"{failure.text}",
-                )  # fmt: skip
+                self._log.retried(ticket, failure, decision.seconds)
                 self.context.schedule(decision.seconds, AttemptDue(ticket.number))
         self._pump()
 
     def _give_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
         self._intake.room.leave(len(ticket.item.body))
         self._intake.dead += 1
-        key = one_line(ticket.key, 100)
-        about = f" (key {key})" if key else ""
-        attempts = f"{ticket.attempt} attempt{'s' * (ticket.attempt > 1)}"
-        self._log.add(
-            "dead", logging.ERROR,
-            f"live event of {self._handler.path}{about} is given up after {attempts}: "
-            f"{failure.text}",
-            failure.stack,
-        )  # fmt: skip
+        self._log.given_up(ticket, failure)
         now = self.context.clock.now()
         self.context.publish(
-            LiveEventFailed(self._handler.path, key, ticket.attempt, failure.text, now)
+            LiveEventFailed(
+                self._handler.path, one_line(ticket.key, 100), ticket.attempt, failure.text, now
+            )
         )

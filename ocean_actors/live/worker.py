@@ -19,7 +19,8 @@ from ocean_actors.port.errors import PortError
 from ocean_actors.port.live_port import LiveEventPort
 from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.resync.awaiting import awaited
-from ocean_actors.resync.handlers import RetryLater, end_if_forked, retry_after
+from ocean_actors.resync.handler_actor import end_if_forked
+from ocean_actors.resync.handlers import RetryLater, retry_after
 from ocean_actors.session import CancellableSession
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line

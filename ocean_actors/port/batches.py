@@ -47,9 +47,9 @@ def encode(entity: object) -> Item | FailedEntity:
     if not isinstance(entity, Mapping):
         kind = type(entity).__name__
         return FailedEntity("unknown", None, "invalid", f"expected a mapping, got {kind}")
-    identifier = entity.get("identifier")
-    if isinstance(identifier, int | float) and not isinstance(identifier, bool):
-        identifier = str(identifier)  # as Port stores a number
+    given = entity.get("identifier")
+    identifier = as_stored(given)
+    if identifier is not given:
         entity = {**entity, "identifier": identifier}
     name = one_line(identifier) if isinstance(identifier, str) else "unknown"
     if not identifier or not isinstance(identifier, str | Mapping):
@@ -60,6 +60,13 @@ def encode(entity: object) -> Item | FailedEntity:
     except (TypeError, ValueError, RecursionError) as error:
         return FailedEntity(name, None, "invalid", one_line(f"cannot be written as JSON: {error}"))
     return Item(name, text.encode(), identifier if isinstance(identifier, str) else None)
+
+
+def as_stored(identifier: object) -> object:
+    """Returns a number as the text that Port stores, anything else as it is."""
+    if isinstance(identifier, int | float) and not isinstance(identifier, bool):
+        return str(identifier)
+    return identifier
 
 
 def targets_of(entity: Mapping[str, Any]) -> Iterator[str]:

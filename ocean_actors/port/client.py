@@ -218,8 +218,16 @@ class PortClient:
         return self.call("GET", path, models.parse_blueprint, retry=retry)
 
     def create_blueprint(self, fields: Mapping[str, Any]) -> None:
-        """Create a blueprint. The call is not repeated."""
-        self.call("POST", "/blueprints", ignore, body=fields, retry=ONCE, exporter=True)
+        """Create a blueprint. The call is not repeated, so a 409 says that others created it."""
+        self.call(
+            "POST",
+            "/blueprints",
+            models.parse_blueprint,
+            body=fields,
+            retry=ONCE,
+            exporter=True,
+            once=True,
+        )
 
     def patch_blueprint(self, identifier: str, fields: Mapping[str, Any]) -> None:
         """Change fields of a blueprint. The call is not repeated."""
@@ -239,6 +247,7 @@ class PortClient:
         retry: Retry = RETRY,
         exporter: bool = False,
         max_bytes: int = MAX_ANSWER,
+        once: bool = False,
     ) -> Parsed:
         """Make any call of Port's API; see `Transport.call`."""
         self._require_reading(method, path)
@@ -251,6 +260,7 @@ class PortClient:
             retry=retry,
             exporter=exporter,
             max_bytes=max_bytes,
+            once=once,
         )
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:

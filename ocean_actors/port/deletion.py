@@ -15,6 +15,7 @@ from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.live_writes import Name
 from ocean_actors.port.transport import ignore, segment
 from ocean_actors.retry import Retry
+from ocean_actors.throttle import Throttle
 
 logger = get_logger(__name__)
 
@@ -25,7 +26,10 @@ Claim = Callable[[Sequence[Name]], AbstractContextManager[list[Name]]]
 
 
 class Deletion:
-    """Deletes with one client; `note` is called with the count of each batch that is deleted."""
+    """Deletes with one client; `note` is called with the count of each batch that is deleted.
+
+    `throttle` bounds the lines of the log about entities that are kept, of several deletions.
+    """
 
     def __init__(
         self,
@@ -34,12 +38,14 @@ class Deletion:
         retry: Retry,
         claim: Claim,
         note: Callable[[int], None] = lambda _count: None,
+        throttle: Throttle | None = None,
     ) -> None:
         self._client = client
         self._query = query
         self._retry = retry
         self._claim = claim
         self._note = note
+        self._throttle = throttle or Throttle(client.clock)
         self._largest = LARGEST_DELETE
 
     def delete(self, names: Iterable[Name]) -> int:
@@ -97,12 +103,18 @@ class Deletion:
                     refused.append(name)
                     reason = str(error)
             if len(refused) == len(left):
-                logger.warning(
-                    "%d entities were kept, as Port refuses to delete them: %s", len(left), reason
-                )
+                self._say_kept(len(left), reason)
                 break
             left = refused
         return gone
+
+    def _say_kept(self, count: int, reason: str) -> None:
+        admission = self._throttle.admit()
+        if admission.admitted:
+            logger.warning(
+                "%d entities were kept, as Port refuses to delete them: %s%s",
+                count, reason, admission.more,
+            )  # fmt: skip
 
     def _delete_one(self, name: Name) -> int:
         """Returns whether the entity was there and may be deleted, as 1 or 0."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ocean_actors.actors import Backoff
 from ocean_actors.messages import UpsertResult
-from ocean_actors.port.batches import Item, batches, encode, targets_of
+from ocean_actors.port.batches import Item, as_stored, batches, encode, targets_of
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.deletion import Deletion
 from ocean_actors.port.live_writes import LiveWrites, Name, prints_of
@@ -44,6 +44,7 @@ class LiveEventPort:
         self._writes = writes
         self._config = config
         self._throttle = throttle
+        self._kept = Throttle(client.clock)  # of deletions that Port refuses
         self._sender = BatchSender(functools.partial(write_batch, client, BRIEF))
 
     def upsert(
@@ -76,19 +77,22 @@ class LiveEventPort:
         self._client.token.check()
         return counts.result()
 
-    def delete(self, blueprint: str, identifiers: Iterable[str]) -> int:
+    def delete(self, blueprint: str, identifiers: Iterable[str | float]) -> int:
         """Delete entities of `blueprint`; returns how many were there."""
         if not isinstance(blueprint, str):
             raise TypeError(f"blueprint: expected a string, got {type(blueprint).__name__}")
         if isinstance(identifiers, str | bytes | Mapping):
             raise TypeError(f"delete takes many identifiers, got one {type(identifiers).__name__}")
-        names = [(blueprint, each) for each in identifiers]
-        for _, identifier in names:
+        names: list[Name] = []
+        for each in identifiers:
+            identifier = as_stored(each)
             if not isinstance(identifier, str) or not identifier:
-                raise TypeError("identifiers: expected strings that are not empty")
+                raise TypeError("identifiers: expected strings that are not empty, or numbers")
+            names.append((blueprint, identifier))
         delete_dependents = config_flag(self._config(), "deleteDependentEntities", None)
         query = {"delete_dependents": delete_dependents, **ORIGIN}
-        return Deletion(self._client, query, BRIEF, self._claim).delete(names)
+        deletion = Deletion(self._client, query, BRIEF, self._claim, throttle=self._kept)
+        return deletion.delete(names)
 
     def _encoded(
         self, entities: Iterable[object], counts: UpsertCounts, related: set[int]

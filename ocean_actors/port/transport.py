@@ -41,7 +41,7 @@ Parsed = TypeVar("Parsed")
 RETRY = Retry()
 TEMPORARY_STATUSES = frozenset({302, 303, 307, 408, 425, 429})  # and 5xx
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""All may be sent again over a fresh connection: creating twice answers 409."""
+"""All may be sent again over a fresh connection: creating twice answers 409. See `once`."""
 
 DEADLINE = 120.0  # seconds; for one attempt, until the answer is complete
 LONGEST_MESSAGE = 5 * DEADLINE
@@ -98,12 +98,14 @@ class Transport:
         exporter: bool = False,
         max_bytes: int = MAX_ANSWER,
         empty: Mapping[str, Any] | None = None,
+        once: bool = False,
     ) -> Parsed:
         """Call Port and return what `parse` makes of the JSON object that it answers.
 
         `path` starts with "/" and is joined of `segment`s; a `body` of bytes is JSON already.
         `exporter` says that the integration's own entities are written or searched. `empty` is
         what a 2xx answer without a body stands for; without it, such an answer is an error.
+        `once` has the request not sent again over a fresh connection if its own proves stale.
 
         Raises PortError: after `retry` for what is temporary (408, 429, 5xx, no answer, one that
         is no JSON object or that `parse` refuses with UnexpectedAnswer), else at once. Raises
@@ -111,7 +113,7 @@ class Transport:
         token's error when that is cancelled.
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = _Request(method, path, query or {}, data, exporter, max_bytes, empty)
+        request = _Request(method, path, query or {}, data, exporter, max_bytes, empty, once)
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
@@ -217,7 +219,11 @@ class Transport:
         try:
             with call_to_port(request.method, prepared.url or "") as span:
                 response = self._session.send(
-                    prepared, allow_redirects=False, max_bytes=request.max_bytes, **settings
+                    prepared,
+                    allow_redirects=False,
+                    max_bytes=request.max_bytes,
+                    once=request.once,
+                    **settings,
                 )
                 span.answered(response.status_code)
         except Exception:
@@ -300,6 +306,7 @@ class _Request:
     empty: Mapping[str, Any] | None = None
     """What an answer without a body stands for."""
 
+    once: bool = False
     address: str | None = field(default=None, repr=False)
     """Where it goes instead of `path` below `port.baseUrl`; its answer is not read."""
 

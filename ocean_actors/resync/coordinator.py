@@ -59,13 +59,13 @@ from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.resync import machine
 from ocean_actors.resync.flight import LONGEST_LINE, Flight, written_text
 from ocean_actors.resync.generation import ConfigGeneration
-from ocean_actors.resync.handlers import (
+from ocean_actors.resync.handler_actor import (
     HandlerActor,
     HandlerFinished,
     HandlerProgressed,
-    HandlerSpec,
     StartResync,
 )
+from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.history import History, request_data
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
 from ocean_actors.resync.scope import all_kinds, scope_of

@@ -19,6 +19,7 @@ from ocean_actors.settings.errors import SettingsError, describe_type, written_n
 
 MAX_BYTES = 1 << 20  # of a file
 MAX_NODES = 20_000  # of a YAML file: keys, values, lists and mappings; read in about a second
+# (an alias counts as all that it stands for)
 MAX_ALIASES = 100
 MAX_KEYS = 10_000  # of a mapping, those merged into it included
 MAX_DIGITS = 1_000  # characters of a number
@@ -50,7 +51,12 @@ def _json(path: Path) -> object:
     name = written_name(path)
     text = _read(path)
     try:
-        value: object = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
+        value: object = json.loads(
+            text,
+            object_pairs_hook=_without_twins,
+            parse_constant=_refuse,
+            parse_int=_whole_number,
+        )
     except json.JSONDecodeError as error:
         place = f"{name}:{error.lineno}:{error.colno}"
         raise SettingsError([f"{place}: not usable as JSON: {error.msg}"]) from None
@@ -68,6 +74,12 @@ def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
         twin = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {written_name(twin)} is given twice")
     return found
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number of more than {MAX_DIGITS} characters")
+    return int(digits)
 
 
 def _refuse(constant: str) -> object:
@@ -128,19 +140,30 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._aliases = 0
-        self._nodes = 0
+        self._nodes = 0  # an alias counts as often as the values that it stands for
+        self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self._nodes += 1
+        before = self._nodes
+        self._count(1)
+        is_alias = self.check_event(yaml.AliasEvent)
+        if is_alias:
+            self._aliases += 1
+            if self._aliases > MAX_ALIASES:
+                raise yaml.composer.ComposerError(None, None, "too many aliases", self.get_mark())
+        node = super().compose_node(parent, index)
+        if is_alias:
+            self._count(self._sizes.get(node, 1) - 1 if node else 0)
+        elif node is not None:
+            self._sizes[node] = self._nodes - before
+        return node
+
+    def _count(self, nodes: int) -> None:
+        self._nodes += nodes
         if self._nodes > MAX_NODES:
             raise yaml.composer.ComposerError(
                 None, None, f"more than {MAX_NODES} values", self.get_mark()
             )
-        if self.check_event(yaml.AliasEvent):
-            self._aliases += 1
-            if self._aliases > MAX_ALIASES:
-                raise yaml.composer.ComposerError(None, None, "too many aliases", self.get_mark())
-        return super().compose_node(parent, index)
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -164,3 +165,31 @@ def test_an_abandoned_child_is_waited_for_by_nobody_and_a_fresh_one_takes_over(
     assert names(system) == ["child"]
     release.set()
     assert system.stop_actor(child)  # it ends when it can
+
+
+def test_a_child_that_is_started_while_the_system_stops_does_not_begin(
+    system: ActorSystem,
+) -> None:
+    """What it would use was ended already, so its first step would look like a failure."""
+    begun: list[str] = []
+    entered = threading.Event()
+
+    class Late(Node):
+        def on_start(self) -> None:
+            begun.append("on_start")
+
+    def start_children(node: Node) -> None:
+        entered.set()
+        node.context.stopping.wait(10)
+        for _ in range(200):
+            node.context.spawn(Late, [])
+
+    system.spawn(Node, [], name="parent").tell(Do(start_children))
+    assert entered.wait(5)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # a thread that starts goes on before the one that starts it
+    try:
+        assert system.stop() == []
+    finally:
+        sys.setswitchinterval(interval)
+    assert begun == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import count
 
 import hypothesis.strategies as st
 from hypothesis import settings
@@ -16,7 +17,7 @@ LIMITS = Limits(workers=2, attempts=3, backoff=Backoff(1.0, 8.0, jitter=0.5))
 
 
 def queue() -> LiveQueue[str]:
-    return LiveQueue(LIMITS)
+    return LiveQueue(LIMITS, count(1))
 
 
 def started(events: LiveQueue[str]) -> Ticket[str]:

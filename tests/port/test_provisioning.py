@@ -132,6 +132,30 @@ def test_relations_are_added_although_the_answer_of_the_creation_was_lost(
     assert client.get_blueprint("a")["relations"] == {"to_a": {"target": "a"}}
 
 
+def test_relations_are_added_although_the_connection_was_cut_after_the_creation(
+    sandbox: Sandbox, client: PortClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    work = Provisioning(client, [blueprint("a", "a")])
+    sandbox.fail("drop", method="POST", path="/blueprints$", applied=True)
+    with pytest.raises(PortError):
+        work.advance()
+    work.advance()
+    assert "exists meanwhile" not in caplog.text
+    assert client.get_blueprint("a")["relations"] == {"to_a": {"target": "a"}}
+
+
+def test_an_answer_without_the_blueprint_is_no_proof_that_it_was_created(
+    sandbox: Sandbox, client: PortClient
+) -> None:
+    work = Provisioning(client, [blueprint("a")])
+    sandbox.fail("empty", method="POST", path="/blueprints$")
+    with pytest.raises(PortError, match="expected an object 'blueprint'"):
+        work.advance()
+    work.advance()
+    assert client.get_blueprint("a")["identifier"] == "a"
+
+
 def test_a_blueprint_that_somebody_creates_meanwhile_is_not_changed(
     sandbox: Sandbox, client: PortClient, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -277,7 +277,7 @@ def test_an_expected_failure_is_one_line_of_the_log(
         raise error
 
     outcome(stages(handler(work)))
-    ours = [item for item in caplog.records if item.name == "ocean_actors.resync.handlers"]
+    ours = [item for item in caplog.records if item.name == "ocean_actors.resync.handler_actor"]
     assert len(ours) == 1
     assert ours[0].exc_info is None
     assert "run-1" in ours[0].getMessage()

@@ -142,6 +142,35 @@ def test_a_hook_that_fails_is_logged_and_changes_nothing(
     assert "its __str__ raised RuntimeError" in caplog.text
 
 
+@pytest.mark.parametrize("hook", ["on_run_started", "on_run_ended"])
+def test_a_hook_that_yields_is_refused_as_it_would_do_nothing(hook: str) -> None:
+    def plain(self: ResyncHandler, given: object) -> Any:
+        yield given
+
+    async def coroutine(self: ResyncHandler, given: object) -> Any:
+        yield given
+
+    for method in (plain, coroutine):
+        with pytest.raises(TypeError, match=f"^Pages.{hook} yields, so it would do nothing$"):
+            type("Pages", (ResyncHandler,), {"resync": Recording.resync, hook: method})
+
+
+def test_a_hook_that_returns_a_generator_has_failed(
+    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Lazy(ResyncHandler):
+        def on_run_started(self, run: ResyncRun) -> Any:
+            return (each for each in "abc")
+
+        def resync(self, run: ResyncRun) -> None:
+            pass
+
+    stage = stages(Lazy)
+    begin(stage)
+    assert stage.stream.expect(RunEnded).status == "completed"
+    assert "the hook returned a generator, which is not used" in caplog.text
+
+
 def test_an_abort_in_on_run_started_ends_the_run_without_a_resync(
     stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,12 +225,13 @@ def test_a_hung_on_run_ended_is_fenced_off_with_the_next_run(
     stages: Callable[..., Stage], policy: str
 ) -> None:
     told: queue.Queue[Any] = queue.Queue()
-    release = threading.Event()
+    release, hung = threading.Event(), threading.Event()
 
     class Hung(Recording):
         def on_run_ended(self, status: str) -> None:
             self.note(f"ended {status}")
-            if threading.current_thread() is first:
+            if not hung.is_set():
+                hung.set()
                 release.wait(WITHIN)
 
     stage = stages(of(Hung, told), on_new_request=policy, abort_grace=20.0)

@@ -181,6 +181,26 @@ def test_a_cancellation_of_the_start_leaves_nothing_running(
     run(work())
 
 
+def test_a_system_stops_although_no_thread_can_be_started_to_wait_for_its_end(
+    make: Make, quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = make(quick)
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "in-thread":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def work() -> None:
+        async with system:
+            monkeypatch.setattr(threading.Thread, "start", fail)
+
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        run(work())
+    assert system.wait(SOON)
+
+
 def test_an_iterator_ends_with_the_system_after_its_last_event(
     make: Make, quick: type[ResyncHandler]
 ) -> None:

@@ -180,16 +180,17 @@ def served(app: Any) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(30.0)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(30.0)
+        listening.close()
     assert not thread.is_alive()
-    listening.close()
 
 
 def test_an_integration_lives_as_long_as_its_fastapi_application() -> None:
     with Sandbox() as sandbox:
-        sandbox.create_blueprint("planet")
         given = {
             "port": port_of(sandbox),
             "integration": {"identifier": "planets"},
@@ -200,8 +201,8 @@ def test_an_integration_lives_as_long_as_its_fastapi_application() -> None:
             def runs() -> Any:
                 return requests.get(f"{url}/runs", timeout=10).json()
 
-            sandbox.wait_for(lambda: len(sandbox.entities("planet")) == 3)
             sandbox.wait_for(lambda: runs() == ["start: completed"])
+            assert len(sandbox.entities("planet")) == 3
             ready = requests.get(f"{url}/ocean/health/ready", timeout=10)
             assert (ready.status_code, requests.get(f"{url}/resync", timeout=10).status_code) == (
                 200,

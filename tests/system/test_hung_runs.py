@@ -115,6 +115,6 @@ def test_one_refusal_is_one_line_for_each_handler(caplog: pytest.LogCaptureFixtu
         ended = rig.expect(RunEnded, WITHIN)
     assert ended.status == "failed"
     assert all("ReconcileRefused: nothing is deleted" in each for each in ended.failures)
-    lines = [item for item in caplog.records if item.name == "ocean_actors.resync.handlers"]
+    lines = [item for item in caplog.records if item.name == "ocean_actors.resync.handler_actor"]
     assert len(lines) == 5
     assert not any(item.exc_info for item in lines)
