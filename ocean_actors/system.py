@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -215,6 +214,8 @@ class OceanSystem:
 
     async def __aenter__(self) -> Self:
         """Start, without blocking the event loop. If cancelled meanwhile, stop as well."""
+        import asyncio
+
         try:
             await uninterrupted(self.start)
         except asyncio.CancelledError:

@@ -191,7 +191,7 @@ def test_what_needs_no_dependency_imports_none(code: str) -> None:
 
 def test_a_system_under_polling_loads_no_kafka_and_no_web_server() -> None:
     unused = {
-        "bottle", "cryptography", "jgo", "kafka", "prometheus_client", "rich", "trustme",
+        "asyncio", "bottle", "cryptography", "jgo", "kafka", "prometheus_client", "rich", "trustme",
         "waitress",
     }  # fmt: skip
     assert unused < HEAVY

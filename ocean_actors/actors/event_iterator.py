@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import weakref
@@ -17,6 +16,8 @@ from ocean_actors.log import get_logger
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
+    import asyncio
+
     from typing_extensions import Self
 
 logger = get_logger(__name__)
@@ -25,8 +26,6 @@ EventT = TypeVar("EventT", bound=Message)
 
 MOST_WAITING = 1_000
 """Events that wait in one iterator, by default."""
-
-Waiter = asyncio.Future[None]
 
 
 class _Buffer:
@@ -37,7 +36,7 @@ class _Buffer:
         self.ended = False
         self.dropped = 0
         self.events: deque[Message] = deque()
-        self.waiters: set[Waiter] = set()
+        self.waiters: set[asyncio.Future[None]] = set()
         self.lock = threading.Lock()  # of the five above
         self._what = what
         self._limit = limit
@@ -81,7 +80,7 @@ class _Buffer:
         self.waiters.clear()
 
 
-def _release(waiter: Waiter) -> None:
+def _release(waiter: asyncio.Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
 
@@ -123,9 +122,11 @@ class EventIterator(AsyncIterator[EventT], Generic[EventT]):
 
     async def __anext__(self) -> EventT:
         """Returns the next event. Raises StopAsyncIteration at the end."""
+        import asyncio
+
         buffer = self._buffer
         while True:
-            waiter: Waiter = asyncio.get_running_loop().create_future()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             with buffer.lock:
                 if buffer.events:
                     event: EventT = buffer.events.popleft()  # type: ignore[assignment]  # only such are delivered

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -20,6 +22,8 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     Cancelling the future does not end the thread; its result is then dropped. Raises
     RuntimeError if no thread can be started.
     """
+    import asyncio
+
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
@@ -53,6 +57,8 @@ async def uninterrupted(function: Callable[[], T]) -> T:
 
     Then a cancellation is raised, whatever `function` returned or raised.
     """
+    import asyncio
+
     future = in_thread(function)
     cancelled: asyncio.CancelledError | None = None
     while not future.done():

@@ -28,6 +28,7 @@ from ocean_actors.messages import (
     PortRequest,
     RoleChanged,
 )
+from ocean_actors.port.background import in_background
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import ingest_addresses
@@ -281,7 +282,7 @@ class IntegrationActor(Actor):
         if not self._is_provisioned(question):
             return
         try:
-            integration = self._fetch_integration()
+            integration, answers = self._fetch_both()
         except PortError as error:
             delay = self._next_fetch(error, LONGEST_PAUSE)
             waited = self.context.clock.monotonic() - self._asked_at
@@ -297,7 +298,7 @@ class IntegrationActor(Actor):
             self.context.schedule(delay, CatchUp(question.number))
             return
         self._known = snapshot_of(integration)
-        self._answer(question, fresh=True, answers=self._newest_request())
+        self._answer(question, fresh=True, answers=answers)
 
     def _answer(
         self, question: FetchConfig, *, fresh: bool, answers: PortRequest | None = None
@@ -310,10 +311,23 @@ class IntegrationActor(Actor):
         self._failed_fetches += 1
         return error.delay(min(backoff, longest))
 
-    def _newest_request(self) -> PortRequest | None:
-        """Returns Port's newest resync request, if a listener needs it."""
+    def _fetch_both(self) -> tuple[Integration, PortRequest | None]:
+        """Returns the integration, and Port's newest resync request if a listener needs it.
+
+        Both are asked for at the same time, so a run waits for one round trip. Raises PortError.
+        """
         if not self._requests:
-            return None
+            return self._fetch_integration(), None
+        newest_request = in_background(self._newest_request)
+        try:
+            integration = self._fetch_integration()
+        except PortError:
+            newest_request()  # at most one such call is under way
+            raise
+        return integration, newest_request()
+
+    def _newest_request(self) -> PortRequest | None:
+        """Returns Port's newest resync request; None also if Port does not tell."""
         try:
             return self._client.get_resync_request(retry=ONCE)
         except PortError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import inspect
 from collections.abc import Awaitable
@@ -17,12 +16,16 @@ def awaited(result: object, token: CancelToken) -> object:
     is raised.
     """
     if inspect.isawaitable(result):
+        import asyncio
+
         return asyncio.run(_until_cancelled(result, token))
     return result
 
 
 async def _until_cancelled(work: Awaitable[object], token: CancelToken) -> object:
     """Await `work`, and cancel it when `token` is cancelled; its `finally` blocks run."""
+    import asyncio
+
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
 

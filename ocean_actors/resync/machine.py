@@ -30,10 +30,12 @@ its own pause.
 A run does what its requests ask for together: see `scope.py`. Handlers that send none of these
 kinds are left out.
 
-Requests come in bursts. Two kinds of run are therefore postponed until no request has come for
-`QUIET_SECONDS`: a run that replaces one in flight, and a run that is still out of date after its
-config was asked for twice. `MOST_QUIET_WAITS` limits how often this happens between two runs. A
-run is postponed only once because its config was out of date, as Port may take minutes to answer.
+Requests come in bursts, so a run that replaces one in flight is postponed until no request has come
+for a while. `FIRST_QUIET_SECONDS` are enough for a lone request. If another request comes in that
+time or later, before the next run starts, there is a burst, and its end is waited for: until no
+request has come for `QUIET_SECONDS`. A run that is still out of date after its config was asked for
+twice is postponed in the same way, but only once, as Port may take minutes to answer.
+`MOST_QUIET_WAITS` limits the number of waits between two runs, and so their sum.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ from ocean_actors.settings import OnNewRequest, ResyncSettings
 
 Requests = tuple[ResyncRequested, ...]
 
+FIRST_QUIET_SECONDS = 0.01
+"""Tells a lone request from a burst: a sender takes a millisecond or two for each request."""
 QUIET_SECONDS = 0.1
+"""Longer than a sender stutters. Shorter waits in between would end in a gap of a burst."""
 MOST_QUIET_WAITS = 50
 MOST_RETRY_LATER = 10
 """Runs in a row that `RetryLater` may bring about before the requests are settled as failed."""
@@ -416,13 +421,17 @@ def _on_request(state: State, request: ResyncRequested) -> Step:
     gathered, outputs = _debounce(state) if gathers else (state, ())
     arrived = replace(gathered.burst, arrived=_waits_for(gathered, WaitKind.QUIET))
     pending = _merge(state.pending, (request,))
-    accepted = (replace(gathered, pending=pending, attempts=0, burst=arrived), outputs)
+    accepted: Step = replace(gathered, pending=pending, attempts=0, burst=arrived), outputs
     if state.phase in {Phase.IDLE, Phase.WAITING}:
         return _then(accepted, _next)
     if state.phase is Phase.RUNNING:
-        return _then(accepted, lambda running: _supersede(running, request, policy))
+        return _then(
+            accepted, lambda running: _supersede(running, request, policy, FIRST_QUIET_SECONDS)
+        )
     if state.phase is Phase.ABORTING and policy is OnNewRequest.DROP and not state.held:
         return _then(accepted, lambda aborting: _fence_off(aborting, dropped=True))
+    if state.phase is Phase.ABORTING and state.burst.waits and _may_postpone(state):
+        return _then(accepted, _wait_for_quiet)  # the burst goes on while the handlers return
     return accepted
 
 
@@ -433,12 +442,12 @@ def _debounce(state: State) -> Step:
     return _wait(state, WaitKind.DEBOUNCE, state.settings.debounce)
 
 
-def _wait_for_quiet(state: State) -> Step:
+def _wait_for_quiet(state: State, seconds: float = QUIET_SECONDS) -> Step:
     """More requests of the same burst may join those that are pending."""
     if state.wait is not None:
         return state, ()
     burst = replace(state.burst, waits=state.burst.waits + 1, arrived=False)
-    return _wait(replace(state, burst=burst), WaitKind.QUIET, QUIET_SECONDS)
+    return _wait(replace(state, burst=burst), WaitKind.QUIET, seconds)
 
 
 def _wait(state: State, kind: WaitKind, seconds: float) -> Step:
@@ -464,8 +473,11 @@ def _may_postpone(state: State) -> bool:
 # -- the run in flight -----------------------------------------------------------------------------
 
 
-def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest) -> Step:
-    """A run is in flight, and the pending `request` is newer."""
+def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest, quiet: float) -> Step:
+    """A run is in flight, and the pending `request` is newer.
+
+    If it aborts the run, the next one is postponed until no request has come for `quiet` seconds.
+    """
     if policy in {OnNewRequest.QUEUE, OnNewRequest.IGNORE} or state.held:
         return state, ()  # while no other run may follow, the one in flight is left alone
     if state.aborts >= state.settings.max_consecutive_aborts:
@@ -477,7 +489,7 @@ def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest) -> 
     aborted = _abort(replace(state, present=superseded), f"superseded: {request.reason}")
     if policy is OnNewRequest.DROP:
         return _then(aborted, lambda aborting: _fence_off(aborting, dropped=True))
-    return _then(aborted, _wait_for_quiet)
+    return _then(aborted, lambda aborting: _wait_for_quiet(aborting, quiet))
 
 
 def _abort(state: State, reason: str) -> Step:
@@ -486,14 +498,17 @@ def _abort(state: State, reason: str) -> Step:
 
 def _on_config(state: State) -> Step:
     run = state.present
+    may_postpone = not state.burst.postponed and _may_postpone(state)
+    if state.pending and may_postpone and (run.asked_again or state.burst.waits):
+        # Requests keep coming: after the config was asked for twice, or after the request that
+        # aborted the run in flight.
+        postponed = _owe_again(replace(state, burst=replace(state.burst, postponed=True)))
+        return _then(_wait_for_quiet(postponed), _next)
     if state.pending and not run.asked_again:
         # The config may be older than these requests, so they join the run and the config is
         # asked for again. Only once: a steady stream of requests must not delay the run for ever.
         joined = replace(run, covered=_merge(run.covered, state.pending), asked_again=True)
         return replace(state, present=joined, pending=(), wait=None), (AskConfig(run.number),)
-    if state.pending and not state.burst.postponed and _may_postpone(state):
-        postponed = _owe_again(replace(state, burst=replace(state.burst, postponed=True)))
-        return _then(_wait_for_quiet(postponed), _next)
     working = participants(state, run.covered)
     running = replace(
         state, phase=Phase.RUNNING, present=replace(run, working=working), burst=Burst()
@@ -503,7 +518,9 @@ def _on_config(state: State) -> Step:
     if not newer:
         return start
     # Also for a `drop` request: the handlers have hardly begun, so they return at once.
-    return _then(start, lambda begun: _supersede(begun, newer[-1], OnNewRequest.ABORT))
+    return _then(
+        start, lambda begun: _supersede(begun, newer[-1], OnNewRequest.ABORT, QUIET_SECONDS)
+    )
 
 
 def _aborts(policy: OnNewRequest) -> bool:

@@ -214,7 +214,7 @@ def test_a_burst_while_a_run_is_in_flight_leads_to_one_more(sandbox: Sandbox) ->
 
     now = int(time.time())
     try:
-        with Webhook(sandbox, [Slow]) as webhook:
+        with Webhook(sandbox, [Slow], resync={"abortGrace": 60}) as webhook:
             webhook.wait_for_looks(1)
             webhook.post_signed()
             assert entered.wait(WITHIN)

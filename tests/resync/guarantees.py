@@ -194,6 +194,9 @@ def _policy(before: Onlooker, request: ResyncRequested, outputs: tuple[Output, .
         assert kinds[0] is Wait, "debounce: others have time to join the first request"
     free = before.wait is None or retries  # else the pending requests wait already
     pauses = AbortRun in kinds and policy is OnNewRequest.ABORT and not gathers and free
+    if before.aborting is not None and before.pauses and policy is not OnNewRequest.DROP:
+        more = before.pauses < machine.MOST_QUIET_WAITS and not before.held
+        pauses = more and before.wait is None  # the burst goes on
     assert kinds.count(Wait) == gathers + pauses, "debounce: counts from the first request"
     if before.run is None or before.aborting is not None:
         assert AbortRun not in kinds, "a run is aborted once"
@@ -244,7 +247,9 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
                 before,
                 owed=(*before.taken, *waits), tries=0, wait=wait, arrived=before.pausing,
             )  # fmt: skip
-        case ConfigReady(number) if number == before.ready and before.joined and before.pending:
+        case ConfigReady(number) if (
+            number == before.ready and before.pending and (before.joined or before.pauses)
+        ):
             if not before.put_off and before.pauses < machine.MOST_QUIET_WAITS:  # newer ones
                 return _owed_again(replace(before, ready=None, put_off=True))
         case HandlerDone(run, handler, failed, lasting, later) if (
@@ -365,6 +370,9 @@ def _pause(seen: Onlooker, event: Input, wait: Wait) -> Onlooker:
     assert pauses <= machine.MOST_QUIET_WAITS, "No starvation: not for ever"
     if isinstance(event, WaitOver):
         assert seen.arrived, "another pause only for another request"
+    lone = isinstance(event, Request) and pauses == 1
+    expected = machine.FIRST_QUIET_SECONDS if lone else machine.QUIET_SECONDS
+    assert wait.seconds == expected, "a lone request waits for less than a burst"
     return replace(seen, wait=wait, arrived=False, pauses=pauses)
 
 

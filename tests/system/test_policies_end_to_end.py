@@ -111,19 +111,6 @@ def test_a_run_waits_for_the_config_that_port_holds_when_it_starts(
         assert rig.expect(RunStarted).run.config == {"resources": []}
 
 
-def test_a_burst_that_aborts_a_run_makes_one_further_run(script: Script, handler: Any) -> None:
-    with SandboxedSystem([handler], eventListener=CALM) as rig:
-        script.wait_until_at_work()
-        for number in range(5_000):
-            rig.system.request_resync(f"burst {number}")
-        assert rig.expect(RunEnded).status == "aborted"
-        script.wait_until_at_work()
-        script.let_finish()
-        ended = rig.expect(RunEnded)
-        assert (ended.run.reason, ended.status) == ("burst 4999", "completed")
-        assert ended.run.number == 2
-
-
 def test_a_request_before_the_start_or_after_the_stop_is_an_error(
     quick: type[ResyncHandler],
 ) -> None:

@@ -1,0 +1,85 @@
+"""A run starts one round trip after Port is asked, and nothing else delays its handlers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from scripted import Quick, Script
+
+from ocean_actors import ResyncHandler, RunEnded, RunStarted
+from ocean_actors.port.background import in_background
+from ocean_actors.testing import SandboxedSystem
+
+CALM = {"type": "POLLING", "interval": 3600}
+WITHIN = 30.0
+
+
+def hanging(rig: SandboxedSystem) -> set[str]:
+    """Returns the last parts of the paths of the calls that Port has not answered."""
+    return {call.path.rpartition("/")[2] for call in rig.sandbox.calls if call.status is None}
+
+
+def test_the_two_questions_before_a_run_are_asked_at_the_same_time() -> None:
+    with SandboxedSystem([Quick], eventListener=CALM) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"])
+        for path in (f"/{rig.identifier}$", "/resync-request$"):
+            rig.sandbox.fail("hang", method="GET", path=path)
+        rig.system.request_resync()
+        rig.sandbox.wait_for(
+            lambda: hanging(rig) == {rig.identifier, "resync-request"}, WITHIN
+        )  # the second comes although the first has no answer
+        rig.sandbox.release()
+        assert rig.expect(RunEnded).status == "completed"
+
+
+def test_a_resync_request_that_port_does_not_tell_delays_no_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    with SandboxedSystem([Quick], eventListener=CALM) as rig:
+        rig.expect(RunEnded)
+        rig.sandbox.fail("status", status=500, path="/resync-request$")
+        rig.system.request_resync()
+        assert rig.expect(RunStarted).run.answers is None
+        assert "may be served once more" in caplog.text
+
+
+def test_the_report_of_a_run_delays_no_handler(
+    script: Script, scripted: type[ResyncHandler]
+) -> None:
+    with SandboxedSystem([scripted], eventListener={**CALM, "resyncOnStart": False}) as rig:
+        rig.sandbox.wait_for(lambda: rig.sandbox.calls[-1:] and rig.system.status()["registered"])
+        rig.sandbox.fail("hang", method="PATCH", path="/resync-state$")
+        rig.system.request_resync()
+        script.wait_until_at_work()
+        rig.sandbox.wait_for(lambda: hanging(rig) == {"resync-state"}, WITHIN)
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        assert rig.statuses() == [], "Port has not answered the report of the start yet"
+        rig.sandbox.release()
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"], WITHIN)
+
+
+def test_a_call_in_the_background_gives_its_result_or_what_it_raised() -> None:
+    assert in_background(lambda: threading.current_thread().name)() == "port-call"
+
+    def fail() -> None:
+        raise SystemExit("over")
+
+    with pytest.raises(SystemExit, match="over"):
+        in_background(fail)()
+
+
+def test_without_a_thread_the_call_is_made_by_whoever_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    result = in_background(threading.current_thread)
+    assert result() is threading.current_thread()
