@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import queue
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ocean_actors.actors.in_thread import in_thread
 from ocean_actors.messages import UpsertResult
 from ocean_actors.port.batches import LARGEST_UPSERT
 from ocean_actors.port.client import PortClient
+
+if TYPE_CHECKING:
+    import asyncio
 
 Item = TypeVar("Item")
 END = None
@@ -132,6 +134,8 @@ class Handoff:
     """
 
     def __init__(self) -> None:
+        import asyncio  # coroutines only, who have imported it
+
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Semaphore(0)
         self._chunks: queue.SimpleQueue[list[Mapping[str, object]] | BaseException | None] = (
@@ -140,6 +144,8 @@ class Handoff:
 
     async def wanted(self, reading: asyncio.Future[Any]) -> bool:
         """Wait until the thread wants a chunk; returns False if its future `reading` is done."""
+        import asyncio
+
         wanted = asyncio.ensure_future(self._wanted.acquire())
         try:
             await asyncio.wait((wanted, reading), return_when=asyncio.FIRST_COMPLETED)
