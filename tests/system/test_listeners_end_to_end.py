@@ -128,6 +128,22 @@ def test_a_poll_waits_as_long_as_port_asks_it_to(quick: type[ResyncHandler]) -> 
             assert _polls(rig) == before + more
 
 
+def test_in_a_long_outage_the_next_poll_is_never_more_than_a_minute_away(
+    quick: type[ResyncHandler],
+) -> None:
+    clock = ManualClock()
+    every_second = {"type": "POLLING", "interval": 1}
+    with SandboxedSystem([quick], eventListener=every_second, clock=clock) as rig:
+        rig.expect(RunEnded)
+        wait_idle(rig.system._actors)
+        rig.sandbox.fail("status", None, status=503, path="-request$")
+        for _ in range(12):  # doubled twelve times, a second is more than an hour
+            before = _polls(rig)
+            clock.advance(60.0)
+            wait_idle(rig.system._actors)
+            assert _polls(rig) > before
+
+
 def test_a_failing_poll_never_ends_the_listener(
     quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
 ) -> None:
