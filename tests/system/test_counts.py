@@ -6,6 +6,7 @@ A change that makes one of these numbers grow has to say here what it buys.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +21,13 @@ from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
 POLLING = {"type": "POLLING", "interval": 60}
 WITHIN = 30.0
+
+
+@pytest.fixture(autouse=True)
+def without_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test may have loaded OpenTelemetry, for which a system has one more actor."""
+    for module in ("opentelemetry.trace", "opentelemetry.context"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
 
 
 class CountingClock(ManualClock):
