@@ -12,7 +12,8 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
 SOURCES = (
-    "*.md", "docs/**/*.md", "docs/images/*.png", "docs/observability/*", "examples/*.py", "LICENSE",
+    "*.md", "docs/**/*.md", "docs/images/*.png", "docs/observability/*", "examples/*.py",
+    "examples/issue_tracker/*.*", "examples/issue_tracker/blueprints/*", "LICENSE",
 )  # fmt: skip
 
 # Mermaid 11.16.0, mermaid.min.js as npm has it. Without it the theme loads Mermaid from a CDN when
