@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+import queue
+from typing import Any, ClassVar
 
 import pykka
 
@@ -27,6 +28,11 @@ class ActorBase(pykka.ThreadingActor):
     subscribes_to: ClassVar[tuple[type[Message], ...]] = ()
     """Events that it is told from the moment it is spawned; `context.subscribe` begins later."""
     context: object
+
+    @staticmethod
+    def _create_actor_inbox() -> Any:
+        """Returns what costs least: the lifecycle replaces it by the cell's mailbox."""
+        return queue.SimpleQueue()
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
