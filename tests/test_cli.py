@@ -324,6 +324,20 @@ def test_a_stop_says_what_it_waits_for_and_for_how_long(
     assert "the process ends within 5 s, at a second signal at once" in line
 
 
+def test_by_default_a_stop_takes_less_than_25_seconds(
+    folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Kubernetes kills the process after 30 s."""
+    process = started("run", "config.yaml", "--handler", "work.py:Patient")
+    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=WITHIN)
+    (line,) = (line for line in output.splitlines() if "SIGTERM: stopping" in line)
+    assert "has 20 s to end (resync.abortGrace)" in line
+    (most,) = re.findall(r"the process ends within ([\d.]+) s", line)
+    assert float(most) < 25.0
+
+
 def test_under_nohup_a_hangup_is_ignored(
     folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -100,3 +100,13 @@ def test_every_file_that_is_no_module_is_installed(folder: str) -> None:
     files = {file for file in (PACKAGE / folder).rglob("*") if file.is_file()}
     assert files
     assert files <= installed
+
+
+@pytest.mark.parametrize("page", sorted(map(str, (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))))
+def test_pages_install_extras_that_exist_and_those_for_contributors_from_a_clone(page: str) -> None:
+    """`broker` and its like are of use in the repository only, which has the tests and the demo."""
+    text = Path(page).read_text()
+    extras = set(options()["options.extras_require"])
+    for place, names in re.findall(r"pip install '([\w.-]+)\[([\w,]+)\]'", text):
+        assert set(names.split(",")) <= extras
+        assert place == "." or names == "jq"

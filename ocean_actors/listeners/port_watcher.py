@@ -83,9 +83,13 @@ class PortWatcher:
 
         `first` is the reason if nothing was observed before.
         """
-        self._watermark, reason = self._watermark.advance(
-            observed.snapshot.config, observed.request, first
-        )
+        request = observed.request
+        if request and request.updated_at is None and request not in self._watermark.requests:
+            logger.warning(
+                "the time of Port's resync request %s cannot be read; it is heard by its id",
+                request.id,
+            )
+        self._watermark, reason = self._watermark.advance(observed.snapshot.config, request, first)
         return reason
 
     @property

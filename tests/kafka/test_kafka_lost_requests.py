@@ -62,6 +62,30 @@ def test_another_topic_is_noticed_while_the_consumer_runs(
         assert rig.expect(RunEnded).status == "completed"
 
 
+# -- a config that Port does not tell at once -------------------------------------------------------
+
+
+def test_a_request_stays_owed_until_its_run_has_the_config_that_was_saved_before_it(
+    organization: Organization, script: Script, scripted: type[ResyncHandler]
+) -> None:
+    newer = {"resources": [{"kind": "saved before the request"}]}
+    with organization.system(scripted) as rig:
+        organization.expect_state(rig, "active")
+        sandbox = organization.sandbox
+        path = "/integration/under-test$"
+        sandbox.fail("status", None, status=500, path=path, method="GET")
+        sandbox.set_config(rig.identifier, newer, skip_resync=True)
+        last = organization.publish(organization.request())
+        sandbox.wait_for(lambda: sum(call.status == 500 for call in sandbox.calls) >= 2)
+        assert script.entered.empty()
+        assert organization.committed() != last + 1
+        sandbox.clear_faults()
+        assert script.wait_until_at_work().config == newer
+        script.let_finish()
+        assert rig.expect(RunEnded).status == "completed"
+        organization.expect_committed(last + 1)
+
+
 # -- damaged batches -------------------------------------------------------------------------------
 
 

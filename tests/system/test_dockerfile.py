@@ -35,7 +35,7 @@ def of(name: str) -> list[str]:
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the image would hold, below a folder."""
-    root = tmp_path_factory.mktemp("image")
+    root = tmp_path_factory.mktemp("an image")  # the first line of a script cannot hold a space
     root.chmod(0o755)
     for folder in root.parents:  # another user is to reach it
         if folder.stat().st_uid == os.getuid() and len(folder.parts) > 2:
