@@ -62,7 +62,7 @@ def test_another_topic_is_noticed_while_the_consumer_runs(
         assert rig.expect(RunEnded).status == "completed"
 
 
-# -- a config that Port does not tell at once -------------------------------------------------------
+# -- a config that Port does not tell at once ------------------------------------------------------
 
 
 def test_a_request_stays_owed_until_its_run_has_the_config_that_was_saved_before_it(
