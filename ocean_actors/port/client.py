@@ -282,7 +282,8 @@ class PortClient:
 
     def _require_reading(self, method: str, path: str) -> None:
         """Raises PortError in a client for reading, unless the call reads."""
-        if self._read_only and method != "GET" and not path.endswith(SEARCHES):
+        reads = method == "GET" or (method == "POST" and path.endswith(SEARCHES))
+        if self._read_only and not reads:
             raise PortError(f"{method} {path}: not sent, as nothing is written in a dry run")
 
     def mask(self, text: str) -> str:
