@@ -52,11 +52,12 @@ class EntityWriter:
         owners: BlueprintOwners | None = None,
         live: LiveWrites | None = None,
         concurrency: int = CONCURRENCY,
+        senders: int | None = None,
     ) -> None:
         """Take the handlers that work in the run, and those of all that do not do everything.
 
         `live`: what live events write at the same time. `concurrency`: how many batches may be
-        on their way to Port at the same time.
+        on their way to Port at the same time. `senders`: see `InFlight`.
         """
         self._client = client
         self._narrowed = narrowed
@@ -66,7 +67,7 @@ class EntityWriter:
         self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
         self._writes = (live or LiveWrites()).open_run()
-        self._flight = InFlight(client.clock, concurrency)
+        self._flight = InFlight(client.clock, concurrency, senders=senders)
         client.pace.refused = self._flight.refused
 
     def for_handler(self, name: str) -> HandlerPort:
