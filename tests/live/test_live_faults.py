@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rig import Hooked, counts, hooked, serving, tell, titles
 
-from ocean_actors import Live, LiveCall
+from ocean_actors import Live, LiveCall, LiveEventFailed
 from ocean_actors.messages import IntegrationRegistered
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
@@ -154,3 +154,23 @@ def test_a_number_that_names_an_entity_names_the_same_one_in_upsert_and_delete()
         tell(rig, "A", number=7, action="deleted")
         until(rig, lambda: counts(rig)["handled"] == 2)
         assert titles(rig) == {}
+
+
+@pytest.mark.parametrize(
+    ("misuse", "failure"),
+    [
+        (lambda port: port.upsert(7, []), "blueprint: expected a string, got int"),
+        (lambda port: port.upsert("issue", {}), "upsert takes many entities, got one dict"),
+        (lambda port: port.delete(7, []), "blueprint: expected a string, got int"),
+        (lambda port: port.delete("issue", "A"), "delete takes many identifiers, got one str"),
+    ],
+)
+def test_one_in_place_of_many_and_a_blueprint_that_is_no_string_are_told(
+    misuse: Callable[[Any], object], failure: str
+) -> None:
+    def work(_call: LiveCall, live: Live) -> None:
+        misuse(live.port)
+
+    with serving(hooked(work, attempts=1)) as rig:
+        tell(rig, "A")
+        assert rig.expect(LiveEventFailed).failure == f"TypeError: {failure}"
