@@ -16,7 +16,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from rig import Hooked, Nothing, counts, hooked, post, serving, tell
+from rig import Hooked, Nothing, counts, hooked, post, serving, tell, until
 from tracker import signature_of
 
 from ocean_actors import (
@@ -258,11 +258,7 @@ def test_after_all_that_garbage_events_are_handled(open_rig: SandboxedSystem) ->
     open_rig.sandbox.wait_for(
         lambda: any(call.raw and b'"last"' in call.raw for call in open_rig.sandbox.calls), 30
     )
-    for _ in range(200):
-        if counts(open_rig)["handled"] > handled:
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError(counts(open_rig))
+    until(lambda: counts(open_rig)["handled"] > handled)
 
 
 # -- misuse ----------------------------------------------------------------------------------------
