@@ -37,7 +37,6 @@ from ocean_actors.live.worker import (
     CallHandled,
     Failure,
     HandleCall,
-    KnownConfig,
     LiveServices,
     LiveWorker,
 )
@@ -79,11 +78,10 @@ class LiveRouter(Actor):
         RoleChanged, RunStarted, IntegrationRegistered,
     )  # fmt: skip
 
-    def __init__(self, intake: LiveIntake, services: LiveServices, config: KnownConfig) -> None:
+    def __init__(self, intake: LiveIntake, services: LiveServices) -> None:
         super().__init__()
         self._intake = intake
         self._services = services
-        self._config = config
         self._handler = handler = intake.handler
         self._queue: LiveQueue[LiveCall] = LiveQueue(
             Limits(handler.workers, handler.attempts, handler.backoff), intake.numbers
@@ -206,12 +204,12 @@ class LiveRouter(Actor):
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Note the config."""
-        self._config.value = event.run.config
+        self._services.config.value = event.run.config
 
     @handles(IntegrationRegistered)
     def on_registered(self, event: IntegrationRegistered) -> None:
         """Note the config."""
-        self._config.value = event.snapshot.config
+        self._services.config.value = event.snapshot.config
 
     @handles(DrainEvents)
     def on_drain(self, command: DrainEvents) -> None:
