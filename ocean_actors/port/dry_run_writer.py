@@ -91,7 +91,7 @@ class DryRunWriter(EntityWriter):
         """Returns no counts, as nothing is written."""
         return Written()
 
-    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:  # noqa: ARG002
+    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:  # noqa: ARG002  (overridden)
         """Returns no counts, as nothing is written."""
         return ()
 

@@ -144,4 +144,4 @@ def _unwritten(blueprint: str, outcomes: Iterable[Outcome]) -> Iterator[int]:
 
 
 def _note_nothing(_names: Sequence[str], _failed: int, _superseded: int) -> None:
-    """A live event keeps no record of what it wrote."""
+    """Do nothing, as a live event keeps no record of what it wrote."""

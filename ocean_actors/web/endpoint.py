@@ -13,7 +13,7 @@ from ocean_actors.web.log import WebLog
 WsgiApp = Callable[..., Any]
 
 LIVE = "/live/"
-"""What the paths of live handlers begin with."""
+"""The prefix of the paths of live handlers."""
 
 MetricsPage = Callable[[], tuple[bytes, str]]
 """Returns the metrics as they are sent, and their content type."""
