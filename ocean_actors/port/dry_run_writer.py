@@ -106,7 +106,13 @@ class DryRunWriter(EntityWriter):
         thread = threading.Thread(
             target=contextvars.copy_context().run, args=(show,), name="dry-run", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # too many threads, or the interpreter exits
+            logger.error(  # noqa: TRY400  (the cause is the one line)
+                "the result of dry run %s could not be shown: %s", self._run.id, one_line(error)
+            )
+            return
         thread.join(SHOW_SECONDS)  # the user's function must not stop the coordinator
         if thread.is_alive():
             logger.error(
