@@ -1,4 +1,4 @@
-"""What a router of live events tells itself, by timers, and is told at the stop."""
+"""Messages to a router of live events: those of its own timers, and that of the stop."""
 
 from __future__ import annotations
 

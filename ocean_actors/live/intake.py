@@ -23,9 +23,9 @@ Reception = Literal["queued", "full", "unavailable"]
 class LiveCounts:
     """What `status()["live"]` shows of one path.
 
-    Events that wait (also for their next attempt), that are at work, and since the start: that
-    were accepted, were handled, attempts that are repeated, events that were given up, and calls
-    that were refused as the queue was full.
+    `queued` events wait, also for their next attempt, and `running` ones are at work. The others
+    count since the start: events that were `accepted`, `handled` or given up (`dead`), attempts
+    that were `retried`, and calls that were `refused` as the queue was full.
     """
 
     queued: int = 0

@@ -58,12 +58,11 @@ class LiveQueue(Generic[ItemT]):
         self._ready: deque[str] = deque()  # keys whose first event may be started
         self._working: dict[int, Ticket[ItemT]] = {}
         self._paused: dict[int, Ticket[ItemT]] = {}
-        self._count = 0
         self._held = False
 
     def __len__(self) -> int:
         """Returns how many events there are in all."""
-        return self._count
+        return sum(map(len, self._by_key.values()))
 
     @property
     def working(self) -> int:
@@ -74,7 +73,6 @@ class LiveQueue(Generic[ItemT]):
         """Add an event."""
         line = self._by_key.setdefault(key, deque())
         line.append(Ticket(next(self._numbers), key, item))
-        self._count += 1
         if len(line) == 1:
             self._ready.append(key)
 
@@ -142,7 +140,6 @@ class LiveQueue(Generic[ItemT]):
             self.due(number)
 
     def _remove(self, ticket: Ticket[ItemT]) -> None:
-        self._count -= 1
         line = self._by_key[ticket.key]
         line.popleft()
         if line:

@@ -8,8 +8,8 @@ import threading
 class Room:
     """Counts the events that were accepted and are not over, up to a number and a size.
 
-    Safe to use from any thread. A message to the router and back would cost a call more than all
-    else that is done for it.
+    Safe to use from any thread. It has a lock, as a message to the router and back would cost
+    more than everything else that is done for a call.
     """
 
     def __init__(self, capacity: int, capacity_bytes: int) -> None:
@@ -24,7 +24,7 @@ class Room:
     def enter(self, size: int) -> bool:
         """Count an event of `size` bytes in; returns False if there is no room for it.
 
-        One that is larger than all may be together is taken alone.
+        An event that is larger than `capacity_bytes` is taken if there is no other.
         """
         with self._lock:
             full = self.count >= self._capacity
@@ -37,7 +37,7 @@ class Room:
             return True
 
     def leave(self, size: int) -> None:
-        """Count an event out, which is over."""
+        """Count out an event that is over."""
         with self._lock:
             self.count -= 1
             self._bytes -= size

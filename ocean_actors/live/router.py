@@ -37,7 +37,6 @@ from ocean_actors.live.worker import (
     CallHandled,
     Failure,
     HandleCall,
-    KnownConfig,
     LiveServices,
     LiveWorker,
 )
@@ -59,7 +58,7 @@ SHORTEST_RETRY, LONGEST_RETRY = 0.1, 3600.0
 
 @dataclass
 class Slot:
-    """A worker, and the event that it is at."""
+    """A worker, and the event that it is at; None if it is idle."""
 
     number: int
     worker: Ref
@@ -79,17 +78,15 @@ class LiveRouter(Actor):
         RoleChanged, RunStarted, IntegrationRegistered,
     )  # fmt: skip
 
-    def __init__(self, intake: LiveIntake, services: LiveServices, config: KnownConfig) -> None:
+    def __init__(self, intake: LiveIntake, services: LiveServices) -> None:
         super().__init__()
         self._intake = intake
         self._services = services
-        self._config = config
         self._handler = handler = intake.handler
         self._queue: LiveQueue[LiveCall] = LiveQueue(
             Limits(handler.workers, handler.attempts, handler.backoff), intake.numbers
         )
         self._slots: dict[int, Slot] = {}
-        self._idle: list[Slot] = []
         self._hung: set[Ref] = set()
         self._opened = 0
         self._flood = Flood()
@@ -139,7 +136,6 @@ class LiveRouter(Actor):
             slot.token = CancelToken()
             if failure is not None:
                 failure = Failure(f"it took longer than {self._handler.timeout:g} s")
-        self._idle.append(slot)
         if self._queue.held and failure is not None:  # the stop has cut it short
             self._queue.interrupted(ticket.number)
             self._pump()
@@ -196,8 +192,6 @@ class LiveRouter(Actor):
         if slot is None or self.context.stopping.is_set():
             return
         del self._slots[slot.number]
-        if slot in self._idle:
-            self._idle.remove(slot)
         if slot.ticket is not None:
             cause = message.failure or "its thread ended"
             self._settle(self._release(slot), Failure(f"its worker died: {cause}"))
@@ -210,12 +204,12 @@ class LiveRouter(Actor):
     @handles(RunStarted)
     def on_run_started(self, event: RunStarted) -> None:
         """Note the config."""
-        self._config.value = event.run.config
+        self._services.config.value = event.run.config
 
     @handles(IntegrationRegistered)
     def on_registered(self, event: IntegrationRegistered) -> None:
         """Note the config."""
-        self._config.value = event.snapshot.config
+        self._services.config.value = event.snapshot.config
 
     @handles(DrainEvents)
     def on_drain(self, command: DrainEvents) -> None:
@@ -238,7 +232,8 @@ class LiveRouter(Actor):
         """Start what can be started."""
         most = self._most_at_work()
         while len(self._hung) < MOST_HUNG and (ticket := self._queue.start(most)) is not None:
-            slot = self._idle.pop() if self._idle else self._open_slot()
+            idle = (each for each in self._slots.values() if each.ticket is None)
+            slot = next(idle, None) or self._open_slot()
             slot.ticket = ticket
             slot.timer = self.context.schedule(
                 self._handler.timeout, TimeUp(slot.number, ticket.number)

@@ -44,17 +44,17 @@ class RouterLog:
         )  # fmt: skip
 
     def hung(self, threads: int) -> None:
-        """Log that so many threads hang that no event is started."""
+        """Log that no event is started, as `threads` threads hang."""
         logger.error(
             "live handler %s hangs in %d threads: no event of %s is handled until one ends",
             type(self._handler).__name__, threads, self._handler.path,
         )  # fmt: skip
 
     def lost(self, count: int) -> None:
-        """Log how many events are lost, unless none is."""
+        """Log how many events are lost, if any."""
         if count:
             logger.warning(
-                "live events of %s: %d were accepted and not handled, and are lost; a resync "
-                "brings what they told (resyncOnStart)",
+                "live events of %s: %d were accepted and not handled, and are lost; the "
+                "next resync brings their changes (resyncOnStart)",
                 self._handler.path, count,
             )  # fmt: skip

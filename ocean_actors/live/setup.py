@@ -32,15 +32,13 @@ class LiveEvents:
     intakes: tuple[LiveIntake, ...]
     app: LiveApp | None
     services: LiveServices
-    config: KnownConfig
 
     def spawn(self, actors: ActorSystem) -> list[tuple[Ref, Drain]]:
         """Start a router for each; returns what each is told to end its work before the stop."""
         return [
             (
                 actors.spawn(
-                    LiveRouter, intake, self.services, self.config,
-                    name=f"live-{intake.handler.path}",
+                    LiveRouter, intake, self.services, name=f"live-{intake.handler.path}"
                 ),
                 DrainEvents,
             )
@@ -79,10 +77,9 @@ def live_events(
                 f"handlers: {type(handler).__name__}.settings cannot be set: {one_line(error)}"
             ) from None
     intakes = tuple(LiveIntake(handler, standby=standby) for handler in handlers)
-    config = KnownConfig()
-    services = LiveServices(settings, clock, client, writes, lambda: config.value)
+    services = LiveServices(settings, clock, client, writes, KnownConfig())
     app = None
     if intakes:
         limit = settings.http.max_body_bytes
         app = LiveApp(intakes, max_body_bytes=limit, clock=clock, log=WebLog(clock))
-    return LiveEvents(intakes, app, services, config)
+    return LiveEvents(intakes, app, services)

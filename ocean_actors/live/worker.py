@@ -62,7 +62,7 @@ class CallHandled(Message):
 
 
 class KnownConfig:
-    """The newest config of the integration that was seen. Routers write it, workers read it."""
+    """The newest config of the integration that is known. Routers write it, workers read it."""
 
     def __init__(self) -> None:
         self.value: FrozenDict = EMPTY
@@ -72,15 +72,14 @@ class KnownConfig:
 class LiveServices:
     """What the live handlers of a system share.
 
-    `client` makes a client of Port that ends with a token. `config` returns the newest config of
-    the integration that is known.
+    `client` makes a client of Port that ends with a token.
     """
 
     settings: Settings
     clock: Clock
     client: Callable[[CancelToken], PortClient]
     writes: LiveWrites
-    config: Callable[[], Mapping[str, Any]]
+    config: KnownConfig
 
 
 class LiveTools:
@@ -96,7 +95,7 @@ class LiveTools:
         self._config = services.config
         self._mapping: tuple[Mapping[str, Any], PortMapping] | None = None
         self.port = LiveEventPort(
-            self._client, services.writes, services.config, Throttle(services.clock)
+            self._client, services.writes, lambda: services.config.value, Throttle(services.clock)
         )
 
     @property
@@ -109,7 +108,7 @@ class LiveTools:
 
     def resources(self, kind: str) -> tuple[Resource, ...]:
         """Returns the entries for a kind in the mapping of the newest run."""
-        config = self._config()
+        config = self._config.value
         if not config:
             raise RetryLater(1.0, "Port's mapping is not known before the first run")
         if self._mapping is None or self._mapping[0] is not config:
@@ -199,7 +198,7 @@ def _described(error: BaseException) -> Failure:
             lasting=_is_lasting(error),
             after=retry_after(error),
         )
-    except BaseException as odd:  # noqa: BLE001
+    except BaseException as odd:  # noqa: BLE001  (raised by the class of the error)
         return Failure(f"an error that cannot be described: {one_line(odd)}")
 
 

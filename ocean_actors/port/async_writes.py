@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 END = None
 END_OF_CHUNK: Mapping[str, object] = {}
-"""Among the entities: those before it are to be sent, as the next may be long in coming."""
+"""Among the entities: send those before it, as the next one may take long."""
 
 Entities = Iterable[Mapping[str, object]]
 
@@ -47,7 +47,7 @@ class _Lent:
     client: PortClient
     port: BlockingPort
     forget: Callable[[], None]
-    """Has the client no longer closed with the one that it was cloned from."""
+    """Unregisters `client.close` from the run's token."""
 
 
 class AsyncWrites:
@@ -134,7 +134,7 @@ class Handoff:
     """
 
     def __init__(self) -> None:
-        import asyncio  # coroutines only, who have imported it
+        import asyncio  # imported already by whoever runs a coroutine
 
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Semaphore(0)

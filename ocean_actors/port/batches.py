@@ -81,10 +81,9 @@ def targets_of(entity: Mapping[str, Any]) -> Iterator[str]:
 def batches(items: Iterable[Item | None], largest: Callable[[], int]) -> Iterator[list[Item]]:
     """Yields batches of at most `largest()` items and `LARGEST_BODY` bytes of JSON.
 
-    None among the items ends a batch: the next item may be long in coming.
-
-    An item that is larger makes a batch of its own, for Port to decide about. No more of `items`
-    is consumed than the next batch needs.
+    None among the items ends a batch, as the next item may take long. An item that is larger makes
+    a batch of its own, for Port to decide about. No more of `items` is consumed than the next batch
+    needs.
     """
     batch: list[Item] = []
     size = 0

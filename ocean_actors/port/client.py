@@ -206,11 +206,8 @@ class PortClient:
 
     def report_resync_state(self, body: Mapping[str, Any], retry: Retry = RETRY) -> None:
         """Report the state of a run (docs/port-wire.md, section 5); repeating it does no harm."""
-        self._require_reading("PATCH", "/resync-state")
-        self._transport.call(
-            "PATCH", f"{self._path}/resync-state", _check_accepted,
-            body=body, retry=retry, empty={"ok": True},
-        )  # fmt: skip
+        path = f"{self._path}/resync-state"
+        self.call("PATCH", path, _check_accepted, body=body, retry=retry, empty={"ok": True})
 
     # -- the organisation ----------------------------------------------------------------------
 
@@ -259,6 +256,7 @@ class PortClient:
         retry: Retry = RETRY,
         exporter: bool = False,
         max_bytes: int = MAX_ANSWER,
+        empty: Mapping[str, Any] | None = None,
         once: bool = False,
     ) -> Parsed:
         """Make any call of Port's API; see `Transport.call`."""
@@ -272,6 +270,7 @@ class PortClient:
             retry=retry,
             exporter=exporter,
             max_bytes=max_bytes,
+            empty=empty,
             once=once,
         )
 
@@ -282,7 +281,8 @@ class PortClient:
 
     def _require_reading(self, method: str, path: str) -> None:
         """Raises PortError in a client for reading, unless the call reads."""
-        if self._read_only and method != "GET" and not path.endswith(SEARCHES):
+        reads = method == "GET" or (method == "POST" and path.endswith(SEARCHES))
+        if self._read_only and not reads:
             raise PortError(f"{method} {path}: not sent, as nothing is written in a dry run")
 
     def mask(self, text: str) -> str:

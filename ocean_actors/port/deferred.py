@@ -1,4 +1,4 @@
-"""Entities that are tried again after the rest of an `upsert`: pure decisions, under a lock.
+"""Decides which entities are tried again after the rest of an `upsert`, and in which order.
 
 With several batches in flight, and from a source in any order, an entity may reach Port before
 the one to which it relates. Unless Port may create the missing one, it refuses the entity.
@@ -22,7 +22,10 @@ KEPT_BYTES = 16 * 1024 * 1024  # of JSON; beyond, an entity fails at once
 
 @dataclass(frozen=True)
 class Relations:
-    """To which identifiers an entity relates; `searching`: to others that a query finds, too."""
+    """The identifiers to which an entity relates.
+
+    `searching`: it also relates to what a search query finds.
+    """
 
     targets: frozenset[str]
     searching: bool

@@ -38,8 +38,8 @@ class Each(Protocol):
 class Deletion:
     """Deletes with one client; `note` is called with the count of each batch that is deleted.
 
-    `each` may delete several batches of a blueprint at a time.
-    `throttle` bounds the lines of the log about entities that are kept, of several deletions.
+    `each` may delete several batches of a blueprint at a time. `throttle` bounds the lines of the
+    log about entities that are kept; several deletions may share it.
     """
 
     def __init__(

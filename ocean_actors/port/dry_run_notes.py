@@ -75,7 +75,7 @@ class DryRunNotes:
             return Planned(frozenset(self._targets), sent)
 
     def set_deleted(self, stale: Sequence[Name]) -> None:
-        """Note what would be deleted, in all."""
+        """Note all entities that would be deleted."""
         with self._lock:
             self._deleted = Counter(blueprint for blueprint, _ in stale)
 

@@ -33,7 +33,7 @@ from ocean_actors.port.dry_run_notes import DryRunNotes
 from ocean_actors.port.dry_run_reader import PortReader, Refused
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.entity_calls import EntityCalls
-from ocean_actors.port.in_flight import UNLIMITED, InFlight
+from ocean_actors.port.in_flight import UNLIMITED
 from ocean_actors.port.live_writes import Name, RunWrites
 from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.text import one_line
@@ -65,8 +65,10 @@ class DryRunWriter(EntityWriter):
         mask: Callable[[str], str] = str,
         declared: Mapping[str, Blueprint] | None = None,
     ) -> None:
-        super().__init__(client, run, handlers, narrowed=narrowed, owners=owners)
-        self._flight = InFlight(client.clock, UNLIMITED, senders=0)  # each thread reads by itself
+        super().__init__(
+            client, run, handlers, narrowed=narrowed, owners=owners,
+            concurrency=UNLIMITED, senders=0,  # each thread reads by itself
+        )  # fmt: skip
         self._show = show
         self._mask = mask
         self._notes = DryRunNotes()
@@ -89,7 +91,7 @@ class DryRunWriter(EntityWriter):
         """Returns no counts, as nothing is written."""
         return Written()
 
-    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:  # noqa: ARG002
+    def written_by(self, handler: str) -> tuple[tuple[str, Written], ...]:  # noqa: ARG002  (overridden)
         """Returns no counts, as nothing is written."""
         return ()
 
@@ -104,7 +106,13 @@ class DryRunWriter(EntityWriter):
         thread = threading.Thread(
             target=contextvars.copy_context().run, args=(show,), name="dry-run", daemon=True
         )
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:  # too many threads, or the interpreter exits
+            logger.error(  # noqa: TRY400  (the cause is the one line)
+                "the result of dry run %s could not be shown: %s", self._run.id, one_line(error)
+            )
+            return
         thread.join(SHOW_SECONDS)  # the user's function must not stop the coordinator
         if thread.is_alive():
             logger.error(

@@ -21,7 +21,13 @@ from ocean_actors.port.in_flight import InFlight
 from ocean_actors.port.live_writes import LiveWrites, RunWrites
 from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.port.upsert_call import UpsertCall
-from ocean_actors.port.upserts import BatchSender, UpsertCounts, config_flag
+from ocean_actors.port.upserts import (
+    BatchSender,
+    UpsertCounts,
+    check_many,
+    config_flag,
+    upsert_query,
+)
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 
@@ -52,11 +58,12 @@ class EntityWriter:
         owners: BlueprintOwners | None = None,
         live: LiveWrites | None = None,
         concurrency: int = CONCURRENCY,
+        senders: int | None = None,
     ) -> None:
         """Take the handlers that work in the run, and those of all that do not do everything.
 
         `live`: what live events write at the same time. `concurrency`: how many batches may be
-        on their way to Port at the same time.
+        on their way to Port at the same time. `senders`: see `InFlight`.
         """
         self._client = client
         self._narrowed = narrowed
@@ -66,7 +73,7 @@ class EntityWriter:
         self._barrier = RunBarrier(handlers, client.token)
         self._throttle = Throttle(client.clock)
         self._writes = (live or LiveWrites()).open_run()
-        self._flight = InFlight(client.clock, concurrency)
+        self._flight = InFlight(client.clock, concurrency, senders=senders)
         client.pace.refused = self._flight.refused
 
     def for_handler(self, name: str) -> HandlerPort:
@@ -182,18 +189,10 @@ class HandlerPort:
         RuntimeError in a forked child, where nothing would be recorded for `reconcile`.
         """
         self._require_own_process()
-        if not isinstance(blueprint, str):
-            raise TypeError(f"blueprint: expected a string, got {type(blueprint).__name__}")
-        if isinstance(entities, Mapping | str | bytes):
-            raise TypeError(f"upsert takes many entities, got one {type(entities).__name__}")
-        query = {
-            "upsert": "true",
-            "merge": self._flag("enableMergeEntity", merge),
-            "create_missing_related_entities": self._flag(
-                "createMissingRelatedEntities", create_missing_related_entities
-            ),
-            **self._origin(),
-        }
+        check_many("upsert", blueprint, entities)
+        query = upsert_query(
+            self._run.config, self._origin(), merge, create_missing_related_entities
+        )
         self._sent.begin(self._handler, blueprint)
         deferred = Deferred()
         note = functools.partial(self._sent.add, self._handler, blueprint)
@@ -259,7 +258,7 @@ class HandlerPort:
         share = self._max_share() if max_share is None else max_share
         _check_share(share)
         query = {
-            "delete_dependents": self._flag("deleteDependentEntities", None),
+            "delete_dependents": config_flag(self._run.config, "deleteDependentEntities", None),
             **self._origin(),
         }
 
@@ -311,9 +310,6 @@ class HandlerPort:
                 f"handler was started; this is a forked child ({os.getpid()}): return the entities "
                 f"to the handler and send them there"
             )
-
-    def _flag(self, key: str, given: bool | None) -> str:
-        return config_flag(self._run.config, key, given)
 
     def _max_share(self) -> float:
         share = self._run.config.get("entityDeletionThreshold")

@@ -24,7 +24,7 @@ Given = TypeVar("Given")
 Got = TypeVar("Got")
 
 BUSY_STATUSES = frozenset({None, 408, 429, 503, 504})
-"""Of calls that Port may not refuse if there are fewer at a time; None: no answer."""
+"""The statuses that may be due to too many calls at a time; None: no answer."""
 
 UNLIMITED = 1 << 30
 ANYTHING = Claim("")  # conflicts with nothing

@@ -14,7 +14,15 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.deletion import Deletion
 from ocean_actors.port.live_writes import LiveWrites, Name, prints_of
 from ocean_actors.port.sent_entities import fingerprint
-from ocean_actors.port.upserts import BatchSender, Outcome, UpsertCounts, config_flag, write_batch
+from ocean_actors.port.upserts import (
+    BatchSender,
+    Outcome,
+    UpsertCounts,
+    check_many,
+    config_flag,
+    upsert_query,
+    write_batch,
+)
 from ocean_actors.retry import Retry
 from ocean_actors.throttle import Throttle
 
@@ -56,19 +64,8 @@ class LiveEventPort:
         create_missing_related_entities: bool | None = None,
     ) -> UpsertResult:
         """Create the entities of `blueprint` in Port, or update those that exist."""
-        if not isinstance(blueprint, str):
-            raise TypeError(f"blueprint: expected a string, got {type(blueprint).__name__}")
-        if isinstance(entities, Mapping | str | bytes):
-            raise TypeError(f"upsert takes many entities, got one {type(entities).__name__}")
-        config = self._config()
-        query = {
-            "upsert": "true",
-            "merge": config_flag(config, "enableMergeEntity", merge),
-            "create_missing_related_entities": config_flag(
-                config, "createMissingRelatedEntities", create_missing_related_entities
-            ),
-            **ORIGIN,
-        }
+        check_many("upsert", blueprint, entities)
+        query = upsert_query(self._config(), ORIGIN, merge, create_missing_related_entities)
         counts = UpsertCounts(blueprint, self._throttle, _note_nothing)
         related: set[int] = set()
         items = self._encoded(entities, counts, related)
@@ -79,10 +76,7 @@ class LiveEventPort:
 
     def delete(self, blueprint: str, identifiers: Iterable[str | float]) -> int:
         """Delete entities of `blueprint`; returns how many were there."""
-        if not isinstance(blueprint, str):
-            raise TypeError(f"blueprint: expected a string, got {type(blueprint).__name__}")
-        if isinstance(identifiers, str | bytes | Mapping):
-            raise TypeError(f"delete takes many identifiers, got one {type(identifiers).__name__}")
+        check_many("delete", blueprint, identifiers, "identifiers")
         names: list[Name] = []
         for each in identifiers:
             identifier = as_stored(each)
@@ -150,4 +144,4 @@ def _unwritten(blueprint: str, outcomes: Iterable[Outcome]) -> Iterator[int]:
 
 
 def _note_nothing(_names: Sequence[str], _failed: int, _superseded: int) -> None:
-    """A live event keeps no record of what it wrote."""
+    """Do nothing, as a live event keeps no record of what it wrote."""

@@ -39,6 +39,31 @@ def config_flag(config: Mapping[str, Any], key: str, given: bool | None) -> str:
     return flag(config.get(key) is not False if given is None else given)
 
 
+def upsert_query(
+    config: Mapping[str, Any],
+    origin: Mapping[str, str],
+    merge: bool | None,
+    create_missing_related_entities: bool | None,
+) -> dict[str, str]:
+    """Returns the query of an upsert; `origin` says what writes. See `config_flag`."""
+    return {
+        "upsert": "true",
+        "merge": config_flag(config, "enableMergeEntity", merge),
+        "create_missing_related_entities": config_flag(
+            config, "createMissingRelatedEntities", create_missing_related_entities
+        ),
+        **origin,
+    }
+
+
+def check_many(method: str, blueprint: object, given: object, what: str = "entities") -> None:
+    """Raises TypeError if `blueprint` is not a string, or if `given` is one instead of many."""
+    if not isinstance(blueprint, str):
+        raise TypeError(f"blueprint: expected a string, got {type(blueprint).__name__}")
+    if isinstance(given, Mapping | str | bytes):
+        raise TypeError(f"{method} takes many {what}, got one {type(given).__name__}")
+
+
 class UpsertCounts:
     """Counts the entities of one `upsert`; the log gets a line for each of the first failures.
 

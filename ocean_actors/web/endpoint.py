@@ -13,7 +13,7 @@ from ocean_actors.web.log import WebLog
 WsgiApp = Callable[..., Any]
 
 LIVE = "/live/"
-"""What the paths of live handlers begin with."""
+"""The prefix of the paths of live handlers."""
 
 MetricsPage = Callable[[], tuple[bytes, str]]
 """Returns the metrics as they are sent, and their content type."""
@@ -46,8 +46,8 @@ class EndpointApp(JsonApp):
         live: WsgiApp | None = None,
     ) -> None:
         routes: dict[str, Any] = {
-            "/health/live": {"GET": self.live},
-            "/health/ready": {"GET": self.ready},
+            "/health/live": {"GET": self._answer_live},
+            "/health/ready": {"GET": self._answer_ready},
         }
         if metrics is not None:
             routes["/metrics"] = {"GET": metrics_handler(metrics)}
@@ -66,14 +66,14 @@ class EndpointApp(JsonApp):
             return answer
         return super().__call__(environ, start_response)
 
-    def live(self, _environ: Environ) -> Answer:
+    def _answer_live(self, _environ: Environ) -> Answer:
         """Answer `GET /health/live`: 503 and the reason if the process should be restarted."""
         health = self._health()
         if health.live:
             return Answer(200, {"ok": True})
         return Answer(503, {"ok": False, "reason": "; ".join(health.problems)})
 
-    def ready(self, _environ: Environ) -> Answer:
+    def _answer_ready(self, _environ: Environ) -> Answer:
         """Answer `GET /health/ready`: 503 until the listener is up and Port was reached."""
         health = self._health()
         conditions = {

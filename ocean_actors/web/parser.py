@@ -56,7 +56,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     completed: bool
     content_length: int
     body_rcv: Any
-    path: str = ""  # waitress logs that of a caller who went away, if it was parsed or not
+    path: str = ""  # waitress logs it for a caller who went away, even before it was parsed
     raw_path: str = "/"
     """The path as it was sent, still percent-encoded."""
 

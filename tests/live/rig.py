@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -86,6 +87,19 @@ def counts(rig: SandboxedSystem) -> dict[str, int]:
     """The counts of the path `tracker`."""
     found: dict[str, int] = rig.system.status()["live"]["tracker"]
     return found
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until a condition holds, which nobody announces."""
+    overdue = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < overdue, "the condition did not become true"
+        time.sleep(0.01)
+
+
+def settled(rig: SandboxedSystem, **wanted: int) -> None:
+    """Wait until the counts of the path `tracker` are as wanted."""
+    until(lambda: wanted.items() <= counts(rig).items())
 
 
 def titles(rig: SandboxedSystem) -> dict[str, Any]:

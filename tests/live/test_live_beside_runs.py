@@ -22,6 +22,7 @@ from ocean_actors.actors import Backoff
 from ocean_actors.testing import SandboxedSystem
 
 QUICK = Backoff(initial=0.01, maximum=0.02)
+BULK = "/issue/entities/bulk"
 
 Step = Callable[[ResyncRun], Any]
 
@@ -140,20 +141,28 @@ def change(
     assert handled.acquire(timeout=20)
 
 
-def hold(rig: SandboxedSystem, path: str, number: int = 1) -> Callable[[], None]:
-    """Has the sandbox hold the next calls of a path before they take effect.
+def hold(rig: SandboxedSystem, path: str, begin: Callable[[], object]) -> None:
+    """Call `begin`, and return once the sandbox holds the call of `path` to which that leads.
 
-    Returns a function that waits until one is held.
+    The call takes effect when it is released.
     """
     before = sum(path in each.path for each in rig.sandbox.calls)
-    rig.sandbox.fail("hang", number, path=path, seconds=60.0)
+    rig.sandbox.fail("hang", 1, path=path, seconds=60.0)
+    begin()
+    rig.sandbox.wait_for(lambda: sum(path in each.path for each in rig.sandbox.calls) > before, 20)
 
-    def wait() -> None:
-        rig.sandbox.wait_for(
-            lambda: sum(path in each.path for each in rig.sandbox.calls) > before, 20
-        )
 
-    return wait
+def expect_after_release(rig: SandboxedSystem, handled: threading.Semaphore) -> None:
+    """The live event waits for what the sandbox holds, and is handled after that."""
+    assert not handled.acquire(timeout=0.2)
+    rig.sandbox.release()
+    assert handled.acquire(timeout=20)
+
+
+def begin_next_run(rig: SandboxedSystem, stepped: Stepped) -> None:
+    stepped.finish()
+    rig.expect(RunEnded)
+    rig.sandbox.request_resync(rig.identifier)
 
 
 def test_a_run_leaves_out_what_a_live_event_has_written_since_it_began(
@@ -174,14 +183,10 @@ def test_a_run_leaves_out_what_a_live_event_has_written_since_it_began(
 def test_a_live_write_waits_for_the_batch_in_flight_that_holds_its_entity(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
-    is_held = hold(rig, "/issue/entities/bulk")
-    stepped.begin(send("A"))
-    is_held()
+    hold(rig, BULK, lambda: stepped.begin(send("A")))
     change(rig, handled, "B")  # not in that batch
     tell(rig, "A", title="new")
-    assert not handled.acquire(timeout=0.2)
-    rig.sandbox.release()
-    assert handled.acquire(timeout=20)
+    expect_after_release(rig, handled)
     assert stepped.result().upserted == 1
     assert titles(rig) == {"A": "new", "B": "new"}
 
@@ -201,13 +206,9 @@ def test_a_run_does_not_bring_back_what_a_live_event_deleted(
 def test_a_live_delete_waits_for_the_batch_in_flight_that_holds_its_entity(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
-    is_held = hold(rig, "/issue/entities/bulk")
-    stepped.begin(send("A"))
-    is_held()
+    hold(rig, BULK, lambda: stepped.begin(send("A")))
     tell(rig, "A", deleted=True)
-    assert not handled.acquire(timeout=0.2)
-    rig.sandbox.release()
-    assert handled.acquire(timeout=20)
+    expect_after_release(rig, handled)
     stepped.result()
     assert titles(rig) == {}
 
@@ -216,9 +217,7 @@ def test_reconcile_keeps_what_live_events_have_written_and_what_that_relates_to(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
     stepped.do(send("parent", "stale"))
-    stepped.finish()
-    rig.expect(RunEnded)
-    rig.sandbox.request_resync(rig.identifier)
+    begin_next_run(rig, stepped)
     stepped.do(send("A"))
     change(rig, handled, "B", more={"relations": {"parent": "parent"}})
     assert stepped.do(reconcile) == 1
@@ -230,13 +229,10 @@ def test_reconcile_keeps_what_a_live_event_writes_after_it_has_looked(
 ) -> None:
     stepped.do(send("late", "root", "stale"))
     stepped.do(lambda run: run.port.upsert("a-blueprint", [{"identifier": "first"}]))
-    stepped.finish()
-    rig.expect(RunEnded)
-    rig.sandbox.request_resync(rig.identifier)
+    begin_next_run(rig, stepped)
     stepped.do(send("A"))
-    is_held = hold(rig, "/a-blueprint/bulk/entities/delete")
-    stepped.begin(reconcile)
-    is_held()  # the first batch: Port was asked what is owned
+    # the first batch: Port was asked what is owned
+    hold(rig, "/a-blueprint/bulk/entities/delete", lambda: stepped.begin(reconcile))
     change(rig, handled, "late", more={"relations": {"parent": "root"}})
     rig.sandbox.release()
     assert stepped.result() == 2
@@ -247,9 +243,7 @@ def test_what_live_events_have_written_does_not_count_as_to_be_deleted(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
     stepped.do(send("stale"))
-    stepped.finish()
-    rig.expect(RunEnded)
-    rig.sandbox.request_resync(rig.identifier)
+    begin_next_run(rig, stepped)
     stepped.do(send("A"))
     for name in ("B", "C", "D"):
         change(rig, handled, name)
@@ -261,17 +255,11 @@ def test_a_live_write_waits_for_the_deletion_in_flight_of_its_entity(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
     stepped.do(send("A", "B"))
-    stepped.finish()
-    rig.expect(RunEnded)
-    rig.sandbox.request_resync(rig.identifier)
+    begin_next_run(rig, stepped)
     stepped.do(send("B"))
-    is_held = hold(rig, "/issue/bulk/entities/delete")
-    stepped.begin(reconcile)
-    is_held()
+    hold(rig, "/issue/bulk/entities/delete", lambda: stepped.begin(reconcile))
     tell(rig, "A", title="new")
-    assert not handled.acquire(timeout=0.2)
-    rig.sandbox.release()
-    assert handled.acquire(timeout=20)
+    expect_after_release(rig, handled)
     assert stepped.result() == 1
     assert titles(rig) == {"A": "new", "B": "old"}
 
@@ -281,7 +269,7 @@ def test_a_live_write_that_port_refused_lets_the_run_write(
 ) -> None:
     change(rig, handled, "A", more={"properties": {"title": 7}})  # refused as one of a batch
     assert stepped.do(send("A")).upserted == 1
-    rig.sandbox.fail("status", 1, path="/issue/entities/bulk", status=403)
+    rig.sandbox.fail("status", 1, path=BULK, status=403)
     tell(rig, "B", title="new")
     rig.expect(LiveEventFailed)
     assert stepped.do(send("B")).upserted == 1
@@ -292,9 +280,8 @@ def test_reconcile_keeps_what_a_run_left_out_for_a_live_write_that_failed(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
     stepped.do(send("A"))
-    is_held = hold(rig, "/issue/entities/bulk")
-    tell(rig, "A", title="new", more={"properties": {"title": 7}})
-    is_held()
+    refused = {"properties": {"title": 7}}
+    hold(rig, BULK, lambda: tell(rig, "A", title="new", more=refused))
     assert stepped.do(send("A")).superseded == 1
     rig.sandbox.release()
     assert handled.acquire(timeout=20)
@@ -306,9 +293,7 @@ def test_the_next_run_writes_what_a_live_event_wrote_during_the_one_before(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
     change(rig, handled, "A")
-    stepped.finish()
-    rig.expect(RunEnded)
-    rig.sandbox.request_resync(rig.identifier)
+    begin_next_run(rig, stepped)
     assert stepped.do(send("A", title="newest")).superseded == 0
     assert titles(rig) == {"A": "newest"}
 
@@ -318,9 +303,7 @@ def test_a_run_that_begins_while_a_live_write_is_in_flight_leaves_it_out(
 ) -> None:
     stepped.finish()
     rig.expect(RunEnded)
-    is_held = hold(rig, "/issue/entities/bulk")
-    tell(rig, "A", title="new")
-    is_held()
+    hold(rig, BULK, lambda: tell(rig, "A", title="new"))
     rig.sandbox.request_resync(rig.identifier)
     assert stepped.do(send("A")).superseded == 1
     rig.sandbox.release()
@@ -343,8 +326,7 @@ def test_a_live_write_by_a_search_query_is_protected_once_port_has_said_what_it_
 def test_a_stop_ends_the_wait_of_a_live_write(
     rig: SandboxedSystem, stepped: Stepped, handled: threading.Semaphore
 ) -> None:
-    is_held = hold(rig, "/issue/entities/bulk")
-    stepped.begin(send("A"))
-    is_held()
+    hold(rig, BULK, lambda: stepped.begin(send("A")))
     tell(rig, "A", title="new")
+    assert not handled.acquire(timeout=0.2)
     assert rig.system.stop()

@@ -7,12 +7,11 @@ import threading
 from typing import Any
 
 import pytest
-from rig import Nothing, counts, hooked, post, serving, tell, titles
+from rig import Nothing, counts, hooked, post, serving, settled, tell, titles
 from tracker import Tracker, signature_of
 
 from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler, OceanSystem, RetryLater
 from ocean_actors.actors import Backoff
-from ocean_actors.testing import SandboxedSystem
 
 QUICK = Backoff(initial=0.01, maximum=0.02)
 
@@ -20,17 +19,6 @@ QUICK = Backoff(initial=0.01, maximum=0.02)
 def write(call: LiveCall, live: Live) -> None:
     item = call.json()
     live.port.upsert("issue", [{"identifier": item["id"], "title": item.get("title")}])
-
-
-def settled(rig: SandboxedSystem, **wanted: int) -> dict[str, int]:
-    """Waits until the counts of the path are as wanted, and returns them."""
-    done = threading.Event()
-    for _ in range(600):
-        found = counts(rig)
-        if all(found[name] == value for name, value in wanted.items()):
-            return found
-        done.wait(0.05)
-    raise AssertionError(f"expected {wanted}, not {counts(rig)}")
 
 
 def test_a_change_in_the_tracker_becomes_an_entity() -> None:

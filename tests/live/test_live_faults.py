@@ -9,19 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import Hooked, counts, hooked, serving, tell, titles
+from rig import Hooked, counts, hooked, serving, settled, tell, titles, until
 
-from ocean_actors import Live, LiveCall
+from ocean_actors import Live, LiveCall, LiveEventFailed
 from ocean_actors.messages import IntegrationRegistered
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
 
 def nothing(_call: LiveCall, _live: Live) -> None:
     """Does nothing."""
-
-
-def until(rig: SandboxedSystem, holds: Callable[[], bool]) -> None:
-    assert rig.sandbox.wait_for(holds, 20)
 
 
 # -- keys ------------------------------------------------------------------------------------------
@@ -42,7 +38,7 @@ def test_a_key_of_an_odd_class_costs_no_event() -> None:
     with serving(keyed(lambda call: Unhashable(call.json()["id"]))) as rig:
         for _ in range(3):
             assert tell(rig, "A")[0] == 202
-        until(rig, lambda: counts(rig)["handled"] == 3)
+        settled(rig, handled=3)
         assert rig.system.measure().restarts.values == {}
 
 
@@ -70,7 +66,7 @@ def fail_router(rig: SandboxedSystem) -> None:
     nothing_at_all: Any = None  # that is the bug
     assert intake._router is not None
     intake._router.tell(IntegrationRegistered(nothing_at_all))
-    until(rig, lambda: restarted(rig) == 1 and intake._router is not None)
+    until(lambda: restarted(rig) == 1 and intake._router is not None)
 
 
 def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_one() -> None:
@@ -88,11 +84,11 @@ def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_on
         assert tell(rig, "new")[0] == 202
         assert begun.acquire(timeout=20)
         go["old"].set()
-        until(rig, lambda: not rig.system.status()["leftBehind"])
+        until(lambda: not rig.system.status()["leftBehind"])
         wait_idle(rig.system._actors, parked="live-tracker-*")
         assert (counts(rig)["running"], counts(rig)["handled"]) == (1, 0)
         go["new"].set()
-        until(rig, lambda: counts(rig)["handled"] == 1)
+        settled(rig, handled=1)
 
 
 # -- a stop in the middle --------------------------------------------------------------------------
@@ -133,7 +129,7 @@ def test_deletions_that_port_refuses_do_not_flood_the_log(
         rig.sandbox.fail("status", 1_000, path="/issue/", status=422)
         for number in range(20):
             tell(rig, f"A{number}")
-        until(rig, lambda: counts(rig)["handled"] == 20)
+        settled(rig, handled=20)
     assert 0 < caplog.text.count("Port refuses to delete") <= 5
 
 
@@ -150,7 +146,27 @@ def test_a_number_that_names_an_entity_names_the_same_one_in_upsert_and_delete()
 
     with serving(hooked(work, attempts=1)) as rig:
         tell(rig, "A", number=7, action="updated")
-        until(rig, lambda: titles(rig) == {"7": "seven"})
+        until(lambda: titles(rig) == {"7": "seven"})
         tell(rig, "A", number=7, action="deleted")
-        until(rig, lambda: counts(rig)["handled"] == 2)
+        settled(rig, handled=2)
         assert titles(rig) == {}
+
+
+@pytest.mark.parametrize(
+    ("misuse", "failure"),
+    [
+        (lambda port: port.upsert(7, []), "blueprint: expected a string, got int"),
+        (lambda port: port.upsert("issue", {}), "upsert takes many entities, got one dict"),
+        (lambda port: port.delete(7, []), "blueprint: expected a string, got int"),
+        (lambda port: port.delete("issue", "A"), "delete takes many identifiers, got one str"),
+    ],
+)
+def test_one_in_place_of_many_and_a_blueprint_that_is_no_string_are_told(
+    misuse: Callable[[Any], object], failure: str
+) -> None:
+    def work(_call: LiveCall, live: Live) -> None:
+        misuse(live.port)
+
+    with serving(hooked(work, attempts=1)) as rig:
+        tell(rig, "A")
+        assert rig.expect(LiveEventFailed).failure == f"TypeError: {failure}"

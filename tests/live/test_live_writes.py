@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from rig import until
 
 from ocean_actors.actors import Cancelled, CancelToken, SystemClock
 from ocean_actors.port.live_writes import (
@@ -50,53 +51,38 @@ def test_a_deletion_gives_way_to_a_relation_of_a_live_write() -> None:
         assert free == [True]  # writing the target of a relation harms nobody
 
 
-def test_a_live_write_that_waits_too_long_fails_and_is_forgotten() -> None:
-    live, clock = LiveWrites(), ManualClock()
+def failure_of_a_write(live: LiveWrites, token: CancelToken, clock: ManualClock) -> BaseException:
+    with (
+        pytest.raises((StillInFlight, Cancelled)) as caught,
+        live.writing(prints_of(A), token, clock, seconds=30.0),
+    ):
+        raise AssertionError
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "failure"),
+    [
+        (False, "StillInFlight: a run has been sending the same entity for 30 s"),
+        (True, "Cancelled: stopping"),
+    ],
+)
+def test_a_live_write_that_waits_too_long_or_is_cancelled_fails_and_is_forgotten(
+    cancelled: bool, failure: str
+) -> None:
+    live, token, clock = LiveWrites(), CancelToken(), ManualClock()
     run = live.open_run()
-    failures: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            with live.writing(prints_of(A), CancelToken(), clock, seconds=30.0):
-                raise AssertionError
-        except StillInFlight as error:
-            failures.append(error)
-
-    with run.sending([prints_of(A)]):
-        thread = threading.Thread(target=wait)
-        thread.start()
-        while not clock.pending():
-            thread.join(0.01)
-        clock.advance(30.0)
-        thread.join(10)
-    assert "a run has been sending the same entity for 30 s" in str(failures[0])
-    assert not run.touched_live(A)
-
-
-def test_a_cancelled_live_write_waits_no_more() -> None:
-    live, token = LiveWrites(), CancelToken()
-    run = live.open_run()
-    ended: list[BaseException] = []
-
-    def wait() -> None:
-        try:
-            with live.writing(prints_of(A), token, clock):
-                raise AssertionError
-        except Cancelled as error:
-            ended.append(error)
-
-    clock = SystemClock()
-    try:
-        with run.sending([prints_of(A)]):
-            thread = threading.Thread(target=wait)
-            thread.start()
-            while not clock.pending():
-                thread.join(0.01)
+    with ThreadPoolExecutor(1) as pool, run.sending([prints_of(A)]):
+        error = pool.submit(failure_of_a_write, live, token, clock)
+        until(lambda: clock.pending() or error.done())
+        if cancelled:
             token.cancel("stopping")
-            thread.join(10)
-    finally:
-        clock.close()
-    assert len(ended) == 1
+        else:
+            clock.advance(30.0)
+        found = error.result(10)
+    assert f"{type(found).__name__}: {found}".startswith(failure)
+    assert clock.pending() == 0
+    assert not run.touched_live(A)
 
 
 def test_a_batch_that_a_closed_run_left_in_flight_is_still_waited_for() -> None:

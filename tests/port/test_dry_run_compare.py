@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import RunInfo
+from ocean_actors.port.client import PortClient
 from ocean_actors.port.dry_run import (
     Change,
     ChangedEntity,
@@ -22,6 +24,7 @@ from ocean_actors.port.dry_run import (
     secret_fields,
     shown_change,
 )
+from ocean_actors.port.dry_run_writer import DryRunWriter
 from ocean_actors.sandbox.catalog import Catalog
 from ocean_actors.sandbox.entity_rules import Writing
 from ocean_actors.sandbox.errors import ApiError
@@ -160,6 +163,27 @@ def test_the_table_adds_up(run_info: RunInfo) -> None:
 
 def test_a_run_that_sends_nothing_says_so(run_info: RunInfo) -> None:
     assert list(DryRunResult(run_info, {}).lines())[1:] == ["no entities were sent"]
+
+
+def test_without_a_thread_for_the_users_function_one_line_says_so(
+    client: PortClient,
+    run_info: RunInfo,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    shown: list[DryRunResult] = []
+    writer = DryRunWriter(client.clone(), run_info, (), show=shown.append)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        writer.close()
+    assert shown == []
+    (line,) = (each.getMessage() for each in caplog.records)
+    assert line == (
+        "the result of dry run run-1 could not be shown: RuntimeError: can't start new thread"
+    )
 
 
 @pytest.fixture

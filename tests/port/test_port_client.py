@@ -434,6 +434,7 @@ def test_the_skew_of_port_s_clock_is_known_from_its_answers(
         lambda client: client.create_blueprint({"identifier": "x"}),
         lambda client: client.patch_blueprint("package", {"title": "x"}),
         lambda client: client.call("DELETE", "/blueprints/package", ignore),
+        lambda client: client.call("DELETE", "/blueprints/package/entities/search", ignore),
         lambda client: client.call("POST", "/blueprints/search/entities/bulk", ignore),
         lambda client: client.deliver("POST", f"{client.base_url}/v1/ingest", b"{}"),
         lambda client: client.clone().create_blueprint({"identifier": "x"}),
