@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ocean_actors.settings.errors import SettingsError, describe_type, written_name
+from ocean_actors.settings.sources import without_duplicates
 
 MAX_BYTES = 1 << 20  # of a file
 MAX_NODES = 20_000  # of a YAML file: keys, values, lists and mappings; read in about a second
@@ -53,7 +54,7 @@ def _json(path: Path) -> object:
     try:
         value: object = json.loads(
             text,
-            object_pairs_hook=_without_twins,
+            object_pairs_hook=without_duplicates,
             parse_constant=_refuse,
             parse_int=_whole_number,
         )
@@ -65,15 +66,6 @@ def _json(path: Path) -> object:
     except ValueError as error:
         raise SettingsError([f"{name}: not usable as JSON: {error}"]) from None
     return value
-
-
-def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {written_name(twin)} is given twice")
-    return found
 
 
 def _whole_number(digits: str) -> int:
