@@ -83,7 +83,7 @@ class KafkaPublisher:
                 if message.get("action") == "RESYNC":
                     producer.send(self._requests, value)
         except kafka_errors.KafkaError as error:
-            logger.error("the sandbox cannot publish to Kafka: %s", error)  # noqa: TRY400
+            logger.error("the sandbox cannot publish to Kafka: %s", error)  # noqa: TRY400  (the line tells it all)
         finally:
             producer.close(timeout=STOP_SECONDS)
 

@@ -255,8 +255,10 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     for key, value in above.items():
         name = key if key in below else folded.get(_fold(key), key)
         old = both.get(name)
-        deeper = isinstance(old, Mapping) and isinstance(value, Mapping)
-        both[name] = overlay(old, value) if deeper else value  # type: ignore[arg-type]
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            both[name] = overlay(old, value)
+        else:
+            both[name] = value
     return both
 
 
