@@ -191,7 +191,7 @@ def _run(options: argparse.Namespace) -> int:
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
-    system = OceanSystem(  # a dry run may have the process beside it that serves
+    system = OceanSystem(  # another process may use the ports during a dry run
         settings, handlers, actors,
         serve_http=not options.dry_run, serve_control=not options.dry_run,
         show_dry_run=results.append if options.dry_run else None,
@@ -297,7 +297,7 @@ def _announce(system: OceanSystem, name: str) -> None:
 
 
 def _warn_of_unusable_authorities() -> None:
-    """Log now what calls over TLS will say, of which there may be none for long."""
+    """Log at the start why calls over TLS will fail: the first one may come much later."""
     from ocean_actors import tls
 
     try:

@@ -19,8 +19,9 @@ from ocean_actors.settings.errors import SettingsError, describe_type, written_n
 from ocean_actors.settings.sources import without_duplicates
 
 MAX_BYTES = 1 << 20  # of a file
-MAX_NODES = 20_000  # of a YAML file: keys, values, lists and mappings; read in about a second
-# (an alias counts as all that it stands for)
+# Of a YAML file: keys, values, lists and mappings, which are read in about a second. An alias
+# counts as often as the values that it stands for.
+MAX_NODES = 20_000
 MAX_ALIASES = 100
 MAX_KEYS = 10_000  # of a mapping, those merged into it included
 MAX_DIGITS = 1_000  # characters of a number
@@ -75,7 +76,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _yaml(path: Path) -> object:
@@ -132,7 +133,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._aliases = 0
-        self._nodes = 0  # an alias counts as often as the values that it stands for
+        self._nodes = 0
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
