@@ -106,7 +106,7 @@ def _integration(client: PortClient, settings: Settings) -> Iterator[Line]:
 
 
 def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> Line:
-    """Returns whether Port has what a handler declares; `created`: `run` creates what is not."""
+    """Looks whether Port has a declared blueprint; `created`: `run` creates a missing one."""
     identifier = identifier_of(declared)
     name = one_line(identifier, 80)
     try:

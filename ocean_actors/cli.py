@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ocean_actors._version import __version__
 from ocean_actors.control.command import add_commands
 from ocean_actors.errors import UsageError
-from ocean_actors.log_output.text_format import escaped
+from ocean_actors.terminal import print_error, print_line
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
@@ -53,21 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.command(options)
         sys.stdout.flush()
     except UsageError as error:  # SettingsError, too
-        _print_error(error)
+        print_error(error)
         return UNUSABLE
     except BrokenPipeError:  # whoever read the output has gone, as in `ocean-actors demo | head`
         _discard_output()
         return FAILED
     except OSError as error:  # a port in use, a broker that does not start
-        _print_error(error)
+        print_error(error)
         return FAILED
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and NO_THREAD not in str(error):
             raise
-        _print_error(str(error) or "out of memory")
+        print_error(str(error) or "out of memory")
         return FAILED
     except KeyboardInterrupt:  # before `run` and `sandbox` handle signals themselves
-        _print_error("interrupted")
+        print_error("interrupted")
         return FAILED
     return code
 
@@ -191,7 +191,7 @@ def _run(options: argparse.Namespace) -> int:
     if settings.ignored:
         logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
     _warn_of_unusable_authorities()
-    system = OceanSystem(  # a dry run may have the process beside it that serves
+    system = OceanSystem(  # another process may use the ports during a dry run
         settings, handlers, actors,
         serve_http=not options.dry_run, serve_control=not options.dry_run,
         show_dry_run=results.append if options.dry_run else None,
@@ -207,7 +207,7 @@ def _run(options: argparse.Namespace) -> int:
         system.start()
         system.wait()
     for line in results[-1].lines() if results else ():
-        _print_line(line)
+        print_line(line)
     code = system.exit_code
     if options.dry_run and not (results and results[-1].complete):  # also if it was stopped
         code = code or FAILED
@@ -223,7 +223,7 @@ def _check(options: argparse.Namespace) -> int:
     handlers = _handlers(options, settings)
     for line in check(settings, options.config or "the environment", handlers):
         good = good and line.good
-        _print_line(line)
+        print_line(line)
     return STOPPED if good else FAILED
 
 
@@ -239,7 +239,7 @@ def _new(options: argparse.Namespace) -> int:
     from ocean_actors.scaffold.new import new
 
     for line in new(options.name, Path()):
-        _print_line(line)
+        print_line(line)
     return STOPPED
 
 
@@ -269,7 +269,7 @@ def _sandbox(options: argparse.Namespace) -> int:
         options.host, options.port, kafka=options.kafka, noise=options.noise or 0,
         blueprints=[*bare, *options.blueprints], mapping=options.mapping, until=done,
     ):  # fmt: skip
-        _print_line(line)
+        print_line(line)
     return STOPPED
 
 
@@ -297,7 +297,7 @@ def _announce(system: OceanSystem, name: str) -> None:
 
 
 def _warn_of_unusable_authorities() -> None:
-    """Log now what calls over TLS will say, of which there may be none for long."""
+    """Log at the start why calls over TLS will fail: the first one may come much later."""
     from ocean_actors import tls
 
     try:
@@ -312,16 +312,6 @@ def _search_working_folder_last() -> None:
 
     if sys.path and Path(sys.path[0] or ".").resolve() == Path.cwd():
         search_last(Path.cwd())
-
-
-def _print_line(line: object) -> None:
-    """Print a line, whose control characters are escaped, and flush it."""
-    sys.stdout.write(f"{escaped(str(line))}\n")
-    sys.stdout.flush()
-
-
-def _print_error(problem: object) -> None:
-    sys.stderr.write(f"ocean-actors: {escaped(str(problem))}\n")
 
 
 def _open_closed_streams() -> None:

@@ -84,15 +84,16 @@ def load_actor(place: str) -> type[Actor]:
 def _load_all(
     what: str, given: Sequence[str], named: Sequence[str], folder: Path, load: Callable[[str], T]
 ) -> list[T]:
-    places = (
-        {f"--{what} ": given} if given else {f"{what}s[{n}]: ": [p] for n, p in enumerate(named)}
-    )
-    if named and not given:
-        search_last(folder)
+    if given:
+        labelled = [(f"--{what} ", place) for place in given]
+    else:
+        labelled = [(f"{what}s[{number}]: ", place) for number, place in enumerate(named)]
+        if named:
+            search_last(folder)
     loaded = []
-    for label, some in places.items():
+    for label, place in labelled:
         try:
-            loaded += [load(place) for place in some]
+            loaded.append(load(place))
         except HandlerError as error:
             raise HandlerError(f"{label}{error}") from None
     return loaded

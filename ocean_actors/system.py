@@ -57,17 +57,18 @@ STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.ab
 class OceanSystem:
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
-    `handlers` are `ResyncHandler` classes, `functools.partial`s of them, or callables without
-    arguments that make one, at least one; TypeError says what is wrong with others, BlueprintError
-    what is wrong with the blueprints that they declare. There may be `LiveHandler` classes, or
-    partials of them, among them; LiveHandlerError says what is wrong with those. `actors` are
-    classes of custom actors, or `functools.partial`s of them. `serve_http` says whether `wsgi_app`
-    is served on `http.host` and `http.port`: by default under WEBHOOK, with live handlers, and if
-    the settings name anything in `http`. With False, mount it yourself. `serve_control` says
-    whether the control server is started, unless `control.enabled` is false: by default if the
-    settings name anything in `control`. `show_dry_run` is called with the result of each run if
-    the settings say `resync.dryRun`; by default it is logged. `clock` and `seed` are for tests;
-    `debug` checks every message to be immutable.
+    `handlers` holds at least one `ResyncHandler` class, `functools.partial` of one, or callable
+    without arguments that makes one, and any number of `LiveHandler` classes or partials of them.
+    Raises TypeError if one is none of these, BlueprintError if a blueprint that they declare
+    cannot be used, LiveHandlerError if a live handler cannot be used.
+
+    `actors` are classes of custom actors, or `functools.partial`s of them. `serve_http` says
+    whether `wsgi_app` is served on `http.host` and `http.port`: by default under WEBHOOK, with live
+    handlers, and if the settings name anything in `http`. With False, mount it yourself.
+    `serve_control` says whether the control server is started, unless `control.enabled` is false:
+    by default if the settings name anything in `control`. `show_dry_run` is called with the result
+    of each run if the settings say `resync.dryRun`; by default it is logged. `clock` and `seed` are
+    for tests; `debug` checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """
@@ -369,8 +370,8 @@ class OceanSystem:
 
         `async for event in system.events(RunEnded)` ends once the system has stopped. At most
         `limit` events wait to be read; then the oldest is dropped and counted, see
-        `EventIterator`. It may be called before the start. Raises TypeError for what is no event
-        class, ValueError without one.
+        `EventIterator`. It may be called before the start. Raises TypeError unless each is an
+        event class, ValueError if there is none.
         """
         return self._iterators.open(event_types, limit)
 

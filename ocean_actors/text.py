@@ -1,4 +1,4 @@
-"""Text from anywhere as one printable line: for logs, errors, `status()` and reports."""
+"""Makes text from anywhere printable: for logs, errors, `status()`, reports and terminals."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def one_line(value: object, limit: int = MAX_CHARACTERS) -> str:
         cut = "".join(char if char.isprintable() else " " for char in cut)
     line = " ".join(cut.split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """Returns `text` with its control characters as escape sequences, except those in `keep`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
+        for char in text
+    )

@@ -18,6 +18,7 @@ SMALL = {
     "errors": set(),
     "port_time": set(),
     "text": set(),
+    "terminal": {"text"},
     "_version": set(),
     "log": {"text"},
     "plugins": {"errors", "text"},

@@ -185,7 +185,7 @@ BOMB = "identifier: r\nx0: &x0 [1]\n" + "".join(
     [
         ("b.json", '[{"identifier": "r",}]', "b.json:1:2"),
         ("b.json", '{"identifier": "r", "identifier": "s"}', "the key identifier is given twice"),
-        ("b.json", '{"identifier": "r", "x": NaN}', "NaN is no number of JSON"),
+        ("b.json", '{"identifier": "r", "x": NaN}', "NaN is not a JSON number"),
         ("b.json", '{"identifier": "r", "x": ' + "9" * 5000 + "}",
             "b.json: not usable as JSON: a number of more than 1000 characters"),
         ("b.yaml", "identifier: r\nx: " + "[" * 200 + "]" * 200,

@@ -128,6 +128,7 @@ def test_check_looks_at_what_the_handlers_of_the_file_need(folder: Path, sandbox
     assert "slow is missing in Port: `run` creates it" in done.stdout
     quick = ("--handler", "integration/work.py:Quick")
     done = run(folder, sandbox, {"handlers": ["work.py:Slow"]}, *quick, command="check")
+    assert done.returncode == 0, done.stdout
     assert "slow" not in done.stdout
 
 

@@ -8,7 +8,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ocean_actors.actors.events import EventStream
 from ocean_actors.actors.message import Message
@@ -29,7 +29,7 @@ MOST_WAITING = 1_000
 
 
 class _Buffer:
-    """What waits for one iterator: the subscriber of the event stream. From any thread."""
+    """The events that wait for one iterator. It subscribes to the stream; any thread may use it."""
 
     def __init__(self, what: str, limit: int) -> None:
         self.abandoned = False  # set without the lock, by a finalizer
@@ -37,7 +37,7 @@ class _Buffer:
         self.dropped = 0
         self.events: deque[Message] = deque()
         self.waiters: set[asyncio.Future[None]] = set()
-        self.lock = threading.Lock()  # of the five above
+        self.lock = threading.Lock()  # of the four above
         self._what = what
         self._limit = limit
 
@@ -47,9 +47,9 @@ class _Buffer:
 
     def deliver(self, message: Message) -> bool:
         """Keep an event, instead of the oldest one at the limit; never waits."""
-        if not self.is_alive():
-            return False
         with self.lock:
+            if not self.is_alive():
+                return False
             full = len(self.events) >= self._limit
             if full:
                 self.events.popleft()
@@ -97,7 +97,7 @@ class EventIterator(AsyncIterator[EventT], Generic[EventT]):
     """
 
     def __init__(self, stream: EventStream, event_types: tuple[type[EventT], ...], limit: int):
-        """Raises TypeError for what is no message class, ValueError for no type or a low limit."""
+        """Raises TypeError for other types, ValueError without a type or if `limit` is below 1."""
         if not event_types:
             raise ValueError("events: expected at least one event class, such as RunEnded")
         for each in event_types:
@@ -183,15 +183,15 @@ class EventIterators:
 
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
-        self._open: weakref.WeakSet[EventIterator[Message]] = weakref.WeakSet()
+        self._open: weakref.WeakSet[EventIterator[Any]] = weakref.WeakSet()
         self._ended = False
         self._lock = threading.Lock()
 
     def open(self, event_types: tuple[type[EventT], ...], limit: int) -> EventIterator[EventT]:
-        """Returns an iterator over these events from now on; raises as `EventIterator`."""
+        """Returns an iterator over these events from now on. Raises what `EventIterator` does."""
         iterator = EventIterator(self._stream, event_types, limit)
         with self._lock:
-            self._open.add(iterator)  # type: ignore[arg-type]  # they are only ended
+            self._open.add(iterator)
             ended = self._ended
         if ended:
             iterator.end()

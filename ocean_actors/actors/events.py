@@ -66,8 +66,8 @@ class EventStream:
                 if other is not ref or (event_type is not None and kind is not event_type)
             )
 
-    def publish(self, event: Message, *, besides: Subscriber | None = None) -> None:
-        """Tell each subscriber `event`, once; `besides` is not told."""
+    def publish(self, event: Message, *, excluding: Subscriber | None = None) -> None:
+        """Tell each subscriber but `excluding` the event, once."""
         if self._check is not None:
             self._check(event)
         if event.retained:
@@ -76,7 +76,7 @@ class EventStream:
                 subscribers = self._subscribers
         else:
             subscribers = self._subscribers
-        told: set[Subscriber | None] = {besides}
+        told: set[Subscriber | None] = {excluding}
         for ref, event_type in subscribers:
             if isinstance(event, event_type) and ref not in told:
                 told.add(ref)

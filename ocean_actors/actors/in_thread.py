@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -17,10 +18,10 @@ T = TypeVar("T")
 def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     """Call `function` in a thread of its own; returns a future of the running event loop.
 
-    The thread has the caller's context variables. It is a daemon, and nobody waits for it but
-    who awaits the future: not a pool that other work may have filled, nor the end of the loop.
-    Cancelling the future does not end the thread; its result is then dropped. Raises
-    RuntimeError if no thread can be started.
+    The thread has the caller's context variables. It needs no place in a pool that other work may
+    have filled. It is a daemon, and the end of the loop does not wait for it. Cancelling the future
+    does not end the thread; its result is then dropped. Raises RuntimeError if no thread can be
+    started.
     """
     import asyncio
 
@@ -28,25 +29,21 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # it was cancelled
-            return
-        if error is None:
-            future.set_result(result)  # type: ignore[arg-type]  # a T if nothing was raised
-        elif isinstance(error, StopIteration):  # which a future refuses
-            future.set_exception(RuntimeError(f"{function!r} raised StopIteration"))
-        else:
-            future.set_exception(error)
+    def settle(outcome: Callable[[], object]) -> None:
+        if not future.done():  # else it was cancelled
+            outcome()
 
     def work() -> None:
-        result: T | None = None
-        raised: BaseException | None = None
+        outcome: Callable[[], object]
         try:
-            result = context.run(function)
+            outcome = functools.partial(future.set_result, context.run(function))
+        except StopIteration:  # which a future refuses
+            refused = RuntimeError(f"{function!r} raised StopIteration")
+            outcome = functools.partial(future.set_exception, refused)
         except BaseException as error:  # noqa: BLE001  (raised where the future is awaited)
-            raised = error
+            outcome = functools.partial(future.set_exception, error)
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits
-            loop.call_soon_threadsafe(settle, result, raised)
+            loop.call_soon_threadsafe(settle, outcome)
 
     threading.Thread(target=work, name="in-thread", daemon=True).start()
     return future

@@ -222,7 +222,7 @@ class Lifecycle:
     def _publish_failure(self, action: OnFailure) -> None:
         cell = self._cell
         event = ActorFailed(cell.name, cell.failure or "", cell.restarts, action)
-        self._services.events.publish(event, besides=cell.ref)  # else it might fail for ever
+        self._services.events.publish(event, excluding=cell.ref)  # else it might fail for ever
 
     def _escalate(self, error: BaseException) -> None:
         """End the system because of a failure of the code that runs the actor."""

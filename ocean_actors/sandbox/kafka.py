@@ -49,7 +49,6 @@ class KafkaPublisher:
     def start(self) -> None:
         """Create the topics and start to send. Raises kafka.errors.KafkaError."""
         make_topics(self._bootstrap, self._change_log, self._requests)
-        self._waiting = queue.SimpleQueue()  # what an earlier thread has left is not sent
         self._thread = threading.Thread(
             target=self._send_all, args=(self._waiting,), name="sandbox-kafka", daemon=True
         )
@@ -66,7 +65,8 @@ class KafkaPublisher:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._waiting.put(None)
+        waiting, self._waiting = self._waiting, queue.SimpleQueue()  # what is left is not sent
+        waiting.put(None)
         thread.join(STOP_SECONDS)
         if thread.is_alive():
             logger.warning("the sandbox stopped before all its messages were sent to Kafka")
@@ -83,7 +83,7 @@ class KafkaPublisher:
                 if message.get("action") == "RESYNC":
                     producer.send(self._requests, value)
         except kafka_errors.KafkaError as error:
-            logger.error("the sandbox cannot publish to Kafka: %s", error)  # noqa: TRY400
+            logger.error("the sandbox cannot publish to Kafka: %s", error)  # noqa: TRY400  (the line tells it all)
         finally:
             producer.close(timeout=STOP_SECONDS)
 

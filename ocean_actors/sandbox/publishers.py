@@ -20,6 +20,9 @@ logger = get_logger(__name__)
 
 Json = dict[str, Any]
 
+_Waiting = queue.Queue[tuple[str, Json]]
+"""Addresses, and the messages that are to be sent there."""
+
 
 class Publisher(Protocol):
     """Sends change-log messages (`changelog`) to listeners."""
@@ -74,14 +77,20 @@ class WebhookPublisher:
         self._record = record
         self._clock = clock
         self._timeout = timeout
-        self._waiting: queue.Queue[tuple[str, Json]] = queue.Queue(capacity)
+        self._capacity = capacity
+        self._waiting: _Waiting = queue.Queue(capacity)
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start to send."""
-        self._stopping.clear()
-        self._thread = threading.Thread(target=self._send_all, name="sandbox-webhooks", daemon=True)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(
+            target=self._send_all,
+            args=(self._waiting, self._stopping),
+            name="sandbox-webhooks",
+            daemon=True,
+        )
         self._thread.start()
 
     def publish(self, message: Json, integration: Json) -> None:
@@ -96,13 +105,11 @@ class WebhookPublisher:
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        waiting, self._waiting = self._waiting, queue.Queue(self._capacity)
         self._stopping.set()
         with contextlib.suppress(queue.Full):  # then the thread does not wait for a message
-            self._waiting.put_nowait(("", {}))  # wakes it
+            waiting.put_nowait(("", {}))  # wakes it
         thread.join(2 * self._timeout + 1)
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._waiting.get_nowait()
         if thread.is_alive():
             logger.warning("the sandbox stopped while a webhook was being sent")
 
@@ -123,12 +130,12 @@ class WebhookPublisher:
         except queue.Full:
             self._record(Delivery(url, message, None, "too many webhooks wait"))
 
-    def _send_all(self) -> None:
+    def _send_all(self, waiting: _Waiting, stopping: threading.Event) -> None:
         with requests.Session() as session:
             session.trust_env = False
             while True:
-                url, message = self._waiting.get()
-                if self._stopping.is_set():
+                url, message = waiting.get()
+                if stopping.is_set():
                     return
                 self._record(self._send(session, url, message))
 

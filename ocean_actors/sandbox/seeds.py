@@ -10,6 +10,7 @@ from typing import Any
 
 from ocean_actors import blueprints
 from ocean_actors.errors import UsageError
+from ocean_actors.frozen import thaw
 from ocean_actors.sandbox.errors import ApiError
 from ocean_actors.sandbox.schemas import Blueprint, check
 from ocean_actors.settings.errors import SettingsError, describe_type
@@ -32,7 +33,7 @@ def read_blueprints(declared: blueprints.Declaration) -> list[Json]:
     fields = []
     for blueprint in found:
         try:
-            fields.append(check(Blueprint, json.loads(json.dumps(blueprint))).given())
+            fields.append(check(Blueprint, thaw(blueprint)).given())
         except ApiError as error:
             name = one_line(blueprints.identifier_of(blueprint), 80)
             raise SeedError(f"blueprints: {name}: {one_line(error.message)}") from None
@@ -41,6 +42,8 @@ def read_blueprints(declared: blueprints.Declaration) -> list[Json]:
 
 def read_mapping(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> Json | None:
     """Returns a mapping, which may be the path of a JSON or YAML file. Raises SeedError."""
+    if mapping is None:
+        return None
     found: object = mapping
     label = "mapping"
     if isinstance(mapping, str | os.PathLike):
@@ -49,8 +52,6 @@ def read_mapping(mapping: Mapping[str, Any] | str | os.PathLike[str] | None) -> 
         except SettingsError as error:
             raise SeedError(f"mapping: {error}") from None
         label = f"mapping: {one_line(mapping, 200)}"
-    if found is None and mapping is None:
-        return None
     if not isinstance(found, Mapping):
         raise SeedError(f"{label}: expected a mapping with resources, got {describe_type(found)}")
     try:

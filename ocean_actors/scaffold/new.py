@@ -13,7 +13,7 @@ from ocean_actors.errors import UsageError
 
 TEMPLATE = Path(__file__).parent / "template"
 SUFFIX = ".template"
-"""Of each file in it: they are no modules of ours, and `.gitignore` is not obeyed there."""
+"""The end of each file name in it, so that tools do not take the files for our own."""
 
 MAX_NAME = 60  # characters
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")

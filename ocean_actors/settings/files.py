@@ -16,10 +16,12 @@ from typing import Any
 import yaml
 
 from ocean_actors.settings.errors import SettingsError, describe_type, written_name
+from ocean_actors.settings.sources import without_duplicates
 
 MAX_BYTES = 1 << 20  # of a file
-MAX_NODES = 20_000  # of a YAML file: keys, values, lists and mappings; read in about a second
-# (an alias counts as all that it stands for)
+# Of a YAML file: keys, values, lists and mappings, which are read in about a second. An alias
+# counts as often as the values that it stands for.
+MAX_NODES = 20_000
 MAX_ALIASES = 100
 MAX_KEYS = 10_000  # of a mapping, those merged into it included
 MAX_DIGITS = 1_000  # characters of a number
@@ -53,7 +55,7 @@ def _json(path: Path) -> object:
     try:
         value: object = json.loads(
             text,
-            object_pairs_hook=_without_twins,
+            object_pairs_hook=without_duplicates,
             parse_constant=_refuse,
             parse_int=_whole_number,
         )
@@ -67,15 +69,6 @@ def _json(path: Path) -> object:
     return value
 
 
-def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twin = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {written_name(twin)} is given twice")
-    return found
-
-
 def _whole_number(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError(f"a number of more than {MAX_DIGITS} characters")
@@ -83,7 +76,7 @@ def _whole_number(digits: str) -> int:
 
 
 def _refuse(constant: str) -> object:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _yaml(path: Path) -> object:
@@ -140,7 +133,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._aliases = 0
-        self._nodes = 0  # an alias counts as often as the values that it stands for
+        self._nodes = 0
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:

@@ -201,7 +201,8 @@ class IntegrationSettings(Section):
     @field_validator("config")
     @classmethod
     def _freeze(cls, config: dict[str, Any]) -> dict[str, Any]:
-        return freeze(config)  # type: ignore[no-any-return]
+        frozen: dict[str, Any] = freeze(config)
+        return frozen
 
 
 class ListenerSettings(Section):
@@ -384,7 +385,7 @@ class SslSettings(Section):
 class HttpSettings(Section):
     """The web server: webhook, health, metrics."""
 
-    host: Text = Field(default="0.0.0.0", description="Address that the web server binds.")  # noqa: S104
+    host: Text = Field(default="0.0.0.0", description="Address that the web server binds.")  # noqa: S104  (for containers)
     port: Annotated[Count, Field(ge=0, le=65_535)] = Field(
         default=8000,
         description="Port that it binds; 0: any free port. `APPLICATION__PORT` sets it too.",

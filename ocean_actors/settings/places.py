@@ -12,7 +12,7 @@ from ocean_actors.settings.models import items
 def below(folder: Path, value: Any) -> Any:
     """Returns the places that a settings file in `folder` names, seen from the working folder.
 
-    Only `file.py:Class` is changed. What is no list of texts is left to the validation.
+    Only `file.py:Class` is changed. Anything but a list of texts is left to the validation.
     """
     try:
         found = items(value)

@@ -164,7 +164,7 @@ class Reader:
             raise UnusableError(value.why)
         if isinstance(value, str) and value.strip():
             try:
-                value = json.loads(value, object_pairs_hook=_without_duplicates)
+                value = json.loads(value, object_pairs_hook=without_duplicates)
             except UnusableError:
                 raise
             except (ValueError, RecursionError):
@@ -255,8 +255,10 @@ def overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     for key, value in above.items():
         name = key if key in below else folded.get(_fold(key), key)
         old = both.get(name)
-        deeper = isinstance(old, Mapping) and isinstance(value, Mapping)
-        both[name] = overlay(old, value) if deeper else value  # type: ignore[arg-type]
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            both[name] = overlay(old, value)
+        else:
+            both[name] = value
     return both
 
 
@@ -299,7 +301,8 @@ def _fold(key: str) -> str:
     return key.replace("_", "").lower()
 
 
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns the pairs of a JSON object as a dict. Raises UnusableError for a repeated key."""
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]

@@ -67,6 +67,17 @@ def test_what_a_server_says_cannot_steer_a_terminal(desk: Desk) -> None:
     assert all(line.isprintable() for line in report(desk.status()))
 
 
+def test_what_a_server_says_reaches_the_terminal_escaped(
+    desk: Desk, served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy_night(desk)
+    desk.resync["runs"][-1]["status"] = "\x1b[2Jforged"
+    assert main(["status", "--url", served().url]) == 0
+    page = capsys.readouterr().out
+    assert r"\x1b[2Jforged" in page
+    assert "\x1b" not in page
+
+
 def test_the_integration_is_steered(
     desk: Desk, served: Served, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -117,13 +117,28 @@ def test_a_publisher_that_failed_starts_again_with_new_messages_only(
     publisher.start()
     publisher.publish({"number": 2}, listening)
     publisher.stop()
+    assert first_of("starts-again.change.log", organization) == {"number": 2}
+
+
+def test_what_is_published_before_the_start_is_sent_then(organization: Organization) -> None:
+    from ocean_actors.sandbox.kafka import KafkaPublisher
+
+    publisher = KafkaPublisher(organization.bootstrap, "starts-later")
+    publisher.publish({"number": 0}, {"changelogDestination": {"type": "KAFKA"}})
+    publisher.start()
+    publisher.stop()
+    assert first_of("starts-later.change.log", organization) == {"number": 0}
+
+
+def first_of(topic: str, organization: Organization) -> Any:
+    """Returns the first message of a topic."""
     with contextlib.closing(
         KafkaConsumer(
-            "starts-again.change.log", bootstrap_servers=organization.bootstrap,
+            topic, bootstrap_servers=organization.bootstrap,
             auto_offset_reset="earliest", consumer_timeout_ms=WITHIN * 1000,
         )
     ) as consumer:  # fmt: skip
-        assert json.loads(next(consumer).value) == {"number": 2}
+        return json.loads(next(consumer).value)
 
 
 def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(

@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import queue
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -227,6 +228,39 @@ def test_what_waited_at_the_stop_is_not_sent_after_the_next_start(receiver: Any)
     publisher.stop()
     assert sent == receiver.messages == [{"number": 0}, {"number": 3}]
     assert recorded.empty()
+
+
+def test_a_thread_that_outlasts_the_stop_ends_with_its_call() -> None:
+    """A receiver that sends its answer byte by byte is not cut off by any time-out."""
+    recorded: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+    publisher = WebhookPublisher(
+        "secret", lambda: "signed", recorded.put, ManualClock(), timeout=0.1
+    )
+    stopped = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        def answer_slowly() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not stopped.wait(0.02):
+                    connection.sendall(b"x")
+                connection.sendall(b"\r\nContent-Length: 0\r\n\r\n")
+
+        receiver = threading.Thread(target=answer_slowly)
+        receiver.start()
+        publisher.publish({}, {"changelogDestination": {"type": "WEBHOOK", "url": url}})
+        publisher.start()
+        thread = publisher._thread
+        assert thread is not None
+        publisher.stop()
+        assert thread.is_alive()
+        stopped.set()
+        receiver.join(10)
+        thread.join(10)
+    assert not thread.is_alive()
+    assert recorded.get(timeout=10).status == 200
 
 
 class Notes:
