@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ocean_actors._version import __version__
 from ocean_actors.control import DEFAULT_URL
 from ocean_actors.terminal import print_error, print_line
 from ocean_actors.text import one_line
@@ -79,13 +80,21 @@ def _run(command: Command, options: argparse.Namespace) -> int:
 
 
 def _status(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:
+    from ocean_actors.control.client import ControlError
     from ocean_actors.control.report import report
 
     status = client.status()
     if options.json:
         yield from json.dumps(status, indent=2).splitlines()
-    else:
-        yield from report(status)
+        return
+    try:
+        page = list(report(status))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ControlError(
+            f"{options.url}: the status has another shape than that of ocean_actors {__version__} "
+            f"({one_line(error)}); --json shows it"
+        ) from None
+    yield from page
 
 
 def _resync(client: ControlClient, options: argparse.Namespace) -> Iterator[str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -193,3 +196,41 @@ def test_another_server_is_named_as_such(
     url = served().url + "/dashboard.js#"
     assert main(["status", "--url", url[:-1]]) == 1
     assert "no such path" in capsys.readouterr().err
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[[object], str]]:
+    """Serves any JSON as the answer to every GET; returns the address."""
+    with contextlib.ExitStack() as stack:
+
+        def serve(answer: object) -> str:
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self) -> None:
+                    self.send_response(200)
+                    self.end_headers()
+                    self.wfile.write(json.dumps(answer).encode())
+
+                def log_message(self, *_: object) -> None:
+                    pass
+
+            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Handler))
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+            thread.start()
+            stack.callback(thread.join, 10)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield serve
+
+
+@pytest.mark.parametrize(
+    "status", [{"resync": 7}, {"resync": {"runs": [{}]}}, {"resync": {"pauses": ["x"]}}]
+)
+def test_a_status_of_another_shape_is_one_line(
+    stranger: Callable[[object], str], capsys: pytest.CaptureFixture[str], status: object
+) -> None:
+    url = stranger(status)
+    assert main(["status", "--url", url]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{url}: the status has another shape than that of ocean_actors" in line
+    assert main(["status", "--url", url, "--json"]) == 0
