@@ -211,7 +211,7 @@ class PortMapping:
             if admission.admitted:
                 self._logger.warning(
                     "%s: item %d gives no entity: %s%s",
-                    where, failure.index, failure.reason, _more(admission.suppressed),
+                    where, failure.index, failure.reason, admission.more,
                 )  # fmt: skip
 
         def note_field(index: int, name: str, reason: str) -> None:
@@ -219,7 +219,7 @@ class PortMapping:
             if admission.admitted:
                 self._logger.warning(
                     "%s: %s is null for item %d: %s%s",
-                    where, name, index, reason, _more(admission.suppressed),
+                    where, name, index, reason, admission.more,
                 )  # fmt: skip
 
         def ended(entities: Entities) -> None:
@@ -290,7 +290,3 @@ def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON type")
-
-
-def _more(suppressed: int) -> str:
-    return f" (and {suppressed} more)" if suppressed else ""
