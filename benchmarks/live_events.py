@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from statistics import median, quantiles
 
-from webhook import Result, drive, free_port, process
+from webhook import Result, all_held, drive, free_port, process
 
 from ocean_actors import (
     Live,
@@ -163,17 +163,13 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
     check = parser.parse_args().check
     print(f"Python {platform.python_version()}, {platform.machine()}")
-    held = True
     port = free_port()
     with Sandbox() as sandbox:
         sandbox.create_blueprint("issue")
         sandbox.create_blueprint("package")
         with process(serve, port_of(sandbox), port) as pipe, process(send_calls, port) as client:
             sandbox.wait_for(lambda: sandbox.entities("package"), 30)
-            for result in measure(sandbox, pipe, client, port):
-                mark = "" if result.held else "  MISSED"
-                print(f"{result.name:36}{result.found:>36}  {result.target}{mark}", flush=True)
-                held = held and result.held
+            held = all_held(measure(sandbox, pipe, client, port))
     return 1 if check and not held else 0
 
 

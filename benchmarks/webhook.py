@@ -21,7 +21,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -332,6 +332,16 @@ def process(target: Callable[..., None], *arguments: object) -> Iterator[Connect
         child.kill()
 
 
+def all_held(results: Iterable[Result]) -> bool:
+    """Print each result when it comes. Returns whether all targets were held."""
+    held = True
+    for result in results:
+        mark = "" if result.held else "  MISSED"
+        print(f"{result.name:36}{result.found:>36}  {result.target}{mark}", flush=True)
+        held = held and result.held
+    return held
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
@@ -340,7 +350,6 @@ def main() -> int:
         f"Python {platform.python_version()}, bottle {version('bottle')}, "
         f"waitress {version('waitress')}, {platform.machine()}"
     )
-    held = True
     port = free_port()
     with (
         Sandbox() as sandbox,
@@ -350,10 +359,7 @@ def main() -> int:
         sandbox.wait_for(
             lambda: any(call.path.endswith("/resync-request") for call in sandbox.calls), 30
         )
-        for result in measure(Ours(sandbox, pipe, port), bare.recv()):
-            mark = "" if result.held else "  MISSED"
-            print(f"{result.name:36}{result.found:>36}  {result.target}{mark}", flush=True)
-            held = held and result.held
+        held = all_held(measure(Ours(sandbox, pipe, port), bare.recv()))
     return 1 if check and not held else 0
 
 

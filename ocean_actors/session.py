@@ -87,7 +87,7 @@ class CancellableSession(requests.Session):
         Requests of the methods `repeatable` are sent again, once, if an idle connection turns
         out to be closed. `strict`: see `tls.client_context`. `jitter` gives the jitter, in
         [0, 1). Sessions may share a `limiter` and the `pauses` that servers ask for. `waits`
-        counts what is waited for both.
+        counts how long calls wait for either.
         """
         super().__init__()
         self.token = token

@@ -41,9 +41,11 @@ def scripted(script: Script) -> type[ResyncHandler]:
     return scripted_handler(script)
 
 
-@pytest.fixture
-def scripted_async(script: Script) -> type[ResyncHandler]:
-    return scripted_async_handler(script)
+@pytest.fixture(params=[scripted_handler, scripted_async_handler], ids=["sync", "async"])
+def handler(request: pytest.FixtureRequest, script: Script) -> type[ResyncHandler]:
+    """Returns one that obeys an abort: once a plain method, once a coroutine."""
+    handler: type[ResyncHandler] = request.param(script)
+    return handler
 
 
 @pytest.fixture

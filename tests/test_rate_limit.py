@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,17 +28,6 @@ SOON = 10  # seconds; bounds what must happen at once, on a machine that may be 
 
 class Stopped(Cancelled):
     pass
-
-
-class Sleepers:
-    """Waits until threads wait by the clock."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        self._begun: queue.Queue[None] = queue.Queue()
-        clock.on_sleep.add(lambda: self._begun.put(None))
-
-    def await_one(self) -> None:
-        self._begun.get(timeout=SOON)
 
 
 class System:
@@ -85,58 +75,53 @@ def system() -> Iterator[System]:
     thread.join()
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+class Run:
+    """What the calls of one run share, and the threads that make them."""
 
+    def __init__(self) -> None:
+        self.token = CancelToken(Stopped)
+        self.clock = ManualClock()
+        self.limiter = RateLimiter(self.clock)
+        self.waits = WaitTally()
+        self._pauses = SharedPauses()
+        self._sessions: list[CancellableSession] = []
+        self._threads = ThreadPoolExecutor(8)
+        self._sleeps: queue.Queue[None] = queue.Queue()
+        self.clock.on_sleep.add(lambda: self._sleeps.put(None))
 
-@pytest.fixture
-def sleepers(clock: ManualClock) -> Sleepers:
-    return Sleepers(clock)
-
-
-@pytest.fixture
-def token() -> CancelToken:
-    return CancelToken(Stopped)
-
-
-@pytest.fixture
-def limiter(clock: ManualClock) -> RateLimiter:
-    return RateLimiter(clock)
-
-
-@pytest.fixture
-def waits() -> WaitTally:
-    return WaitTally()
-
-
-@pytest.fixture
-def elsewhere(token: CancelToken) -> Iterator[Callable[..., Future[Any]]]:
-    """Run a call in another thread."""
-    with ThreadPoolExecutor(8) as pool:
-        yield pool.submit
-        token.cancel("the test is over")
-
-
-@pytest.fixture
-def sessions(
-    token: CancelToken, clock: ManualClock, limiter: RateLimiter
-) -> Iterator[Callable[..., CancellableSession]]:
-    """Make the sessions of a run's handlers."""
-    pauses, opened = SharedPauses(), []
-
-    def make(waits: WaitTally | None = None) -> CancellableSession:
-        opened.append(
-            CancellableSession(
-                token, clock=clock, limiter=limiter, pauses=pauses, waits=waits,
-                jitter=lambda: 0.0,
-            )
+    def session(self) -> CancellableSession:
+        """Returns the session of one more handler."""
+        made = CancellableSession(
+            self.token, clock=self.clock, limiter=self.limiter, pauses=self._pauses,
+            waits=self.waits, jitter=lambda: 0.0,
         )  # fmt: skip
-        return opened[-1]
+        self._sessions.append(made)
+        return made
 
-    yield make
-    for session in opened:
-        session.close()
+    def turn(self) -> AbstractContextManager[float]:
+        return self.limiter.turn(self.token, self.waits)
+
+    def begin(self, call: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        """Make a call in another thread."""
+        return self._threads.submit(call, *arguments)
+
+    def await_sleeper(self) -> None:
+        """Wait until one more call waits by the clock."""
+        self._sleeps.get(timeout=SOON)
+
+    def close(self) -> None:
+        self.token.cancel("the test is over")
+        self._threads.shutdown()
+        for session in self._sessions:
+            session.close()
+
+
+@pytest.fixture
+def run(system: System) -> Iterator[Run]:
+    # `system` comes first, so that its server stops after the calls have ended.
+    run = Run()
+    yield run
+    run.close()
 
 
 # -- the decision ----------------------------------------------------------------------------------
@@ -188,120 +173,91 @@ def test_without_a_limit_every_call_begins_at_once() -> None:
     ],
 )
 def test_a_value_that_is_no_limit_is_refused_in_one_line(
-    limiter: RateLimiter, given: dict[str, Any], expected: str
+    run: Run, given: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
-        limiter.limit(**given)
+        run.limiter.limit(**given)
 
 
-def test_a_limit_that_is_half_wrong_changes_nothing(
-    limiter: RateLimiter, token: CancelToken, waits: WaitTally
-) -> None:
+def test_a_limit_that_is_half_wrong_changes_nothing(run: Run) -> None:
     with pytest.raises(ValueError, match="concurrency"):
-        limiter.limit(per_second=0.001, concurrency=0)
+        run.limiter.limit(per_second=0.001, concurrency=0)
     for _ in range(2):
-        with limiter.turn(token, waits) as waited:
+        with run.turn() as waited:
             assert waited == 0
 
 
 # -- who waits, and for how long -------------------------------------------------------------------
 
 
-def test_calls_of_all_sessions_share_one_pace(
-    system: System,
-    sessions: Callable[..., CancellableSession],
-    clock: ManualClock,
-    sleepers: Sleepers,
-    elsewhere: Callable[..., Future[Any]],
-) -> None:
-    first, second = sessions(), sessions()
+def test_calls_of_all_sessions_share_one_pace(system: System, run: Run) -> None:
+    first, second = run.session(), run.session()
     first.limit(per_second=2)
     first.get(f"{system.url}/1")
-    call = elsewhere(second.get, f"{system.url}/2")
-    sleepers.await_one()
-    clock.advance(0.49)
-    assert not call.done()
+    call = run.begin(second.get, f"{system.url}/2")
+    run.await_sleeper()
+    run.clock.advance(0.49)
+    assert run.clock.pending() == 1, "it waits on"
     assert system.await_calls(1) == ["/1"]
-    clock.advance(0.01)
+    run.clock.advance(0.01)
     assert call.result(SOON).status_code == 200
 
 
-def test_retries_count_as_calls(
-    system: System,
-    sessions: Callable[..., CancellableSession],
-    clock: ManualClock,
-    sleepers: Sleepers,
-    elsewhere: Callable[..., Future[Any]],
-) -> None:
-    session = sessions()
+def test_retries_count_as_calls(system: System, run: Run) -> None:
+    session = run.session()
     session.limit(per_second=0.01)
     system.answers.put((503, {}))
-    call = elsewhere(session.get, system.url)
-    sleepers.await_one()  # the backoff
+    call = run.begin(session.get, system.url)
+    run.await_sleeper()  # the backoff
     system.await_calls(1)
-    clock.advance(20)
-    sleepers.await_one()  # its turn, 100 s after the first attempt
-    assert not call.done()
-    clock.advance(80)
+    run.clock.advance(20)
+    run.await_sleeper()  # its turn, 100 s after the first attempt
+    run.clock.advance(79)
+    assert run.clock.pending() == 1, "it waits on"
+    run.clock.advance(1)
     assert call.result(SOON).status_code == 200, "waiting for a turn is no part of the minute"
 
 
-def test_the_strictest_of_several_limits_counts(
-    system: System,
-    sessions: Callable[..., CancellableSession],
-    clock: ManualClock,
-    sleepers: Sleepers,
-    elsewhere: Callable[..., Future[Any]],
-) -> None:
-    session = sessions()
+def test_the_strictest_of_several_limits_counts(system: System, run: Run) -> None:
+    session = run.session()
     session.limit(per_second=1)
     session.limit(per_second=100, concurrency=5)
     session.get(system.url)
-    call = elsewhere(session.get, system.url)
-    sleepers.await_one()
-    clock.advance(0.9)
-    assert not call.done()
-    clock.advance(0.1)
+    call = run.begin(session.get, system.url)
+    run.await_sleeper()
+    run.clock.advance(0.9)
+    assert run.clock.pending() == 1, "it waits on"
+    run.clock.advance(0.1)
     call.result(SOON)
 
 
-def test_no_more_calls_are_under_way_than_the_limit_allows(
-    system: System,
-    sessions: Callable[..., CancellableSession],
-    elsewhere: Callable[..., Future[Any]],
-    waits: WaitTally,
-) -> None:
-    first, second = sessions(waits), sessions(waits)
+def test_no_more_calls_are_under_way_than_the_limit_allows(system: System, run: Run) -> None:
+    first, second = run.session(), run.session()
     first.limit(concurrency=2)
     system.gate.clear()
-    calls = [elsewhere(each.get, system.url) for each in (first, second) * 2]
+    calls = [run.begin(each.get, system.url) for each in (first, second) * 2]
     system.await_calls(2)
-    wait_for(lambda: waits.waiting == 2)
+    wait_for(lambda: run.waits.waiting == 2)
     assert system.heads.empty()
     system.gate.set()
     assert [call.result(SOON).status_code for call in calls] == [200] * 4
     system.await_calls(2)
-    assert waits.waiting == 0
+    assert run.waits.waiting == 0
 
 
-def test_calls_begin_in_the_order_in_which_they_came(
-    limiter: RateLimiter,
-    token: CancelToken,
-    waits: WaitTally,
-    elsewhere: Callable[..., Future[Any]],
-) -> None:
-    limiter.limit(concurrency=1)
+def test_calls_begin_in_the_order_in_which_they_came(run: Run) -> None:
+    run.limiter.limit(concurrency=1)
     order: list[int] = []
 
     def call(number: int) -> None:
-        with limiter.turn(token, waits):
+        with run.turn():
             order.append(number)
 
-    with limiter.turn(token, waits):
+    with run.turn():
         calls = []
         for number in range(6):
-            calls.append(elsewhere(call, number))
-            wait_for(lambda: waits.waiting == len(calls))
+            calls.append(run.begin(call, number))
+            wait_for(lambda: run.waits.waiting == len(calls))
     for each in calls:
         each.result(SOON)
     assert order == list(range(6))
@@ -309,79 +265,61 @@ def test_calls_begin_in_the_order_in_which_they_came(
 
 @pytest.mark.parametrize("limit", [{"per_second": 0.001}, {"concurrency": 1}])
 def test_a_call_that_waits_for_its_turn_ends_when_the_run_is_aborted(
-    limiter: RateLimiter,
-    token: CancelToken,
-    waits: WaitTally,
-    elsewhere: Callable[..., Future[Any]],
-    limit: dict[str, Any],
-    clock: ManualClock,
+    run: Run, limit: dict[str, Any]
 ) -> None:
-    limiter.limit(**limit)
+    run.limiter.limit(**limit)
 
     def call() -> None:
-        with limiter.turn(token, waits):
+        with run.turn():
             raise AssertionError("its turn never comes")
 
-    with limiter.turn(token, waits):
-        calls = [elsewhere(call) for _ in range(3)]
-        wait_for(lambda: waits.waiting == 3)
-        token.cancel("enough")
+    with run.turn():
+        calls = [run.begin(call) for _ in range(3)]
+        wait_for(lambda: run.waits.waiting == 3)
+        run.token.cancel("enough")
         for each in calls:
             with pytest.raises(Stopped, match="enough"):
                 each.result(SOON)
-    assert waits.waiting == 0
-    assert clock.pending() == 0
+    assert run.waits.waiting == 0
+    assert run.clock.pending() == 0
 
 
-def test_a_call_that_fails_makes_way_for_the_next(
-    limiter: RateLimiter, token: CancelToken, waits: WaitTally
-) -> None:
-    limiter.limit(concurrency=1)
+def test_a_call_that_fails_makes_way_for_the_next(run: Run) -> None:
+    run.limiter.limit(concurrency=1)
     for _ in range(3):
-        with pytest.raises(KeyError), limiter.turn(token, waits):
+        with pytest.raises(KeyError), run.turn():
             raise KeyError
 
 
-def test_all_handlers_wait_when_a_server_asks_one_to(
-    system: System,
-    sessions: Callable[..., CancellableSession],
-    clock: ManualClock,
-    sleepers: Sleepers,
-    elsewhere: Callable[..., Future[Any]],
-) -> None:
-    first, second = sessions(), sessions()
+def test_all_handlers_wait_when_a_server_asks_one_to(system: System, run: Run) -> None:
+    first, second = run.session(), run.session()
     system.answers.put((429, {"Retry-After": "30"}))
-    asked = elsewhere(first.get, f"{system.url}/first")
-    sleepers.await_one()
-    other = elsewhere(second.get, f"{system.url}/second")
-    sleepers.await_one()
+    asked = run.begin(first.get, f"{system.url}/first")
+    run.await_sleeper()
+    other = run.begin(second.get, f"{system.url}/second")
+    run.await_sleeper()
     assert system.await_calls(1) == ["/first"]
     assert system.heads.empty()
-    clock.advance(30)
+    run.clock.advance(30)
     assert {asked.result(SOON).status_code, other.result(SOON).status_code} == {200}
 
 
 def test_a_call_in_the_queue_obeys_what_a_server_has_asked_for_meanwhile(
-    system: System,
-    sessions: Callable[..., CancellableSession],
-    clock: ManualClock,
-    sleepers: Sleepers,
-    elsewhere: Callable[..., Future[Any]],
-    waits: WaitTally,
+    system: System, run: Run
 ) -> None:
-    session = sessions(waits)
+    session = run.session()
     session.limit(concurrency=1)
     system.gate.clear()
     system.answers.put((429, {"Retry-After": "30"}))
-    calls = [elsewhere(session.get, system.url)]
+    calls = [run.begin(session.get, system.url)]
     system.await_calls(1)
-    calls.append(elsewhere(session.get, system.url))
-    wait_for(lambda: waits.waiting == 1)
+    calls.append(run.begin(session.get, system.url))
+    wait_for(lambda: run.waits.waiting == 1)
     system.gate.set()
-    sleepers.await_one()
-    sleepers.await_one()
+    run.await_sleeper()
+    run.await_sleeper()
     assert system.heads.empty()
-    clock.advance(31)
+    run.clock.advance(31)
     assert [call.result(SOON).status_code for call in calls] == [200, 200]
 
 
@@ -469,25 +407,22 @@ def test_a_call_within_a_call_does_not_wait_for_it(system: System) -> None:
     assert [system.heads.get_nowait() for _ in range(3)] == ["/page", "/token", "/page"]
 
 
-def test_a_call_within_a_call_keeps_the_pace(
-    limiter: RateLimiter, token: CancelToken, waits: WaitTally, clock: ManualClock
-) -> None:
-    limiter.limit(per_second=1, concurrency=1)
-    sleepers, began = Sleepers(clock), clock.monotonic()
+def test_a_call_within_a_call_keeps_the_pace(run: Run) -> None:
+    run.limiter.limit(per_second=1, concurrency=1)
+    began = run.clock.monotonic()
 
     def calls() -> None:
         for _ in range(2):
-            with limiter.turn(token, waits), limiter.turn(token, waits):
+            with run.turn(), run.turn():
                 pass
 
-    with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(calls)
-        for _ in range(3):
-            sleepers.await_one()
-            assert waits.waiting == 1
-            clock.advance(1)
-        done.result(SOON)
-    assert clock.monotonic() == began + 3
+    done = run.begin(calls)
+    for _ in range(3):
+        run.await_sleeper()
+        assert run.waits.waiting == 1
+        run.clock.advance(1)
+    done.result(SOON)
+    assert run.clock.monotonic() == began + 3
 
 
 def waiting(rig: SandboxedSystem) -> Any:

@@ -17,6 +17,8 @@ from ocean_actors.text import one_line
 Tree: TypeAlias = "int | dict[str, Tree] | list[Tree]"
 """The shape of an entity; a number is the index of the expression whose value belongs there."""
 
+MAPPINGS = "port.entity.mappings"
+"""Where the expressions of an entity are in the entry."""
 REQUIRED = ("identifier", "blueprint")
 OPTIONAL = ("title", "icon", "team")
 SEARCHABLE = frozenset({"identifier", "team"})
@@ -82,8 +84,7 @@ def port_config(entry: Mapping[str, object]) -> PortConfig:
 
 def plan_of(entry: Mapping[str, object]) -> Plan:
     """Returns what to evaluate. Raises Unusable for the first part that cannot be used."""
-    selector = Expression("selector.query", "")
-    selector = _expression(selector.field, _mapping(entry.get("selector")).get("query"))
+    selector = _expression("selector.query", _mapping(entry.get("selector")).get("query"))
     expressions: list[Expression] = []
     tree = _entity(_mapping(_mapping(entry.get("port")).get("entity")).get("mappings"), expressions)
     port = port_config(entry)
@@ -147,9 +148,8 @@ def double_quoted(expression: str) -> str:
 
 
 def _entity(mappings: object, expressions: list[Expression]) -> dict[str, Tree]:
-    prefix = "port.entity.mappings"
     if not isinstance(mappings, Mapping):
-        raise Unusable(f"{prefix}: expected a mapping, got {_type(mappings)}")
+        raise Unusable(f"{MAPPINGS}: expected a mapping, got {_type(mappings)}")
 
     def add(field: str, value: object) -> int:
         expressions.append(_expression(field, value))
@@ -181,17 +181,17 @@ def _entity(mappings: object, expressions: list[Expression]) -> dict[str, Tree]:
             value = mappings.get(key)
             if value is None and key in OPTIONAL:
                 value = "null"
-            field = f"{prefix}.{key}"
+            field = f"{MAPPINGS}.{key}"
             tree[key] = part(field, value) if key in SEARCHABLE else add(field, value)
     for key in ("properties", "relations"):
         if key in mappings:
             group = mappings[key]
             if not isinstance(group, Mapping):
-                raise Unusable(f"{prefix}.{key}: expected a mapping, got {_type(group)}")
+                raise Unusable(f"{MAPPINGS}.{key}: expected a mapping, got {_type(group)}")
             tree[key] = {
-                str(name): part(f"{prefix}.{key}.{name}", value)
+                str(name): part(f"{MAPPINGS}.{key}.{name}", value)
                 if key == "relations"
-                else add(f"{prefix}.{key}.{name}", value)
+                else add(f"{MAPPINGS}.{key}.{name}", value)
                 for name, value in group.items()
             }
     return tree

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocean_actors.mapping.entry import Expression, Plan, Tree
+from ocean_actors.mapping.entry import MAPPINGS, REQUIRED, Expression, Plan, Tree
 from ocean_actors.mapping.programs import CannotParse, JqFailed, Programs, first
 from ocean_actors.text import one_line
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """An entity; `failed` says why JQ failed for the fields that are null therefore."""
+    """An entity. `failed` has, by field, why JQ failed; these fields are null."""
 
     entity: dict[str, Any]
     failed: dict[str, str] = field(default_factory=dict)
@@ -144,16 +144,16 @@ def _put_together(tree: Tree, values: list[Any]) -> Any:
 
 def _complete(entity: dict[str, Any], failed: dict[str, str]) -> str | None:
     """Give the texts of an entity the type that Port expects. Returns what is wrong with it."""
-    for key in ("identifier", "blueprint"):
+    for key in REQUIRED:
         if not entity[key]:
-            path = f"port.entity.mappings.{key}"
+            path = f"{MAPPINGS}.{key}"
             return f"{path}: {failed.get(path) or f'is {json.dumps(entity[key])}'}"
     for key in ("icon", "team"):
         value = entity.get(key)
         if isinstance(value, bool | int | float):
             entity[key] = str(value)
         elif key == "icon" and isinstance(value, list | dict):
-            return f"port.entity.mappings.icon: expected a text, got {_type(value)}"
+            return f"{MAPPINGS}.icon: expected a text, got {_type(value)}"
     return None
 
 

@@ -95,12 +95,8 @@ class JqProcess:
         if child is None or self._closed:  # asked again: `close` kills only a child that it sees
             raise RuntimeError("the mapping was closed, as its handler has returned")
         if number not in child.plans:
-            plan = asdict(self._plans[number])
-            plan["items_expression"] = plan.pop("items")
-            for key in ("selector", "items_expression", "transform"):
-                plan[key] = plan[key] and list(plan[key].values())
-            plan["expressions"] = [list(each.values()) for each in plan["expressions"]]
-            problem = self._ask(child, [json.dumps({"plan": number, **plan}).encode()])
+            request = {"compile": number, "plan": asdict(self._plans[number])}
+            problem = self._ask(child, [json.dumps(request).encode()])
             if problem is not None:
                 raise MappingError(problem)
             child.plans.add(number)

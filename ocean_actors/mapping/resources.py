@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.frozen import EMPTY, FrozenDict
@@ -27,6 +27,9 @@ from ocean_actors.throttle import Throttle
 BATCH_ITEMS = 50
 BATCH_BYTES = 1024 * 1024
 KEPT_FAILURES = 1000
+
+Batch: TypeAlias = "list[tuple[int, list[list[Any]]]]"
+"""The places of some items, and the outcomes of each as `worker` writes them."""
 
 
 class _Entry(Protocol):
@@ -84,7 +87,7 @@ class Entities(Iterator[dict[str, Any]]):
 
     def __init__(
         self,
-        batches: Callable[[], Iterator[list[tuple[int, list[list[Any]]]]]],
+        batches: Iterator[Batch],
         note: Callable[[FailedItem], None],
         note_field: Callable[[int, str, str], None],
         ended: Callable[[Entities], None],
@@ -100,10 +103,8 @@ class Entities(Iterator[dict[str, Any]]):
     def __next__(self) -> dict[str, Any]:
         return next(self._entities)
 
-    def _all(
-        self, batches: Callable[[], Iterator[list[tuple[int, list[list[Any]]]]]]
-    ) -> Iterator[dict[str, Any]]:
-        for batch in batches():
+    def _all(self, batches: Iterator[Batch]) -> Iterator[dict[str, Any]]:
+        for batch in batches:
             for index, outcomes in batch:
                 self.items += 1
                 for outcome in outcomes:
@@ -192,7 +193,7 @@ class PortMapping:
         except (Unusable, MappingError) as error:
             raise MappingError(one_line(f"{where}: {error}", 500)) from None
 
-        def batches() -> Iterator[list[tuple[int, list[list[Any]]]]]:
+        def batches() -> Iterator[Batch]:
             for indexes, texts in _batches(items):
                 ready = [text for text in texts if isinstance(text, bytes)]
                 try:
@@ -211,7 +212,7 @@ class PortMapping:
             if admission.admitted:
                 self._logger.warning(
                     "%s: item %d gives no entity: %s%s",
-                    where, failure.index, failure.reason, _more(admission.suppressed),
+                    where, failure.index, failure.reason, admission.more,
                 )  # fmt: skip
 
         def note_field(index: int, name: str, reason: str) -> None:
@@ -219,7 +220,7 @@ class PortMapping:
             if admission.admitted:
                 self._logger.warning(
                     "%s: %s is null for item %d: %s%s",
-                    where, name, index, reason, _more(admission.suppressed),
+                    where, name, index, reason, admission.more,
                 )  # fmt: skip
 
         def ended(entities: Entities) -> None:
@@ -230,7 +231,7 @@ class PortMapping:
                     where, entities.failed, entities.items,
                 )  # fmt: skip
 
-        return Entities(batches, note, note_field, ended)
+        return Entities(batches(), note, note_field, ended)
 
     def close(self) -> None:
         """End the process that evaluates JQ."""
@@ -290,7 +291,3 @@ def _plain(value: object) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON type")
-
-
-def _more(suppressed: int) -> str:
-    return f" (and {suppressed} more)" if suppressed else ""

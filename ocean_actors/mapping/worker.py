@@ -1,8 +1,9 @@
 """The child process that evaluates JQ. It reads and writes JSON, one value a line.
 
-Each request is answered before the next is read. `{"plan": n, ...}` compiles a plan, which later
-requests name; the answer is null or why it cannot be compiled. `{"evaluate": n, "items": m}` is
-followed by m lines, one for each item. The answer has a list of outcomes for each of them.
+Each request is answered before the next is read. `{"compile": n, "plan": ...}` compiles a plan,
+which later requests name by n; the answer is null or why it cannot be compiled.
+`{"evaluate": n, "items": m}` is followed by m lines, one for each item. The answer has a list of
+outcomes for each of them.
 """
 
 from __future__ import annotations
@@ -60,12 +61,12 @@ def main(descriptor: int, seconds: int, memory: int) -> None:
 def _answer(
     request: Mapping[str, Any], items: list[str], programs: Programs, plans: dict[int, Evaluation]
 ) -> str:
-    if "plan" not in request:
+    if "evaluate" in request:
         evaluation = plans[request["evaluate"]]
         return f"[{','.join(_outcomes(evaluation, item) for item in items)}]"
     problem = None
     try:
-        plans[request["plan"]] = Evaluation(_plan(request), programs)
+        plans[request["compile"]] = Evaluation(_plan(request["plan"]), programs)
     except CannotParse as error:
         problem = str(error)
     return json.dumps(problem)
@@ -79,21 +80,23 @@ def _outcomes(evaluation: Evaluation, item: str) -> str:
 
 
 def _plan(data: Mapping[str, Any]) -> Plan:
-    items, transform = data["items_expression"], data["transform"]
+    """Returns the plan of which `data` was made with `dataclasses.asdict`."""
+    items, transform = data["items"], data["transform"]
     return Plan(
-        Expression(*data["selector"]),
-        tuple(Expression(*each) for each in data["expressions"]),
+        Expression(**data["selector"]),
+        tuple(Expression(**each) for each in data["expressions"]),
         data["tree"],
-        items and Expression(*items),
-        transform and Expression(*transform),
+        items and Expression(**items),
+        transform and Expression(**transform),
         data["name"],
     )
 
 
 def _data(outcome: Outcome) -> list[Any]:
-    if isinstance(outcome, Mapped):
-        return [outcome.entity, outcome.failed]
-    if isinstance(outcome, NotMapped):
-        return [outcome.reason]
-    assert isinstance(outcome, Skipped)  # noqa: S101  (for the type checker)
-    return []
+    match outcome:
+        case Mapped(entity, failed):
+            return [entity, failed]
+        case NotMapped(reason):
+            return [reason]
+        case Skipped():
+            return []

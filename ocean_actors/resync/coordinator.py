@@ -240,24 +240,21 @@ class ResyncCoordinator(Actor):
     @handles(HandlerFinished)
     def on_handler_finished(self, event: HandlerFinished) -> None:
         """A handler returned or raised, perhaps long after it was fenced off."""
-        flight = self._flight
+        flight, failure = self._flight, event.failure
         current = flight is not None and flight.info.number == event.number
-        failed = event.failure is not None
         if flight is not None and current and event.handler in self._state.present.working:
             aborting = self._state.phase is machine.Phase.ABORTING
-            failure = event.failure
             if failure is None and flight.token.cancelled and not aborting:
                 reason = one_line(flight.token.reason)
                 failure = f"{event.handler}: a handler cancelled the run's token: {reason}"
-                failed = True
-            flight.writer.handler_finished(event.handler, ok=not failed)
+            flight.writer.handler_finished(event.handler, ok=failure is None)
             if failure is not None:
                 flight.failures.append(failure)
-            status: Status = "failed" if failed else "completed"
+            status: Status = "completed" if failure is None else "failed"
             self._announce_handler_ended(flight, event.handler, "aborted" if aborting else status)
         self._feed(
             machine.HandlerDone(
-                event.number, event.handler, failed, event.lasting, event.retry_after
+                event.number, event.handler, failure is not None, event.lasting, event.retry_after
             )
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ocean_actors.actors import Actor, CancelToken, Message, Ref, handles
@@ -93,15 +93,10 @@ class HandlerActor(Actor):
             return
         if isinstance(failure, ResyncAborted) and token.cancelled:
             raise failure
-        try:
+        with _describing(f"a hook of handler {self._name}", run_id):
             logger.error(
                 "a hook of handler %s failed in run %s: %s", self._name, run_id, one_line(failure),
                 exc_info=None if isinstance(failure, OceanError) else failure,
-            )  # fmt: skip
-        except BaseException as odd:  # noqa: BLE001  (the error's own class may raise anything)
-            logger.error(  # noqa: TRY400  (its traceback may not be describable, too)
-                "a hook of handler %s failed in run %s with an error that cannot be described: %s",
-                self._name, run_id, one_line(odd),
             )  # fmt: skip
 
     def _do(self, run: ResyncRun) -> None:
@@ -111,15 +106,10 @@ class HandlerActor(Actor):
         try:
             error = self._attempt(run)
             end_if_forked(self._process, error)
-            try:
+            with _describing(f"handler {self._name}", info.id):
                 finished = self._result(run, error)
                 if finished.failure is not None and error is not None:
                     self._log_failure(info.id, error, finished)
-            except BaseException as odd:  # noqa: BLE001  (the error's own class may raise anything)
-                logger.error(  # noqa: TRY400  (its traceback may not be describable, too)
-                    "handler %s failed in run %s with an error that cannot be described: %s",
-                    self._name, info.id, one_line(odd),
-                )  # fmt: skip
         finally:  # the coordinator waits for it, even if the log raises
             self._coordinator.tell(finished)
 
@@ -177,6 +167,18 @@ class HandlerActor(Actor):
                 "handler %s failed in run %s: %s",
                 self._name, run_id, one_line(error), exc_info=error,
             )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _describing(what: str, run_id: str) -> Iterator[None]:
+    """Log another line instead if the block, which describes an error of user code, raises."""
+    try:
+        yield
+    except BaseException as odd:  # noqa: BLE001  (the error's own class may raise anything)
+        logger.error(  # noqa: TRY400  (its traceback may not be describable, too)
+            "%s failed in run %s with an error that cannot be described: %s",
+            what, run_id, one_line(odd),
+        )  # fmt: skip
 
 
 def _require_no_items(what: str, result: object, advice: str) -> None:

@@ -125,9 +125,7 @@ class ResyncRun:
         self._progress_lock = threading.Lock()  # the clock's thread reports too
         self._session: CancellableSession | None = None
         self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
-        self._mapping = PortMapping(
-            info.config, token, clock, self._logger, lambda reason: port.mark_incomplete(reason)
-        )
+        self._mapping = PortMapping(info.config, token, clock, self._logger, port.mark_incomplete)
 
     @property
     def id(self) -> str:

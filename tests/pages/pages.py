@@ -128,13 +128,7 @@ def installed(folder: Path) -> dict[str, str]:
 
     No setting of the tests is in it.
     """
-    folder.mkdir(exist_ok=True)
-    program = folder / "ocean-actors"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ocean_actors "$@"\n')
-    program.chmod(0o755)
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
-    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "PYTHONPATH": str(ROOT)}
+    return {**_with_program(folder, "ocean-actors", "-m ocean_actors"), "PYTHONPATH": str(ROOT)}
 
 
 def clone(folder: Path) -> tuple[Path, dict[str, str]]:
@@ -149,13 +143,18 @@ def clone(folder: Path) -> tuple[Path, dict[str, str]]:
         shutil.copytree(ROOT / name, made / name, ignore=leave)
     for name in ("README.md", "LICENSE", "setup.cfg", "setup.py", "pyproject.toml"):
         shutil.copy(ROOT / name, made)
-    python = folder / "bin" / "python3"
-    python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
+    variables = _with_program(folder / "bin", "python3")
+    return made, {**variables, "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+
+def _with_program(folder: Path, name: str, arguments: str = "") -> dict[str, str]:
+    """Put a program that is this Python into `folder`; returns an environment that finds it."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
+    program.chmod(0o755)
     kept = {name: text for name, text in os.environ.items() if not name.startswith("OCEAN__")}
-    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-    return made, {**kept, "PATH": path, "PIP_NO_DEPS": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    return {**kept, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 class Terminal:
@@ -206,7 +205,7 @@ class Terminal:
         """
         with tempfile.NamedTemporaryFile("rb") as left:
             keep = f"pwd > {left.name}; env -0 >> {left.name}"
-            done = subprocess.run(  # noqa: S602
+            done = subprocess.run(  # noqa: S602  (commands of our own pages)
                 f"set -e\n{self.here(commands)}\n{keep}", shell=True, cwd=self.folder,
                 env=self._environment, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT, text=True, timeout=WITHIN, check=False,
@@ -220,7 +219,7 @@ class Terminal:
 
     def start(self, command: str) -> Background:
         """Start a command in the background, and wait until it prints something."""
-        process = subprocess.Popen(  # noqa: S602
+        process = subprocess.Popen(  # noqa: S602  (commands of our own pages)
             f"exec env {self.here(command.strip())}", shell=True, cwd=self.folder,
             env=self._environment, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True,

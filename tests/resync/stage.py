@@ -98,11 +98,18 @@ def handler(work: Callable[[ResyncRun], Any]) -> type[ResyncHandler]:
     return type("Working", (ResyncHandler,), {"resync": lambda _self, run: work(run)})
 
 
+class NoPort:
+    """The `run.port` of handlers that send no entities."""
+
+    def mark_incomplete(self, reason: str) -> None:
+        pass
+
+
 class NoWriter:
     """The entities of a run without any."""
 
-    def for_handler(self, name: str) -> None:
-        return None
+    def for_handler(self, name: str) -> NoPort:
+        return NoPort()
 
     def handler_finished(self, name: str, *, ok: Any) -> None:
         pass

@@ -97,7 +97,8 @@ def test_a_burst_whose_sender_stutters_makes_one_further_run(deaf: bool) -> None
     for number in range(10_000):
         burst.request()
         burst.wait(STUTTER if number % 200 == 100 else 0.0)
-    burst.let_return() if deaf else None
+    if deaf:
+        burst.let_return()
     burst.wait(1.0)
     assert burst.started() == ["a 10001"]
 

@@ -5,8 +5,6 @@ The clock is turned by hand, so the gaps between the requests of a burst are exa
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from scripted import Script
 
@@ -20,7 +18,7 @@ WITHIN = 30.0
 class Rig(SandboxedSystem):
     """A system under `abort` whose clock is turned by hand."""
 
-    def __init__(self, handler: Any) -> None:
+    def __init__(self, handler: type[ResyncHandler]) -> None:
         self.clock = ManualClock()
         super().__init__([handler], clock=self.clock, eventListener=CALM)
 
@@ -33,19 +31,9 @@ class Rig(SandboxedSystem):
         wait_idle(self.system._actors, WITHIN, parked="handler-*")
 
 
-@pytest.fixture(params=["sync", "async"])
-def handler(
-    request: pytest.FixtureRequest,
-    scripted: type[ResyncHandler],
-    scripted_async: type[ResyncHandler],
-) -> Any:
-    """One that obeys an abort."""
-    return scripted if request.param == "sync" else scripted_async
-
-
 @pytest.mark.parametrize("stutter", [0.0, 0.05], ids=["at once", "with gaps of 50 ms"])
 def test_a_burst_of_ten_thousand_makes_one_further_run(
-    script: Script, handler: Any, stutter: float
+    script: Script, handler: type[ResyncHandler], stutter: float
 ) -> None:
     with Rig(handler) as rig:
         script.wait_until_at_work()
@@ -65,7 +53,7 @@ def test_a_burst_of_ten_thousand_makes_one_further_run(
 
 
 def test_a_lone_request_starts_the_next_run_after_ten_to_twenty_milliseconds(
-    script: Script, handler: Any
+    script: Script, handler: type[ResyncHandler]
 ) -> None:
     with Rig(handler) as rig:
         for _ in range(2):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from scripted import Script
 
@@ -14,16 +12,7 @@ from ocean_actors.testing import SandboxedSystem
 CALM = {"type": "POLLING", "interval": 3600}
 
 
-@pytest.fixture(params=["sync", "async"])
-def handler(
-    request: pytest.FixtureRequest,
-    scripted: type[ResyncHandler],
-    scripted_async: type[ResyncHandler],
-) -> Any:
-    return scripted if request.param == "sync" else scripted_async
-
-
-def test_abort_ends_the_run_and_starts_anew(script: Script, handler: Any) -> None:
+def test_abort_ends_the_run_and_starts_anew(script: Script, handler: type[ResyncHandler]) -> None:
     with SandboxedSystem([handler], eventListener=CALM) as rig:
         first = script.wait_until_at_work()
         rig.system.request_resync("newer")
@@ -55,7 +44,9 @@ def test_drop_does_not_wait_for_a_handler_that_does_not_end(script: Script) -> N
         assert rig.statuses() == ["running", "aborted", "running", "completed"]
 
 
-def test_queue_lets_the_run_finish_and_then_runs_once_for_all(script: Script, handler: Any) -> None:
+def test_queue_lets_the_run_finish_and_then_runs_once_for_all(
+    script: Script, handler: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([handler], eventListener=CALM, resync={"onNewRequest": "queue"}) as rig:
         script.wait_until_at_work()
         for number in range(50):
@@ -69,7 +60,9 @@ def test_queue_lets_the_run_finish_and_then_runs_once_for_all(script: Script, ha
         assert rig.system.status()["resync"]["state"] == "idle"
 
 
-def test_ignore_does_not_serve_the_request_and_says_so(script: Script, handler: Any) -> None:
+def test_ignore_does_not_serve_the_request_and_says_so(
+    script: Script, handler: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([handler], eventListener=CALM, resync={"onNewRequest": "ignore"}) as rig:
         script.wait_until_at_work()
         ignored = rig.system.request_resync("newer")
@@ -81,7 +74,9 @@ def test_ignore_does_not_serve_the_request_and_says_so(script: Script, handler: 
         assert (status["state"], status["ignored"]) == ("idle", 1)
 
 
-def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(script: Script, handler: Any) -> None:
+def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(
+    script: Script, handler: type[ResyncHandler]
+) -> None:
     with SandboxedSystem([handler], eventListener=CALM) as rig:
         script.wait_until_at_work()
         assert rig.system.stop()
@@ -89,7 +84,10 @@ def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(script: Script, hand
 
 
 def test_the_run_fails_if_one_of_its_handlers_does_and_the_others_go_on(
-    script: Script, handler: Any, failing: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+    script: Script,
+    handler: type[ResyncHandler],
+    failing: type[ResyncHandler],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with SandboxedSystem([failing, handler], eventListener=CALM) as rig:
         script.wait_until_at_work()
