@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 import uuid
@@ -16,6 +17,8 @@ from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
 from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.control.redaction import Redaction, secrets_of
+from ocean_actors.leader.actor import LeaderActor
+from ocean_actors.leader.spec import Election, leader_spec
 from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
@@ -31,6 +34,7 @@ from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
 from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.port.log_shipper import LogShipper
+from ocean_actors.port.permit import ABORT_SECONDS, permit
 from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
@@ -70,10 +74,16 @@ class Assembly:
     ) -> None:
         """Raises TypeError for a custom actor that cannot be built.
 
-        Raises BlueprintError if two handlers declare a blueprint differently.
+        Raises BlueprintError if two handlers declare a blueprint differently, UsageError if the
+        settings of `leader` cannot be used.
         """
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
+        self._dry_run = settings.resync.dry_run
+        self._election = self._find_election(actors)
+        self.standby = self.spec.standby or self._election is not None
+        """Whether this instance stands by until it is told that it leads."""
+        resync.lease.change(active=not self.standby, lease=None)
         self.handlers = handlers
         declared = united({name: each.blueprints for name, each in handlers.items()})
         self._blueprints = declared if settings.initialize_port_resources else ()
@@ -85,7 +95,7 @@ class Assembly:
         self._resync = resync
         self._generation = generation
         self._owners = BlueprintOwners()
-        self._dry_run = settings.resync.dry_run
+        self._schedule = self._make_schedule()
         self._show_dry_run = show_dry_run or log_result
         self._mask = Redaction(secrets_of(settings)).in_text
         self._cancel = CancelToken()  # of all clients
@@ -103,9 +113,9 @@ class Assembly:
             () if self._dry_run else live,  # they would write to Port
             settings,
             actors.clock,
-            self.port.clone,
+            functools.partial(self.port.clone, permit=permit(resync.lease)),
             self._writes,
-            standby=self.spec.standby,
+            standby=self.standby,
         )
         services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
         self.listener: Listener = self.spec.build(settings.event_listener, services)
@@ -123,7 +133,14 @@ class Assembly:
             settings.integration.identifier, self.spec.name,
         )  # fmt: skip
         listeners = {self.listener_name: self.listener, **self._schedule_listener()}
-        spawn(ListenerSupervisor, self.registered, listeners, name="listener-supervisor")
+        elects = self._election is not None
+        spawn(
+            ListenerSupervisor,
+            self.registered,
+            listeners,
+            only_active=elects,
+            name="listener-supervisor",
+        )
         integration = spawn(
             IntegrationActor,
             self._client(),
@@ -132,7 +149,9 @@ class Assembly:
             requests=self.spec.answers_requests,
             start_timeout=settings.start_timeout if self.spec.job else None,
             blueprints=() if self._dry_run else self._blueprints,
-            active=not self.spec.standby,
+            active=not self.standby,
+            only_active=elects,
+            schedule=self._schedule,
             name="integration",
         )
         self._flushed_last += self.live.spawn(self._actors)  # before there is any event
@@ -144,7 +163,7 @@ class Assembly:
             None if self._dry_run else self._spawn_reporter(),
             self._open_writer,
             uuid.uuid4().hex[:8],
-            active=not self.spec.standby,
+            active=not self.standby,
             sync_metrics=None if self._dry_run else self._spawn_page_actors(),
             traces=self._spawn_traces(),
             generation=self._generation,
@@ -152,6 +171,7 @@ class Assembly:
         )
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
+        self._spawn_leader()
         integration.tell(Register())  # the last, so that nobody misses an event
 
     def flush(self, seconds: float) -> None:
@@ -192,7 +212,7 @@ class Assembly:
 
     def _spawn_reporter(self) -> Ref:
         reporter = self._actors.spawn(
-            Reporter, self._client(), self._schedule(), PORT_BACKOFF, name="reporter"
+            Reporter, self._client(writes=True), self._schedule, PORT_BACKOFF, name="reporter"
         )
         self._flushed_last.append((reporter, FlushReports))
         return reporter
@@ -205,7 +225,11 @@ class Assembly:
             self._flushed_last.append((shipper, Flush))
         source = Source(settings.integration.identifier, settings.integration.type, __version__)
         sync_metrics = self._actors.spawn(
-            SyncMetrics, self._client(PAGE_TIMEOUT), source, self.kinds, name="sync-metrics"
+            SyncMetrics,
+            self._client(PAGE_TIMEOUT, writes=True),
+            source,
+            self.kinds,
+            name="sync-metrics",
         )
         self._flushed_last.append((sync_metrics, Flush))
         return sync_metrics
@@ -220,19 +244,50 @@ class Assembly:
 
     def _schedule_listener(self) -> dict[str, Listener]:
         """Returns the scheduled resync, beside whichever listener is configured."""
-        minutes = self.settings.scheduled_resync_interval
-        if minutes is None:
+        if self._schedule is None:
             return {}
-        anchor = self._actors.clock.monotonic()
         policy = self.settings.resync.on_scheduled_resync
-        return {"schedule": Listener(ScheduleListener, (minutes, anchor, policy.value))}
+        return {"schedule": Listener(ScheduleListener, (self._schedule, policy.value))}
 
-    def _schedule(self) -> Schedule | None:
+    def _find_election(self, actors: ActorSystem) -> Callable[[], Election | None] | None:
+        """Returns what makes this instance's part in the election; None if there is no election.
+
+        Raises UsageError if the settings cannot be used.
+        """
+        settings = self.settings.leader
+        build = leader_spec(settings.type).build
+        if self._dry_run or self.spec.standby or build(settings, actors.clock) is None:
+            return None
+        return functools.partial(build, settings, actors.clock)
+
+    def _spawn_leader(self) -> None:
+        """Have this instance campaign, once everybody is there who is told its role."""
+        settings = self.settings
+        if self._election is None:
+            if settings.leader.type != "NONE" and not self._dry_run:
+                logger.info(
+                    "leader.type %s is not used: under %s the event listener decides who leads",
+                    settings.leader.type, self.spec.name,
+                )  # fmt: skip
+            return
+        self._actors.spawn(
+            LeaderActor,
+            settings.leader.type,
+            self._election,
+            self._client(),
+            settings.integration.identifier,
+            settings.start_timeout if self.spec.job else None,
+            name="leader",
+        )
+
+    def _make_schedule(self) -> Schedule | None:
         minutes = self.settings.scheduled_resync_interval
         return None if minutes is None else Schedule(self._actors.clock.now(), minutes)
 
-    def _client(self, timeout: Timeout | None = None) -> PortClient:
-        client = self.port.clone(token=self._cancel, timeout=timeout)
+    def _client(self, timeout: Timeout | None = None, *, writes: bool = False) -> PortClient:
+        """Returns a client of an actor; one that `writes` does so only while the lease is valid."""
+        allowed = permit(self._resync.lease) if writes else None
+        client = self.port.clone(token=self._cancel, timeout=timeout, permit=allowed)
         self._clients.append(client)
         return client
 
@@ -249,7 +304,7 @@ class Assembly:
                 declared={each["identifier"]: each for each in self._blueprints},
             )
         return EntityWriter(
-            self.port.clone(token=token),
+            self.port.clone(token=token, permit=permit(self._resync.lease, ABORT_SECONDS)),
             run,
             run.handlers,
             narrowed=narrowed(run, self.kinds),

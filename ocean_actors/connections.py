@@ -45,12 +45,20 @@ class StaleConnection(ConnectionResetError):
 class Call:
     """One attempt: the socket that it uses now, and how many bytes it may be answered.
 
-    `once`: it is not sent again over a fresh connection if its own proves stale.
+    `once`: it is not sent again over a fresh connection if its own proves stale. `permit` is
+    called once connected, right before anything is sent, and may raise.
     """
 
-    def __init__(self, max_bytes: int | None, *, once: bool = False) -> None:
+    def __init__(
+        self,
+        max_bytes: int | None,
+        *,
+        once: bool = False,
+        permit: Callable[[], None] | None = None,
+    ) -> None:
         self.max_bytes = max_bytes
         self.once = once
+        self.permit = permit
         self.overdue = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()  # the clock's thread ends what this thread waits in
@@ -136,6 +144,15 @@ class _CancellableConnection(HTTPConnection):
             if self._twin is not None:
                 self._twin.close()
                 self._twin = None
+
+    def send(self, data: Any) -> None:
+        """Send a piece of a request, if its permit holds at that moment."""
+        if self.sock is None and self.auto_open:
+            self.connect()
+        call = self._sockets.call
+        if call is not None and call.permit is not None:
+            call.permit()
+        super().send(data)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request."""

@@ -20,12 +20,19 @@ from ocean_actors.text import one_line
 LISTENERS = "ocean_actors.listeners"
 """The group of the event listeners: each entry is a `listeners.spec.ListenerSpec`."""
 
+LEADERS = "ocean_actors.leaders"
+"""The group of the engines of leader election: each entry is a `leader.spec.LeaderSpec`."""
+
 OURS: Mapping[str, Mapping[str, str]] = {
     LISTENERS: {
         "POLLING": "ocean_actors.listeners.polling:SPEC",
         "KAFKA": "ocean_actors.listeners.kafka.spec:SPEC",
         "WEBHOOK": "ocean_actors.listeners.webhook.spec:SPEC",
         "ONCE": "ocean_actors.listeners.once:SPEC",
+    },
+    LEADERS: {
+        "NONE": "ocean_actors.leader.spec:NONE",
+        "POSTGRES": "ocean_actors.leader.postgres:SPEC",
     },
 }
 """By group and name, where our own parts are: the one place where they are registered."""

@@ -128,13 +128,15 @@ class CancellableSession(requests.Session):
         *,
         max_bytes: int | None = None,
         once: bool = False,
+        permit: Callable[[], None] | None = None,
         redirected: bool = False,
         **kwargs: Any,
     ) -> requests.Response:
         """Send a request; see `requests.Session.send`, and the class for the differences.
 
         With `once` the request is not sent again if an idle connection turns out to be closed.
-        Raises AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
+        `permit` is called right before each piece of the request is sent, and may raise. Raises
+        AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
         """
         if redirected:  # a part of an attempt
             return super().send(request, **kwargs)
@@ -149,7 +151,7 @@ class CancellableSession(requests.Session):
                 queued += waited
                 if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
-                outcome = self._attempt(request, Call(max_bytes, once=once), kwargs)
+                outcome = self._attempt(request, Call(max_bytes, once=once, permit=permit), kwargs)
                 delay = asked = None
                 if _is_worth_retrying(request, outcome):
                     now, asked = self._clock.monotonic(), self._asked(outcome)

@@ -318,6 +318,7 @@ class OceanSystem:
             "now": self._actors.clock.now().isoformat(),
             "listener": self.settings.event_listener.type,
             "listening": self._listening(actors),
+            "leader": self._leader(actors),
             "registered": self._parts.registered.is_set(),
             "stopped": self._stopped.is_set(),
             "exitCode": self.exit_code,
@@ -431,6 +432,10 @@ class OceanSystem:
                 shown = {**actor["details"], "state": actor["state"], **own}
         return {**shown, **self._parts.listener.details()}
 
+    def _leader(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+        """What the leader's actor shows of the election; None if there is none."""
+        return next((dict(each["details"]) for each in actors if each["name"] == "leader"), None)
+
     def _health(self) -> Health:
         """What probes are told; from any thread, and in forked processes."""
         forked = self._actors.forked
@@ -441,7 +446,7 @@ class OceanSystem:
             working=self._resync.connected and not self._stop_requested.is_set() and not forked,
             failed=self._stopped.is_set() and self.exit_code != 0,
             port=self._parts.registered.is_set(),
-            standby=self._parts.spec.standby,
+            standby=self._parts.standby,
         )
 
     # -- the end -----------------------------------------------------------------------------

@@ -62,8 +62,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},
     "control": {*SMALL, "actors", "connections", "messages", "settings", "web"},
+    "leader": {*SMALL, "actors", "context", "messages", "port", "retry", "settings"},
     "listeners": {
-        *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
+        *SMALL, "actors", "context", "leader", "messages", "port", "resync", "retry", "settings", "throttle",
         "web",
     },
 }  # fmt: skip

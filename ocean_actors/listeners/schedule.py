@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ocean_actors.actors import Message, handles
 from ocean_actors.context import Actor
 from ocean_actors.messages import Policy
+from ocean_actors.port.reports import Schedule
 
 
 @dataclass(frozen=True)
@@ -15,24 +16,21 @@ class Beat(Message):
 
 
 class ScheduleListener(Actor):
-    """Requests a resync every `minutes`, counted from `anchor` (monotonic seconds).
+    """Requests a resync at the times of `schedule`.
 
-    The first one comes after one interval. A restart of this actor keeps the times. `policy`
-    (`resync.onScheduledResync`) says what the requests do to a run in flight.
+    A restart of this actor keeps the times. `policy` (`resync.onScheduledResync`) says what the
+    requests do to a run in flight.
     """
 
-    def __init__(self, minutes: int, anchor: float, policy: Policy) -> None:
+    def __init__(self, schedule: Schedule, policy: Policy) -> None:
         super().__init__()
         self._policy = policy
-        self._seconds = minutes * 60.0
-        self._anchor = anchor
+        self._schedule = schedule
 
     def on_start(self) -> None:
-        """Set the timer, in phase with the anchor."""
-        elapsed = self.context.clock.monotonic() - self._anchor
-        self.context.schedule_every(
-            self._seconds, Beat(), first=self._seconds - elapsed % self._seconds
-        )
+        """Set the timer, in phase with the schedule."""
+        first = self._schedule.seconds_to_next(self.context.clock.now())
+        self.context.schedule_every(self._schedule.minutes * 60.0, Beat(), first=first)
 
     @handles(Beat)
     def on_beat(self, _message: Beat) -> None:

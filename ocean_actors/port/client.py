@@ -14,6 +14,7 @@ from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.identity import Identity
 from ocean_actors.port.models import Integration, KafkaCredentials, Organization
+from ocean_actors.port.permit import Permit
 from ocean_actors.port.tally import Calls
 from ocean_actors.port.transport import (
     MAX_ANSWER,
@@ -57,6 +58,7 @@ class PortClient:
         identity: Identity | None = None,
         read_only: bool = False,
         pace: Pace | None = None,
+        permit: Permit | None = None,
     ) -> None:
         """Make a client; nothing is sent yet.
 
@@ -64,7 +66,8 @@ class PortClient:
         `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
         backoff's jitter in [0, 1). `strict`: see `tls.client_context`. `clone` passes its
         `identity` on. A `read_only` client refuses calls that would change anything in Port.
-        Clients with one `pace` wait together when Port asks them to.
+        Clients with one `pace` wait together when Port asks them to. `permit` is asked right
+        before anything is sent that changes something in Port.
         """
         self._identity = identity or Identity(settings, integration)
         self._own_clock: SystemClock | None = None
@@ -75,6 +78,7 @@ class PortClient:
         self._jitter = jitter
         self._strict = strict
         self._read_only = read_only
+        self._permit = permit
         self.pace = pace or Pace()
         """What Port says about the speed of the calls; `clone` may share it."""
         self._token = CancelToken(token.error) if token is not None else CancelToken()
@@ -87,6 +91,7 @@ class PortClient:
             strict=strict,
             jitter=jitter,
             pace=self.pace,
+            permit=permit,
         )
         self._path = f"/integration/{segment(integration.identifier)}"
 
@@ -95,10 +100,11 @@ class PortClient:
         token: CancelToken | None = None,
         timeout: Timeout | None = None,
         pace: Pace | None = None,
+        permit: Permit | None = None,
     ) -> PortClient:
         """Returns a client with the same access token that is cancelled and closed by itself.
 
-        `timeout` replaces this client's. Close it before this one.
+        `timeout` and `permit` replace this client's. Close it before this one.
         """
         return PortClient(
             self._identity.port,
@@ -111,6 +117,7 @@ class PortClient:
             identity=self._identity,
             read_only=self._read_only,
             pace=pace,
+            permit=permit or self._permit,
         )
 
     @property
@@ -260,7 +267,7 @@ class PortClient:
         once: bool = False,
     ) -> Parsed:
         """Make any call of Port's API; see `Transport.call`."""
-        self._require_reading(method, path)
+        writes = self._require_reading(method, path)
         return self._transport.call(
             method,
             path,
@@ -272,6 +279,7 @@ class PortClient:
             max_bytes=max_bytes,
             empty=empty,
             once=once,
+            writes=writes,
         )
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
@@ -279,11 +287,12 @@ class PortClient:
         self._require_reading(method, "")
         self._transport.deliver(method, address, body)
 
-    def _require_reading(self, method: str, path: str) -> None:
-        """Raises PortError in a client for reading, unless the call reads."""
+    def _require_reading(self, method: str, path: str) -> bool:
+        """Returns whether the call writes; raises PortError then in a client for reading."""
         reads = method == "GET" or (method == "POST" and path.endswith(SEARCHES))
         if self._read_only and not reads:
             raise PortError(f"{method} {path}: not sent, as nothing is written in a dry run")
+        return not reads
 
     def mask(self, text: str) -> str:
         """Returns `text` without our credentials, however they are encoded."""

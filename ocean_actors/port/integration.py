@@ -34,6 +34,7 @@ from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import ingest_addresses
 from ocean_actors.port.models import Integration
 from ocean_actors.port.provisioning import Provisioning
+from ocean_actors.port.reports import Schedule
 from ocean_actors.port.transport import LONGEST_MESSAGE
 from ocean_actors.retry import ONCE
 
@@ -119,13 +120,16 @@ class IntegrationActor(Actor):
         start_timeout: float | None = None,
         blueprints: Sequence[FrozenDict] = (),
         active: bool = True,
+        only_active: bool = False,
+        schedule: Schedule | None = None,
     ) -> None:
         """Take the client to ask with.
 
         With `requests` it also asks which resync request the run answers. `start_timeout` is how
         many seconds the registration may take; a lasting error then ends it at once. Without it
         there is no limit. `blueprints` are created if Port lacks them, unless this instance is
-        not `active`, until `RoleChanged` says that it is.
+        not `active`, until `RoleChanged` says that it is. With `only_active` the registration
+        waits for that too, is repeated each time, and `schedule` goes on from Port's record.
         """
         super().__init__()
         self._requests = requests
@@ -142,6 +146,8 @@ class IntegrationActor(Actor):
         self._failed_fetches = 0
         self._provisioning = Provisioning(client, blueprints)
         self._active = active
+        self._only_active = only_active
+        self._schedule = schedule
         self._held: FetchConfig | None = None  # the question that waits for the blueprints
         self._failed_provisions = 0
         self._provision_timer: Timer | None = None
@@ -167,6 +173,10 @@ class IntegrationActor(Actor):
 
     def _register(self) -> None:
         """Register, or set a timer to try again, or shut down if that cannot succeed."""
+        self._registering = False
+        if self._only_active and not self._active:
+            self._began = None
+            return
         now = self.context.clock.monotonic()
         if self._began is None:
             self._began = now
@@ -182,8 +192,9 @@ class IntegrationActor(Actor):
             self._registering = True
             self.context.schedule(delay, RegisterAgain())
             return
-        self._registering = False
         self._failures = 0
+        if self._only_active and self._schedule is not None and integration.resync_state:
+            self._schedule.go_on(integration.resync_state.next_resync)
         self._known = snapshot_of(integration)
         self.context.publish(IntegrationRegistered(self._known))
         if self._active and self._question is None:  # else the run has them created
@@ -206,7 +217,10 @@ class IntegrationActor(Actor):
         self._active = event.active
         if self._provision_timer is not None:
             self._provision_timer.cancel()
-        if event.active and self._known is not None:
+        if event.active and self._only_active:
+            if not self._registering:
+                self._register()
+        elif event.active and self._known is not None:
             self._provision(math.inf)
 
     @handles(ProvisionAgain)

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ocean_actors.actors import Actor, Message, OnFailure, Ref, Supervision, handles
-from ocean_actors.log import get_logger
 from ocean_actors.messages import Lease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.reports import Report
 from ocean_actors.port_time import parse_time
+from ocean_actors.resync.current_lease import is_valid
 from ocean_actors.retry import ONCE
-
-logger = get_logger(__name__)
 
 UNSURE = "another instance may have taken over"
 RIGHTS_STATUSES = frozenset({401, 403})
@@ -63,7 +61,7 @@ class ReportSender(Actor):
         report = deliver.report
         try:
             body = report.body if report.kind != "left" else self._end_of_left_run(report)
-            if not self._holds_lease():
+            if not is_valid(self._lease):
                 delivery = Delivery(report, "later", UNSURE)
             else:
                 if body is not None:
@@ -73,28 +71,26 @@ class ReportSender(Actor):
             delivery = _failed(report, error)
         deliver.reply_to.tell(delivery)
 
-    def _holds_lease(self) -> bool:
-        """Returns whether we still hold the role. A lease that cannot be checked counts as lost."""
-        if self._lease is None:
-            return True
-        try:
-            return bool(self._lease.valid())
-        except BaseException:  # a lease of a custom listener may raise anything
-            logger.exception("no report is sent, as the lease cannot be checked")
-            return False
-
     def _end_of_left_run(self, report: Report) -> Mapping[str, Any] | None:
         """Returns what ends the run that Port's record shows as running; None if it shows none.
 
         The clock that the run began by may have been ahead of ours: it ends no sooner.
         """
-        state = self._client.get_integration(retry=ONCE).resync_state
+        try:
+            state = self._client.get_integration(retry=ONCE).resync_state
+        except PortError as error:
+            if error.status != 404 or self._lease is None:
+                raise
+            return None  # the integration is registered once this instance is active
         if state is None or state.status != "running":
             return None
+        body = dict(report.body)
+        if self._lease is not None and state.next_resync is not None and body["nextResync"]:
+            body["nextResync"] = state.next_resync.isoformat()  # by which we stay in phase
         began, end = state.last_resync_start, parse_time(report.body["lastResyncEnd"])
-        if began is None or end is None or began <= end:
-            return report.body
-        return {**report.body, "lastResyncEnd": began.isoformat()}
+        if began is not None and end is not None and began > end:
+            body["lastResyncEnd"] = began.isoformat()
+        return body
 
 
 def _failed(report: Report, error: PortError) -> Delivery:

@@ -13,12 +13,24 @@ from ocean_actors.messages import RunEnded, RunStarted
 KEPT_RUNS = 100
 
 
-@dataclass(frozen=True)
+@dataclass
 class Schedule:
-    """The scheduled resync: every `minutes` from `anchor` on."""
+    """The scheduled resync: every `minutes` from `anchor` on. For any thread.
+
+    An instance that takes over goes on with the times of the one before it.
+    """
 
     anchor: datetime
     minutes: int
+
+    def go_on(self, next_resync: datetime | None) -> None:
+        """Keep in phase with the next resync that Port's record names, if there is one."""
+        if next_resync is not None:
+            self.anchor = next_resync
+
+    def seconds_to_next(self, now: datetime) -> float:
+        """Returns the seconds until the next scheduled resync after `now` is due."""
+        return (self.next_after(now) - now).total_seconds()
 
     def next_after(self, now: datetime) -> datetime:
         """Returns when the next scheduled resync after `now` is due."""

@@ -25,6 +25,7 @@ from ocean_actors.log import get_logger
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
+from ocean_actors.port.permit import Permit
 from ocean_actors.port.tally import NO_ANSWER
 from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait
 from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Timeout
@@ -81,8 +82,10 @@ class Transport:
         strict: bool = True,
         jitter: Callable[[], float] = random.random,
         pace: Pace | None = None,
+        permit: Permit | None = None,
     ) -> None:
         self._identity = identity
+        self._permit = permit
         self._token = token
         self._clock = clock
         self._jitter = jitter
@@ -113,6 +116,7 @@ class Transport:
         max_bytes: int = MAX_ANSWER,
         empty: Mapping[str, Any] | None = None,
         once: bool = False,
+        writes: bool = False,
     ) -> Parsed:
         """Call Port and return what `parse` makes of the JSON object that it answers.
 
@@ -120,6 +124,7 @@ class Transport:
         `exporter` says that the integration's own entities are written or searched. `empty` is
         what a 2xx answer without a body stands for; without it, such an answer is an error.
         `once` has the request not sent again over a fresh connection if its own proves stale.
+        `writes`: it changes something in Port, so it is sent only if the permit holds.
 
         Raises PortError: after `retry` for what is temporary (408, 429, 5xx, no answer, one that
         is no JSON object or that `parse` refuses with UnexpectedAnswer), else at once. Raises
@@ -127,7 +132,9 @@ class Transport:
         token's error when that is cancelled.
         """
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = _Request(method, path, query or {}, data, exporter, max_bytes, empty, once)
+        request = _Request(
+            method, path, query or {}, data, exporter, max_bytes, empty, once, writes
+        )
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
@@ -155,7 +162,7 @@ class Transport:
         cannot make us fetch new ones.
         """
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        request = _Request(method, "", data=data, address=address)
+        request = _Request(method, "", data=data, writes=True, address=address)
         self._send(request, ignore, self._access_token())
 
     def close(self) -> None:
@@ -244,6 +251,7 @@ class Transport:
                     allow_redirects=False,
                     max_bytes=request.max_bytes,
                     once=request.once,
+                    permit=self._check_permit if request.writes else None,
                     **settings,
                 )
                 span.answered(response.status_code)
@@ -252,6 +260,10 @@ class Transport:
             raise
         tally.note(request.method, str(response.status_code), self._clock.monotonic() - began)
         return response
+
+    def _check_permit(self) -> None:
+        if self._permit is not None:
+            self._permit(self._token, self._clock)
 
     def _prepare(self, request: _Request, access: AccessToken | None) -> requests.PreparedRequest:
         """Make the request. Raises PortError, which is lasting, if the URL cannot be used."""
@@ -328,6 +340,7 @@ class _Request:
     """What an answer without a body stands for."""
 
     once: bool = False
+    writes: bool = False
     address: str | None = field(default=None, repr=False)
     """Where it goes instead of `path` below `port.baseUrl`; its answer is not read."""
 

@@ -21,6 +21,7 @@ from ocean_actors.messages import (
     SetRole,
     StopResyncs,
 )
+from ocean_actors.resync.current_lease import CurrentLease
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.scope import require_known
 from ocean_actors.resync.totals import GetMetrics, ResyncMetrics
@@ -38,6 +39,8 @@ class ResyncClient:
     def __init__(self, generation: ConfigGeneration, kinds: tuple[str, ...] = ()) -> None:
         """Take the counter that the coordinator advances, and the kinds that may be requested."""
         self.kinds = kinds
+        self.lease = CurrentLease(active=True)
+        """Whether this instance may write to Port."""
         self._coordinator: Ref | None = None
         self._gatekeeper: Ref | None = None
         self._generation = generation
@@ -123,6 +126,7 @@ class ResyncClient:
 
         Raises RuntimeError unless the system was started.
         """
+        self.lease.change(active=active, lease=lease)
         command = SetRole(active, source, lease)
         if self._gatekeeper is not None:
             self._gatekeeper.tell(command)

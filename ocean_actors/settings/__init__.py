@@ -1,6 +1,11 @@
 """Settings: from a YAML file, a dict, `.env` and the `OCEAN__…` environment."""
 
 from ocean_actors.settings.errors import SettingsError
+from ocean_actors.settings.leader import (
+    LeaderSettings,
+    NoLeaderSettings,
+    PostgresLeaderSettings,
+)
 from ocean_actors.settings.models import (
     ControlSettings,
     HttpSettings,
@@ -23,11 +28,14 @@ __all__ = [
     "HttpSettings",
     "IntegrationSettings",
     "KafkaSettings",
+    "LeaderSettings",
     "ListenerSettings",
+    "NoLeaderSettings",
     "OnNewRequest",
     "OnceSettings",
     "PollingSettings",
     "PortSettings",
+    "PostgresLeaderSettings",
     "ResyncSettings",
     "RetrySettings",
     "Settings",

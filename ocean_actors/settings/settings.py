@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias, TypeVar, get_args
@@ -20,6 +21,11 @@ from ocean_actors.settings.errors import (
     describe_type,
     key_name,
     variable_name,
+)
+from ocean_actors.settings.leader import (
+    LeaderSettings,
+    NoLeaderSettings,
+    PostgresLeaderSettings,
 )
 from ocean_actors.settings.models import (
     YEAR,
@@ -45,15 +51,47 @@ from ocean_actors.settings.sources import Leaf, Names, Reader
 MASK = "***"
 CONFIG: Leaf = ("integration", "config")
 PLACES: tuple[Leaf, ...] = (("handlers",), ("actors",))
-LISTENER = "event_listener"
-LISTENER_TYPE: Leaf = (LISTENER, "type")
-DEFAULT_LISTENER = "POLLING"
-ONLY_THE_LISTENER = Names({LISTENER: Names({"type": None}, tolerant=True)}, tolerant=True)
-"""Enough to read the type, by which the names of the listener's other settings are found."""
-LISTENERS = (PollingSettings, KafkaSettings, WebhookSettings, OnceSettings)
-"""Ours: one file may hold the keys of several, and those that are not used are noted."""
 
 ModelT = TypeVar("ModelT", bound=Section)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A section whose model is chosen by its `type`: one of ours, or that of a package.
+
+    One file may hold the keys of several of `ours`, and those that are not used are noted.
+    """
+
+    section: str
+    group: str
+    base: type[Section]
+    ours: tuple[type[Section], ...]
+
+    @property
+    def default(self) -> type[Section]:
+        """The model of a section without a type."""
+        return self.ours[0]
+
+    @property
+    def type_leaf(self) -> Leaf:
+        """Where the type stands."""
+        return (self.section, "type")
+
+
+LISTENER = Choice(
+    "event_listener",
+    plugins.LISTENERS,
+    ListenerSettings,
+    (PollingSettings, KafkaSettings, WebhookSettings, OnceSettings),
+)
+LEADER = Choice(
+    "leader", plugins.LEADERS, LeaderSettings, (NoLeaderSettings, PostgresLeaderSettings)
+)
+CHOICES = (LISTENER, LEADER)
+ONLY_THE_TYPES = Names(
+    {choice.section: Names({"type": None}, tolerant=True) for choice in CHOICES}, tolerant=True
+)
+"""Enough to read the types, by which the names of the other settings are found."""
 
 
 def _minutes(value: Any) -> Any:
@@ -89,6 +127,7 @@ class Settings(Section):
         default=(), description="Custom actors, in the same form. `--actor` replaces them."
     )
     event_listener: InstanceOf[ListenerSettings]
+    leader: InstanceOf[LeaderSettings] = NoLeaderSettings()
     scheduled_resync_interval: Minutes = Field(
         default=None, description="Minutes between scheduled resyncs. Default: no schedule."
     )
@@ -164,10 +203,11 @@ class Settings(Section):
         return _load({}, variables, os.environ if env is None else env, overrides or {})
 
     def for_dry_run(self) -> Settings:
-        """Returns these settings for one dry run: ONCE, and no schedule."""
+        """Returns these settings for one dry run: ONCE, no schedule, and no other instance."""
         return self.model_copy(
             update={
                 "event_listener": OnceSettings(),
+                "leader": NoLeaderSettings(),
                 "scheduled_resync_interval": None,
                 "resync": self.resync.model_copy(update={"dry_run": True}),
             }
@@ -193,17 +233,23 @@ def _load(
     if not isinstance(values, Mapping):
         raise SettingsError([f"settings: expected a mapping, got {describe_type(values)}"])
     read = functools.partial(_read, values, dotenv, env, overrides, folder)
-    model, problem = _listener_model(read(ONLY_THE_LISTENER))
-    reader = read(_names(Settings, listener=model))
-    if problem is not None:
-        reader.problems.append(problem)
-    leaves = _without_unset(reader, _for_listener(reader, model))
-    sections = {"port": {}, **sources.nested(leaves)}
+    types = read(ONLY_THE_TYPES)
+    found = {choice: _chosen_model(types, choice) for choice in CHOICES}
+    models = {choice.section: model for choice, (model, _) in found.items()}
+    reader = read(_names(Settings, chosen=models))
+    reader.problems += [problem for _, problem in found.values() if problem is not None]
+    leaves: Mapping[Leaf, Any] = reader.leaves
+    for choice, (model, _) in found.items():
+        leaves = _for_choice(reader, leaves, choice, model)
+    sections = {"port": {}, **sources.nested(_without_unset(reader, leaves))}
     problems: list[str] = []
-    if model is not None:
-        section = sections[LISTENER]
-        sections[LISTENER], problems = _validated(reader, model, section, (LISTENER,))
-    sections[LISTENER] = sections.get(LISTENER) or PollingSettings()  # to see what else is wrong
+    for choice, (model, _) in found.items():
+        section = sections.pop(choice.section, None)
+        made: Section | None = None
+        if model is not None:
+            made, wrong = _validated(reader, model, section or {}, (choice.section,))
+            problems += wrong
+        sections[choice.section] = made or choice.default()  # to see what else is wrong
     settings, others = _validated(reader, Settings, sections, ())
     problems = list(dict.fromkeys([*reader.problems, *problems, *others]))
     if problems or settings is None:
@@ -253,36 +299,42 @@ def _read(
     return reader
 
 
-def _listener_model(reader: Reader) -> tuple[type[ListenerSettings] | None, str | None]:
-    """Returns the model of the listener that the settings name, or what is wrong with the name."""
-    value = reader.leaves.get(LISTENER_TYPE)
-    value = DEFAULT_LISTENER if value is None else value
-    label = reader.label(LISTENER_TYPE)
+def _chosen_model(reader: Reader, choice: Choice) -> tuple[type[Section] | None, str | None]:
+    """Returns the model that the type of a section names, or what is wrong with the name."""
+    value = reader.leaves.get(choice.type_leaf)
+    if value is None:
+        return choice.default, None
+    label = reader.label(choice.type_leaf)
     if not isinstance(value, str):
-        known = ", ".join(plugins.known(plugins.LISTENERS))
+        known = ", ".join(plugins.known(choice.group))
         return None, f"{label}: expected one of {known}, got {describe(value)}"
     try:
-        spec = plugins.load(plugins.LISTENERS, value.strip().upper())
+        spec = plugins.load(choice.group, value.strip().upper())
     except plugins.UnknownPluginError as error:
         return None, f"{label}: {error}"
     model = getattr(spec, "settings", None)
-    if isinstance(model, type) and issubclass(model, ListenerSettings):
+    if isinstance(model, type) and issubclass(model, choice.base):
         return model, None
-    return None, f"{label}: the settings of {value} are not a subclass of ListenerSettings"
+    base = choice.base.__name__
+    return None, f"{label}: the settings of {value} are not a subclass of {base}"
 
 
-def _for_listener(reader: Reader, model: type[ListenerSettings] | None) -> dict[Leaf, Any]:
-    """Returns the leaves without those that only other event listeners use, which are noted."""
+def _for_choice(
+    reader: Reader, leaves: Mapping[Leaf, Any], choice: Choice, model: type[Section] | None
+) -> dict[Leaf, Any]:
+    """Returns the leaves without those that only other types of a section use; these are noted."""
+    own = choice.section
     if model is None:
-        return {leaf: value for leaf, value in reader.leaves.items() if leaf[0] != LISTENER}
-    others = {
-        leaf for leaf in reader.leaves if leaf[0] == LISTENER and leaf[1] not in model.model_fields
-    }
-    reader.ignored += [reader.written[leaf] for leaf in reader.leaves if leaf in others]
-    kept = {leaf: value for leaf, value in reader.leaves.items() if leaf not in others}
-    written = kept.get(LISTENER_TYPE)
-    name = written.strip().upper() if isinstance(written, str) else DEFAULT_LISTENER
-    return {**kept, LISTENER_TYPE: name}
+        return {leaf: value for leaf, value in leaves.items() if leaf[0] != own}
+    others = {leaf for leaf in leaves if leaf[0] == own and leaf[1] not in model.model_fields}
+    reader.ignored += [reader.written[leaf] for leaf in leaves if leaf in others]
+    kept = {leaf: value for leaf, value in leaves.items() if leaf not in others}
+    written = kept.get(choice.type_leaf)
+    if isinstance(written, str):
+        kept[choice.type_leaf] = written.strip().upper()
+    else:
+        kept.pop(choice.type_leaf, None)
+    return kept
 
 
 def _validated(
@@ -308,11 +360,14 @@ def _sections(annotation: Any) -> list[type[Section]]:
     return [each for each in types if isinstance(each, type(Section)) and issubclass(each, Section)]
 
 
-def _names(*models: type[Section], listener: type[ListenerSettings] | None = None) -> Names:
+def _names(
+    *models: type[Section], chosen: Mapping[str, type[Section] | None] | None = None
+) -> Names:
     """Returns the tree of names that a source may use for a section or a choice of sections.
 
-    `listener` is the model of the listener that is used, of ours or of a package.
+    `chosen` are the models that are used where there is a choice, ours or those of packages.
     """
+    ours = {choice.section: choice.ours for choice in CHOICES}
     names: dict[str, Names | None] = {}
     credentials: set[str] = set()
     for model in models:
@@ -320,8 +375,9 @@ def _names(*models: type[Section], listener: type[ListenerSettings] | None = Non
             if not info.repr:
                 credentials.add(name)
             below = _sections(info.annotation)
-            if name == LISTENER and Settings in models:
-                below = [*LISTENERS, *([] if listener is None else [listener])]
+            if name in ours and Settings in models:
+                model_used = (chosen or {}).get(name)
+                below = [*ours[name], *([] if model_used is None else [model_used])]
             names[name] = _names(*below) if below else None
     if IntegrationSettings in models:
         names["config"] = Names(free=True)

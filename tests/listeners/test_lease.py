@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors.listeners.kafka.lease import Lease
+from ocean_actors.leader.lease import Lease
 from ocean_actors.testing import ManualClock
 
 SESSION = 9.0

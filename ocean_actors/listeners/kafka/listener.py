@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ocean_actors import tls
-from ocean_actors.actors import Message, handles
-from ocean_actors.context import Actor
+from ocean_actors.actors import handles
+from ocean_actors.leader.role import RoleActor
 from ocean_actors.listeners.kafka.consumer import TopicConsumer
-from ocean_actors.listeners.kafka.lease import Lease
 from ocean_actors.listeners.kafka.messages import (
     ConsumerFailed,
     HealthChanged,
-    LeaseChanged,
     ResyncOwed,
 )
 from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of, uses_tls
@@ -30,14 +27,7 @@ logger = get_logger(__name__)
 STOP_SECONDS = 0.9  # for the thread: the system gives its actors a second
 
 
-@dataclass(frozen=True)
-class CheckLease(Message):
-    """Stand by if `lease` has run out."""
-
-    lease: Lease
-
-
-class KafkaListener(Actor):
+class KafkaListener(RoleActor):
     """Requests a resync for each message that concerns us, and commits it once it was served.
 
     Of several instances one consumes and the others stand by. The listener tells the coordinator
@@ -65,7 +55,6 @@ class KafkaListener(Actor):
         self._strict_tls = strict_tls
         self._commits = commits
         self._consumer: TopicConsumer | None = None
-        self._lease: Lease | None = None
 
     def on_start(self) -> None:
         """Stand by, and start the thread."""
@@ -112,26 +101,6 @@ class KafkaListener(Actor):
         if self._consumer is not None and isinstance(delivery_tag, int):
             self._consumer.acknowledge(delivery_tag, alone=settled.outcome == "ignored")
 
-    @handles(LeaseChanged)
-    def on_lease_changed(self, changed: LeaseChanged) -> None:
-        """Run the resyncs, or stand by."""
-        self._lease = changed.lease
-        self.context.set_role(active=changed.lease is not None, lease=changed.lease)
-        if changed.lease is not None:
-            self._check_later(changed.lease)
-
-    @handles(CheckLease)
-    def on_check_lease(self, check: CheckLease) -> None:
-        """Stand by if the lease has run out; the consumer's thread may be waiting for Port."""
-        if check.lease is not self._lease:
-            return
-        if check.lease.valid():
-            self._check_later(check.lease)
-        else:
-            check.lease.end()
-            self._lease = None
-            self.context.set_role(active=False)
-
     @handles(HealthChanged)
     def on_health_changed(self, changed: HealthChanged) -> None:
         """Show it in `status()`."""
@@ -141,9 +110,6 @@ class KafkaListener(Actor):
     def on_consumer_failed(self, failed: ConsumerFailed) -> None:
         """Fail with the same error, so that supervision decides."""
         raise failed.error
-
-    def _check_later(self, lease: Lease) -> None:
-        self.context.schedule(lease.remaining(), CheckLease(lease))
 
     def _find_place(self) -> Place:
         """Ask Port where to read, in the consumer's thread. Raises PortError."""

