@@ -33,6 +33,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     LEADERS: {
         "NONE": "ocean_actors.leader.spec:NONE",
         "POSTGRES": "ocean_actors.leader.postgres:SPEC",
+        "KUBERNETES": "ocean_actors.leader.kubernetes:SPEC",
     },
 }
 """By group and name, where our own parts are: the one place where they are registered."""

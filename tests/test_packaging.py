@@ -56,7 +56,7 @@ def imported() -> Iterator[tuple[str, str]]:
 def test_every_package_that_is_imported_is_declared() -> None:
     config = options()
     declared = requirements(config["options"]["install_requires"])
-    for extra in ("broker", "jq", "postgres"):
+    for extra in ("broker", "jq", "kubernetes", "postgres"):
         declared |= requirements(config["options.extras_require"][extra])
     distributions = packages_distributions()
     undeclared = {

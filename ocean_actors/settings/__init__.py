@@ -2,6 +2,7 @@
 
 from ocean_actors.settings.errors import SettingsError
 from ocean_actors.settings.leader import (
+    KubernetesLeaderSettings,
     LeaderSettings,
     NoLeaderSettings,
     PostgresLeaderSettings,
@@ -28,6 +29,7 @@ __all__ = [
     "HttpSettings",
     "IntegrationSettings",
     "KafkaSettings",
+    "KubernetesLeaderSettings",
     "LeaderSettings",
     "ListenerSettings",
     "NoLeaderSettings",

@@ -23,6 +23,7 @@ from ocean_actors.settings.errors import (
     variable_name,
 )
 from ocean_actors.settings.leader import (
+    KubernetesLeaderSettings,
     LeaderSettings,
     NoLeaderSettings,
     PostgresLeaderSettings,
@@ -85,7 +86,10 @@ LISTENER = Choice(
     (PollingSettings, KafkaSettings, WebhookSettings, OnceSettings),
 )
 LEADER = Choice(
-    "leader", plugins.LEADERS, LeaderSettings, (NoLeaderSettings, PostgresLeaderSettings)
+    "leader",
+    plugins.LEADERS,
+    LeaderSettings,
+    (NoLeaderSettings, PostgresLeaderSettings, KubernetesLeaderSettings),
 )
 CHOICES = (LISTENER, LEADER)
 ONLY_THE_TYPES = Names(
