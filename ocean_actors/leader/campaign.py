@@ -14,7 +14,7 @@ from ocean_actors.leader.spec import Election, ElectionError, Seat
 from ocean_actors.port.errors import PortError
 
 ROUNDS = 6  # questions to the engine in each time to live
-BACKOFF = Backoff(initial=0.5, maximum=15.0)
+BACKOFF = Backoff(initial=0.5, maximum=5.0)
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,15 @@ class Campaign:
             self._token.check()  # else the interruption looks like a failure
             return self._failed(error)
         self._failures = 0
+        led = self._lease is not None
         if asked_at is None:
             self._end_lease()
         else:
             self._confirmed(asked_at)
-        self._tell(Stood(leads=self._lease is not None))
+        leads = self._lease is not None
+        self._tell(Stood(leads))
+        if leads and not led:
+            return 0.0  # from now on the engine may be waiting for news
         return max(0.0, began + self._round_seconds - self._clock.monotonic())
 
     def _confirmed(self, asked_at: float) -> None:

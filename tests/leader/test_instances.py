@@ -1,0 +1,177 @@
+"""Several instances of one integration, as real processes with a real engine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from processes import IDENTIFIER, Instance, Processes, Template, processes
+
+from ocean_actors.port_time import parse_time
+from ocean_actors.sandbox.legal import runs_of
+
+if TYPE_CHECKING:
+    from tests.leader.conftest import EngineUnderTest
+
+HANDOVERS = int(os.environ.get("OCEAN_HANDOVERS", "10"))
+POLLING = {"type": "POLLING", "interval": 0.1, "resyncOnStart": False}
+WEBHOOK = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}  # where nobody hears Port
+ONCE = {"type": "ONCE"}
+SHORT, LONG = 2.0, 60.0  # times to live: to be waited for, and longer than any hold-up
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    template = Template()
+    yield template
+    template.close()
+
+
+@pytest.fixture
+def make(
+    engine: EngineUnderTest, tmp_path: Path, template: Template
+) -> Iterator[Callable[[float], Processes]]:
+    """Makes the instances that compete with a certain time to live."""
+    with ExitStack() as stack:
+        yield lambda ttl: stack.enter_context(processes(tmp_path, engine.settings(ttl), template))
+
+
+def other(than: Instance, rig: Processes) -> Instance:
+    return next(each for each in rig.instances if each is not than)
+
+
+@pytest.mark.parametrize("listener", [POLLING, WEBHOOK, ONCE], ids=lambda each: each["type"])
+def test_what_a_killed_leader_was_at_is_run_by_the_standby(
+    make: Callable[[float], Processes], listener: dict[str, Any]
+) -> None:
+    rig = make(LONG)
+    rig.sandbox.create_integration(IDENTIFIER)
+    rig.sandbox.request_resync(IDENTIFIER)
+    rig.start(listener)
+    rig.start(listener)
+    leader = rig.at_work()
+    standby = other(leader, rig)
+    assert rig.changes_by(standby) == 0
+    leader.kill()
+    rig.let_finish()
+    rig.wait_for(lambda: rig.statuses() == ["running", "aborted", "running", "completed"])
+    assert rig.reporters() == [leader.name, *[standby.name] * 3]
+    rig.check_one_run_at_a_time()
+    assert (standby.wait() if listener is ONCE else standby.stop()) == 0
+
+
+def test_a_killed_schedule_goes_on_in_phase_with_the_standby(
+    make: Callable[[float], Processes],
+) -> None:
+    rig = make(LONG * 60)  # by clocks that run 60 times as fast: an interval takes a second
+    for _ in range(2):
+        rig.start(POLLING, speed=60, scheduledResyncInterval=1)
+    leader = rig.at_work()
+    leader.kill()
+    rig.let_finish()
+    rig.wait_for(lambda: rig.statuses()[:4] == ["running", "aborted", "running", "completed"])
+    rig.wait_for(lambda: rig.statuses()[4:6] == ["running", "completed"])
+    due = [parse_time(report["nextResync"]) for report in rig.sandbox.reports(IDENTIFIER)]
+    assert len({each.second + each.microsecond / 1e6 for each in due if each is not None}) == 1
+    assert None not in due
+    assert runs_of(rig.sandbox.reports(IDENTIFIER))
+
+
+def test_a_frozen_leader_writes_and_reports_nothing_when_it_wakes_up(
+    make: Callable[[float], Processes],
+) -> None:
+    rig = make(SHORT)
+    rig.sandbox.create_integration(IDENTIFIER)
+    rig.sandbox.request_resync(IDENTIFIER)
+    rig.start(POLLING)
+    rig.start(POLLING)
+    leader = rig.at_work()
+    leader.freeze()
+    rig.wait_for(lambda: rig.writes()[-1][0] != leader.name)
+    before = rig.changes_by(leader)
+    leader.thaw()
+    rig.wait_for(lambda: leader.log.count("stands by") > 0)
+    rig.let_finish()
+    rig.wait_for(lambda: rig.statuses()[-1] == "completed")
+    assert rig.changes_by(leader) == before
+    rig.check_one_run_at_a_time()
+    assert runs_of(rig.sandbox.reports(IDENTIFIER))[-1] == "completed"
+
+
+def test_a_leader_that_is_stopped_hands_over_at_once_and_what_it_was_at_is_run(
+    make: Callable[[float], Processes],
+) -> None:
+    rig = make(LONG)
+    for _ in range(2):
+        rig.start({**POLLING, "resyncOnStart": True})
+    leader = rig.at_work()
+    assert leader.stop() == 0
+    rig.let_finish()
+    rig.wait_for(lambda: rig.statuses() == ["running", "aborted", "running", "completed"])
+    assert rig.reporters()[:2] == [leader.name] * 2
+
+
+def test_a_restart_of_the_engine_costs_no_run(
+    make: Callable[[float], Processes], engine: EngineUnderTest
+) -> None:
+    rig = make(LONG)
+    rig.start({**POLLING, "resyncOnStart": True})
+    leader = rig.at_work()
+    engine.stop()
+    rig.wait_for(lambda: "leads until its lease ends" in leader.log)
+    engine.start()
+    rig.wait_for(lambda: "the election goes on" in leader.log)
+    rig.let_finish()
+    rig.wait_for(lambda: rig.statuses() == ["running", "completed"])
+
+
+def test_a_leader_without_an_engine_stands_by_at_the_end_of_its_lease_and_comes_back(
+    make: Callable[[float], Processes], engine: EngineUnderTest
+) -> None:
+    rig = make(SHORT)
+    rig.start({**POLLING, "resyncOnStart": True})
+    leader = rig.at_work()
+    engine.stop()
+    try:
+        rig.wait_for(lambda: "so this instance stands by" in leader.log)
+        rig.let_finish()
+    finally:
+        engine.start()
+    rig.wait_for(lambda: rig.statuses()[-1] == "completed")
+    assert runs_of(rig.sandbox.reports(IDENTIFIER))[-2:] == ["aborted", "completed"]
+
+
+def test_in_a_series_of_handovers_every_request_is_covered_and_runs_never_overlap(
+    make: Callable[[float], Processes],
+) -> None:
+    rng = random.Random(HANDOVERS)  # noqa: S311  (repeatable, not secret)
+    rig = make(SHORT)
+    running = [rig.start(POLLING) for _ in range(3)]
+    rig.sandbox.wait_for(lambda: rig.sandbox.integration(IDENTIFIER) is not None, 60.0)
+    for _ in range(HANDOVERS):
+        rig.hold()
+        requested = rig.sandbox.request_resync(IDENTIFIER)
+        leader = rig.at_work()
+        way = rng.choice(["kill", "stop", "freeze"])
+        threading.Event().wait(rng.uniform(0.0, 0.05))
+        if way == "freeze":
+            leader.freeze()
+        else:
+            leader.kill() if way == "kill" else leader.stop()
+            running.remove(leader)
+            running.append(rig.start(POLLING))
+        threading.Event().wait(rng.uniform(0.0, 0.5))
+        requested = rig.sandbox.request_resync(IDENTIFIER)
+        rig.let_finish()
+        rig.wait_for(functools.partial(rig.completed_since, requested["updatedAt"]))
+        if way == "freeze":
+            leader.thaw()
+    rig.check_one_run_at_a_time()
+    assert set(runs_of(rig.sandbox.reports(IDENTIFIER))) <= {"aborted", "completed"}
