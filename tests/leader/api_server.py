@@ -147,14 +147,14 @@ class ApiServer:
         """What is answered to everything instead, as a proxy does."""
         self.hangs = threading.Event()
         """While it is set, requests are carried out and not answered."""
-        self._tls = tls
+        self.tls = tls
         self._server: _Server | None = None
         self.port = 0
         self.start()
 
     @property
     def url(self) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         self._server = _Server(self, self.port)
@@ -199,7 +199,8 @@ class _Server(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread."""
         with suppress(OSError):  # the peer may leave at any time
-            request = self.api._tls.wrap_socket(request, server_side=True) if self.api._tls else request
+            if self.api.tls is not None:
+                request = self.api.tls.wrap_socket(request, server_side=True)
             with self._lock:
                 self._connections.add(request)
             super().finish_request(request, client_address)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from api_server import ApiServer
 
 from ocean_actors.actors import Clock, SystemClock
+from ocean_actors.leader.kubernetes import KubernetesElection
 from ocean_actors.leader.postgres import PostgresElection
-from ocean_actors.leader.spec import Election
-from ocean_actors.settings import PostgresLeaderSettings
+from ocean_actors.leader.spec import Election, Seat
+from ocean_actors.settings import KubernetesLeaderSettings, PostgresLeaderSettings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # on import it tells that XDG_RUNTIME_DIR is not set
@@ -23,8 +27,8 @@ with warnings.catch_warnings():
 class EngineUnderTest(Protocol):
     """One engine with a server of its own."""
 
-    def election(self, clock: Clock, ttl: float) -> Election:
-        """Returns the part of one more instance."""
+    def election(self, clock: Clock, ttl: float, seat: Seat) -> Election:
+        """Returns the part of one more instance, which is to campaign for `seat`."""
 
     def misplaced(self, clock: Clock) -> Election:
         """Returns one that is sent to the wrong address with the password `hidden`."""
@@ -52,7 +56,7 @@ class Postgres:
         self._server: PostgresServer = get_server(folder, cleanup_mode="delete")
         self.dsn: str = self._server.get_uri()
 
-    def election(self, clock: Clock, ttl: float) -> PostgresElection:
+    def election(self, clock: Clock, ttl: float, _seat: Seat) -> PostgresElection:
         settings = PostgresLeaderSettings.model_validate(self.settings(ttl))
         return ElectionOfAnOldServer(settings, clock)
 
@@ -83,7 +87,51 @@ def postgres() -> Iterator[Postgres]:
         server.close()
 
 
-ENGINES = [pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))]
+class Kubernetes:
+    """A stand-in of the API server, which the tests may stop and start."""
+
+    def __init__(self, folder: Path) -> None:
+        self.server = ApiServer()
+        self._folder = folder
+
+    def election(self, clock: Clock, ttl: float, seat: Seat) -> KubernetesElection:
+        settings = {**self.settings(ttl), "name": sha256(seat.name.encode()).hexdigest()}
+        return KubernetesElection(KubernetesLeaderSettings.model_validate(settings), clock)
+
+    def misplaced(self, clock: Clock) -> KubernetesElection:
+        kubeconfig = self._kubeconfig("misplaced", token="hidden", port=9)
+        settings = {**self.settings(1.0), "kubeconfig": kubeconfig}
+        return KubernetesElection(KubernetesLeaderSettings.model_validate(settings), clock)
+
+    def settings(self, ttl: float) -> dict[str, Any]:
+        """With a Lease that nobody has used."""
+        return {
+            "type": "KUBERNETES", "namespace": "default", "name": uuid.uuid4().hex, "ttl": ttl,
+            "kubeconfig": self._kubeconfig("config"),
+        }  # fmt: skip
+
+    def stop(self) -> None:
+        self.server.stop()
+
+    def start(self) -> None:
+        self.server.start()
+
+    def _kubeconfig(self, name: str, **more: Any) -> str:
+        path = self._folder / name
+        path.write_text(self.server.kubeconfig(**more))
+        return str(path)
+
+
+@pytest.fixture(scope="session")
+def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]:
+    engine = Kubernetes(tmp_path_factory.mktemp("kubernetes"))
+    yield engine
+    engine.stop()
+
+
+ENGINES = [
+    pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("postgres", "kubernetes")
+]
 """The names of the fixtures of all engines; each runs on one worker of pytest-xdist."""
 
 

@@ -33,8 +33,8 @@ class Instances:
         self._promised: dict[int, float] = {}  # until when, by the id of the election
         self.all: list[Election] = []
 
-    def add(self) -> Election:
-        self.all.append(self._engine.election(self._clock, self.ttl))
+    def add(self, seat: Seat | None = None) -> Election:
+        self.all.append(self._engine.election(self._clock, self.ttl, seat or self.seat))
         return self.all[-1]
 
     def campaign(self, election: Election, seconds: float = BRIEF) -> float | None:
@@ -125,7 +125,7 @@ def test_seats_of_other_integrations_and_organisations_are_independent(
     first = instances.add()
     instances.lead(first)
     for seat in others:
-        election = instances.add()
+        election = instances.add(seat)
         assert election.campaign(seat, BRIEF) is not None
     assert first.campaign(own, 0.0) is not None
 
