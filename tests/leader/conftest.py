@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from memory import MemoryElection, MemoryServer
 
 from ocean_actors.actors import Clock, SystemClock
 from ocean_actors.leader.postgres import PostgresElection
@@ -83,12 +84,50 @@ def postgres() -> Iterator[Postgres]:
         server.close()
 
 
-ENGINES = [pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))]
-"""The names of the fixtures of all engines; each runs on one worker of pytest-xdist."""
+class Memory:
+    """The engine of `memory.py`."""
+
+    def __init__(self) -> None:
+        self._server = MemoryServer()
+
+    def election(self, clock: Clock, ttl: float) -> MemoryElection:
+        return MemoryElection(self._server, ttl, clock)
+
+    def misplaced(self, clock: Clock) -> MemoryElection:
+        server = MemoryServer()
+        server.away = True
+        return MemoryElection(server, 1.0, clock)
+
+    def settings(self, ttl: float) -> dict[str, Any]:
+        raise NotImplementedError("it is in one process only")
+
+    def stop(self) -> None:
+        self._server.away = True
+
+    def start(self) -> None:
+        self._server.away = False
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+REAL_ENGINES = [pytest.param("postgres", marks=pytest.mark.xdist_group("postgres"))]
+"""The fixtures of all engines with a server; the tests of each run on one pytest-xdist worker."""
+ENGINES = [pytest.param("memory"), *REAL_ENGINES]
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> EngineUnderTest:
+    """Returns each engine in turn, for the contract."""
+    found: EngineUnderTest = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=REAL_ENGINES)
+def real_engine(request: pytest.FixtureRequest) -> EngineUnderTest:
+    """Returns each engine in turn that several processes can use."""
     found: EngineUnderTest = request.getfixturevalue(request.param)
     return found
 
