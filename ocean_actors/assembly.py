@@ -276,6 +276,7 @@ class Assembly:
             self._election,
             self._client(),
             settings.integration.identifier,
+            (self.listener_name, *self._schedule_listener()),
             settings.start_timeout if self.spec.job else None,
             name="leader",
         )

@@ -154,14 +154,16 @@ class IntegrationContext(actors.Context):
         """Lift the pause of this actor; see `OceanSystem.resume`."""
         self._resync.resume(reason, owner=self.name)
 
-    def set_role(self, *, active: bool, lease: Lease | None = None) -> None:
+    def set_role(
+        self, *, active: bool, lease: Lease | None = None, sources: Iterable[str] = ()
+    ) -> None:
         """Say whether this instance runs the resyncs, or stands by while another one does.
 
-        On standby, what this actor requested and was not settled is dropped, as the active
-        instance is given it; requests of other actors wait. Reports are sent only while `lease`
-        is valid.
+        On standby, what this actor and the actors `sources` requested and was not settled is
+        dropped, as the active instance is given it; requests of other actors wait. Entities and
+        reports are sent only while `lease` is valid.
         """
-        self._resync.set_role(active=active, source=self.name, lease=lease)
+        self._resync.set_role(active=active, sources=(self.name, *sources), lease=lease)
 
     def status(self) -> dict[str, Any]:
         """See `OceanSystem.status`. Asks the coordinator, so not for the coordinator itself."""

@@ -519,13 +519,13 @@ class SetRole(Message):
     """To the coordinator: run the resyncs (active), or stand by while another instance does.
 
     When the role is lost, the run in flight is aborted and nothing more of it is reported. The
-    pending requests of `source`, the listener's name, are then dropped, as the instance that
-    becomes active is given them. `lease`, checked before each report, says whether this instance
+    pending requests of the triggers `sources` are then dropped, as the instance that becomes
+    active is given them. `lease`, checked before each report, says whether this instance
     still holds the role; None if it cannot be lost.
     """
 
     active: bool
-    source: str | None = None
+    sources: tuple[str, ...] = ()
     lease: Lease | None = None
 
 

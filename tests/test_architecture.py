@@ -64,8 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "control": {*SMALL, "actors", "connections", "messages", "settings", "web"},
     "leader": {*SMALL, "actors", "context", "messages", "port", "retry", "settings"},
     "listeners": {
-        *SMALL, "actors", "context", "leader", "messages", "port", "resync", "retry", "settings", "throttle",
-        "web",
+        *SMALL, "actors", "context", "leader", "messages", "port", "resync", "retry", "settings",
+        "throttle", "web",
     },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""

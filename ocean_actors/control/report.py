@@ -19,6 +19,7 @@ def report(status: Json) -> Iterator[str]:
     now = _moment(status.get("now"))
     yield from _head(status, now)
     yield from _listening(status.get("listening") or {}, now)
+    yield from _leader(status.get("leader") or {}, now)
     resync = status.get("resync")
     if resync is None:
         yield _row("resyncs", "the coordinator does not answer")
@@ -49,6 +50,13 @@ def _listening(listening: Json, now: datetime | None) -> Iterator[str]:
     facts = [_fact(name, value, now) for name, value in listening.items() if name != "state"]
     state = listening.get("state")
     yield _row("listener", ", ".join([state or "not started", *facts]))
+
+
+def _leader(leader: Json, now: datetime | None) -> Iterator[str]:
+    if leader:
+        since = _since(leader.get("since"), now)
+        error = f": {leader['error']}" if leader.get("error") else ""
+        yield _row("leader", f"{leader.get('state')} for {since} ({leader.get('engine')}){error}")
 
 
 def _present(resync: Json, now: datetime | None) -> Iterator[str]:

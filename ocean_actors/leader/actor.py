@@ -21,6 +21,7 @@ SHOWN = {True: "leading", False: "standby"}
 class LeaderActor(RoleActor):
     """Keeps a campaign going; `status()["leader"]` is what it shows.
 
+    `listeners` are the names of the actors that listen only while this instance leads.
     `build` makes this instance's part in the election of `engine`. `start_timeout` is for how
     many seconds the engine may give no answer while this instance stands by, before the system
     ends with exit code 1; None: without a limit.
@@ -32,9 +33,10 @@ class LeaderActor(RoleActor):
         build: Callable[[], Election | None],
         client: PortClient,
         integration: str,
+        listeners: tuple[str, ...],
         start_timeout: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(listeners)
         self._engine = engine
         self._build = build
         self._client = client
@@ -46,7 +48,7 @@ class LeaderActor(RoleActor):
 
     def on_start(self) -> None:
         """Stand by, and start the campaign."""
-        self.context.set_role(active=False)
+        self._set_role(None)
         self._show("campaigning", None)
         election = self._build()
         assert election is not None  # noqa: S101  (else there is no such actor)

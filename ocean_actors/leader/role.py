@@ -24,17 +24,21 @@ class CheckLease(Message):
 
 
 class RoleActor(Actor):
-    """Takes the role when it is told a lease, and gives it up at the lease's end at the latest."""
+    """Takes the role when it is told a lease, and gives it up at the lease's end at the latest.
 
-    def __init__(self) -> None:
+    `sources` are the actors whose requests another instance is given by their sources then.
+    """
+
+    def __init__(self, sources: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self._sources = sources
         self._lease: Lease | None = None
 
     @handles(LeaseChanged)
     def on_lease_changed(self, changed: LeaseChanged) -> None:
         """Run the resyncs, or stand by."""
         self._lease = changed.lease
-        self.context.set_role(active=changed.lease is not None, lease=changed.lease)
+        self._set_role(changed.lease)
         if changed.lease is not None:
             self._check_later(changed.lease)
 
@@ -48,7 +52,10 @@ class RoleActor(Actor):
         else:
             check.lease.end()
             self._lease = None
-            self.context.set_role(active=False)
+            self._set_role(None)
+
+    def _set_role(self, lease: Lease | None) -> None:
+        self.context.set_role(active=lease is not None, lease=lease, sources=self._sources)
 
     def _check_later(self, lease: Lease) -> None:
         self.context.schedule(lease.remaining(), CheckLease(lease))

@@ -120,14 +120,14 @@ class ResyncClient:
         self._connected().tell(ResumeResyncs(owner, reason))
 
     def set_role(
-        self, *, active: bool, source: str | None = None, lease: Lease | None = None
+        self, *, active: bool, sources: tuple[str, ...] = (), lease: Lease | None = None
     ) -> None:
         """Tell the coordinator whether this instance runs the resyncs; see `SetRole`.
 
         Raises RuntimeError unless the system was started.
         """
         self.lease.change(active=active, lease=lease)
-        command = SetRole(active, source, lease)
+        command = SetRole(active, sources, lease)
         if self._gatekeeper is not None:
             self._gatekeeper.tell(command)
         self._connected().tell(command)

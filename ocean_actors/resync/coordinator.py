@@ -301,7 +301,7 @@ class ResyncCoordinator(Actor):
         """Run the resyncs, or stand by while another instance runs them."""
         if command.active == self._state.standby:
             self._announce(RoleChanged(command.active, command.lease))
-            self._feed(machine.Activate() if command.active else machine.StandBy(command.source))
+            self._feed(machine.Activate() if command.active else machine.StandBy(command.sources))
             self.context.show(standby=self._state.standby)  # for probes, which ask nobody
             if not self._state.pending and not self._state.present.covered:
                 self._waiting = self._taken = 0  # the other instance is given them

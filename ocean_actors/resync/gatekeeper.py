@@ -167,13 +167,14 @@ class Gatekeeper(Actor):
 
     @handles(SetRole)
     def on_set_role(self, command: SetRole) -> None:
-        """Another instance is given what `source` requested: drop that here."""
-        if command.active or command.source is None:
+        """Another instance is given what `sources` requested: drop that here."""
+        if command.active:
             return
         for number, waiting in list(self._undecided.items()):
-            if waiting.request.trigger == command.source:
+            if waiting.request.trigger in command.sources:
                 self._forget(number)
-        self._take_delayed(command.source)
+        for source in command.sources:
+            self._take_delayed(source)
 
     def _ask(self, request: ResyncRequested, reply: Reply) -> None:
         number = next(self._numbers)

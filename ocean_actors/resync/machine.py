@@ -213,9 +213,9 @@ class GraceOver:
 
 @dataclass(frozen=True)
 class StandBy:
-    """Another instance runs the resyncs from now on, and is given the requests of `source`."""
+    """Another instance runs the resyncs from now on, and is given the requests of `sources`."""
 
-    source: str | None = None  # a trigger
+    sources: tuple[str, ...] = ()  # triggers
 
 
 @dataclass(frozen=True)
@@ -370,8 +370,8 @@ def step(state: State, event: Input) -> Step:
             return _abort(replace(state, present=expired), reason)
         case GraceOver(run) if state.phase is Phase.ABORTING and run == state.present.number:
             return _fence_off(state, dropped=False)
-        case StandBy(source) if not state.standby:
-            standby = replace(_without(state, source), standby=True)
+        case StandBy(sources) if not state.standby:
+            standby = replace(_without(state, sources), standby=True)
             return _withdraw(standby, "another instance took over")
         case Activate() if state.standby:
             return _release(replace(state, standby=False))
@@ -645,13 +645,13 @@ def _owe_again(state: State) -> State:
     return replace(state, present=replace(state.present, covered=()), pending=pending)
 
 
-def _without(state: State, source: str | None) -> State:
-    """Drop the requests of `source`: as they are not settled, it gives them to the instance that
-    is active now.
+def _without(state: State, sources: tuple[str, ...]) -> State:
+    """Drop the requests of `sources`: as they are not settled, these give them to the instance
+    that is active now.
     """
 
     def kept(requests: Requests) -> Requests:
-        return tuple(request for request in requests if request.trigger != source)
+        return tuple(request for request in requests if request.trigger not in sources)
 
     present = replace(state.present, covered=kept(state.present.covered))
     return replace(state, present=present, pending=kept(state.pending))

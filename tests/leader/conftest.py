@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import pytest
 from api_server import ApiServer
+from memory import MemoryElection, MemoryServer
 
 from ocean_actors.actors import Clock, SystemClock
 from ocean_actors.leader.kubernetes import KubernetesElection
@@ -33,8 +34,14 @@ class EngineUnderTest(Protocol):
     def misplaced(self, clock: Clock) -> Election:
         """Returns one that is sent to the wrong address with the password `hidden`."""
 
+    modules: tuple[str, ...]
+    """What a process imports, that need not be imported by each."""
+
     def settings(self, ttl: float) -> dict[str, Any]:
         """Returns the section `leader` for a process."""
+
+    def outlast_the_killed(self) -> None:
+        """Have the leader, a process that was killed, be gone without the time to live passing."""
 
     def stop(self) -> None:
         """Stop the server."""
@@ -52,11 +59,13 @@ class ElectionOfAnOldServer(PostgresElection):
 class Postgres:
     """A PostgreSQL for the tests, which they may stop and start."""
 
+    modules = ("psycopg", "ocean_actors.leader.postgres")
+
     def __init__(self, folder: Path) -> None:
         self._server: PostgresServer = get_server(folder, cleanup_mode="delete")
         self.dsn: str = self._server.get_uri()
 
-    def election(self, clock: Clock, ttl: float, _seat: Seat) -> PostgresElection:
+    def election(self, clock: Clock, ttl: float, seat: Seat) -> PostgresElection:
         settings = PostgresLeaderSettings.model_validate(self.settings(ttl))
         return ElectionOfAnOldServer(settings, clock)
 
@@ -66,6 +75,9 @@ class Postgres:
 
     def settings(self, ttl: float) -> dict[str, Any]:
         return {"type": "POSTGRES", "dsn": self.dsn, "ttl": ttl}
+
+    def outlast_the_killed(self) -> None:
+        """It notices by itself that the connection has ended."""
 
     def stop(self) -> None:
         """As an administrator does, which ends all sessions."""
@@ -90,6 +102,12 @@ def postgres() -> Iterator[Postgres]:
 class Kubernetes:
     """A stand-in of the API server, which the tests may stop and start."""
 
+    modules = (
+        "kubernetes.client.api.coordination_v1_api",
+        "kubernetes.leaderelection.leaderelection",
+        "ocean_actors.leader.kubernetes",
+    )
+
     def __init__(self, folder: Path) -> None:
         self.server = ApiServer()
         self._folder = folder
@@ -110,6 +128,10 @@ class Kubernetes:
             "kubeconfig": self._kubeconfig("config"),
         }  # fmt: skip
 
+    def outlast_the_killed(self) -> None:
+        """As an administrator does who knows that it is dead."""
+        self.server.leases.release_all()
+
     def stop(self) -> None:
         self.server.stop()
 
@@ -129,14 +151,57 @@ def kubernetes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubernetes]
     engine.stop()
 
 
-ENGINES = [
+class Memory:
+    """The engine of `memory.py`."""
+
+    modules = ()
+
+    def __init__(self) -> None:
+        self._server = MemoryServer()
+
+    def election(self, clock: Clock, ttl: float, seat: Seat) -> MemoryElection:
+        return MemoryElection(self._server, ttl, clock)
+
+    def misplaced(self, clock: Clock) -> MemoryElection:
+        server = MemoryServer()
+        server.away = True
+        return MemoryElection(server, 1.0, clock)
+
+    def settings(self, ttl: float) -> dict[str, Any]:
+        raise NotImplementedError("it is in one process only")
+
+    def outlast_the_killed(self) -> None:
+        raise NotImplementedError("it is in one process only")
+
+    def stop(self) -> None:
+        self._server.away = True
+
+    def start(self) -> None:
+        self._server.away = False
+
+
+@pytest.fixture
+def memory() -> Memory:
+    return Memory()
+
+
+REAL_ENGINES = [
     pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("postgres", "kubernetes")
 ]
-"""The names of the fixtures of all engines; each runs on one worker of pytest-xdist."""
+"""The fixtures of all engines with a server; the tests of each run on one pytest-xdist worker."""
+ENGINES = [pytest.param("memory"), *REAL_ENGINES]
 
 
 @pytest.fixture(params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> EngineUnderTest:
+    """Returns each engine in turn, for the contract."""
+    found: EngineUnderTest = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture(params=REAL_ENGINES)
+def real_engine(request: pytest.FixtureRequest) -> EngineUnderTest:
+    """Returns each engine in turn that several processes can use."""
     found: EngineUnderTest = request.getfixturevalue(request.param)
     return found
 

@@ -36,11 +36,15 @@ def template() -> Iterator[Template]:
 
 @pytest.fixture
 def make(
-    engine: EngineUnderTest, tmp_path: Path, template: Template
+    real_engine: EngineUnderTest, tmp_path: Path, template: Template
 ) -> Iterator[Callable[[float], Processes]]:
     """Makes the instances that compete with a certain time to live."""
+    for module in real_engine.modules:
+        template.order({"import": module})
     with ExitStack() as stack:
-        yield lambda ttl: stack.enter_context(processes(tmp_path, engine.settings(ttl), template))
+        yield lambda ttl: stack.enter_context(
+            processes(tmp_path, real_engine.settings(ttl), template)
+        )
 
 
 def other(than: Instance, rig: Processes) -> Instance:
@@ -49,7 +53,7 @@ def other(than: Instance, rig: Processes) -> Instance:
 
 @pytest.mark.parametrize("listener", [POLLING, WEBHOOK, ONCE], ids=lambda each: each["type"])
 def test_what_a_killed_leader_was_at_is_run_by_the_standby(
-    make: Callable[[float], Processes], listener: dict[str, Any]
+    make: Callable[[float], Processes], real_engine: EngineUnderTest, listener: dict[str, Any]
 ) -> None:
     rig = make(LONG)
     rig.sandbox.create_integration(IDENTIFIER)
@@ -60,6 +64,7 @@ def test_what_a_killed_leader_was_at_is_run_by_the_standby(
     standby = other(leader, rig)
     assert rig.changes_by(standby) == 0
     leader.kill()
+    real_engine.outlast_the_killed()
     rig.let_finish()
     rig.wait_for(lambda: rig.statuses() == ["running", "aborted", "running", "completed"])
     assert rig.reporters() == [leader.name, *[standby.name] * 3]
@@ -68,13 +73,14 @@ def test_what_a_killed_leader_was_at_is_run_by_the_standby(
 
 
 def test_a_killed_schedule_goes_on_in_phase_with_the_standby(
-    make: Callable[[float], Processes],
+    make: Callable[[float], Processes], real_engine: EngineUnderTest
 ) -> None:
     rig = make(LONG * 60)  # by clocks that run 60 times as fast: an interval takes a second
     for _ in range(2):
         rig.start(POLLING, speed=60, scheduledResyncInterval=1)
     leader = rig.at_work()
     leader.kill()
+    real_engine.outlast_the_killed()
     rig.let_finish()
     rig.wait_for(lambda: rig.statuses()[:4] == ["running", "aborted", "running", "completed"])
     rig.wait_for(lambda: rig.statuses()[4:6] == ["running", "completed"])
@@ -119,31 +125,31 @@ def test_a_leader_that_is_stopped_hands_over_at_once_and_what_it_was_at_is_run(
 
 
 def test_a_restart_of_the_engine_costs_no_run(
-    make: Callable[[float], Processes], engine: EngineUnderTest
+    make: Callable[[float], Processes], real_engine: EngineUnderTest
 ) -> None:
     rig = make(LONG)
     rig.start({**POLLING, "resyncOnStart": True})
     leader = rig.at_work()
-    engine.stop()
+    real_engine.stop()
     rig.wait_for(lambda: "leads until its lease ends" in leader.log)
-    engine.start()
+    real_engine.start()
     rig.wait_for(lambda: "the election goes on" in leader.log)
     rig.let_finish()
     rig.wait_for(lambda: rig.statuses() == ["running", "completed"])
 
 
 def test_a_leader_without_an_engine_stands_by_at_the_end_of_its_lease_and_comes_back(
-    make: Callable[[float], Processes], engine: EngineUnderTest
+    make: Callable[[float], Processes], real_engine: EngineUnderTest
 ) -> None:
     rig = make(SHORT)
     rig.start({**POLLING, "resyncOnStart": True})
     leader = rig.at_work()
-    engine.stop()
+    real_engine.stop()
     try:
         rig.wait_for(lambda: "so this instance stands by" in leader.log)
         rig.let_finish()
     finally:
-        engine.start()
+        real_engine.start()
     rig.wait_for(lambda: rig.statuses()[-1] == "completed")
     assert runs_of(rig.sandbox.reports(IDENTIFIER))[-2:] == ["aborted", "completed"]
 

@@ -63,3 +63,13 @@ def test_the_schedule_tells_its_next_beat_whenever_it_is_asked() -> None:
     asked = [NOON, NOON + minute, NOON + 20 * minute, NOON + 61 * minute]
     beats = [(schedule.next_after(moment) - NOON) / minute for moment in asked]
     assert beats == [20, 20, 40, 80]
+
+
+def test_a_schedule_goes_on_in_phase_with_what_port_says_is_next() -> None:
+    schedule = Schedule(NOON, minutes=20)
+    minute = timedelta(minutes=1)
+    schedule.go_on(None)
+    assert schedule.seconds_to_next(NOON + minute) == 19 * 60
+    for known in (NOON + 27 * minute, NOON - 13 * minute):  # to come, or missed
+        schedule.go_on(known)
+        assert schedule.next_after(NOON + 10 * minute) == NOON + 27 * minute

@@ -180,7 +180,7 @@ def test_who_waits_for_a_delayed_request_is_answered_at_once(
 def test_another_instance_is_given_what_its_source_requested(gate: MakeGate) -> None:
     opened = gate(Delay(60.0))
     kept = request("own")
-    opened.ask(request("kafka"), kept, SetRole(active=False, source="kafka"))
+    opened.ask(request("kafka"), kept, SetRole(active=False, sources=("kafka",)))
     opened.advance(60.0)
     assert opened.admitted() == [Admit(kept)]
 

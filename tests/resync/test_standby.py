@@ -38,7 +38,7 @@ def test_what_the_source_gives_to_the_other_instance_is_not_run_here_again() -> 
     state, _ = fed(
         State(frozenset({"one"})),
         Request(replayed), Request(own), ConfigReady(1), ConfigReady(1),
-        StandBy("kafka"), HandlerDone(1, "one"),
+        StandBy(("kafka",)), HandlerDone(1, "one"),
     )  # fmt: skip
     assert state.pending == (own,)
     state, said = fed(state, Activate(), ConfigReady(2))
@@ -49,7 +49,7 @@ def test_what_comes_again_while_the_old_run_still_ends_is_kept() -> None:
     replayed, _ = requests()
     state, _ = fed(
         State(frozenset({"one"})),
-        Request(replayed), ConfigReady(1), StandBy("kafka"),
+        Request(replayed), ConfigReady(1), StandBy(("kafka",)),
         Request(replayed), HandlerDone(1, "one"),
     )  # fmt: skip
     assert state.pending == (replayed,)
@@ -62,7 +62,7 @@ def test_a_pause_for_requests_that_were_left_to_the_other_instance_is_over() -> 
     state, _ = fed(
         State(frozenset({"one"})),
         Request(replayed), ConfigReady(1), Request(replayed), HandlerDone(1, "one"),
-        StandBy("kafka"), Request(own),
+        StandBy(("kafka",)), Request(own),
     )  # fmt: skip
     state, said = fed(state, Activate(), WaitOver(1), ConfigReady(2), HandlerDone(2, "one"))
     assert [type(each).__name__ for each in said] == ["AskConfig", "StartRun", "EndRun", "Settle"]

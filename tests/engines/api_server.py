@@ -54,6 +54,13 @@ class Leases:
         with self._lock:
             return self._found(namespace, name)
 
+    def release_all(self) -> None:
+        """Have nobody hold any Lease."""
+        with self._lock:
+            for (namespace, name), lease in self._leases.items():
+                spec = {**lease["spec"], "holderIdentity": ""}
+                self._stored(namespace, name, {**lease, "spec": spec}, {})
+
     def answer(self, method: str, namespace: str, name: str | None, body: Json) -> tuple[int, Json]:
         """Returns the status and the body. Raises Refusal."""
         verb = VERBS[method] if name or method == "POST" else "list"

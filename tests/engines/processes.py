@@ -27,11 +27,10 @@ PAUSE = 0.1  # seconds between two batches of entities
 IDENTIFIER = "under-test"
 
 TEMPLATE = """
-import json, logging, os, signal, sys, time
+import importlib, json, logging, os, signal, sys, time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-import psycopg
 import ocean_actors.leader.postgres, ocean_actors.listeners.webhook.setup
 import ocean_actors.listeners.once, ocean_actors.listeners.polling, ocean_actors.web.server
 from ocean_actors import OceanSystem, ResyncHandler, Settings
@@ -92,6 +91,10 @@ def work(order):
 
 for line in sys.stdin:
     order = json.loads(line)
+    if "import" in order:
+        importlib.import_module(order["import"])
+        print(0, flush=True)
+        continue
     if "wait" in order:
         print(os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1]), flush=True)
         continue

@@ -1,4 +1,4 @@
-"""The lease: this instance gives the role up before the broker can give it to another one."""
+"""The lease: an instance gives the role up before the engine can give it to another one."""
 
 from __future__ import annotations
 
@@ -118,3 +118,71 @@ def test_it_always_ends_before_another_instance_can_have_taken_over(steps: Any) 
         assert not lease.valid() or clock.monotonic() < taken_over_at - margin + 1e-6
         assert was_valid or not lease.valid()
         was_valid = lease.valid()
+
+
+SLOWEST, FASTEST = 0.7, 3.0  # clocks of instances, in seconds of the engine's clock
+
+
+class Instance:
+    """An instance whose clock has its own speed, and whose questions travel for any time."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self.clock = ManualClock()
+        self.lease: Lease | None = None
+        self.sent_at: float | None = None
+        self.answer: bool | None = None  # the engine's, on its way
+
+    @property
+    def leads(self) -> bool:
+        return self.lease is not None and self.lease.valid()
+
+    def send(self) -> None:
+        if self.sent_at is None:
+            self.sent_at, self.answer = self.clock.monotonic(), None
+
+    def receive(self) -> None:
+        """Do what `Campaign` does with an answer."""
+        if self.sent_at is None or self.answer is None:
+            return
+        if not self.answer:
+            self.lease = None
+        elif self.lease is not None and self.lease.valid():
+            self.lease.renew(self.sent_at)
+        else:
+            self.lease = Lease(self.clock, self.sent_at, SESSION)
+        self.sent_at = None
+
+
+moves = st.lists(
+    st.one_of(
+        st.tuples(st.just("wait"), st.floats(0, 12)),
+        st.tuples(st.sampled_from(["send", "arrive", "receive"]), st.integers(0, 2)),
+    ),
+    max_size=120,
+)
+
+
+@given(st.tuples(*[st.floats(SLOWEST, FASTEST)] * 3), moves)
+def test_no_two_leases_are_valid_at_a_time_however_fast_the_clocks_run(
+    speeds: tuple[float, ...], moves: list[tuple[str, Any]]
+) -> None:
+    """An instance that does not move for long is one that is frozen, or cut off."""
+    instances = [Instance(speed) for speed in speeds]
+    now, holder, until = 0.0, -1, 0.0  # by the engine's clock
+    for move, given_value in moves:
+        if move == "wait":
+            now += given_value
+            for each in instances:
+                each.clock.advance(given_value * each.speed)
+        elif move == "send":
+            instances[given_value].send()
+        elif move == "arrive":
+            asking = instances[given_value]
+            if asking.sent_at is not None and asking.answer is None:
+                asking.answer = holder == given_value or now >= until
+                if asking.answer:
+                    holder, until = given_value, now + SESSION
+        else:
+            instances[given_value].receive()
+        assert sum(each.leads for each in instances) <= 1

@@ -1,0 +1,88 @@
+"""An engine within the process, as a package would bring one: `leader: {type: MEMORY}`.
+
+Tests steer it: it can go away, and somebody else can take the lead.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal
+
+from ocean_actors.actors import Clock
+from ocean_actors.leader.spec import ElectionError, LeaderSpec, Seat
+from ocean_actors.settings import LeaderSettings
+
+
+class MemoryServer:
+    """Knows who leads, and until when."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.bug: Exception | None = None
+        self._holders: dict[str, tuple[object, float]] = {}
+        self._changed = threading.Condition()
+
+    def campaign(self, who: object, seat: Seat, ttl: float, clock: Clock) -> float | None:
+        with self._changed:
+            if self.bug is not None:
+                bug, self.bug = self.bug, None
+                raise bug
+            if self.away:
+                raise ElectionError("nobody answers at 127.0.0.1")
+            now = clock.monotonic()
+            holder, until = self._holders.get(seat.name, (who, now))
+            if holder is not who and now < until:
+                return None
+            self._holders[seat.name] = (who, now + ttl)
+            return now
+
+    def wait(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def free(self, who: object) -> None:
+        """Have `who` lead nothing any more."""
+        with self._changed:
+            held = self._holders.items()
+            self._holders = {seat: each for seat, each in held if each[0] is not who}
+            self._changed.notify_all()
+
+    def give_to(self, who: object) -> None:
+        """Have somebody else lead everything, for ever."""
+        with self._changed:
+            self._holders = dict.fromkeys(self._holders, (who, float("inf")))
+
+
+SERVER = MemoryServer()
+
+
+class MemorySettings(LeaderSettings):
+    type: Literal["MEMORY"] = "MEMORY"
+    ttl: float = 60.0
+
+
+class MemoryElection:
+    def __init__(self, server: MemoryServer, ttl: float, clock: Clock) -> None:
+        self.ttl = ttl
+        self._server = server
+        self._clock = clock
+
+    def campaign(self, seat: Seat, seconds: float) -> float | None:
+        asked_at = self._server.campaign(self, seat, self.ttl, self._clock)
+        if asked_at is None and seconds and self._clock.runs:
+            self._server.wait(min(seconds, 0.1))
+            asked_at = self._server.campaign(self, seat, self.ttl, self._clock)
+        return asked_at
+
+    def resign(self) -> None:
+        self._server.free(self)
+
+    def interrupt(self) -> None:
+        self._server.free(None)  # wakes who waits
+
+
+SPEC = LeaderSpec(
+    "MEMORY",
+    MemorySettings,
+    lambda settings, clock: MemoryElection(SERVER, settings.ttl, clock),
+)
