@@ -96,11 +96,11 @@ class LeaseLock:
 
         metadata = client.V1ObjectMeta(name=name, namespace=namespace)
         lease = client.V1Lease(metadata=metadata, spec=client.V1LeaseSpec())
-        return self._write(lease, self.identity)
+        return self._write(lease, election_record.holder_identity)
 
     def update(self, _name: str, _namespace: str, updated_record: Any) -> bool:
         """Take the Lease or renew it; returns False if it is not free or has changed meanwhile."""
-        return self._is_free() and self._write(self._lease, self.identity)
+        return self._is_free() and self._write(self._lease, updated_record.holder_identity)
 
     def release(self) -> None:
         """Free the Lease if this instance holds it. Raises ElectionError if there is no answer."""

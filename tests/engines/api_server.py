@@ -21,7 +21,7 @@ GROUP = "coordination.k8s.io"
 LEASES = re.compile(rf"/apis/{GROUP}/v1/namespaces/([^/]+)/leases(?:/([^/]+))?")
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-TOKEN = "secret-token"  # noqa: S105  (it protects nothing)
+TOKEN = "secret-token"
 USER = "system:serviceaccount:default:ocean"
 
 Json = dict[str, Any]
@@ -126,9 +126,7 @@ class Leases:
                 "modified; please apply your changes to the latest version and try again"
             )
             raise Refusal(409, "Conflict", message)
-        return self._stored(
-            namespace, name, body, {"creationTimestamp": old["creationTimestamp"]}
-        )
+        return self._stored(namespace, name, body, {"creationTimestamp": old["creationTimestamp"]})
 
     def _stored(self, namespace: str, name: str, body: Json, metadata: Json) -> Json:
         spec = body.get("spec") or {}
@@ -154,6 +152,8 @@ class ApiServer:
         """What is answered to everything instead, as a proxy does."""
         self.hangs = threading.Event()
         """While it is set, requests are carried out and not answered."""
+        self.hang_on: str | None = None
+        """The same for one method only."""
         self.tls = tls
         self._server: _Server | None = None
         self.port = 0
@@ -225,7 +225,7 @@ class _Server(ThreadingHTTPServer):
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        raise  # noqa: PLE0704  (the exception under way: a bug of ours)
+        raise
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -233,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def _answer(self) -> None:
-        server = cast(_Server, self.server)
+        server = cast("_Server", self.server)
         api = server.api
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)
@@ -242,7 +242,7 @@ class _Handler(BaseHTTPRequestHandler):
             code, body = self._carry_out(api, json.loads(raw) if raw else {})
         except Refusal as refusal:
             code, body = refusal.code, refusal.body
-        while api.hangs.is_set() and not server.stopped.wait(0.01):
+        while (api.hangs.is_set() or api.hang_on == self.command) and not server.stopped.wait(0.01):
             pass
         if server.stopped.is_set():
             self.close_connection = True

@@ -127,7 +127,7 @@ def test_a_leader_that_is_stopped_hands_over_at_once_and_what_it_was_at_is_run(
 def test_a_restart_of_the_engine_costs_no_run(
     make: Callable[[float], Processes], real_engine: EngineUnderTest
 ) -> None:
-    rig = make(LONG)
+    rig = make(LONG / 3)  # after a sixth of it the engine is asked again
     rig.start({**POLLING, "resyncOnStart": True})
     leader = rig.at_work()
     real_engine.stop()
