@@ -124,6 +124,25 @@ def test_a_leader_that_is_stopped_hands_over_at_once_and_what_it_was_at_is_run(
     assert rig.reporters()[:2] == [leader.name] * 2
 
 
+def test_a_rolling_update_of_two_replicas_loses_no_request(
+    make: Callable[[float], Processes],
+) -> None:
+    rig = make(LONG)
+    old = [rig.start(POLLING) for _ in range(2)]
+    rig.wait_for(lambda: rig.sandbox.integration(IDENTIFIER) is not None)
+    requested = rig.sandbox.request_resync(IDENTIFIER)
+    for instance in old:  # as `maxUnavailable: 1, maxSurge: 0` replaces them
+        rig.at_work()
+        assert instance.stop() == 0
+        rig.start(POLLING)
+        requested = rig.sandbox.request_resync(IDENTIFIER)
+    rig.wait_for(lambda: rig.writes()[-1][0] not in {each.name for each in old})
+    rig.let_finish()
+    rig.wait_for(functools.partial(rig.completed_since, requested["updatedAt"]))
+    rig.check_one_run_at_a_time()
+    assert set(runs_of(rig.sandbox.reports(IDENTIFIER))) <= {"aborted", "completed"}
+
+
 def test_a_restart_of_the_engine_costs_no_run(
     make: Callable[[float], Processes], real_engine: EngineUnderTest
 ) -> None:

@@ -240,6 +240,7 @@ def test_an_answer_that_does_not_come_from_kubernetes_is_told(
     server.body = b"<html>log in</html>"
     server.fail_with = Refusal(404, "", "")  # a page, which is no proof that the Lease is missing
     assert "answered 404" in problem_of(election)
+    assert not any(call.startswith("POST") for call in server.calls)
     server.fail_with = None
     assert server.url in problem_of(election)
 
