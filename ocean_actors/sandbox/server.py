@@ -176,6 +176,12 @@ class Sandbox:
             return state.calls.all()
 
     @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults in effect, with the times that are left."""
+        with self._core.looking() as state:
+            return state.faults.active()
+
+    @property
     def call_count(self) -> int:
         """The number of all calls, including those that are no longer kept."""
         with self._core.looking() as state:

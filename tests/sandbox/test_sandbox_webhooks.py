@@ -9,6 +9,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from http.client import parse_headers
 from typing import Any
 
 import pytest
@@ -242,7 +243,10 @@ def test_a_thread_that_outlasts_the_stop_ends_with_its_call() -> None:
 
         def answer_slowly() -> None:
             connection, _ = server.accept()
-            with connection:
+            with connection, connection.makefile("rb") as request:
+                assert request.readline().startswith(b"POST ")
+                head = parse_headers(request)
+                request.read(int(head["Content-Length"]))  # what is unread resets the connection
                 connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
                 while not stopped.wait(0.02):
                     connection.sendall(b"x")
