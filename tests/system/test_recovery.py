@@ -91,7 +91,7 @@ def past(*steps: Any) -> Any:
                 step(self)
                 self.clock.advance(
                     60.0
-                )  # Port's clock is known to a second, less exactly under load
+                )  # Port's clock is not known exactly
 
     return Told
 
