@@ -160,7 +160,7 @@ class Sandbox:
             self._start(publisher)
         self._core.publishers.append(publisher)
 
-    def wait_for(self, predicate: Callable[[], ResultT], timeout: float = 5.0) -> ResultT:
+    def wait_for(self, predicate: Callable[[], ResultT], timeout: float = 30.0) -> ResultT:
         """Returns the first true value of `predicate`, which is evaluated after every change.
 
         Raises TimeoutError after `timeout` seconds.
