@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import re
 import threading
@@ -96,6 +97,7 @@ def test_neither_the_start_nor_the_stop_blocks_the_event_loop(
     make: Make, quick: type[ResyncHandler]
 ) -> None:
     turned: list[bool] = []
+    loop = asyncio.new_event_loop()
 
     def wait_for_the_loop() -> None:
         turn = threading.Event()
@@ -113,14 +115,12 @@ def test_neither_the_start_nor_the_stop_blocks_the_event_loop(
             return super().stop()
 
     async def work() -> None:
-        nonlocal loop
-        loop = asyncio.get_running_loop()
         async with make(quick, Waiting):
             pass
-        assert turned == [True, True]
 
-    loop: asyncio.AbstractEventLoop
-    run(work())
+    with contextlib.closing(loop):
+        loop.run_until_complete(work())
+    assert turned == [True, True]
 
 
 def test_what_is_raised_inside_passes_and_the_system_stops(
