@@ -23,10 +23,12 @@ from ocean_actors.settings import (
     HttpSettings,
     IntegrationSettings,
     KafkaSettings,
+    NoLeaderSettings,
     OnceSettings,
     OnNewRequest,
     PollingSettings,
     PortSettings,
+    PostgresLeaderSettings,
     ResyncSettings,
     RetrySettings,
     Settings,
@@ -500,7 +502,7 @@ def test_named_pipes_are_read(tmp_path: Path) -> None:
     assert found.port.client_id == "id-1"
     assert found.port.client_secret.get_secret_value() == SECRET
     for writer in writers:
-        writer.join(10.0)
+        writer.join(30)
         assert not writer.is_alive()
 
 
@@ -1011,6 +1013,8 @@ def rows() -> list[str]:
         (["event_listener"], KafkaSettings),
         (["event_listener"], WebhookSettings),
         (["event_listener"], OnceSettings),
+        (["leader"], NoLeaderSettings),
+        (["leader"], PostgresLeaderSettings),
         ([], Settings),
         (["resync"], ResyncSettings),
         (["resync", "retry"], RetrySettings),
