@@ -167,7 +167,7 @@ class ApiServer:
         self._server = _Server(self, self.port)
         self.port = self._server.server_address[1]
         serve = self._server.serve_forever
-        threading.Thread(target=serve, args=(0.01,), daemon=True).start()
+        threading.Thread(target=serve, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
         """Refuse connections, and end those that there are."""
@@ -237,6 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         api = server.api
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)
+        if len(raw) < length:  # the peer was killed, or we are stopped
+            self.close_connection = True
+            return
         api.calls.append(f"{self.command} {self.path}")
         try:
             code, body = self._carry_out(api, json.loads(raw) if raw else {})
