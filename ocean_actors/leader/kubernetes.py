@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import threading
+import time
 import uuid
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -24,7 +25,7 @@ from ocean_actors.leader.spec import ElectionError, LeaderSpec, Seat
 from ocean_actors.settings import KubernetesLeaderSettings
 
 POLL_SECONDS = 0.5  # so that a Lease that is released is taken within a second
-RESIGN_SECONDS = 0.2  # for each of at most four calls, of which usually one is needed
+RESIGN_SECONDS = 0.8
 MISSING = (
     "leader.type KUBERNETES needs the package kubernetes: pip install 'ocean-actors[kubernetes]'"
 )
@@ -69,9 +70,11 @@ class KubernetesElection:
         """See `Election.resign`. Releases the Lease."""
         if self._api is None or self._lock is None:
             return
-        self._api.timeout = RESIGN_SECONDS
+        until = time.monotonic() + RESIGN_SECONDS
         with contextlib.suppress(ElectionError):
-            self._lock.release()
+            while not self._lock.released and (left := until - time.monotonic()) > 0:
+                self._api.timeout = left
+                self._lock.release()
         self._api.close()
         self._api = self._lock = None
 
@@ -88,7 +91,7 @@ class KubernetesElection:
         from kubernetes.leaderelection.leaderelection import LeaderElection
 
         _quieten(logging.getLogger("leaderelection"))
-        self._api = LeaseApi(self._settings, timeout=max(1.0, self.ttl / 3))
+        self._api = LeaseApi(self._settings, timeout=max(1.5, self.ttl / 3))
         self._lock = LeaseLock(self._api, seat, self._identity, self.ttl, self._clock)
         # not a Config of the client: it ends the process for a short time to live
         self._election = LeaderElection(SimpleNamespace(lock=self._lock, lease_duration=self.ttl))

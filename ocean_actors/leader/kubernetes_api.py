@@ -36,7 +36,7 @@ def find_kubeconfig(settings: KubernetesLeaderSettings, env: Mapping[str, str]) 
 class LeaseApi:
     """Reads and writes the Lease. One thread calls the methods, except `interrupt`.
 
-    A call waits up to `timeout` seconds for the connection, and as long for the answer. All raise
+    A call takes up to `timeout` seconds, of which a quarter is for the connection. All calls raise
     ElectionError if there is no answer, or if the API server refuses.
     """
 
@@ -92,7 +92,7 @@ class LeaseApi:
             return method(
                 *args,
                 namespace=self.namespace,
-                _request_timeout=(self.timeout, self.timeout),
+                _request_timeout=(self.timeout / 4, self.timeout * 3 / 4),
                 **body,
             )
         except ApiException as error:

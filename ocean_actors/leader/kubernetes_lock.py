@@ -102,14 +102,21 @@ class LeaseLock:
         """Take the Lease or renew it; returns False if it is not free or has changed meanwhile."""
         return self._is_free() and self._write(self._lease, updated_record.holder_identity)
 
+    @property
+    def released(self) -> bool:
+        """Whether it is certain that this instance does not hold the Lease."""
+        seen = self._sighting
+        return not self._in_doubt and (seen is None or seen.holder != self.identity)
+
     def release(self) -> None:
-        """Free the Lease if this instance holds it. Raises ElectionError if there is no answer."""
-        for _ in range(2):  # again if what we knew of it was outdated
-            if self._in_doubt:
-                self._saw(self._api.read())
-            seen = self._sighting
-            if seen is None or seen.holder != self.identity or self._write(self._lease, ""):
-                return
+        """Make one call towards `released`: a write, or a read if the newest version is unknown.
+
+        Raises ElectionError if there is no answer.
+        """
+        if self._in_doubt:
+            self._saw(self._api.read())
+        elif not self.released:
+            self._write(self._lease, "")
 
     def _is_free(self) -> bool:
         seen = self._sighting

@@ -24,7 +24,7 @@ HANDOVERS = int(os.environ.get("OCEAN_HANDOVERS", "10"))
 POLLING = {"type": "POLLING", "interval": 0.1, "resyncOnStart": False}
 WEBHOOK = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}  # where nobody hears Port
 ONCE = {"type": "ONCE"}
-SHORT, LONG = 2.0, 60.0  # times to live: to be waited for, and longer than any hold-up
+SHORT, LONG = 2.0, 45.0  # times to live: to be waited for, and longer than any hold-up
 
 
 @pytest.fixture(scope="module")
