@@ -24,7 +24,7 @@ from ocean_actors.leader import kubernetes as engine
 from ocean_actors.leader.kubernetes import KubernetesElection
 from ocean_actors.leader.kubernetes_lock import Sighting
 from ocean_actors.leader.spec import ElectionError, Seat
-from ocean_actors.settings import KubernetesLeaderSettings
+from ocean_actors.settings import KubernetesLeaderSettings, Settings, SettingsError
 from ocean_actors.testing import ManualClock
 
 pytestmark = pytest.mark.xdist_group("kubernetes")  # importing the client takes seconds
@@ -299,6 +299,16 @@ def test_resigning_does_not_wait_for_a_server_that_hangs(make: Make, server: Api
     server.hangs.set()
     election.resign()
     server.hangs.clear()
+
+
+@pytest.mark.parametrize("name", ["Mine", "a_b", "-a", "a/../b", "a" * 254])
+def test_a_name_that_no_lease_can_have_is_refused_in_the_settings(name: str) -> None:
+    leader = {"type": "KUBERNETES", "namespace": "default", "name": name}
+    port = {"clientId": "id", "clientSecret": "secret"}
+    with pytest.raises(SettingsError, match=r"leader\.name: expected a name of lower-case letters"):
+        Settings.from_dict(
+            {"port": port, "integration": {"identifier": "mine"}, "leader": leader}, {}
+        )
 
 
 # --- where the cluster is -------------------------------------------------------------------------
