@@ -112,8 +112,8 @@ class Campaign:
             self._confirmed(asked_at)
         leads = self._lease is not None
         self._tell(Stood(leads))
-        if leads and not led:
-            return 0.0  # from now on the engine may be waiting for news
+        if leads != led:
+            return 0.0  # the next question may wait for news of the new standing
         return max(0.0, began + self._round_seconds - self._clock.monotonic())
 
     def _confirmed(self, asked_at: float) -> None:

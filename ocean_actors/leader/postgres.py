@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import math
 import os
-import select
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
+
+from urllib3.util.wait import wait_for_read
 
 from ocean_actors.actors import Clock
 from ocean_actors.errors import UsageError
@@ -68,23 +69,21 @@ class PostgresElection:
         """See `Election.campaign`."""
         import psycopg
 
-        leading = self._has_lock
+        led = self._has_lock
         try:
-            if leading and self._is_quiet_for(seconds):
-                return self._confirm(seat)
-            if not leading:
+            if not led:
                 return self._compete(seat, seconds)
+            self._wait_for_news(seconds)
+            return self._confirm(seat)
         except psycopg.Error as error:
-            self._broke(error)
-            if not leading:
+            self._note(error)
+            if not led or self._has_lock:
                 raise self._failure(error) from None
-        else:
-            self._broke(None)
-        # The session that held the lock has ended. If the server is there, who leads is known.
+        # The session that held the lock has ended. If the server is there, it knows who leads.
         try:
             return self._compete(seat, 0.0)
         except psycopg.Error as error:
-            self._broke(error)
+            self._note(error)
             raise self._failure(error) from None
 
     def resign(self) -> None:
@@ -131,13 +130,12 @@ class PostgresElection:
         self._led_at = asked_at
         return asked_at
 
-    def _is_quiet_for(self, seconds: float) -> bool:
-        """Wait; returns False at once if the server ends the session meanwhile."""
-        connection = self._connection
-        if connection is None:
-            return False
-        readable, _, _ = select.select([connection.fileno()], [], [], seconds)
-        return not readable
+    def _wait_for_news(self, seconds: float) -> None:
+        """Wait; return at once if the server sends anything, such as the end of the session."""
+        with self._socket_lock:
+            sock = self._socket
+        if sock is not None:
+            wait_for_read(sock, seconds)
 
     # -- the connection ----------------------------------------------------------------------
 
@@ -168,13 +166,13 @@ class PostgresElection:
         self._connection = connection
         return connection
 
-    def _broke(self, error: Exception | None) -> None:
-        """Forget the session, which has ended or whose state is unknown."""
+    def _note(self, error: Exception) -> None:
+        """Forget the session if the error has ended it. Else it is kept, and so is the lock."""
         import psycopg
 
-        if self._connection is not None and not isinstance(
-            error, psycopg.errors.IdleSessionTimeout
-        ):
+        if self._connection is None or not self._connection.closed:
+            return
+        if not isinstance(error, psycopg.errors.IdleSessionTimeout):
             self._not_before = self._clock.monotonic() + self.ttl
         self._disconnect()
 

@@ -17,7 +17,8 @@ class MemoryServer:
     """Knows who leads, and until when."""
 
     def __init__(self) -> None:
-        self.away = False
+        self._away = False
+        self._news = 0
         self.bug: Exception | None = None
         self._holders: dict[str, tuple[object, float]] = {}
         self._changed = threading.Condition()
@@ -37,20 +38,38 @@ class MemoryServer:
             return now
 
     def wait(self, seconds: float) -> None:
+        """Wait for news."""
         with self._changed:
-            self._changed.wait(seconds)
+            seen = self._news
+            self._changed.wait_for(lambda: self._news != seen, seconds)
+
+    def tell(self) -> None:
+        """End all waits."""
+        with self._changed:
+            self._news += 1
+            self._changed.notify_all()
+
+    @property
+    def away(self) -> bool:
+        return self._away
+
+    @away.setter
+    def away(self, away: bool) -> None:
+        self._away = away
+        self.tell()
 
     def free(self, who: object) -> None:
         """Have `who` lead nothing any more."""
         with self._changed:
             held = self._holders.items()
             self._holders = {seat: each for seat, each in held if each[0] is not who}
-            self._changed.notify_all()
+        self.tell()
 
     def give_to(self, who: object) -> None:
         """Have somebody else lead everything, for ever."""
         with self._changed:
             self._holders = dict.fromkeys(self._holders, (who, float("inf")))
+        self.tell()
 
 
 SERVER = MemoryServer()
@@ -66,19 +85,24 @@ class MemoryElection:
         self.ttl = ttl
         self._server = server
         self._clock = clock
+        self._leads = self._stood_by = False
 
     def campaign(self, seat: Seat, seconds: float) -> float | None:
+        if self._leads and self._clock.runs:
+            self._server.wait(seconds)
         asked_at = self._server.campaign(self, seat, self.ttl, self._clock)
-        if asked_at is None and seconds and self._clock.runs:
-            self._server.wait(min(seconds, 0.1))
+        if asked_at is None and self._clock.runs:
+            self._server.wait(seconds if self._stood_by else 0.0)
             asked_at = self._server.campaign(self, seat, self.ttl, self._clock)
+        self._leads, self._stood_by = asked_at is not None, asked_at is None
         return asked_at
 
     def resign(self) -> None:
+        self._leads = False
         self._server.free(self)
 
     def interrupt(self) -> None:
-        self._server.free(None)  # wakes who waits
+        self._server.tell()
 
 
 SPEC = LeaderSpec(

@@ -153,7 +153,7 @@ def test_an_instance_that_loses_the_lead_aborts_its_run_and_may_lead_again(
     script: Script,
     scripted: type[ResyncHandler],
 ) -> None:
-    rig = start(scripted, leader={**MEMORY, "ttl": 3.0})
+    rig = start(scripted)
     wait_for(lambda: leading(rig))
     rig.sandbox.request_resync("under-test")
     run = script.wait_until_at_work()
