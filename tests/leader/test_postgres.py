@@ -29,11 +29,11 @@ def seat() -> Seat:
 
 
 @pytest.fixture
-def make(postgres: Postgres, clock: SystemClock) -> Iterator[Make]:
+def make(postgres: Postgres, clock: SystemClock, seat: Seat) -> Iterator[Make]:
     made: list[PostgresElection] = []
 
     def make() -> PostgresElection:
-        made.append(postgres.election(clock, LONG))
+        made.append(postgres.election(clock, LONG, seat))
         return made[-1]
 
     yield make
