@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import machine, page
-from benchmarks.peers.port_ocean import NotInstalled
+from benchmarks.peers.port_ocean_python import NotInstalled
 from benchmarks.programs import ROOT
 from benchmarks.report import Line, Row, as_json, lines_of, table
 
@@ -61,7 +61,7 @@ def run(name: str, rounds: int | None) -> Result:
     result = Result(name, machine.describe(module.PACKAGES))
     begun = time.perf_counter()
     try:
-        for row in module.measure(rounds or module.ROUNDS):
+        for row in module.measure(min(rounds or module.ROUNDS, module.ROUNDS)):
             result.rows.append(row)
             result.lines += lines_of(row, machine.busy())
     except NotInstalled as error:
@@ -73,7 +73,7 @@ def run(name: str, rounds: int | None) -> Result:
 def main() -> int:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"all, {', '.join(NAMES)}")
-    parser.add_argument("--rounds", type=int, help="rounds of each row instead of its own number")
+    parser.add_argument("--rounds", type=int, help="at most so many rounds of each row")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--page", action="store_true", help="write them to docs/performance.md")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")

@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.integrations import many, ours, run_command, upstream
-from benchmarks.peers.port_ocean import NAME
+from benchmarks.peers.port_ocean_python import NAME
 from benchmarks.port import is_idle, port
 from benchmarks.programs import Program, environment
 from benchmarks.report import OURS, Row, Target
 
 PACKAGES = ("pykka", "requests", "pydantic", "waitress")
 ROUNDS = 3
-WINDOW = 15.0  # seconds
+WINDOW = 20.0  # seconds
 INTERVAL = 1.0
 MANY = 20
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.http_load import post, sent, signed_calls
-from benchmarks.peers import port_ocean
+from benchmarks.peers import port_ocean_python
 from benchmarks.port import is_idle
 from benchmarks.programs import Program, free_port
 from ocean_actors.sandbox import Sandbox
@@ -21,6 +21,7 @@ from ocean_actors.testing.sandboxed import port_of
 
 SUBJECT = Path(__file__).with_name("subject.py")
 UPSTREAM = Path(__file__).with_name("peers") / "upstream"
+QUIET = 0.1  # seconds without a call to Port, after which a run's last report has been sent
 NOWHERE = "http://127.0.0.1:1"  # where Port sends its calls, so that only ours ask for resyncs
 
 
@@ -48,8 +49,12 @@ class Integration:
         return delay
 
     def wait_until_idle(self) -> None:
-        """Wait until the run's end is reported and no call is on its way."""
-        self.sandbox.wait_for(lambda: is_idle(self.sandbox, self.name), 120)
+        """Wait until the run's end is reported, and no call to Port follows for a moment."""
+        calls = -1
+        while calls != self.sandbox.call_count:
+            calls = self.sandbox.call_count
+            time.sleep(QUIET)
+            self.sandbox.wait_for(lambda: is_idle(self.sandbox, self.name), 120)
 
     def wait_until_ready(self) -> None:
         """Wait until its web server takes calls."""
@@ -126,7 +131,7 @@ def upstream(
 ) -> Iterator[Integration]:
     """Run port-ocean, as its command `ocean sail` does."""
     port = free_port()
-    python = port_ocean.python()
+    python = port_ocean_python.python()
     env = {
         "OCEAN__PORT__CLIENT_ID": sandbox.client_id,
         "OCEAN__PORT__CLIENT_SECRET": sandbox.client_secret,

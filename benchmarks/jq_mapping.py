@@ -6,17 +6,15 @@ integration that pages would send them. The entities have to be the same.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.peers import port_ocean
+from benchmarks.peers import port_ocean_python
 from benchmarks.peers.jq_round import ITEMS
-from benchmarks.peers.port_ocean import NAME
-from benchmarks.programs import environment
+from benchmarks.peers.port_ocean_python import NAME
+from benchmarks.programs import result_of
 from benchmarks.report import OURS, Row, Target, alternate
 
 PACKAGES = ("jq",)
@@ -28,21 +26,14 @@ def measure(rounds: int) -> Iterator[Row]:
     digests = set()
 
     def rate(python: str, side: str) -> float:
-        done = subprocess.run(
-            [python, str(SCRIPT), side],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment(),
-        )
-        found: tuple[float, str] = json.loads(done.stdout.splitlines()[-1])
-        digests.add(found[1])
-        return found[0]
+        found = result_of([python, str(SCRIPT), side])
+        digests.add(found["digest"])
+        return found["rate"]
 
     samples = alternate(
         {
             OURS: partial(rate, sys.executable, "ours"),
-            NAME: partial(rate, str(port_ocean.python()), "upstream"),
+            NAME: partial(rate, str(port_ocean_python.python()), "upstream"),
         },
         rounds, warm=0,
     )  # fmt: skip

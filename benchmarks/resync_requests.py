@@ -9,7 +9,7 @@ from itertools import islice
 
 from benchmarks.http_load import drive, sent
 from benchmarks.integrations import Integration, ours, upstream
-from benchmarks.peers.port_ocean import NAME
+from benchmarks.peers.port_ocean_python import NAME
 from benchmarks.port import port
 from benchmarks.report import OURS, Row, Target, alternate
 

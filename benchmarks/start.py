@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.integrations import ours, upstream
-from benchmarks.peers.port_ocean import NAME
+from benchmarks.peers.port_ocean_python import NAME
 from benchmarks.port import port
 from benchmarks.report import OURS, Row, Target, alternate
 

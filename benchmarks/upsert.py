@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.integrations import Integration, ours, upstream
-from benchmarks.peers.port_ocean import NAME
+from benchmarks.peers.port_ocean_python import NAME
 from benchmarks.port import batches, port
 from benchmarks.programs import Program, module
 from benchmarks.report import OURS, Row, Target, alternate

@@ -78,13 +78,14 @@ def items() -> list[dict[str, Any]]:
     ]
 
 
-def digest(entities: list[dict[str, Any]]) -> str:
-    """Returns a hash of the entities, to compare."""
-    return sha256(json.dumps(entities, sort_keys=True).encode()).hexdigest()
+def result(seconds: float, entities: list[dict[str, Any]]) -> dict[str, float]:
+    """Returns the items a second, and a hash of the entities to compare."""
+    text = json.dumps(entities, sort_keys=True)
+    return {"rate": ITEMS / seconds, "digest": int(sha256(text.encode()).hexdigest()[:12], 16)}
 
 
-def ours() -> tuple[float, str]:
-    """Returns the items a second, and the digest of the entities."""
+def ours() -> dict[str, float]:
+    """Returns the result of ocean_actors."""
     from ocean_actors.actors import CancelToken, SystemClock
     from ocean_actors.frozen import freeze
     from ocean_actors.log import NO_CONTEXT, RunLogger
@@ -98,14 +99,14 @@ def ours() -> tuple[float, str]:
         list(resource.entities(raw[:1]))  # starts the process
         began = time.perf_counter()
         entities = list(resource.entities(raw))
-        return ITEMS / (time.perf_counter() - began), digest(entities)
+        return result(time.perf_counter() - began, entities)
     finally:
         mapping.close()
         clock.close()
 
 
-def upstream() -> tuple[float, str]:
-    """Returns the same of port-ocean's own processor of entities."""
+def upstream() -> dict[str, float]:
+    """Returns the result of port-ocean's own processor of entities."""
     import asyncio
     from types import SimpleNamespace
 
@@ -142,7 +143,7 @@ def upstream() -> tuple[float, str]:
     asyncio.run(evaluate(raw[:1]))
     began = time.perf_counter()
     entities = asyncio.run(evaluate(raw))
-    return ITEMS / (time.perf_counter() - began), digest(entities)
+    return result(time.perf_counter() - began, entities)
 
 
 if __name__ == "__main__":
