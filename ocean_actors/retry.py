@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,10 @@ EPOCH_FROM = 10_000
 (docs/port-wire.md, section 1)."""
 
 BACKOFF = Backoff(initial=0.5, maximum=20.0)
+
+random_jitter = random.Random().random  # noqa: S311  (not secret)
+"""Jitter in [0, 1). Its generator is ours, so that a program that seeds `random` gets the numbers
+that it expects."""
 
 
 @dataclass(frozen=True)
