@@ -18,6 +18,7 @@ ROUNDS = 21
 BURST = 10_000
 SMALL_BURST = 50
 GAP = 0.3  # seconds without a request, after which one is no longer part of a burst
+LONGEST_PAUSE = 5.0  # seconds that a burst postpones the next run; see resync/pace.py
 QUIET = 3.0  # seconds in which a further run would begin
 
 
@@ -87,14 +88,17 @@ def burst(mode: str, what: str) -> Row:
         mine.wait_until_ready()
         with mine.resync():
             mine.program.hear("called")
-        drive(mine.port, list(islice(mine.calls, BURST)), b"202")
+        seconds = BURST / drive(mine.port, list(islice(mine.calls, BURST)), b"202")
         if mode == "deaf":
             mine.program.tell("end of the run in flight")
         further = mine.program.count("called", QUIET)
+    reason = ""
+    if seconds > LONGEST_PAUSE:
+        reason = f"the burst took {seconds:.0f} s; one of more than 5 s makes more than one run"
     return Row(
         f"burst, a run {what}",
         f"further runs after {BURST:,} POSTs while a run is in flight",
-        "runs", {OURS: [further]}, (Target(1, at_most=True),),
+        "runs", {OURS: [further]}, (Target(1, at_most=True, reason=reason),),
     )  # fmt: skip
 
 
