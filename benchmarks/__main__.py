@@ -103,6 +103,7 @@ def main() -> int:
         if options.json:  # after each, so that an interruption leaves what there is
             found = [each.as_json() for each in results]
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    print(f"\n{sum(result.seconds for result in results):.0f} s in all")
     held = all(line.held for result in results for line in result.lines)
     return 1 if options.check and not held else 0
 

@@ -14,14 +14,13 @@ from pathlib import Path
 
 from benchmarks.http_load import post, sent, signed_calls
 from benchmarks.peers import port_ocean_python
-from benchmarks.port import is_idle
+from benchmarks.port import wait_until_idle
 from benchmarks.programs import Program, free_port
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing.sandboxed import port_of
 
 SUBJECT = Path(__file__).with_name("subject.py")
 UPSTREAM = Path(__file__).with_name("peers") / "upstream"
-QUIET = 0.1  # seconds without a call to Port, after which a run's last report has been sent
 NOWHERE = "http://127.0.0.1:1"  # where Port sends its calls, so that only ours ask for resyncs
 
 
@@ -50,11 +49,7 @@ class Integration:
 
     def wait_until_idle(self) -> None:
         """Wait until the run's end is reported, and no call to Port follows for a moment."""
-        calls = -1
-        while calls != self.sandbox.call_count:
-            calls = self.sandbox.call_count
-            time.sleep(QUIET)
-            self.sandbox.wait_for(lambda: is_idle(self.sandbox, self.name), 120)
+        wait_until_idle(self.sandbox, self.name)
 
     def wait_until_ready(self) -> None:
         """Wait until its web server takes calls."""

@@ -21,7 +21,7 @@ from typing import Any
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from benchmarks.port import is_idle
+from benchmarks.port import wait_until_idle
 from benchmarks.programs import module, result_of
 from benchmarks.report import OURS, Row, Target, alternate
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings
@@ -173,7 +173,7 @@ def latencies_ours(bootstrap: str) -> list[float]:
             began = time.perf_counter()
             producer.send(TOPIC.topic, REQUEST)
             took = entered.get(timeout=30) - began
-            sandbox.wait_for(lambda: is_idle(sandbox, "demo"), 30)
+            wait_until_idle(sandbox, "demo")
             if number >= 10:
                 found.append(took * 1000)
         producer.close()

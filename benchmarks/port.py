@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -30,6 +31,7 @@ MAPPING = {
         }
     ]
 }
+QUIET = 0.1  # seconds without a call to Port, after which a run's last report has been sent
 INTEGRATIONS = ("ours", "upstream")
 
 
@@ -49,6 +51,15 @@ def is_idle(sandbox: Sandbox, integration: str) -> bool:
     statuses = sandbox.statuses(integration)
     answered = all(call.status is not None for call in sandbox.calls[-100:])
     return (not statuses or statuses[-1] != "running") and answered
+
+
+def wait_until_idle(sandbox: Sandbox, integration: str) -> None:
+    """Wait until the end of the last run is reported, and no call to Port follows for a moment."""
+    calls = -1
+    while calls != sandbox.call_count:
+        calls = sandbox.call_count
+        time.sleep(QUIET)
+        sandbox.wait_for(lambda: is_idle(sandbox, integration), 120)
 
 
 def batches(sandbox: Sandbox, after: int) -> int:

@@ -8,6 +8,7 @@ from statistics import median
 
 OURS = "ocean_actors"
 HEADERS = ("row", OURS, "beside", "ratio", "target", "reason")
+COUNTS = ("KiB", "MiB", "runs", "threads")  # units of what a busy machine does not change
 Samples = Mapping[str, Sequence[float]]
 
 
@@ -105,8 +106,11 @@ def spread(values: Sequence[float], unit: str = "") -> str:
 def lines_of(row: Row, busy: str = "") -> list[Line]:
     """Returns a line for each peer and each target of a row.
 
-    `busy` is the reason for a missed target that gives none itself.
+    `busy` is the reason for a missed target that gives none itself, unless what was counted does
+    not depend on time.
     """
+    if row.unit in COUNTS:
+        busy = ""
     ours, *peers = row.samples
     mine = row.samples[ours]
     first = Line(row.name, spread(mine, row.unit))

@@ -14,7 +14,7 @@ from benchmarks.port import port
 from benchmarks.report import OURS, Row, Target, alternate
 
 PACKAGES = ("waitress",)
-ROUNDS = 21
+ROUNDS = 15
 BURST = 10_000
 SMALL_BURST = 50
 GAP = 0.3  # seconds without a request, after which one is no longer part of a burst

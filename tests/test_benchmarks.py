@@ -60,6 +60,12 @@ def test_the_reason_of_a_target_comes_before_the_state_of_the_machine() -> None:
     assert "<= 1 MISSED" in line.cells()
 
 
+def test_a_busy_machine_is_no_reason_for_a_count() -> None:
+    row = Row("memory", "", "MiB", {OURS: [41.0]}, (Target(40, at_most=True),))
+    (line,) = report.lines_of(row, busy="the machine was busy")
+    assert line.reason == "not known"
+
+
 @pytest.mark.parametrize(
     ("target", "held"),
     [
