@@ -33,6 +33,7 @@ class Result:
     lines: list[Line] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    failed: bool = False
 
     @property
     def command(self) -> str:
@@ -55,7 +56,8 @@ class Result:
 def run(name: str, rounds: int | None) -> Result:
     """Run one benchmark: a module with PACKAGES, ROUNDS and `measure(rounds)`, an iterator of rows.
 
-    `measure` raises NotInstalled if a peer is missing, after the rows that it could measure.
+    `measure` raises NotInstalled if a peer is missing, after the rows that need none, and
+    RuntimeError, TimeoutError or another OSError if a program does not do what is expected of it.
     """
     module = importlib.import_module(f"benchmarks.{name}")
     result = Result(name, machine.describe(module.PACKAGES))
@@ -66,6 +68,9 @@ def run(name: str, rounds: int | None) -> Result:
             result.lines += lines_of(row, machine.busy())
     except NotInstalled as error:
         result.notes.append(f"The rest was not measured: {error}")
+    except (OSError, RuntimeError) as error:  # the others are measured all the same
+        result.failed = True
+        result.notes.append(f"FAILED: {type(error).__name__}: {error}")
     result.seconds = time.perf_counter() - begun
     return result
 
@@ -94,7 +99,7 @@ def main() -> int:
         results.append(result)
         print(f"\n{result.command}: {result.seconds:.0f} s, {result.machine}")
         print("\n".join([*table(result.lines), *result.notes]), flush=True)
-        if options.page:
+        if options.page and not result.failed:
             text = PAGE.read_text(encoding="utf-8")
             part = page.part(
                 result.command, result.machine, result.rows, result.lines, result.notes
@@ -105,7 +110,8 @@ def main() -> int:
             options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(f"\n{sum(result.seconds for result in results):.0f} s in all")
     held = all(line.held for result in results for line in result.lines)
-    return 1 if options.check and not held else 0
+    failed = any(result.failed for result in results)
+    return 1 if failed or (options.check and not held) else 0
 
 
 if __name__ == "__main__":
