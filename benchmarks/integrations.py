@@ -26,13 +26,16 @@ NOWHERE = "http://127.0.0.1:1"  # where Port sends its calls, so that only ours 
 
 @dataclass(frozen=True)
 class Integration:
-    """One that runs; `calls` are those by which Port asks for a resync, under WEBHOOK."""
+    """One that runs. Under WEBHOOK, `calls` are those by which Port asks for a resync, and GET
+    `probe` is answered with 200 once the integration takes them.
+    """
 
     name: str
     program: Program
     sandbox: Sandbox
     port: int
     calls: Iterator[bytes]
+    probe: str
 
     @contextlib.contextmanager
     def resync(self) -> Iterator[float]:
@@ -52,16 +55,22 @@ class Integration:
         wait_until_idle(self.sandbox, self.name)
 
     def wait_until_ready(self) -> None:
-        """Wait until its web server takes calls."""
+        """Wait until it is registered with Port and takes calls."""
         until = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-                break
+        while not self._is_ready():
             if time.monotonic() > until:
-                raise RuntimeError(f"{self.name} does not listen on port {self.port}")
+                raise RuntimeError(f"{self.name} does not answer GET {self.probe} with 200")
             time.sleep(0.05)
-        time.sleep(0.5)  # both register with Port after they listen
         self.wait_until_idle()
+
+    def _is_ready(self) -> bool:
+        request = f"GET {self.probe} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 10) as connection:
+                connection.sendall(request.encode())
+                return connection.recv(4096).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
 
 
 @contextlib.contextmanager
@@ -76,7 +85,7 @@ def ours(
         file.write_text(json.dumps(settings), encoding="utf-8")
         with Program(run_command(file), _env(mode, entities)) as program:
             calls = signed_calls(sandbox.client_secret, "ours")
-            yield Integration("ours", program, sandbox, port, calls)
+            yield Integration("ours", program, sandbox, port, calls, "/health/ready")
 
 
 @contextlib.contextmanager
@@ -143,4 +152,5 @@ def upstream(
     command = [str(python), "-c", "from port_ocean.run import run; run()"]
     with Program(command, env, UPSTREAM) as program:
         call = post("/resync", b"{}")
-        yield Integration("upstream", program, sandbox, port, iter(lambda: call, b""))
+        calls = iter(lambda: call, b"")
+        yield Integration("upstream", program, sandbox, port, calls, "/docs")
