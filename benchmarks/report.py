@@ -8,7 +8,7 @@ from statistics import median
 
 OURS = "ocean_actors"
 HEADERS = ("row", OURS, "beside", "ratio", "target", "reason")
-COUNTS = ("KiB", "MiB", "runs", "threads")  # units of what a busy machine does not change
+COUNTS = ("%", "KiB", "MiB", "runs", "threads")  # units of what a busy machine hardly changes
 Samples = Mapping[str, Sequence[float]]
 
 
@@ -106,8 +106,8 @@ def spread(values: Sequence[float], unit: str = "") -> str:
 def lines_of(row: Row, busy: str = "") -> list[Line]:
     """Returns a line for each peer and each target of a row.
 
-    `busy` is the reason for a missed target that gives none itself, unless what was counted does
-    not depend on time.
+    `busy` is the reason for a missed target that gives none itself, unless the unit is one of
+    `COUNTS`.
     """
     if row.unit in COUNTS:
         busy = ""
