@@ -31,7 +31,8 @@ def run(code: str) -> None:
         "import charset_normalizer as c\nassert c.detect(b'abc')['encoding'] == 'ascii'",
         "import charset_normalizer.api as api\nassert api.from_bytes(b'abc').best()",
         (
-            "import charset_normalizer as first\nfirst.detect\nimport charset_normalizer as second\n"
+            "import charset_normalizer as first\nfirst.detect\n"
+            "import charset_normalizer as second\n"
             "assert second is not first and second.detect is first.detect"
         ),
         (
