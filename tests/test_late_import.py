@@ -7,18 +7,20 @@ import sys
 
 import pytest
 
+from ocean_actors.late_import import import_late
+
 UNREAD = (
-    "import sys\nfrom ocean_actors import OceanSystem\n"
+    "import sys\nimport ocean_actors, requests\n"
     "assert 'charset_normalizer.api' not in sys.modules\n"
 )
 
 
 def run(code: str) -> None:
-    """Run `code` in an interpreter of its own; any warning is an error."""
+    """Run `code` in an interpreter of its own, which must print no warning."""
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,7 @@ def test_a_package_that_is_imported_late_can_be_used_in_every_way(code: str) -> 
 
 def test_the_encoding_of_an_answer_without_charset_is_guessed_as_by_requests() -> None:
     run(
-        UNREAD + "import io, requests\n"
+        UNREAD + "import io\n"
         "answer = requests.Response()\n"
         "answer.raw = io.BytesIO('Größe, Übung, Straße und Äpfel'.encode('utf-16'))\n"
         "assert answer.apparent_encoding == 'UTF-16', answer.apparent_encoding\n"
@@ -64,8 +66,5 @@ def test_a_package_that_is_imported_already_stays_as_it_is() -> None:
 
 
 def test_a_package_that_is_not_installed_is_missing_as_before() -> None:
-    run(
-        "import sys\nfrom ocean_actors.late_import import import_late\n"
-        "import_late('no_such_package', needed_by='neither')\n"
-        "assert 'no_such_package' not in sys.modules"
-    )
+    import_late("no_such_package", needed_by="nobody")
+    assert "no_such_package" not in sys.modules

@@ -62,7 +62,7 @@ class Rig(SandboxedSystem):
 
 def in_use() -> tuple[int, int, int]:
     """Returns the blocks of memory, threads and descriptors of this process."""
-    urllib.parse.clear_cache()  # bounded, and filled by the addresses of runs
+    vars(urllib.parse)["clear_cache"]()  # bounded, and filled by the addresses of runs
     gc.collect()
     threads = [each for each in threading.enumerate() if each.name != "port-call"]
     return sys.getallocatedblocks(), len(threads), psutil.Process().num_fds()
