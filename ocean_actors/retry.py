@@ -17,9 +17,9 @@ EPOCH_FROM = 10_000
 
 BACKOFF = Backoff(initial=0.5, maximum=20.0)
 
-random_jitter = random.Random().random  # noqa: S311  (not secret)
-"""Jitter in [0, 1). Its generator is ours, so that a program that seeds `random` gets the numbers
-that it expects."""
+random_jitter = random.SystemRandom().random
+"""Jitter in [0, 1) that takes no number from a generator that the program has seeded, and that
+differs in each forked process."""
 
 
 @dataclass(frozen=True)
