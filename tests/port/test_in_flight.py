@@ -92,6 +92,12 @@ def until(so: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+@pytest.fixture(autouse=True)
+def without_senders_of_other_tests() -> None:
+    """They end soon after their run, which may be after their test."""
+    until(lambda: senders() == [])
+
+
 @contextlib.contextmanager
 def in_thread(work: Callable[[], Any]) -> Iterator[Any]:
     with ThreadPoolExecutor(1) as pool:
