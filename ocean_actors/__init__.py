@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ocean_actors._version import __version__
-from ocean_actors.late_import import import_late
 
 if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editors
     from ocean_actors.actors import (
@@ -140,9 +139,6 @@ __all__ = [
     "__version__",
     "handles",
 ]
-
-# 3 MB that only `Response.text` without a charset needs
-import_late("charset_normalizer", needed_by="requests")
 
 if not TYPE_CHECKING:  # type checkers would take it as a promise that every name exists
 

@@ -13,7 +13,7 @@ from ocean_actors.sandbox import Sandbox
 WITHIN = 60.0
 
 UNUSED = {
-    "asyncio", "bottle", "charset_normalizer.api", "cryptography", "ctypes", "dotenv", "jgo", "jq",
+    "asyncio", "bottle", "cryptography", "ctypes", "dotenv", "jgo", "jq",
     "kafka", "multiprocessing", "opentelemetry", "pip", "prometheus_client", "rich", "setuptools",
     "sqlite3", "trustme", "xml", "xmlrpc",
     "ocean_actors.check", "ocean_actors.control.client", "ocean_actors.demo",
