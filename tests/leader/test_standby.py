@@ -220,6 +220,17 @@ def test_once_fails_when_the_engine_gives_no_answer_for_the_start_timeout(
     )
 
 
+def test_credentials_that_port_refuses_end_it_at_once(
+    start: Callable[..., SandboxedSystem], sandbox: Sandbox
+) -> None:
+    sandbox.configure(refuse_credentials=True)
+    rig = start(Quick)
+    assert rig.system.wait(WITHIN)
+    assert rig.system.exit_code == 1
+    assert rig.system.cause is not None
+    assert "401" in rig.system.cause
+
+
 def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
