@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pykka
 
@@ -17,18 +18,12 @@ from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
 from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.control.redaction import Redaction, secrets_of
-from ocean_actors.leader.actor import LeaderActor
-from ocean_actors.leader.spec import Election, leader_spec
-from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
-from ocean_actors.live.handler import LiveHandler
-from ocean_actors.live.setup import live_events
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
 from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.dry_run_writer import DryRunWriter, ShowDryRun, log_result
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
@@ -41,13 +36,18 @@ from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
 from ocean_actors.port.sync_metrics import Flush, SyncMetrics
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
-from ocean_actors.resync.gatekeeper import Gatekeeper
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.scope import narrowed
 from ocean_actors.resync.traces import FlushTraces, Traces
 from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
+
+if TYPE_CHECKING:
+    from ocean_actors.leader.spec import Election
+    from ocean_actors.live.handler import LiveHandler
+    from ocean_actors.live.setup import LiveEvents
+    from ocean_actors.port.dry_run_writer import ShowDryRun
 
 logger = get_logger(__name__)
 
@@ -96,7 +96,7 @@ class Assembly:
         self._generation = generation
         self._owners = BlueprintOwners()
         self._schedule = self._make_schedule()
-        self._show_dry_run = show_dry_run or log_result
+        self._show_dry_run = show_dry_run
         self._mask = Redaction(secrets_of(settings)).in_text
         self._cancel = CancelToken()  # of all clients
         self._clients: list[PortClient] = []
@@ -109,14 +109,8 @@ class Assembly:
             read_only=self._dry_run,
         )
         self._writes = LiveWrites()
-        self.live = live_events(
-            () if self._dry_run else live,  # they would write to Port
-            settings,
-            actors.clock,
-            functools.partial(self.port.clone, permit=permit(resync.lease)),
-            self._writes,
-            standby=self.standby,
-        )
+        # Live handlers would write to Port.
+        self.live = self._live_events(live) if live and not self._dry_run else None
         services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
         self.listener: Listener = self.spec.build(settings.event_listener, services)
 
@@ -154,7 +148,8 @@ class Assembly:
             schedule=self._schedule,
             name="integration",
         )
-        self._flushed_last += self.live.spawn(self._actors)  # before there is any event
+        if self.live is not None:
+            self._flushed_last += self.live.spawn(self._actors)  # before there is any event
         coordinator = spawn(
             ResyncCoordinator,
             self.handlers,
@@ -173,6 +168,18 @@ class Assembly:
         self._spawn_custom(coordinator)
         self._spawn_leader()
         integration.tell(Register())  # the last, so that nobody misses an event
+
+    def _live_events(self, handlers: Sequence[LiveHandler]) -> LiveEvents:
+        from ocean_actors.live.setup import live_events
+
+        return live_events(
+            handlers,
+            self.settings,
+            self._actors.clock,
+            functools.partial(self.port.clone, permit=permit(self._resync.lease)),
+            self._writes,
+            standby=self.standby,
+        )
 
     def flush(self, seconds: float) -> None:
         """Have the last reports, metrics and lines of the log sent, if Port answers in time."""
@@ -205,6 +212,8 @@ class Assembly:
             if decides(actor_class):
                 deciders.append(ref)
         if deciders:
+            from ocean_actors.resync.gatekeeper import Gatekeeper
+
             gatekeeper = self._actors.spawn(
                 Gatekeeper, coordinator, tuple(deciders), name="gatekeeper"
             )
@@ -246,6 +255,8 @@ class Assembly:
         """Returns the scheduled resync, beside whichever listener is configured."""
         if self._schedule is None:
             return {}
+        from ocean_actors.listeners.schedule import ScheduleListener
+
         policy = self.settings.resync.on_scheduled_resync
         return {"schedule": Listener(ScheduleListener, (self._schedule, policy.value))}
 
@@ -255,9 +266,12 @@ class Assembly:
         Raises UsageError if the settings cannot be used.
         """
         settings = self.settings.leader
-        build = leader_spec(settings.type).build
-        if self._dry_run or self.spec.standby or build(settings, actors.clock) is None:
+        if settings.type == "NONE" or self._dry_run or self.spec.standby:
             return None
+        from ocean_actors.leader.spec import leader_spec
+
+        build = leader_spec(settings.type).build
+        build(settings, actors.clock)
         return functools.partial(build, settings, actors.clock)
 
     def _spawn_leader(self) -> None:
@@ -270,6 +284,8 @@ class Assembly:
                     settings.leader.type, self.spec.name,
                 )  # fmt: skip
             return
+        from ocean_actors.leader.actor import LeaderActor
+
         self._actors.spawn(
             LeaderActor,
             settings.leader.type,
@@ -294,13 +310,15 @@ class Assembly:
 
     def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
         if self._dry_run:
+            from ocean_actors.port.dry_run_writer import DryRunWriter, log_result
+
             return DryRunWriter(
                 self.port.clone(token=token),
                 run,
                 run.handlers,
                 narrowed=narrowed(run, self.kinds),
                 owners=self._owners,
-                show=self._show_dry_run,
+                show=self._show_dry_run or log_result,
                 mask=self._mask,
                 declared={each["identifier"]: each for each in self._blueprints},
             )

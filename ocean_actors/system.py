@@ -127,7 +127,7 @@ class OceanSystem:
             health=self._health,
             metrics=self.metrics,
             mounted=self._parts.listener.app,
-            live=self._parts.live.app,
+            live=None if self._parts.live is None else self._parts.live.app,
             serve_http=serve_http,
             control=self._make_control() if is_control_served(serve_control, settings) else None,
         )
@@ -324,7 +324,7 @@ class OceanSystem:
             "exitCode": self.exit_code,
             "cause": self.cause,
             "resync": None if self._actors.forked else self._resync.status(),
-            "live": self._parts.live.status(),
+            "live": self._live_status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -360,7 +360,7 @@ class OceanSystem:
             restarts=self._actors.restarts.counts,
             dead_letters=sum(self._actors.dead_letters.counts.values()),
             left_behind=len(self._left_behind or self._actors.left_behind()),
-            live=self._parts.live.status(),
+            live=self._live_status(),
             **actor_metrics(self._actors.snapshot(), listener=self._parts.listener_name),
         )
 
@@ -423,6 +423,9 @@ class OceanSystem:
             return False
         return True
 
+    def _live_status(self) -> dict[str, Mapping[str, int]]:
+        return {} if self._parts.live is None else self._parts.live.status()
+
     def _listening(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the listener shows of itself; `state` is its actor's unless it has its own."""
         shown: dict[str, Any] = {"state": None}
@@ -466,7 +469,8 @@ class OceanSystem:
 
     def _stop_everybody(self) -> None:
         try:
-            self._parts.live.shut()
+            if self._parts.live is not None:
+                self._parts.live.shut()
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)
             self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)

@@ -79,7 +79,9 @@ class LeaderActor(RoleActor):
         if before is None or (before.leads, before.error) != (stood.leads, stood.error):
             self._log(before, stood)
             self._show(SHOWN[stood.leads], stood.error)
-        if stood.error is not None and not stood.leads:
+        if stood.final:
+            self.context.shutdown(1, stood.error)
+        elif stood.error is not None and not stood.leads:
             self._limit(stood.error)
 
     @handles(CampaignEnded)

@@ -22,11 +22,13 @@ class Stood(Message):
     """To the leader's actor, after each question to the engine: how this instance stands.
 
     `error`: why there was no answer, or None; the next question follows in `seconds` then.
+    `final`: Port refuses our credentials, so that asking again is of no use.
     """
 
     leads: bool
     error: str | None = None
     seconds: float = 0.0
+    final: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,8 @@ class Campaign:
             delay = min(delay, self._round_seconds)
         else:
             self._end_lease()
-        self._tell(Stood(self._lease is not None, str(error), delay))
+        final = isinstance(error, PortError) and not error.temporary
+        self._tell(Stood(self._lease is not None, str(error), delay, final))
         return delay
 
     def _end_lease(self) -> None:

@@ -20,6 +20,7 @@ from ocean_actors.sandbox.legal import runs_of
 if TYPE_CHECKING:
     from tests.leader.conftest import EngineUnderTest
 
+# Fifty were run by hand: OCEAN_HANDOVERS=50 pytest tests/leader -k series --timeout 600
 HANDOVERS = int(os.environ.get("OCEAN_HANDOVERS", "10"))
 POLLING = {"type": "POLLING", "interval": 0.1, "resyncOnStart": False}
 WEBHOOK = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}  # where nobody hears Port

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,7 @@ from ocean_actors import (
     SettingsError,
     plugins,
 )
+from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
@@ -218,6 +220,17 @@ def test_once_fails_when_the_engine_gives_no_answer_for_the_start_timeout(
     )
 
 
+def test_credentials_that_port_refuses_end_it_at_once(
+    start: Callable[..., SandboxedSystem], sandbox: Sandbox
+) -> None:
+    sandbox.configure(refuse_credentials=True)
+    rig = start(Quick)
+    assert rig.system.wait(WITHIN)
+    assert rig.system.exit_code == 1
+    assert rig.system.cause is not None
+    assert "401" in rig.system.cause
+
+
 def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
@@ -226,6 +239,18 @@ def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     wait_for(lambda: leading(rig))
     actors = {actor["name"]: actor for actor in rig.system.status()["actors"]}
     assert actors["leader"]["restarts"] == 1
+
+
+def test_the_command_line_shows_who_leads(
+    start: Callable[..., SandboxedSystem], server: memory.MemoryServer
+) -> None:
+    rig = start(Quick)
+    wait_for(lambda: leading(rig))
+    status = rig.system.status()
+    (line,) = [line for line in report(status) if line.startswith("leader")]
+    assert re.fullmatch(r"leader     leading for \d+\.\d s \(MEMORY\)", line)
+    status["leader"]["error"] = "nobody answers"
+    assert any(line.endswith("(MEMORY): nobody answers") for line in report(status))
 
 
 def test_under_kafka_the_consumer_group_decides_and_a_note_says_so(
