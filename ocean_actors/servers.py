@@ -30,15 +30,16 @@ class Servers:
         listens: bool,
         serve_http: bool | None,
         control: ControlServer | None,
+        threads: int | None = None,
     ) -> None:
         """`listens`: others call `app`, which has to be served then.
 
-        `serve_http`: see `OceanSystem`.
+        `serve_http`: see `OceanSystem`. `threads`: see `HttpEndpoint`.
         """
         self._control = control
         self._http: HttpEndpoint | None = None
         if endpoint.is_served(serve_http, settings, listens=listens):
-            self._http = HttpEndpoint(settings, app, log, listens=listens)
+            self._http = HttpEndpoint(settings, app, log, listens=listens, threads=threads)
 
     @property
     def http_url(self) -> str | None:

@@ -81,9 +81,9 @@ class SystemGroup:
             metrics=self.metrics if with_metrics else None,
         )
         self._servers = Servers(
-            http.model_copy(update={"threads": share * taking + endpoint.PROBE_THREADS}),
-            self._app, log, listens=taking > 0, serve_http=serve_http,
+            http, self._app, log, listens=taking > 0, serve_http=serve_http,
             control=self._made_control(rings) if controlled else None,
+            threads=share * taking + endpoint.PROBE_THREADS,
         )  # fmt: skip
         self._started = False
         self._process = os.getpid()

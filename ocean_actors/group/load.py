@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ocean_actors.errors import UsageError
-from ocean_actors.group.members import Member
+from ocean_actors.group.members import Member, agreed
 from ocean_actors.live.handler import split_handlers
 from ocean_actors.loading import HandlerError, load_actors, load_handlers
 from ocean_actors.settings import Settings
@@ -53,6 +53,7 @@ def load_members(
                 text if text.startswith(f"{config}:") else f"{config}: {text}"
             ) from None
         members.append(member)
+    agreed(members)  # raises before anything is made
     return members
 
 
