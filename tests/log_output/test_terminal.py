@@ -254,3 +254,25 @@ def test_a_status_without_answers_makes_one_line(resync: object) -> None:
     lines = LiveLines("utf-8")
     lines.statuses = ({"resync": resync},)
     assert len(lines.render(80)) == 1
+
+
+def test_with_several_integrations_each_has_a_line_with_its_name() -> None:
+    lines = LiveLines("utf-8")
+    ended = {"integration": "blog", "stopped": True, "cause": "actor coordinator\nfailed"}
+    asked = {"integration": "docs", "stopped": True, "cause": None}
+    lines.statuses = ({"integration": "shop", **STATUS}, ended, asked)
+    screen = pyte.Screen(200, 5)
+    pyte.Stream(screen).feed("\r\n".join(lines.render(200)))
+    shown = [line.rstrip() for line in screen.display]
+    assert shown[0].startswith("shop | running | run r-2 by polling")
+    assert shown[1:] == ["blog | failed: actor coordinator failed", "docs | stopped", "", ""]
+
+
+def test_of_many_integrations_the_first_have_a_line_and_the_others_are_counted() -> None:
+    lines = LiveLines("utf-8")
+    lines.statuses = tuple({"integration": f"shop-{number}"} for number in range(20))
+    screen = pyte.Screen(80, 24)
+    pyte.Stream(screen).feed("\r\n".join(lines.render(80)))
+    shown = [line.rstrip() for line in screen.display if line.strip()]
+    assert len(shown) == 9
+    assert shown[-1] == "and 12 more integrations"
