@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,6 +16,10 @@ EPOCH_FROM = 10_000
 (docs/port-wire.md, section 1)."""
 
 BACKOFF = Backoff(initial=0.5, maximum=20.0)
+
+random_jitter = random.SystemRandom().random
+"""Jitter in [0, 1) that takes no number from a generator that the program has seeded, and that
+differs in each forked process."""
 
 
 @dataclass(frozen=True)

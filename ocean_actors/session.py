@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import threading
 from collections.abc import Callable, Iterator
 from http.cookiejar import DefaultCookiePolicy
@@ -18,7 +17,7 @@ from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import Call, CancellableAdapter, LiveSockets, has_plain_body
 from ocean_actors.log import get_logger
 from ocean_actors.rate_limit import RateLimiter, WaitTally
-from ocean_actors.retry import Attempts, Retry, asked_wait
+from ocean_actors.retry import Attempts, Retry, asked_wait, random_jitter
 
 logger = get_logger(__name__)
 
@@ -77,7 +76,7 @@ class CancellableSession(requests.Session):
         retry: Retry = RETRY,
         repeatable: frozenset[str] = RETRIED_METHODS,
         strict: bool = True,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random_jitter,
         limiter: RateLimiter | None = None,
         pauses: SharedPauses | None = None,
         waits: WaitTally | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import hypothesis
@@ -19,6 +20,12 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Make what tests see independent of how they are started."""
+    _keep_bytecode_elsewhere(config)
+    _hear_signals()
+
+
+def _keep_bytecode_elsewhere(config: pytest.Config) -> None:
     """Keep bytecode out of the source tree instead of not at all, where the environment says so.
 
     A hundred processes, started by tests, would compile what they import, which doubles their
@@ -29,6 +36,14 @@ def pytest_configure(config: pytest.Config) -> None:
         sys.dont_write_bytecode = False
         sys.pycache_prefix = str(cache.mkdir("bytecode"))
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def _hear_signals() -> None:
+    """Stop ignoring what nohup and a shell's background ignore, as processes inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture

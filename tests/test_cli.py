@@ -32,19 +32,25 @@ MAIN = "import sys; from ocean_actors.cli import main; sys.exit(main())"
 WITHIN = 60.0
 
 HANDLERS = """
+import pathlib
 from ocean_actors import ResyncHandler
 
 class Quick(ResyncHandler):
     def resync(self, run):
         pass
 
+def at_work():
+    pathlib.Path("at work").touch()
+
 class Patient(ResyncHandler):
     def resync(self, run):
+        at_work()
         run.sleep(3600)
 
 class Deaf(ResyncHandler):
     def resync(self, run):
         import threading
+        at_work()
         threading.Event().wait(3600)
 
 class Sly(ResyncHandler):
@@ -60,6 +66,7 @@ class Failing(ResyncHandler):
 class Leaky(ResyncHandler):
     def resync(self, run):
         import threading
+        at_work()
         threading.Thread(target=threading.Event().wait, args=(3600,)).start()
         threading.Event().wait(3600)
 
@@ -79,6 +86,7 @@ class Forking(ResyncHandler):
 class Talkative(ResyncHandler):
     def resync(self, run):
         import itertools, logging
+        at_work()
         for number in itertools.count():
             logging.getLogger("talk").warning("%s", str(number).rjust(1000, "x"))
 
@@ -189,6 +197,15 @@ def started(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate(timeout=WITHIN)
 
 
+def wait_until_at_work(folder: Path, sandbox: Sandbox) -> None:
+    """Wait until the handler's work has begun, and Port knows of the run."""
+    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    until = time.monotonic() + WITHIN
+    while not (folder / "at work").exists():
+        time.sleep(0.02)
+        assert time.monotonic() < until
+
+
 def output_of(process: subprocess.Popen[str]) -> IO[str]:
     assert process.stdout is not None
     return process.stdout
@@ -269,7 +286,7 @@ def test_a_signal_stops_cleanly_and_exit_is_0(
     folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]], number: Any
 ) -> None:
     process = started("run", "config.yaml", "--handler", "work.py:Patient")
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     process.send_signal(number)
     assert process.wait(WITHIN) == 0
     assert sandbox.statuses("demo") == ["running", "aborted"]
@@ -281,7 +298,7 @@ def test_a_handler_that_does_not_end_does_not_keep_the_process(
 ) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 0.2}")
     process = started("run", "config.yaml", "--handler", f"work.py:{handler}")
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) == 0
     assert sandbox.statuses("demo") == ["running", "aborted"]
@@ -301,7 +318,7 @@ def test_a_second_signal_is_immediate(
 ) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 3600}")
     process = started("run", "config.yaml", "--handler", "work.py:Deaf")
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     process.send_signal(signal.SIGTERM)
     for line in output_of(process):
         if "SIGTERM: stopping" in line:
@@ -316,7 +333,7 @@ def test_a_stop_says_what_it_waits_for_and_for_how_long(
 ) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 0.5}")
     process = started("run", "config.yaml", "--handler", "work.py:Deaf")
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=WITHIN)
     (line,) = (line for line in output.splitlines() if "SIGTERM: stopping" in line)
@@ -329,7 +346,7 @@ def test_by_default_a_stop_takes_less_than_25_seconds(
 ) -> None:
     """Kubernetes kills the process after 30 s."""
     process = started("run", "config.yaml", "--handler", "work.py:Patient")
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=WITHIN)
     (line,) = (line for line in output.splitlines() if "SIGTERM: stopping" in line)
@@ -342,7 +359,7 @@ def test_under_nohup_a_hangup_is_ignored(
     folder: Path, sandbox: Sandbox, started: Callable[..., subprocess.Popen[str]]
 ) -> None:
     process = started("run", "config.yaml", "--handler", "work.py:Patient", nohup=True)
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     process.send_signal(signal.SIGHUP)
     process.send_signal(signal.SIGUSR1)  # handled after it
     assert any("handler-Patient" in line for line in output_of(process))
@@ -354,7 +371,7 @@ def test_a_log_that_nobody_reads_does_not_keep_the_process(
 ) -> None:
     write_config(folder, sandbox, "resync: {abortGrace: 0.2}")
     process = started("run", "config.yaml", "--handler", "work.py:Talkative")
-    sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
+    wait_until_at_work(folder, sandbox)
     wait_until_full(output_of(process).fileno())
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) in (0, 1)  # 1 on a machine that is too busy to stop in time

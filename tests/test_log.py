@@ -102,7 +102,7 @@ def test_a_log_that_is_not_read_loses_lines_and_says_how_many(
     assert 0 < written < 1_000
     logger.removeHandler(handler)
     handler.close()
-    handler._writer.join(5)
+    handler._writer.join(30)
     assert not handler._writer.is_alive()
     os.close(reader)
     os.close(writer)

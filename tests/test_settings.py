@@ -500,7 +500,7 @@ def test_named_pipes_are_read(tmp_path: Path) -> None:
     assert found.port.client_id == "id-1"
     assert found.port.client_secret.get_secret_value() == SECRET
     for writer in writers:
-        writer.join(10.0)
+        writer.join(30)
         assert not writer.is_alive()
 
 

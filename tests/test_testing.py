@@ -115,7 +115,7 @@ def test_threads_may_turn_the_clock_at_once(clock: ManualClock) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert clock.monotonic() == 8195.0
     assert len(ran) == 400
     assert ran == sorted(ran)
@@ -161,7 +161,7 @@ def test_stillness_wants_to_see_each_at_rest_twice_with_nothing_handled_between(
             return seen
 
     quiescence, actors = Quiescence(ManualClock()), [Flickering()]
-    assert quiescence.wait(lambda: actors, timeout=5.0) == []
+    assert quiescence.wait(lambda: actors, timeout=30) == []
     assert looks == []
 
 
@@ -171,11 +171,11 @@ def test_settled_says_who_still_moves(system: ActorSystem) -> None:
     class Busy(Actor):
         def on_receive(self, _message: Any) -> None:
             held.set()
-            release.wait(10)
+            release.wait(30)
 
     ref = system.spawn(Busy)
     ref.tell(Chime())
-    assert held.wait(5)
+    assert held.wait(30)
     with pytest.raises(AssertionError, match=r"still at work after 0\.01 s: Busy"):
         wait_idle(system, 0.01)
     wait_idle(system, parked="Bus*")
@@ -246,7 +246,7 @@ def test_a_probe_waits_for_what_is_on_its_way(system: ActorSystem) -> None:
     sender = threading.Timer(0.01, lambda: probe.ref.tell(Order(1)))
     sender.start()
     assert probe.expect(Order) == Order(1)
-    sender.join(5)
+    sender.join(30)
 
 
 def test_a_disappointed_probe_says_what_came_instead(system: ActorSystem) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -25,7 +24,7 @@ from ocean_actors.port.transport import (
     ignore,
     segment,
 )
-from ocean_actors.retry import ONCE
+from ocean_actors.retry import ONCE, random_jitter
 from ocean_actors.session import TIMEOUT, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
 
@@ -52,7 +51,7 @@ class PortClient:
         token: CancelToken | None = None,
         clock: Clock | None = None,
         timeout: Timeout = TIMEOUT,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random_jitter,
         strict: bool = True,
         identity: Identity | None = None,
         read_only: bool = False,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import re
 import socket
 import ssl
@@ -26,7 +25,7 @@ from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
 from ocean_actors.port.tally import NO_ANSWER
-from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait
+from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait, random_jitter
 from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Timeout
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -79,7 +78,7 @@ class Transport:
         *,
         timeout: Timeout = TIMEOUT,
         strict: bool = True,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = random_jitter,
         pace: Pace | None = None,
     ) -> None:
         self._identity = identity

@@ -487,7 +487,8 @@ class ResyncCoordinator(Actor):
             "run %s starts: %s (requested by %s)%s",
             info.id, info.reason, info.trigger, flight.scope_text(self._all_kinds),
         )  # fmt: skip
-        self._announce(RunStarted(info))
+        started = RunStarted(info)
+        self.context.publish(started)
         if self._settings.timeout is not None:
             self._limit_flight(self._settings.timeout, machine.TimeUp(number))
         flight.timers.append(self.context.schedule_every(PROGRESS_LOG_SECONDS, LogProgress(number)))
@@ -506,6 +507,7 @@ class ResyncCoordinator(Actor):
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
+        self._report(started)  # last: handlers need not wait while requests to Port are prepared
 
     def _abort_run(self, number: int, reason: str) -> None:
         flight = self._require_flight()
@@ -592,12 +594,16 @@ class ResyncCoordinator(Actor):
             )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Tell those who report to Port, which believe nobody else, and publish the event."""
+        """Tell those who report to Port, and publish the event."""
+        self._report(event)
+        self.context.publish(event)
+
+    def _report(self, event: RunStarted | RunEnded | RoleChanged) -> None:
+        """Tell those who report to Port, which believe nobody else."""
         if self._reporter is not None:
             self._reporter.tell(event)
         if self._sync_metrics is not None and not isinstance(event, RoleChanged):
             self._sync_metrics.tell(event)
-        self.context.publish(event)
 
     def _announce_handler_ended(self, flight: Flight, name: str, status: Status) -> None:
         ended_at = flight.not_before_start(self.context.clock.now())

@@ -160,7 +160,7 @@ class Sandbox:
             self._start(publisher)
         self._core.publishers.append(publisher)
 
-    def wait_for(self, predicate: Callable[[], ResultT], timeout: float = 5.0) -> ResultT:
+    def wait_for(self, predicate: Callable[[], ResultT], timeout: float = 30.0) -> ResultT:
         """Returns the first true value of `predicate`, which is evaluated after every change.
 
         Raises TimeoutError after `timeout` seconds.
@@ -174,6 +174,12 @@ class Sandbox:
         """The last 10,000 calls of the API, oldest first."""
         with self._core.looking() as state:
             return state.calls.all()
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults in effect, with the times that are left."""
+        with self._core.looking() as state:
+            return state.faults.active()
 
     @property
     def call_count(self) -> int:

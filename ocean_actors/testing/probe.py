@@ -12,7 +12,7 @@ from ocean_actors.actors import Actor, ActorSystem, Message, Ref
 ReceivedT = TypeVar("ReceivedT", bound=Message)
 
 
-def wait_idle(system: ActorSystem, timeout: float = 5.0, *, parked: str | None = None) -> None:
+def wait_idle(system: ActorSystem, timeout: float = 30.0, *, parked: str | None = None) -> None:
     """Wait until `system` is idle: no message waits and no actor handles one.
 
     An actor that waits for a `ManualClock` (in a sleep or a backoff) counts as idle. `parked` is
@@ -53,7 +53,7 @@ class Probe:
     def expect(
         self,
         message_type: type[ReceivedT],
-        within: float = 5.0,
+        within: float = 30.0,
         *,
         where: Callable[[ReceivedT], bool] = lambda _message: True,
     ) -> ReceivedT:

@@ -100,6 +100,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.moved = now  # when bytes last came in or went out
         self._began = now  # of the request that is arriving
         self._erred = False
+        self._sends = False
         self._lingers_until: float | None = None
         self._lingered = 0
         super().__init__(server, sock, addr, adj, map=map)
@@ -187,8 +188,21 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.moved = time.monotonic()
         return int(super().write_soon(data))
 
+    def writable(self) -> bool:
+        """Returns whether the loop has bytes to send or a connection to close.
+
+        It has none while a task thread sends, which wakes the loop if bytes are left. waitress
+        asks for the socket all the same. The socket can be written, the thread holds the lock, so
+        the loop would turn without a pause and keep the interpreter from that thread.
+        """
+        return not self._sends and bool(super().writable())
+
     def _flush_some(self, do_close: bool = True) -> bool:
-        sent = bool(super()._flush_some(do_close=do_close))
+        self._sends = True
+        try:
+            sent = bool(super()._flush_some(do_close=do_close))
+        finally:
+            self._sends = False
         if sent:
             self.moved = time.monotonic()
         return sent

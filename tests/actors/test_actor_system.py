@@ -75,7 +75,7 @@ def wait_in(entered: threading.Event, release: threading.Event) -> Callable[[obj
 
     def wait(_actor: object) -> None:
         entered.set()
-        release.wait(10)
+        release.wait(30)
 
     return wait
 
@@ -92,7 +92,7 @@ def test_the_snapshot_tells_of_every_actor(system: ActorSystem, clock: ManualClo
     ref.ask(Do(lambda actor: actor.context.show(queue=3)))
     ref.tell(Do(wait_in(held, release)))
     ref.tell(Do(lambda _: None))
-    assert held.wait(5)
+    assert held.wait(30)
     clock.advance(2.5)
     assert system.snapshot() == [
         {
@@ -141,7 +141,7 @@ def test_the_state_is_logged_on_demand_a_line_for_each_actor(
     wait_idle(system)
     busy = system.spawn(Doer, name="busy")
     busy.tell(Do(wait_in(held, release)))
-    assert held.wait(5)
+    assert held.wait(30)
     clock.advance(31)
     wait_idle(system, parked="busy")
     caplog.clear()
@@ -178,7 +178,7 @@ def test_stop_is_bounded_and_names_those_that_are_stuck(clock: ManualClock) -> N
     system = ActorSystem(clock=clock)
     system.spawn(Doer, name="stuck").tell(Do(wait_in(held, release)))
     other = system.spawn(Doer, name="other")
-    assert held.wait(5)
+    assert held.wait(30)
     assert system.stop(timeout=0.05) == ["stuck"]
     assert not other.is_alive()
     release.set()
@@ -191,7 +191,7 @@ def test_a_stop_can_wake_what_actors_wait_in(clock: ManualClock) -> None:
     system = ActorSystem(clock=clock)
     ref = system.spawn(Doer)
     ref.tell(Do(lambda _: token.sleep(60, clock)))
-    assert asleep.wait(5)
+    assert asleep.wait(30)
     asked: list[bool] = []
     system.spawn(Doer)
 
@@ -210,7 +210,7 @@ def test_a_stop_overtakes_the_mailbox(clock: ManualClock) -> None:
     ref.tell(Do(wait_in(held, release)))
     for _ in range(100):
         ref.tell(Do(lambda _: done.append(1)))
-    assert held.wait(5)
+    assert held.wait(30)
     assert system.stop(timeout=0) == ["Doer"]
     release.set()
     assert system.stop() == []
@@ -231,9 +231,9 @@ def test_stopping_by_pykkas_way_handles_first_what_waits(system: ActorSystem) ->
     ref = system.spawn(Closing)
     for number in range(100):
         ref.tell(Do(functools.partial(note, number)))
-    assert ref.stop(timeout=5)
+    assert ref.stop(timeout=30)
     assert done == [*range(100), -1]
-    assert not ref.stop(timeout=5)
+    assert not ref.stop(timeout=30)
 
 
 def test_everybody_who_stops_an_actor_pykkas_way_hears_of_its_end(clock: ManualClock) -> None:
@@ -241,10 +241,10 @@ def test_everybody_who_stops_an_actor_pykkas_way_hears_of_its_end(clock: ManualC
     system = ActorSystem(clock=clock)
     ref = system.spawn(Doer)
     ref.tell(Do(wait_in(held, release)))
-    assert held.wait(5)
+    assert held.wait(30)
     ends = [ref.stop(block=False) for _ in range(3)]
     release.set()
-    assert [end.get(timeout=5) for end in ends] == [True] * 3
+    assert [end.get(timeout=30) for end in ends] == [True] * 3
     assert system.stop() == []
 
 
@@ -305,7 +305,7 @@ def test_pykkas_registry_does_not_know_our_actors(system: ActorSystem) -> None:
     ref = system.spawn(Doer)
     stranger = Stranger.start()
     assert ref.actor_urn not in {each.actor_urn for each in pykka.ActorRegistry.get_all()}
-    pykka.ActorRegistry.stop_all(timeout=5)
+    pykka.ActorRegistry.stop_all(timeout=30)
     assert not stranger.is_alive()
     assert ref.ask(Do(lambda _: "alive")) == "alive"
 

@@ -59,10 +59,10 @@ def hang(ref: Ref, release: threading.Event) -> None:
 
     def wait(_node: object) -> None:
         entered.set()
-        release.wait(10)
+        release.wait(30)
 
     ref.tell(Do(wait))
-    assert entered.wait(5)
+    assert entered.wait(30)
 
 
 def test_children_are_stopped_with_their_parent_and_their_own_before_them(
@@ -180,12 +180,12 @@ def test_a_child_that_is_started_while_the_system_stops_does_not_begin(
 
     def start_children(node: Node) -> None:
         entered.set()
-        node.context.stopping.wait(10)
+        node.context.stopping.wait(30)
         for _ in range(200):
             node.context.spawn(Late, [])
 
     system.spawn(Node, [], name="parent").tell(Do(start_children))
-    assert entered.wait(5)
+    assert entered.wait(30)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # a thread that starts goes on before the one that starts it
     try:

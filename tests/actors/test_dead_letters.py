@@ -84,7 +84,7 @@ def test_who_asked_is_answered_however_the_stop_falls(clock: ManualClock) -> Non
     answers = [ref.ask(Known(), block=False) for _ in range(50)]
     for answer in answers:
         with pytest.raises(pykka.ActorDeadError):
-            answer.get(timeout=5)
+            answer.get(timeout=30)
     assert system.stop() == []
 
 

@@ -85,7 +85,7 @@ def test_what_a_class_subscribes_to_it_is_told_from_the_moment_it_is_spawned(
         subscribes_to: ClassVar[tuple[type[Message], ...]] = (News, Weather)
 
         def on_start(self) -> None:
-            started.wait(10)
+            started.wait(30)
 
         def on_receive(self, message: Any) -> None:
             seen.append(message)
@@ -140,14 +140,14 @@ def test_a_subscriber_that_hangs_blocks_no_publisher(system: ActorSystem) -> Non
     class Slow(Actor):
         def on_receive(self, _message: Any) -> None:
             hangs.set()
-            release.wait(10)
+            release.wait(30)
 
     slow = system.spawn(Slow)
     system.events.subscribe(slow, News)
     probe = Probe(system).subscribe(News)
     for number in range(100):
         system.events.publish(News(number))
-    assert hangs.wait(5)
+    assert hangs.wait(30)
     assert probe.expect(News, where=lambda news: news.number == 99)
     assert next(each["mailbox"] for each in system.snapshot() if each["name"] == "Slow") == 99
     release.set()

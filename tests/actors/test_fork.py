@@ -117,6 +117,6 @@ def test_a_child_may_start_a_system_of_its_own(system: ActorSystem) -> None:
         woken = threading.Event()
         own.clock.call_later(0.01, woken.set)
         answer = own.spawn(Doer).ask(Do(lambda _: "from the child"))
-        return [answer, woken.wait(5), own.stop()]
+        return [answer, woken.wait(30), own.stop()]
 
     assert in_a_fork(work) == ["from the child", True, []]

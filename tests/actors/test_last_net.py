@@ -134,13 +134,13 @@ def test_a_handler_that_raises_what_no_net_holds_ends_the_system_with_the_cause(
     answer = ref.ask(Do(lambda _: "answer"), block=False)
     ref.tell(Do(lambda _: 1 / 0))
     waits = ref.ask(Do(lambda _: "never"), block=False)
-    assert fatal.happened.wait(5)
+    assert fatal.happened.wait(30)
     ((name, error),) = fatal.told
     assert (name, type(error)) == ("worker", SystemExit)
     assert system.cause is error
-    assert answer.get(timeout=5) == "answer"
+    assert answer.get(timeout=30) == "answer"
     with pytest.raises(Exception, match="stopped before it answered"):
-        waits.get(timeout=5)
+        waits.get(timeout=30)
     assert system.stop() == []
 
 
@@ -156,7 +156,7 @@ def test_the_clock_goes_on_whatever_a_callback_and_the_log_raise(
 
     clock.call_later(0, fail)
     clock.call_later(0.01, ran.set)
-    assert ran.wait(5)
+    assert ran.wait(30)
     clock.close()
 
 
@@ -169,7 +169,7 @@ def test_a_clock_that_fails_itself_ends_the_system(
     system = ActorSystem(on_fatal=fatal)
     monkeypatch.setattr(SystemClock, "_pop_due", fail)
     system.spawn(Doer)
-    assert fatal.happened.wait(5)
+    assert fatal.happened.wait(30)
     ((name, error),) = fatal.told
     assert (name, type(error)) == ("timers", MemoryError)
     assert system.stop() == []
@@ -188,7 +188,7 @@ def test_a_log_that_blocks_delays_neither_the_failure_nor_the_stop(
     other = system.spawn(Doer)
     ref = system.spawn(actor_class, name="failing")
     ref.tell(Do(lambda _: 1 / 0))
-    assert blocked.entered.wait(5)  # the thread is stuck in the log from here on
+    assert blocked.entered.wait(30)  # the thread is stuck in the log from here on
     assert not ref.is_alive()
     assert fatal.happened.is_set() == (actor_class is Vital)
     assert system.stop(timeout=0.1) == ["failing"]
@@ -205,7 +205,7 @@ def test_a_clock_whose_thread_is_stuck_in_the_log_is_closed_within_its_bound(
     log_to(blocked)
     system = ActorSystem()
     system.clock.call_later(0, lambda: 1 / 0)
-    assert blocked.entered.wait(5)
+    assert blocked.entered.wait(30)
     assert system.stop() == []
     blocked.let_go.set()
 
@@ -222,7 +222,7 @@ def test_a_failure_of_what_runs_the_actor_ends_the_system(
     monkeypatch.setattr(lifecycle, "judge", fail)
     system = ActorSystem(clock=clock, on_fatal=fatal)
     system.spawn(Doer, name="worker").tell(Do(lambda _: 1 / 0))
-    assert fatal.happened.wait(5)
+    assert fatal.happened.wait(30)
     assert [(name, type(error)) for name, error in fatal.told] == [("worker", RecursionError)]
     assert system.stop() == []
     assert system.snapshot() == []
@@ -244,10 +244,10 @@ def test_an_end_that_fails_in_part_still_answers_frees_the_name_and_ends_the_sys
 
     ref_answers: list[Any] = []
     late = ref.ask(Do(leave), block=False)
-    late.get(timeout=5)
-    assert fatal.happened.wait(5)
+    late.get(timeout=30)
+    assert fatal.happened.wait(30)
     with pytest.raises(Exception, match="stopped"):
-        ref_answers[0].get(timeout=5)
+        ref_answers[0].get(timeout=30)
     assert [(name, type(error)) for name, error in fatal.told] == [("worker", OSError)]
     assert system.stop() == []
     assert system.snapshot() == []
@@ -283,7 +283,7 @@ def test_an_actor_whose_child_gets_no_thread_ends_the_system(
     with monkeypatch.context() as patched:
         refuse_threads(patched)
         ref.tell(Do(lambda actor: actor.context.spawn(Doer, name="child")))
-        assert fatal.happened.wait(5)
+        assert fatal.happened.wait(30)
     name, error = fatal.told[0]
     assert (name, str(error)) == ("child", "child cannot start: can't start new thread")
     assert system.stop() == []
@@ -298,7 +298,7 @@ def test_a_clock_that_gets_no_thread_says_so_each_time(monkeypatch: pytest.Monke
                 clock.call_later(1, lambda: None)
     ran = threading.Event()
     clock.call_later(0, ran.set)
-    assert ran.wait(5)
+    assert ran.wait(30)
     clock.close()
 
 
@@ -329,7 +329,7 @@ class Parent(Actor):
     def leave_one_behind(self, _message):
         entered = threading.Event()
         child = self.context.spawn(Deaf, entered, name="deaf")
-        entered.wait(10)
+        entered.wait(30)
         self.context.abandon(child)
 
 
@@ -384,7 +384,7 @@ def test_too_many_threads_that_are_left_behind_end_the_system(
             release.wait(20)
 
         child.tell(Do(wait))
-        assert entered.wait(5)
+        assert entered.wait(30)
         actor.context.abandon(child)
         refs.append(child)
 
@@ -424,9 +424,9 @@ def test_a_thread_that_only_sleeps_ends_when_its_clock_is_closed() -> None:
 
     thread = threading.Thread(target=forgotten)
     thread.start()
-    assert asleep.wait(5)
+    assert asleep.wait(30)
     clock.close()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     assert "has stopped" in str(ended[0])
     with pytest.raises(Cancelled):

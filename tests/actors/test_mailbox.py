@@ -73,7 +73,7 @@ class Busy(Actor):
     def on_receive(self, message: Any) -> Any:
         if isinstance(message, Hold):
             message.held.set()
-            self.release.wait(10)
+            self.release.wait(30)
         else:
             self.seen.append(message)
         return message
@@ -89,7 +89,7 @@ class Flooded:
         self.ref = system.spawn(actor_class, self.release, self.seen, name="busy")
         held = threading.Event()
         self.ref.tell(Hold(held))
-        assert held.wait(5)
+        assert held.wait(30)
 
     def state(self) -> dict[str, Any]:
         return self.system.snapshot()[0]
@@ -138,7 +138,7 @@ def test_of_some_kinds_the_oldest_goes_and_the_order_of_the_rest_stays(flooded: 
         flooded.ref.tell(message)
     assert (flooded.state()["mailbox"], flooded.state()["dropped"]) == (3, 1)
     with pytest.raises(MailboxFull, match="the oldest Progress dropped"):
-        asked.get(timeout=5)
+        asked.get(timeout=30)
     assert flooded.let_go() == [Request(2), Progress(3), Progress(4)]
 
 
@@ -172,7 +172,7 @@ def test_who_asks_gets_an_answer_even_if_an_equal_message_waits(flooded: Flooded
     answer = flooded.ref.ask(Changed("a"), block=False)
     flooded.ref.tell(Changed("a"))
     assert flooded.let_go() == [Changed("a"), Changed("a")]
-    assert answer.get(timeout=5) == Changed("a")
+    assert answer.get(timeout=30) == Changed("a")
 
 
 class Narrow(Busy):
@@ -188,7 +188,7 @@ def test_pykkas_stop_gets_into_a_full_mailbox(
         flooded.ref.tell(Request(number))
     ended = flooded.ref.stop(block=False)
     flooded.release.set()
-    assert ended.get(timeout=5)
+    assert ended.get(timeout=30)
     assert len(flooded.seen) == 3
 
 
@@ -238,7 +238,7 @@ def test_the_limit_is_exact_however_many_threads_send(system: ActorSystem) -> No
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert sum(refused) == 1_100
     assert len(flooded.let_go()) == 500
 

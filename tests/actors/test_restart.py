@@ -176,7 +176,7 @@ def test_a_failing_on_start_is_tried_again_with_growing_delays(
     clock.advance(1.0, lambda: wait_idle(system))
     assert snapshot_of(system, "Unready")["state"] == "restarting"
     clock.advance(2.0, lambda: wait_idle(system))
-    assert answer.get(timeout=5) == 5
+    assert answer.get(timeout=30) == 5
     assert diary == ["init", "failure", "init", "failure", "init", "start"]
 
 
@@ -306,7 +306,7 @@ def test_a_failed_message_is_handled_again_first_if_the_policy_says_so(
     ref.tell(Do(1))
     wait_idle(system)
     clock.advance(10.0, lambda: wait_idle(system))
-    assert answer.get(timeout=5) == "done"
+    assert answer.get(timeout=30) == "done"
     life = ["try", "ValueError", "start"]
     assert diary == ["start", *life, *life, "try", 1]
 
@@ -328,7 +328,7 @@ def test_after_the_last_retry_the_message_is_left_out_and_its_asker_told(
     wait_idle(system)
     clock.advance(10.0, lambda: wait_idle(system))
     with pytest.raises(ValueError, match="as told"):
-        answer.get(timeout=5)
+        answer.get(timeout=30)
     assert diary.count("try") == 3
     assert diary[-1] == 1
 
@@ -352,7 +352,7 @@ def test_a_message_that_waited_for_its_retry_when_the_actor_stopped_is_answered(
     wait_idle(system)  # in its backoff
     assert system.stop() == []
     with pytest.raises(pykka.ActorDeadError):
-        answer.get(timeout=5)
+        answer.get(timeout=30)
 
 
 def test_a_stop_ends_a_backoff_and_answers_whoever_asked(clock: ManualClock) -> None:
@@ -363,7 +363,7 @@ def test_a_stop_ends_a_backoff_and_answers_whoever_asked(clock: ManualClock) -> 
     answer = ref.ask(AskSeen(), block=False)
     assert system.stop() == []
     with pytest.raises(pykka.ActorDeadError):
-        answer.get(timeout=5)
+        answer.get(timeout=30)
 
 
 def test_a_failing_on_failure_does_not_prevent_the_restart(
@@ -460,5 +460,5 @@ def test_proxies_of_pykka_reach_the_present_life(system: ActorSystem, clock: Man
     wait_idle(undisturbed)
     clock.advance(1.0, lambda: wait_idle(undisturbed))
     ref.tell(Do(3))
-    assert ref.proxy().seen.get(timeout=5) == [3]
+    assert ref.proxy().seen.get(timeout=30) == [3]
     assert undisturbed.stop() == []

@@ -20,7 +20,7 @@ from ocean_actors.actors import (
 )
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
-SOON = 10
+SOON = 30
 
 
 @dataclass(frozen=True)

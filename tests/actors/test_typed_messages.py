@@ -99,7 +99,7 @@ def test_under_debug_only_messages_are_sent(system: ActorSystem) -> None:
 
 
 def test_pykkas_own_stop_passes_under_debug(system: ActorSystem) -> None:
-    assert system.spawn(Sorter).stop(timeout=5)
+    assert system.spawn(Sorter).stop(timeout=30)
 
 
 def test_without_debug_the_check_costs_nothing(clock: ManualClock) -> None:

@@ -26,7 +26,7 @@ class Gate:
         self.opened = threading.Event()
 
     def pass_through(self) -> None:
-        self.opened.wait(10)
+        self.opened.wait(30)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def hang(system: ActorSystem, actor_class: type[Actor], gate: Gate) -> Any:
     entered = threading.Event()
     ref = system.spawn(actor_class, gate)
     ref.tell(Hang(entered))
-    assert entered.wait(5)
+    assert entered.wait(30)
     return ref
 
 
@@ -111,7 +111,7 @@ def test_each_incident_is_logged(
     gate.opened.clear()
     entered = threading.Event()
     ref.tell(Hang(entered))
-    assert entered.wait(5)
+    assert entered.wait(30)
     clock.advance(6)
     assert len(warnings(caplog)) == 2
 
@@ -151,7 +151,7 @@ def test_a_hook_can_hang_as_well(
             self.gate.pass_through()
 
     system.spawn(Unready, gate)
-    assert entered.wait(5)
+    assert entered.wait(30)
     clock.advance(5)
     assert "Unready has been in on_start for 5.0 s" in caplog.text
     assert system.snapshot()[0]["state"] == "starting"

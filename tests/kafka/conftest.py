@@ -202,7 +202,7 @@ def no_rubbish() -> Iterator[None]:
     yield
     for thread in set(threading.enumerate()) - threads:  # on a busy machine they end a bit later
         if thread.name.startswith("kafka-io-"):
-            thread.join(5.0)
+            thread.join(30)
     logger.setLevel(before)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)

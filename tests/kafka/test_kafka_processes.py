@@ -146,7 +146,7 @@ def test_the_standby_serves_what_a_killed_instance_left_and_nothing_more_is_hear
     assert statuses[-2:] == ["running", "completed"]
     assert statuses.count("completed") == 1
     second.terminate()
-    assert second.wait(10) == 0
+    assert second.wait(30) == 0
 
 
 def test_an_instance_that_was_asleep_too_long_gives_way(processes: Processes) -> None:

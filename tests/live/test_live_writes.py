@@ -79,7 +79,7 @@ def test_a_live_write_that_waits_too_long_or_is_cancelled_fails_and_is_forgotten
             token.cancel("stopping")
         else:
             clock.advance(30.0)
-        found = error.result(10)
+        found = error.result(30)
     assert f"{type(found).__name__}: {found}".startswith(failure)
     assert clock.pending() == 0
     assert not run.touched_live(A)

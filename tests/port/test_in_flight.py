@@ -25,7 +25,7 @@ from ocean_actors.testing import SandboxedSystem
 if TYPE_CHECKING:
     from tests.port.conftest import Runs
 
-SOON = 10  # seconds
+SOON = 30  # seconds
 Entity = Mapping[str, Any]
 
 

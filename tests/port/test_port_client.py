@@ -24,7 +24,7 @@ from ocean_actors.testing import ManualClock
 if TYPE_CHECKING:
     from tests.port.conftest import JumpingClock
 
-SOON = 10  # seconds
+SOON = 30  # seconds
 
 SPOILT = ["html", "garbage", "list", "empty", "truncate"]
 

@@ -23,7 +23,7 @@ from ocean_actors.sandbox import Sandbox
 if TYPE_CHECKING:
     from tests.port.conftest import Runs
 
-SOON = 10  # seconds
+SOON = 30  # seconds
 BULK = "POST /v1/blueprints/package/entities/bulk"
 
 

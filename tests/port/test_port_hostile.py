@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SECRET = "sandbox-secret"  # of the fixture `connect`
 TOKEN = {"ok": True, "accessToken": "t0ken/+with=signs", "expiresIn": 3600, "tokenType": "Bearer"}
-SOON = 10
+SOON = 30
 
 
 class RawPort(socketserver.ThreadingTCPServer):

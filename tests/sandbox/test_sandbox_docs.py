@@ -77,7 +77,7 @@ def test_the_order_for_faults_that_is_shown_is_taken(sandbox: Sandbox, client: C
     shown = re.search(r"-d '(.*)'", PAGE)
     assert shown is not None
     order = json.loads(shown[1])
-    requests.post(f"{sandbox.url}/sandbox/faults", json=order, timeout=5).raise_for_status()
+    requests.post(f"{sandbox.url}/sandbox/faults", json=order, timeout=30).raise_for_status()
     answer = client.call("GET", "/organization")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
 

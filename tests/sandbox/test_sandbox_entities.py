@@ -336,17 +336,17 @@ def test_many_clients_at_once_lose_nothing(catalog: Client, sandbox: Sandbox) ->
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(30)
     assert failures == []
     assert len(sandbox.entities("package")) == 240
 
 
 def test_the_state_can_be_looked_at_and_reset(catalog: Client, sandbox: Sandbox) -> None:
     write(catalog, package("a"))
-    state = requests.get(f"{sandbox.url}/sandbox/state", timeout=5).json()
+    state = requests.get(f"{sandbox.url}/sandbox/state", timeout=30).json()
     assert (state["blueprints"], state["entities"]) == (["package", "person"], {"package": 1})
     url = f"{sandbox.url}/sandbox/entities?blueprint=package"
-    assert names(requests.get(url, timeout=5).json()["entities"]) == ["a"]
-    requests.post(f"{sandbox.url}/sandbox/reset", timeout=5).raise_for_status()
+    assert names(requests.get(url, timeout=30).json()["entities"]) == ["a"]
+    requests.post(f"{sandbox.url}/sandbox/reset", timeout=30).raise_for_status()
     assert sandbox.entities() == []
     catalog.ask("GET", "/blueprints", 401)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def order(sandbox: Sandbox, expected: Any = 201, /, **fault: Any) -> Any:
-    answer = requests.post(f"{sandbox.url}/sandbox/faults", json=fault, timeout=5)
+    answer = requests.post(f"{sandbox.url}/sandbox/faults", json=fault, timeout=30)
     assert answer.status_code == expected, answer.text
     return answer.json()
 
@@ -98,14 +98,14 @@ def test_faults_are_taken_in_their_order(sandbox: Sandbox, client: Client) -> No
     order(sandbox, kind="status", status=500, times=None)
     for status in (503, 500, 500, 500):
         client.ask("GET", "/organization", status)
-    requests.delete(f"{sandbox.url}/sandbox/faults", timeout=5).raise_for_status()
+    requests.delete(f"{sandbox.url}/sandbox/faults", timeout=30).raise_for_status()
     client.ask("GET", "/organization")
 
 
 def test_the_faults_that_stand_can_be_read(sandbox: Sandbox, client: Client) -> None:
     order(sandbox, kind="status", times=3)
     client.ask("GET", "/organization", 500)
-    (fault,) = requests.get(f"{sandbox.url}/sandbox/faults", timeout=5).json()["faults"]
+    (fault,) = requests.get(f"{sandbox.url}/sandbox/faults", timeout=30).json()["faults"]
     assert (fault["kind"], fault["times"]) == ("status", 2)
 
 
@@ -117,7 +117,7 @@ def test_a_share_of_the_calls_fails_the_same_ones_for_the_same_seed(
         sandbox.fail("status", times=None, rate=0.3)
         with requests.Session() as session:
             url = f"{sandbox.url}/v1/organization"
-            return [session.get(url, timeout=5).status_code == 500 for _ in range(100)]
+            return [session.get(url, timeout=30).status_code == 500 for _ in range(100)]
 
     first = outcomes(1)
     assert 15 < sum(first) < 45
@@ -140,7 +140,7 @@ def test_a_call_that_hangs_is_answered_once_released(
         assert sandbox.calls[-1].status is None
         assert not hanging.done()
         if way == "http":
-            requests.post(f"{sandbox.url}/sandbox/release", timeout=5).raise_for_status()
+            requests.post(f"{sandbox.url}/sandbox/release", timeout=30).raise_for_status()
         else:
             {
                 "release": sandbox.release,
@@ -148,7 +148,7 @@ def test_a_call_that_hangs_is_answered_once_released(
                 "stop": sandbox.stop,
                 "reset": sandbox.reset,
             }[way]()
-        assert hanging.result(5).status_code == (401 if way == "reset" else 200)
+        assert hanging.result(30).status_code == (401 if way == "reset" else 200)
 
 
 def test_the_sandbox_itself_can_always_be_reached(sandbox: Sandbox) -> None:

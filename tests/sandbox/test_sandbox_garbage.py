@@ -97,7 +97,7 @@ def log_in(sandbox: Sandbox, session: Any) -> None:
     sandbox.clear_faults()
     sandbox.configure(refuse_credentials=False, token_lifetime=3600)
     credentials = {"clientId": "sandbox", "clientSecret": "sandbox-secret"}
-    token = session.post(f"{sandbox.url}/v1/auth/access_token", json=credentials, timeout=5)
+    token = session.post(f"{sandbox.url}/v1/auth/access_token", json=credentials, timeout=30)
     session.headers["Authorization"] = "Bearer " + token.json()["accessToken"]
 
 
@@ -116,7 +116,7 @@ def test_a_call_of_any_shape_is_answered_like_port(
     log_in(sandbox, session)
     path = path.format(*(quote(name.encode("utf-8", "replace"), safe="") for name in names))
     answer = session.request(
-        method, sandbox.url + path, params=query, data=body, timeout=5, allow_redirects=False
+        method, sandbox.url + path, params=query, data=body, timeout=30, allow_redirects=False
     )
     assert answer.status_code < 500, (answer.text, method, path, body)
     if method != "HEAD":
@@ -170,7 +170,7 @@ def test_a_body_that_is_no_object_is_refused(demo: Client, body: bytes) -> None:
 def test_a_first_line_of_any_shape_costs_the_server_nothing(
     sandbox: Sandbox, client: Client, first_line: bytes
 ) -> None:
-    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", sandbox.port), timeout=30) as connection:
         connection.sendall(first_line + b"\r\nHost: here\r\nConnection: close\r\n\r\n")
         answer = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answer.split(b" ", 2)[1].startswith((b"4", b"505")), answer

@@ -59,7 +59,7 @@ def test_an_identifier_may_hold_anything_when_percent_encoded(client: Client, na
         requests.Request("GET", client.sandbox.url + "/v1/integration/x")
     )
     prepared.url = f"{client.sandbox.url}/v1{path}"
-    answer = client.send(prepared, timeout=5)
+    answer = client.send(prepared, timeout=30)
     assert answer.json()["integration"]["identifier"] == name
 
 
@@ -160,7 +160,7 @@ def test_reports_are_remembered_in_their_order(demo: Client, sandbox: Sandbox) -
         demo.ask("PATCH", "/integration/demo/resync-state", json={"status": status})
     assert sandbox.statuses("demo") == ["running", "aborted", "running", "completed"]
     url = f"{sandbox.url}/sandbox/integrations/demo/reports"
-    reports = requests.get(url, timeout=5).json()["reports"]
+    reports = requests.get(url, timeout=30).json()["reports"]
     assert reports == sandbox.reports("demo")
     times = [report["updatedAt"] for report in reports]
     assert times == sorted(set(times))
@@ -226,9 +226,9 @@ def test_the_config_can_be_changed_and_a_resync_requested_from_outside(
     demo: Client, sandbox: Sandbox
 ) -> None:
     url = f"{sandbox.url}/sandbox/integrations/demo"
-    changed = requests.put(f"{url}/config", json={"a": [1]}, timeout=5)
+    changed = requests.put(f"{url}/config", json={"a": [1]}, timeout=30)
     assert changed.json()["integration"]["config"] == {"a": [1]}
-    requested = requests.post(f"{url}/resync", timeout=5).json()["request"]
+    requested = requests.post(f"{url}/resync", timeout=30).json()["request"]
     assert demo.ask("GET", "/integration/demo/resync-request")["request"] == requested
     assert (sandbox.integration("demo") or {})["config"] == {"a": [1]}
 
@@ -254,9 +254,9 @@ def test_a_sandbox_started_again_still_knows_everything(
     sandbox.create_integration("demo")
     sandbox.stop()
     with pytest.raises(requests.ConnectionError):
-        requests.get(sandbox.url, timeout=5)
+        requests.get(sandbox.url, timeout=30)
     sandbox.start()
-    assert requests.get(f"{sandbox.url}/sandbox/state", timeout=5).json()["integrations"]
+    assert requests.get(f"{sandbox.url}/sandbox/state", timeout=30).json()["integrations"]
 
 
 def test_upstreams_examples_and_questions_are_answered(demo: Client) -> None:

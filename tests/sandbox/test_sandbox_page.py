@@ -45,7 +45,7 @@ def address(client: Client, attributes: str, identifier: str = "demo") -> str:
 
 
 def shown(sandbox: Sandbox, what: str) -> Any:
-    answer = requests.get(f"{sandbox.url}/sandbox/integrations/demo/{what}", timeout=5)
+    answer = requests.get(f"{sandbox.url}/sandbox/integrations/demo/{what}", timeout=30)
     return answer.json()
 
 
@@ -75,7 +75,7 @@ def test_the_addresses_of_an_odd_identifier_lead_to_it(
     client.ask("POST", "/integration", 201, json={"installationId": identifier})
     path = f"/integration/{quote(identifier, safe='')}"
     url = client.ask("GET", path)["integration"]["logAttributes"]["ingestUrl"]
-    assert client.post(url, json={"logs": [LINE]}, timeout=5).status_code == 200
+    assert client.post(url, json={"logs": [LINE]}, timeout=30).status_code == 200
     assert sandbox.logs(identifier) == [LINE]
 
 

@@ -32,7 +32,7 @@ def test_a_missing_or_unknown_token_is_refused_in_ports_shape(
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
     url = f"{sandbox.url}/v1/organization"
-    assert is_refused(requests.get(url, headers=headers, timeout=5))
+    assert is_refused(requests.get(url, headers=headers, timeout=30))
 
 
 @pytest.mark.parametrize("secret", ["wrong", ""])
@@ -44,17 +44,17 @@ def test_wrong_credentials_are_refused(sandbox: Sandbox, client: Client, secret:
 def test_a_token_expires(make_sandbox: Callable[..., Sandbox], clock: ManualClock) -> None:
     sandbox = make_sandbox(clock=clock, token_lifetime=60)
     body = {"clientId": "sandbox", "clientSecret": "sandbox-secret"}
-    token = requests.post(f"{sandbox.url}/v1/auth/access_token", json=body, timeout=5).json()
+    token = requests.post(f"{sandbox.url}/v1/auth/access_token", json=body, timeout=30).json()
     headers = {"Authorization": f"Bearer {token['accessToken']}"}
     url = f"{sandbox.url}/v1/organization"
     clock.advance(59)
-    assert requests.get(url, headers=headers, timeout=5).ok
+    assert requests.get(url, headers=headers, timeout=30).ok
     clock.advance(1)
-    assert is_refused(requests.get(url, headers=headers, timeout=5))
+    assert is_refused(requests.get(url, headers=headers, timeout=30))
 
 
 def test_all_tokens_expire_on_command(sandbox: Sandbox, client: Client) -> None:
-    requests.post(f"{sandbox.url}/sandbox/tokens/expire", timeout=5).raise_for_status()
+    requests.post(f"{sandbox.url}/sandbox/tokens/expire", timeout=30).raise_for_status()
     assert is_refused(client.call("GET", "/organization"))
     client.login()
     assert client.call("GET", "/organization").ok
@@ -70,7 +70,7 @@ def test_the_right_credentials_can_be_refused(sandbox: Sandbox, client: Client) 
 
 def test_the_lifetime_can_be_changed(sandbox: Sandbox, client: Client) -> None:
     settings = {"token_lifetime": 5}
-    requests.put(f"{sandbox.url}/sandbox/settings", json=settings, timeout=5).raise_for_status()
+    requests.put(f"{sandbox.url}/sandbox/settings", json=settings, timeout=30).raise_for_status()
     assert client.login().json()["expiresIn"] == 5
 
 
@@ -78,7 +78,7 @@ def test_the_secret_is_not_remembered_with_the_call(sandbox: Sandbox, client: Cl
     (call,) = [call for call in sandbox.calls if call.path == "/v1/auth/access_token"]
     assert call.body == {"clientId": "sandbox", "clientSecret": "***"}
     assert "sandbox-secret" not in repr(sandbox.calls)
-    assert "sandbox-secret" not in requests.get(f"{sandbox.url}/sandbox/calls", timeout=5).text
+    assert "sandbox-secret" not in requests.get(f"{sandbox.url}/sandbox/calls", timeout=30).text
 
 
 def test_however_many_tokens_are_asked_for_the_memory_is_bounded(clock: ManualClock) -> None:

@@ -31,7 +31,7 @@ from ocean_actors import (
 )
 from ocean_actors.testing import SandboxedSystem
 
-SOON = 10
+SOON = 30
 CALM = {"type": "POLLING", "interval": 3600}
 
 

@@ -108,9 +108,9 @@ def test_an_actor_learns_the_role_at_its_start_and_when_it_changes(
 ) -> None:
     roles: queue.Queue[bool] = queue.Queue()
     with SandboxedSystem([quick], [functools.partial(RoleKeeper, roles)]) as rig:
-        assert roles.get(timeout=10)
+        assert roles.get(timeout=30)
         rig.system._resync.set_role(active=False)
-        assert not roles.get(timeout=10)
+        assert not roles.get(timeout=30)
 
 
 class RoleKeeper(Actor):

@@ -129,7 +129,7 @@ def test_finished_runs_are_posted_to_the_chat(
     notifier = functools.partial(example("chat_notifier").ChatNotifier, url)
     with SandboxedSystem([quick, failing], [notifier]) as rig:
         run = rig.expect(RunEnded).run
-        text = posted.get(timeout=10.0)["text"]
+        text = posted.get(timeout=30)["text"]
     assert text.startswith(f"Resync {run.id} (start) failed after ")
     assert text.endswith("Failing: ValueError: no such repository")
 

@@ -163,7 +163,7 @@ def test_once_ends_with_the_result_of_its_run(
 ) -> None:
     for handler, code in ((quick, 0), (failing, 1)):
         with SandboxedSystem([handler], eventListener={"type": "ONCE"}) as rig:
-            assert rig.system.wait(10.0)
+            assert rig.system.wait(30)
             assert rig.system.exit_code == code
             assert rig.statuses()[-1] == ("failed" if code else "completed")
 
@@ -172,7 +172,7 @@ def test_once_leaves_the_destination_of_another_process_alone(quick: type[Resync
     rig = SandboxedSystem([quick], eventListener={"type": "ONCE"})
     rig.sandbox.create_integration("under-test", changelogDestination={"type": "KAFKA"})
     with rig:
-        assert rig.system.wait(10.0)
+        assert rig.system.wait(30)
         assert (rig.sandbox.integration("under-test") or {})["changelogDestination"] == {
             "type": "KAFKA"
         }

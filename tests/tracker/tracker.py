@@ -104,7 +104,7 @@ class Tracker:
                 "Content-Type": "application/json",
             }
             request = urllib.request.Request(self.hook, body, headers)  # noqa: S310  (of the test)
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                 answer.read()
         return key
 

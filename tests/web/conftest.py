@@ -83,7 +83,7 @@ class Door:
             body = json.dumps(body).encode()
         if headers is None:
             headers = {"Content-Type": "application/json"}
-        return requests.post(self.server.url + path, data=body, headers=headers, timeout=10)
+        return requests.post(self.server.url + path, data=body, headers=headers, timeout=30)
 
     def post_signed(self, body: Any = REQUEST, **options: Any) -> requests.Response:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -187,7 +187,7 @@ def test_of_one_signed_call_sent_many_times_at_once_one_is_accepted(door: Door) 
     statuses = []
 
     def call() -> None:
-        start.wait(10)
+        start.wait(30)
         statuses.append(door.post(body, headers).status_code)
 
     threads = [threading.Thread(target=call) for _ in range(8)]
@@ -447,5 +447,5 @@ def test_it_can_be_mounted_in_a_foreign_wsgi_application(door: Door) -> None:
             assert requests.get(url + "/", timeout=10).text == "the site"
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(30)
     assert len(door.offered) == 2

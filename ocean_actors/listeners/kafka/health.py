@@ -71,7 +71,8 @@ class Health:
         self._shown: Mapping[str, Any] = {}
         self._commits = {"succeeded": 0, "failed": 0}
         self._throttles = {
-            kind: Throttle(clock) for kind in ("trouble", "unreadable messages", "damaged batches")
+            kind: Throttle(clock)
+            for kind in ("state", "trouble", "unreadable messages", "damaged batches")
         }
 
     def show(
@@ -126,10 +127,10 @@ class Health:
             case "standby":
                 logger.info("standing by: another instance consumes %s", topic)
             case "waiting for the topic":
-                self.warn("trouble", "the topic %s does not exist yet", topic)
+                self.warn("state", "the topic %s does not exist yet", topic)
             case "unreachable":
                 cause = "" if self._error is None else f": {self._error}"
-                self.warn("trouble", "no Kafka broker can be reached%s", cause)
+                self.warn("state", "no Kafka broker can be reached%s", cause)
 
     def _details(
         self,
