@@ -273,11 +273,13 @@ def _announce(systems: Sequence[OceanSystem], name: str, seconds: float) -> None
     """Log what a stop waits for, and for how long at most."""
     waits = ""
     for system in systems:
+        whose = f" of {system.settings.integration.identifier}" if len(systems) > 1 else ""
         grace = system.settings.resync.abort_grace
         run = (system.status()["resync"] or {}).get("run")
         if run is not None:
             waits += (
-                f" run {run['id']} is aborted and has {grace:g} s to end (resync.abortGrace), "
+                f" run {run['id']}{whose} is aborted and has {grace:g} s to end "
+                "(resync.abortGrace), "
                 f"handlers: {', '.join(run['handlers']) or 'none'};"
             )
     logging.getLogger(__name__).info(

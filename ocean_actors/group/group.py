@@ -15,7 +15,7 @@ from ocean_actors.control.events import EventRing
 from ocean_actors.errors import UsageError
 from ocean_actors.group.app import GroupApp, Mounted
 from ocean_actors.group.members import Member, agreed
-from ocean_actors.log import get_logger
+from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.system import SIGNAL_SECONDS, OceanSystem
@@ -107,6 +107,8 @@ class SystemGroup:
         if self._started:
             raise RuntimeError("a SystemGroup starts once: make a new one")
         self._started = True
+        if self._stop_requested.is_set():
+            return
         try:
             self._ender.start()
             if self._serve():
@@ -115,6 +117,8 @@ class SystemGroup:
         except BaseException:  # Ctrl-C among them
             self.stop()
             raise
+        if self._stop_requested.is_set():  # perhaps before the servers were started
+            self._stop_servers()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all integrations have stopped; returns whether they have.
@@ -202,7 +206,8 @@ class SystemGroup:
     def log_state(self) -> None:
         """Log a line for every actor of every integration."""
         for system in self.systems:
-            system.log_state()
+            with logging_context(LogContext(system.settings.integration.identifier)):
+                system.log_state()
 
     @property
     def wsgi_app(self) -> WsgiApp:
@@ -268,16 +273,19 @@ class SystemGroup:
 
     # -- the end -----------------------------------------------------------------------------
 
+    def _stop_servers(self) -> None:
+        self._servers.stop_http()
+        self._servers.stop_control()
+
     def _end(self) -> None:
         """Wait for the end of all integrations, then stop what they share."""
         try:
             for system in self.systems:
                 while not system.wait(LONGEST_WAIT):
                     pass
-            self._servers.stop_http()
+            self._stop_servers()
             if self._own_clock:
                 self._clock.close()
-            self._servers.stop_control()
             if self.cause is None:
                 logger.info("all integrations have stopped")
             else:

@@ -28,6 +28,7 @@ from ocean_actors import (
     handles,
 )
 from ocean_actors.errors import UsageError
+from ocean_actors.log import ContextFilter
 from ocean_actors.messages import RunStarted
 from ocean_actors.testing import wait_idle
 
@@ -225,10 +226,16 @@ def test_it_starts_once(rig: Rig) -> None:
     assert group.stop()  # a second time, without effect
 
 
-def test_one_that_was_never_started_can_be_stopped(rig: Rig) -> None:
-    rig.add("shop", [Quick])
+def test_one_that_was_stopped_before_its_start_starts_nothing(rig: Rig) -> None:
+    """As when a signal comes before the start."""
+    rig.add("shop", [Quick], http=LOOPBACK)
     group = rig.make()
     assert group.stop()
+    before = set(threading.enumerate())
+    group.start()
+    assert set(threading.enumerate()) <= before
+    assert group.wait(0)
+    assert group.http_url is None
     assert group.exit_code == 0
 
 
@@ -282,6 +289,26 @@ def test_one_metrics_page_names_the_integration_of_each_sample(rig: Rig) -> None
     for name in ("shop", "blog"):
         labels = f'integration="{name}",outcome="completed",trigger="polling"'
         assert f"ocean_actors_runs_total{{{labels}}} 1.0" in page
+
+
+def test_the_state_of_each_actor_is_logged_for_its_integration(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("shop", "blog"):
+        rig.add(name, [Quick])
+    with rig.make() as group:
+        for name in ("shop", "blog"):
+            rig.expect(name, RunEnded)
+        caplog.clear()
+        caplog.handler.addFilter(ContextFilter())
+        with caplog.at_level("INFO"):
+            group.log_state()
+    told = {
+        getattr(each, "integration", None)
+        for each in caplog.records
+        if each.message.startswith("coordinator")
+    }
+    assert told == {"shop", "blog"}
 
 
 def test_one_control_server_steers_each(rig: Rig) -> None:
