@@ -76,7 +76,8 @@ def _require_distinct(members: Sequence[Member]) -> None:
         if first is not each:
             raise UsageError(
                 f"{first.label} and {each.label}: both have the integration.identifier "
-                f"{one_line(each.identifier, 100)}; give each its own"
+                f"{one_line(each.identifier, 100)}; give each its own, in its file "
+                "(OCEAN__INTEGRATION__IDENTIFIER sets that of all)"
             )
 
 

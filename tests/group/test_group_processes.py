@@ -218,7 +218,8 @@ def test_settings_that_do_not_go_together_are_one_line_and_exit_2(
         "it in one of them"
     )
     assert refused(command, "a.yaml", "c.yaml") == (
-        "a.yaml and c.yaml: both have the integration.identifier a; give each its own"
+        "a.yaml and c.yaml: both have the integration.identifier a; give each its own, in its file "
+        "(OCEAN__INTEGRATION__IDENTIFIER sets that of all)"
     )
 
 

@@ -12,6 +12,8 @@ from ocean_actors.group.members import agreed, prefix
 
 SHARED = ", but the integrations of one process share it; set it in one of them"
 
+OWN = "; give each its own, in its file (OCEAN__INTEGRATION__IDENTIFIER sets that of all)"
+
 
 def refusal(*members: Any) -> str:
     with pytest.raises(UsageError) as caught:
@@ -57,7 +59,7 @@ def test_two_may_set_the_same_value() -> None:
         (
             member("a"),
             member("a", http={"port": 8}),
-            "a.yaml and a.yaml: both have the integration.identifier a; give each its own",
+            "a.yaml and a.yaml: both have the integration.identifier a" + OWN,
         ),
     ],
     ids=["ports", "tokens", "identifiers"],
