@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pykka
 
@@ -16,16 +17,12 @@ from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
 from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.control.redaction import Redaction, secrets_of
-from ocean_actors.listeners.schedule import ScheduleListener
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
-from ocean_actors.live.handler import LiveHandler
-from ocean_actors.live.setup import live_events
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
 from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.dry_run_writer import DryRunWriter, ShowDryRun, log_result
 from ocean_actors.port.entities import EntityWriter
 from ocean_actors.port.integration import IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
@@ -37,13 +34,17 @@ from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
 from ocean_actors.port.sync_metrics import Flush, SyncMetrics
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
-from ocean_actors.resync.gatekeeper import Gatekeeper
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.scope import narrowed
 from ocean_actors.resync.traces import FlushTraces, Traces
 from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
+
+if TYPE_CHECKING:
+    from ocean_actors.live.handler import LiveHandler
+    from ocean_actors.live.setup import LiveEvents
+    from ocean_actors.port.dry_run_writer import ShowDryRun
 
 logger = get_logger(__name__)
 
@@ -86,7 +87,7 @@ class Assembly:
         self._generation = generation
         self._owners = BlueprintOwners()
         self._dry_run = settings.resync.dry_run
-        self._show_dry_run = show_dry_run or log_result
+        self._show_dry_run = show_dry_run
         self._mask = Redaction(secrets_of(settings)).in_text
         self._cancel = CancelToken()  # of all clients
         self._clients: list[PortClient] = []
@@ -99,14 +100,8 @@ class Assembly:
             read_only=self._dry_run,
         )
         self._writes = LiveWrites()
-        self.live = live_events(
-            () if self._dry_run else live,  # they would write to Port
-            settings,
-            actors.clock,
-            self.port.clone,
-            self._writes,
-            standby=self.spec.standby,
-        )
+        # Live handlers would write to Port.
+        self.live = self._live_events(live) if live and not self._dry_run else None
         services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
         self.listener: Listener = self.spec.build(settings.event_listener, services)
 
@@ -135,7 +130,8 @@ class Assembly:
             active=not self.spec.standby,
             name="integration",
         )
-        self._flushed_last += self.live.spawn(self._actors)  # before there is any event
+        if self.live is not None:
+            self._flushed_last += self.live.spawn(self._actors)  # before there is any event
         coordinator = spawn(
             ResyncCoordinator,
             self.handlers,
@@ -153,6 +149,18 @@ class Assembly:
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
         integration.tell(Register())  # the last, so that nobody misses an event
+
+    def _live_events(self, handlers: Sequence[LiveHandler]) -> LiveEvents:
+        from ocean_actors.live.setup import live_events
+
+        return live_events(
+            handlers,
+            self.settings,
+            self._actors.clock,
+            self.port.clone,
+            self._writes,
+            standby=self.spec.standby,
+        )
 
     def flush(self, seconds: float) -> None:
         """Have the last reports, metrics and lines of the log sent, if Port answers in time."""
@@ -185,6 +193,8 @@ class Assembly:
             if decides(actor_class):
                 deciders.append(ref)
         if deciders:
+            from ocean_actors.resync.gatekeeper import Gatekeeper
+
             gatekeeper = self._actors.spawn(
                 Gatekeeper, coordinator, tuple(deciders), name="gatekeeper"
             )
@@ -223,6 +233,8 @@ class Assembly:
         minutes = self.settings.scheduled_resync_interval
         if minutes is None:
             return {}
+        from ocean_actors.listeners.schedule import ScheduleListener
+
         anchor = self._actors.clock.monotonic()
         policy = self.settings.resync.on_scheduled_resync
         return {"schedule": Listener(ScheduleListener, (minutes, anchor, policy.value))}
@@ -238,13 +250,15 @@ class Assembly:
 
     def _open_writer(self, run: RunInfo, token: CancelToken) -> EntityWriter:
         if self._dry_run:
+            from ocean_actors.port.dry_run_writer import DryRunWriter, log_result
+
             return DryRunWriter(
                 self.port.clone(token=token),
                 run,
                 run.handlers,
                 narrowed=narrowed(run, self.kinds),
                 owners=self._owners,
-                show=self._show_dry_run,
+                show=self._show_dry_run or log_result,
                 mask=self._mask,
                 declared={each["identifier"]: each for each in self._blueprints},
             )

@@ -300,9 +300,14 @@ def _log_unused_settings(members: Sequence[Member]) -> None:
 
 
 def _warn_of_unusable_authorities() -> None:
-    """Log at the start why calls over TLS will fail: the first one may come much later."""
+    """Log at the start why calls over TLS will fail: the first one may come much later.
+
+    What the environment names may be unusable; the authorities of certifi are read when needed.
+    """
     from ocean_actors import tls
 
+    if not tls.authorities(os.environ):
+        return
     try:
         tls.client_context()
     except tls.UnusableAuthorities as error:

@@ -20,9 +20,6 @@ from ocean_actors.actors.event_iterator import (
 from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
-from ocean_actors.control.controlled import Controlled
-from ocean_actors.control.events import EventRing
-from ocean_actors.control.recorder import EventRecorder
 from ocean_actors.endpoint import has_metrics
 from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
 from ocean_actors.log import LogContext, get_logger, logging_context
@@ -48,6 +45,7 @@ from ocean_actors.web.log import WebLog
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from ocean_actors.control.events import EventRing
     from ocean_actors.control.server import ControlServer
     from ocean_actors.metrics.collector import SystemCollector
     from ocean_actors.port.dry_run import DryRunResult
@@ -130,11 +128,14 @@ class OceanSystem:
         )
         control = None
         if is_control_served(serve_control, settings):
+            from ocean_actors.control.events import EventRing
+
             event_ring = event_ring or EventRing()
             control = self._make_control(event_ring)
         self._event_ring = event_ring
         log = WebLog(self._actors.clock)
-        mounted, live_app = self._parts.listener.app, self._parts.live.app
+        mounted = self._parts.listener.app
+        live_app = None if self._parts.live is None else self._parts.live.app
         self.serves_metrics = has_metrics(settings.http, listens=mounted is not None)
         """Whether `wsgi_app` serves `/metrics`."""
         self._app = EndpointApp(
@@ -337,7 +338,7 @@ class OceanSystem:
             "exitCode": self.exit_code,
             "cause": self.cause,
             "resync": None if self._actors.forked else self._resync.status(),
-            "live": self._parts.live.status(),
+            "live": self._live_status(),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -384,7 +385,7 @@ class OceanSystem:
             restarts=self._actors.restarts.counts,
             dead_letters=sum(self._actors.dead_letters.counts.values()),
             left_behind=len(self._left_behind or self._actors.left_behind()),
-            live=self._parts.live.status(),
+            live=self._live_status(),
             **actor_metrics(self._actors.snapshot(), listener=self._parts.listener_name),
         )
 
@@ -442,6 +443,7 @@ class OceanSystem:
     # -- parts -------------------------------------------------------------------------------
 
     def _make_control(self, events: EventRing) -> ControlServer:
+        from ocean_actors.control.controlled import Controlled
         from ocean_actors.control.setup import control_server  # imports the web server
 
         controlled = Controlled(self.settings.integration.identifier, self, events)
@@ -453,6 +455,8 @@ class OceanSystem:
     def _serve(self) -> bool:
         """Serve before Port is told to call; returns False if the system ends instead."""
         if self._event_ring is not None:
+            from ocean_actors.control.recorder import EventRecorder
+
             self._actors.spawn(
                 EventRecorder, self._event_ring,
                 lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
@@ -464,6 +468,9 @@ class OceanSystem:
             self.shutdown(1, str(error))
             return False
         return True
+
+    def _live_status(self) -> dict[str, Mapping[str, int]]:
+        return {} if self._parts.live is None else self._parts.live.status()
 
     def _listening(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the listener shows of itself; `state` is its actor's unless it has its own."""
@@ -491,7 +498,8 @@ class OceanSystem:
 
     def _stop_everybody(self) -> None:
         try:
-            self._parts.live.shut()
+            if self._parts.live is not None:
+                self._parts.live.shut()
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)
             self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)

@@ -24,7 +24,12 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 class Call(BaseModel):
     """The keys that every body may have."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # most processes are never steered
+    )
 
     reason: Reason = "requested through the control server"
 

@@ -115,7 +115,9 @@ def test_one_that_hangs_leaves_the_others_at_work(rig: Rig) -> None:
         group.start()
         assert entered.acquire(timeout=WITHIN)
         assert rig.expect("shop", RunEnded).status == "completed"
-        wait_for(lambda: rig["hung"]._parts.live.intakes[0].is_open)
+        live = rig["hung"]._parts.live
+        assert live is not None
+        wait_for(lambda: live.intakes[0].is_open)
         for caller in callers:
             caller.start()
             assert entered.acquire(timeout=WITHIN)

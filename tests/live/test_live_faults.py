@@ -62,7 +62,9 @@ def restarted(rig: SandboxedSystem) -> int:
 
 def fail_router(rig: SandboxedSystem) -> None:
     """Simulate a bug of ours: a message with which the router fails."""
-    intake = rig.system._parts.live.intakes[0]
+    live = rig.system._parts.live
+    assert live is not None
+    intake = live.intakes[0]
     nothing_at_all: Any = None  # that is the bug
     assert intake._router is not None
     intake._router.tell(IntegrationRegistered(nothing_at_all))

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +20,10 @@ from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.actors import SystemClock
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
+from ocean_actors.port_time import parse_time
 from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.sandbox import Sandbox
+from ocean_actors.sandbox import app as sandbox_app
 from ocean_actors.testing import SandboxedSystem
 
 if TYPE_CHECKING:
@@ -51,6 +55,16 @@ def runs(
     clock.close()
 
 
+@pytest.fixture
+def runs_in_no_time(
+    sandbox: Sandbox,
+    connect: Callable[..., PortClient],
+    make_runs: Callable[[PortClient], Runs],
+) -> Runs:
+    """By a clock that ends each wait at once, as when Port asks a call to come back later."""
+    return make_runs(connect(sandbox.url))
+
+
 def packages(*names: Any) -> list[dict[str, Any]]:
     return [{"identifier": str(name)} for name in names]
 
@@ -76,6 +90,12 @@ def until(so: Callable[[], object]) -> None:
     while not so():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def without_senders_of_other_tests() -> None:
+    """They end soon after their run, which may be after their test."""
+    until(lambda: senders() == [])
 
 
 @contextlib.contextmanager
@@ -287,26 +307,42 @@ def outcome(
     return written(sandbox)
 
 
+LATE = [{"kind": "delay", "seconds": seconds} for seconds in (0.005, 0.01, 0.02)]
+TOO_MANY = [
+    {"kind": "status", "status": 429, "headers": headers}
+    for headers in (
+        {},
+        {"Retry-After": "2"},
+        {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1"},
+    )
+]
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entities=st.lists(entity(), max_size=16),
     merge=st.booleans(),
     create=st.booleans(),
-    late=st.lists(st.sampled_from([0.005, 0.01, 0.02]), max_size=8),
+    faults=st.lists(st.sampled_from([*LATE, *LATE, *TOO_MANY]), max_size=8),
+    largest_body=st.sampled_from([sandbox_app.MAX_BODY, 160]),
 )
 def test_whatever_the_interleaving_port_ends_with_the_same_entities(
     sandbox: Sandbox,
-    runs: Runs,
+    runs_in_no_time: Runs,
     entities: list[Entity],
     merge: bool,
     create: bool,
-    late: list[float],
+    faults: list[dict[str, Any]],
+    largest_body: int,
 ) -> None:
+    """Port answers late and out of order, now and then with 429, and to large bodies with 413."""
     flags = {"merge": merge, "create_missing_related_entities": create}
-    expected = outcome(sandbox, runs, 1, entities, **flags)
-    for seconds in late:
-        sandbox.fail("delay", 1, path="/bulk", seconds=seconds, rate=0.7)
-    assert outcome(sandbox, runs, 8, entities, **flags) == expected
+    expected = outcome(sandbox, runs_in_no_time, 1, entities, **flags)
+    for fault in faults:
+        sandbox.fail(times=1, path="/bulk", rate=0.7, **fault)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox_app, "MAX_BODY", largest_body)  # two entities may be too many
+        assert outcome(sandbox, runs_in_no_time, 8, entities, **flags) == expected
     sandbox.clear_faults()
 
 
@@ -329,26 +365,24 @@ def test_an_abort_ends_all_in_flight_at_once(sandbox: Sandbox, runs: Runs) -> No
     sandbox.clear_faults()
 
 
-def test_a_refusal_for_a_while_slows_the_whole_run_down(
-    sandbox: Sandbox, connect: Callable[..., PortClient], make_runs: Callable[..., Runs]
-) -> None:
+def test_a_refusal_for_a_while_slows_the_whole_run_down(sandbox: Sandbox, runs: Runs) -> None:
+    sandbox.fail("hang", 7, path="/bulk")
     sandbox.fail("status", 1, path="/bulk", status=429, headers={"Retry-After": "2"})
-    sandbox.fail("delay", 7, path="/bulk", seconds=0.2)
-    clock = SystemClock()
-    writer = make_runs(connect(sandbox.url, clock=clock)).start()
-    begun = time.monotonic()
+    writer = runs.start()
     with in_thread(
         lambda: writer.for_handler("all").upsert("package", packages(*range(400)))
     ) as call:
-        sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
-        until(lambda: writer._flight.window.size <= 4)
-        assert len(bulk_calls(sandbox)) == 8
+        try:
+            until(lambda: writer._flight.window.size <= 4 and writer._client.pace.pauses._ends)
+        finally:
+            sandbox.clear_faults()  # the seven have room to go on, and must not
         assert call.result(SOON).upserted == 400
-    clock.close()
-    times = [call.at for call in bulk_calls(sandbox)]
-    assert len(times) == 21
-    assert time.monotonic() - begun >= 2  # all of the others have waited, too
-    assert {call.status for call in bulk_calls(sandbox)[:8]} == {200, 429}
+    calls = bulk_calls(sandbox)
+    assert len(calls) == 21
+    (refused,) = (each for each in calls if each.status == 429)
+    first, *later = (parse_time(each.at) for each in (refused, *calls[8:]))
+    assert first is not None
+    assert all(each and each - first >= timedelta(seconds=1.9) for each in later)
 
 
 def test_coroutines_wait_when_port_asks_another_call_to(sandbox: Sandbox, runs: Runs) -> None:
@@ -364,12 +398,14 @@ def test_coroutines_wait_when_port_asks_another_call_to(sandbox: Sandbox, runs: 
 
 
 def test_batches_that_are_too_large_are_split_while_others_are_in_flight(
-    sandbox: Sandbox, runs: Runs
+    sandbox: Sandbox, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sandbox.fail("status", 12, path="/bulk", status=413, rate=0.5)
+    monkeypatch.setattr(sandbox_app, "MAX_BODY", 300)  # bytes; ten of the entities, not twenty
     result = runs.start().for_handler("all").upsert("package", packages(*range(400)))
     assert (result.upserted, result.failed) == (400, 0)
     assert len(names(sandbox)) == 400
+    sizes = Counter(len(call.body["entities"]) for call in bulk_calls(sandbox))
+    assert sizes == {20: 20, 10: 40}
 
 
 def test_the_first_error_is_raised_once_and_no_more_is_read(sandbox: Sandbox, runs: Runs) -> None:

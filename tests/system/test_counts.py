@@ -5,17 +5,21 @@ A change that makes one of these numbers grow has to say here what it buys.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from scripted import Quick, Script, scripted_handler
 
 from ocean_actors import RunEnded, RunReported
+from ocean_actors.listeners import changelog
+from ocean_actors.listeners.kafka import scanner
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
@@ -179,6 +183,36 @@ def test_an_idle_minute_wakes_up_fifteen_times_and_polls_once() -> None:
                 }
             )
             assert rig.clock.fired - fired == 15  # those, and two looks for actors that hang
+
+
+def noise(number: int) -> bytes:
+    """Returns a change of an entity of another integration, as the organization's topic has it."""
+    after = {
+        "identifier": f"service-{number}",
+        "title": "Größe",
+        "updatedAt": "2026-10-01T08:00:00.000Z",
+        "properties": {"readme": "words of a readme " * 50},
+    }
+    body = {"action": "UPDATE", "resourceType": "entity", "diff": {"before": None, "after": after}}
+    return json.dumps({**body, "context": {"integrationId": "another"}}).encode()
+
+
+def test_of_noise_on_kafka_no_byte_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message is searched for the identifier, and parsed only if it may hold that."""
+    parsed: list[int] = []
+
+    def read(value: bytes | None) -> object:
+        parsed.append(len(value or b""))
+        return changelog.read(value)
+
+    monkeypatch.setattr(scanner, "read", read)
+    ours = json.dumps({"action": "RESYNC", "context": {"integrationId": "under-test"}}).encode()
+    values = [*map(noise, range(1_000)), ours, *map(noise, range(1_000))]
+    found = scanner.Scanner("under-test", requests_only=False)
+    records = [SimpleNamespace(offset=offset, value=value) for offset, value in enumerate(values)]
+    assert found.scan(records) is not None
+    assert (found.messages, found.requests) == (2_001, 1)
+    assert parsed == [len(ours)]
 
 
 THREADS = {

@@ -1,0 +1,87 @@
+"""A day of polling, by a clock that is turned by hand: nothing grows."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import threading
+import urllib.parse
+from typing import Any
+
+import psutil
+import pytest
+from scripted import Quick
+
+from ocean_actors import RunEnded, RunReported
+from ocean_actors.resync import history
+from ocean_actors.sandbox.calls import CallLog
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
+
+HOURS = 24
+WARM = 3  # the hours after which connections, caches and buffers are what they stay
+GROWN = 1_200  # blocks of memory: ten for each poll
+POLLING: dict[str, Any] = {"type": "POLLING", "interval": 600, "resyncOnStart": False}
+
+
+class Rig(SandboxedSystem):
+    """A system that polls every ten minutes and runs a resync each hour.
+
+    It does not ship its log: looking for lines every five seconds would take most of the test's
+    time.
+    """
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        super().__init__(
+            [Quick],
+            clock=self.clock,
+            eventListener=POLLING,
+            scheduledResyncInterval=60,
+            port={"shipLogs": False},
+        )
+
+    def hour(self) -> None:
+        """Let an hour pass, with its six polls and its run."""
+        for _ in range(6):
+            self.clock.advance(POLLING["interval"])
+            self.settle()
+        polls = [call for call in self.sandbox.calls if call.path.endswith("/resync-request")]
+        assert len(polls) >= 6
+        assert self.expect(RunEnded).status == "completed"
+        self.expect(RunReported)
+        self.settle()
+        with self.sandbox._core.changing() as state:  # what it records of us is not ours
+            state.calls = CallLog()
+            state._pages.clear()
+            state.integrations._reports.clear()
+
+    def settle(self) -> None:
+        wait_idle(self.system._actors, 30.0)
+
+
+def in_use() -> tuple[int, int, int]:
+    """Returns the blocks of memory, threads and descriptors of this process."""
+    vars(urllib.parse)["clear_cache"]()  # bounded, and filled by the addresses of runs
+    gc.collect()
+    threads = [each for each in threading.enumerate() if each.name != "port-call"]
+    return sys.getallocatedblocks(), len(threads), psutil.Process().num_fds()
+
+
+def test_a_day_of_polling_leaves_nothing_behind(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "REMEMBERED_RUNS", WARM - 1)  # else it would take 200 hours
+    caplog.set_level(logging.CRITICAL, "ocean_actors")  # pytest keeps what is logged
+    with Rig() as rig:
+        rig.settle()
+        for _ in range(WARM):
+            rig.hour()
+        before = in_use()
+        for _ in range(HOURS - WARM):
+            rig.hour()
+        after = in_use()
+        assert after[0] - before[0] < GROWN
+        # One that each run leaves behind would be 21; a pool may open one more.
+        assert after[1] - before[1] < 5
+        assert after[2] - before[2] < 5
