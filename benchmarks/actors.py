@@ -1,30 +1,29 @@
-"""The actor runtime beside bare pykka, in one run: `python benchmarks/actors.py [--check]`.
+"""The actor runtime beside bare pykka.
 
-Rounds alternate between the two, so that whatever else the machine does meets both; medians are
-compared. Bare pykka: a `ThreadingActor` with `on_receive`. Ours: an `Actor` with `@handles`, in
-an `ActorSystem` with supervision, mailbox limit and watchdog as they are by default. With
-`--check` the exit code is 1 if a target is missed.
+Bare: a `ThreadingActor` with `on_receive`. Ours: an `Actor` with `@handles` in an `ActorSystem`,
+with supervision, mailbox limit and watchdog as they are by default.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import resource
-import subprocess
+import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from statistics import median
 from typing import Any
 
+import psutil
 import pykka
 
+from benchmarks.programs import module, result_of
+from benchmarks.report import OURS, Row, Samples, Target, alternate
 from ocean_actors.actors import Actor, ActorSystem, Message, handles
 
+PACKAGES = ("pykka",)
 ROUNDS = 11
 TELLS = 20_000
 ASKS = 3_000
@@ -32,6 +31,7 @@ WAKES = 2_000
 ACTORS = 1_000
 TIMERS = 10_000
 IDLE_SECONDS = 1.0
+PYKKA = "pykka"
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ class Ours(Actor):
         return self._sink.take(message)
 
 
-# -- what is measured: seconds ---------------------------------------------------------------------
+# -- what is measured ------------------------------------------------------------------------------
 
 
 def tells(ref: Any, sink: Sink) -> float:
-    """A burst of messages, from the first `tell` until the last was handled."""
+    """Returns the messages a second of a burst, until the last was handled."""
     tell, ping = ref.tell, Ping()
     sink.done.clear()
     began = time.perf_counter()
@@ -87,91 +87,68 @@ def tells(ref: Any, sink: Sink) -> float:
         tell(ping)
     tell(Ping(last=True))
     sink.done.wait(60)
-    return (time.perf_counter() - began) / TELLS
+    return TELLS / (time.perf_counter() - began)
 
 
 def asks(ref: Any, _sink: Sink) -> float:
-    """One question after the other."""
+    """Returns the questions a second, one after the other."""
     ask, ping = ref.ask, Ping()
     began = time.perf_counter()
     for _ in range(ASKS):
         ask(ping)
-    return (time.perf_counter() - began) / ASKS
+    return ASKS / (time.perf_counter() - began)
 
 
 def wakes(ref: Any, sink: Sink) -> float:
-    """From `tell` until an idle actor has the message: the median."""
+    """Returns the median microseconds from `tell` until an idle actor has the message."""
     delays = []
     for _ in range(WAKES):
         sink.done.clear()
         ref.tell(Ping(sent=time.perf_counter(), last=True))
         sink.done.wait(60)
         delays.append(sink.delay)
-    return median(delays)
+    return 1e6 * median(delays)
 
 
-def side_by_side(measure: Callable[[Any, Sink], float]) -> tuple[float, float]:
-    """The medians of bare pykka's rounds and of ours."""
+def side_by_side(measure: Callable[[Any, Sink], float], rounds: int) -> Samples:
     sink = Sink()
     bare = Bare.start(sink)
     system = ActorSystem()
     ours = system.spawn(Ours, sink)
-    times: dict[Any, list[float]] = {bare: [], ours: []}
     try:
-        for number in range(ROUNDS + 1):
-            for ref in (bare, ours) if number % 2 else (ours, bare):
-                took = measure(ref, sink)
-                if number:  # the first round warms up
-                    times[ref].append(took)
+        return alternate(
+            {OURS: partial(measure, ours, sink), PYKKA: partial(measure, bare, sink)}, rounds
+        )
     finally:
         bare.stop()
         system.stop()
-    return median(times[bare]), median(times[ours])
 
 
-# -- starting many: in a fresh process each -------------------------------------------------------
-
-
-def start_many(kind: str) -> None:
-    """Start `ACTORS` actors and print the seconds and the bytes of each."""
+def many(kind: str) -> dict[str, float]:
+    """Returns milliseconds and KiB for starting `ACTORS` actors, in a process of its own."""
     sink = Sink()
     Bare.start(sink).stop()  # both sides have loaded everything
     system = ActorSystem()
     system.stop_actor(system.spawn(Ours, sink))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = psutil.Process().memory_info().rss
     began = time.perf_counter()
-    if kind == "bare":
+    if kind == PYKKA:
         refs: list[Any] = [Bare.start(sink) for _ in range(ACTORS)]
     else:
         refs = [system.spawn(Ours, sink) for _ in range(ACTORS)]
     took = time.perf_counter() - began
     for ref in refs:
         ref.ask(Ping())  # so that every one of them has run
-    unit = 1 if sys.platform == "darwin" else 1024
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit
-    print(took / ACTORS, grown / ACTORS)
-    if kind == "bare":
+    grown = psutil.Process().memory_info().rss - before
+    if kind == PYKKA:
         for ref in refs:
             ref.stop(block=False)
     system.stop()
-
-
-def started() -> dict[str, tuple[float, float]]:
-    """The medians of seconds and bytes per actor."""
-    results: dict[str, list[tuple[float, ...]]] = {"bare": [], "ours": []}
-    for _ in range(5):
-        for kind, found in results.items():
-            command = [sys.executable, __file__, "--start-many", kind]
-            output = subprocess.run(command, capture_output=True, check=True, text=True)
-            found.append(tuple(float(word) for word in output.stdout.split()))
-    return {
-        kind: (median(each[0] for each in found), median(each[1] for each in found))
-        for kind, found in results.items()
-    }
+    return {"start": 1000 * took, "memory": grown / 1024 / ACTORS}
 
 
 def idle_cpu(timers: int) -> float:
-    """The process time of an idle second with that many timers pending."""
+    """Returns the milliseconds of an idle second with that many timers pending."""
     system = ActorSystem()
     for number in range(timers):
         system.clock.call_later(3_600 + number, lambda: None)
@@ -181,84 +158,48 @@ def idle_cpu(timers: int) -> float:
     threading.Event().wait(IDLE_SECONDS)
     used = time.process_time() - began
     system.stop()
-    return used
+    return 1000 * used
 
 
-# -- the report ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Result:
-    name: str
-    bare: str
-    ours: str
-    ratio: float
-    target: str
-    held: bool
-
-
-def at_least(name: str, bare: float, ours: float, target: float) -> Result:
-    """Compare rates, given seconds for one."""
-    ratio = bare / ours
-    return Result(
-        name, f"{1 / bare:,.0f}/s", f"{1 / ours:,.0f}/s", ratio, f">= {target}", ratio >= target
+def measure(rounds: int) -> Iterator[Row]:
+    yield Row(
+        "tell", f"messages a second of a burst of {TELLS:,}, until the last is handled",
+        "/s", side_by_side(tells, rounds), (Target(1.5, PYKKA),),
+    )  # fmt: skip
+    yield Row(
+        "ask", "questions a second, one after the other",
+        "/s", side_by_side(asks, rounds), (Target(0.95, PYKKA),),
+    )  # fmt: skip
+    yield Row(
+        "tell to receive", "from `tell` until an idle actor has the message",
+        "us", side_by_side(wakes, rounds), (Target(1.25, PYKKA, at_most=True),),
+    )  # fmt: skip
+    found: dict[str, list[dict[str, float]]] = {
+        kind: [] for kind in (OURS, PYKKA)
+    }  # fmt: skip
+    for _ in range(min(rounds, 5)):
+        for kind, results in found.items():
+            results.append(result_of(module("actors", kind)))
+    starts, memory = (
+        {kind: [each[what] for each in results] for kind, results in found.items()}
+        for what in ("start", "memory")
     )
-
-
-def at_most(name: str, bare: float, ours: float, target: float, scale: float, unit: str) -> Result:
-    """Compare amounts."""
-    ratio = ours / bare
-    return Result(
-        name,
-        f"{bare * scale:,.1f} {unit}",
-        f"{ours * scale:,.1f} {unit}",
-        ratio,
-        f"<= {target}",
-        ratio <= target,
-    )
-
-
-def results() -> list[Result]:
-    many = started()
-    calm = median(idle_cpu(0) for _ in range(3))
-    pending = median(idle_cpu(TIMERS) for _ in range(3))
-    more = pending - calm
-    return [
-        at_least("tell", *side_by_side(tells), 0.8),
-        at_least("ask", *side_by_side(asks), 0.8),
-        at_most("tell to receive", *side_by_side(wakes), 1.25, 1e6, "us"),
-        at_most("start an actor", many["bare"][0], many["ours"][0], 2, 1e6, "us"),
-        at_most("memory of an actor", many["bare"][1], many["ours"][1], 2, 1 / 1024, "KiB"),
-        Result(
-            f"idle CPU, {TIMERS:,} timers",
-            f"{calm * 1000:.2f} ms/s",
-            f"{pending * 1000:.2f} ms/s",
-            pending / calm if calm else 1.0,
-            "+ <= 2 ms/s",
-            more <= 0.002,
-        ),
-    ]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
-    parser.add_argument("--start-many", choices=("bare", "ours"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.start_many:
-        start_many(arguments.start_many)
-        return 0
-    print(f"Python {platform.python_version()}, pykka {version('pykka')}, {platform.machine()}")
-    print(f"{'':24}{'bare':>14}{'ours':>14}{'ratio':>8}  target")
-    found = results()
-    for result in found:
-        mark = "" if result.held else "  MISSED"
-        print(
-            f"{result.name:24}{result.bare:>14}{result.ours:>14}{result.ratio:>8.2f}  "
-            f"{result.target}{mark}"
-        )
-    return 1 if arguments.check and not all(result.held for result in found) else 0
+    yield Row(
+        f"start {ACTORS:,} actors", "from the first to the last, in a new process",
+        "ms", starts, (Target(1.3, PYKKA, at_most=True),),
+    )  # fmt: skip
+    yield Row(
+        "memory of an actor", f"resident, one of {ACTORS:,}",
+        "KiB", memory, (Target(2, PYKKA, at_most=True),),
+    )  # fmt: skip
+    yield Row(
+        "idle actor system",
+        f"processor time of a second with {TIMERS:,} timers pending, beside none",
+        "ms",
+        alternate({OURS: lambda: idle_cpu(TIMERS), "no timers": lambda: idle_cpu(0)}, 3, warm=0),
+        (Target(4, at_most=True),),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    print(json.dumps(many(sys.argv[1])))

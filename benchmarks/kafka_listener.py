@@ -1,47 +1,45 @@
-"""The KAFKA listener beside a bare loop: `python benchmarks/kafka_listener.py [--check]`.
+"""The KAFKA listener beside bare loops of kafka-python and confluent-kafka.
 
 Drain: a backlog of change-log messages of 1.5 KB, all noise but the last, which is a resync
-request. Bare: `KafkaConsumer.poll` in a loop that does nothing with the records, kafka-python's
-defaults, with crc32c. Ours: an `OceanSystem`, from its first batch to the handler's first line.
-Each round is a process of its own, the two sides take turns, medians are compared. Memory is
-the peak of a process that drains all, less that of one that drains a fifth.
-
-Idle: from the call that sends one request to the handler's first line (bare: to the record).
-With `--check` the exit code is 1 if a target is missed.
+request. Bare loops do nothing with the records and have their library's defaults; kafka-python has
+crc32c. Ours: an `OceanSystem`, from its first batch to the handler's first line. Each round is a
+process of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import platform
 import queue
 import resource
-import subprocess
 import sys
 import time
-from statistics import median
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
-from ocean_actors import OceanSystem, ResyncHandler, Settings
+from benchmarks.port import wait_until_idle
+from benchmarks.programs import module, result_of
+from benchmarks.report import OURS, Row, Target, alternate
+from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings
 from ocean_actors.listeners.kafka.scanner import Scanner
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import broker
 from ocean_actors.sandbox.kafka import LISTENER, entity_changes, make_topics
 from ocean_actors.testing.sandboxed import port_of
 
-BACKLOG = 100_000
+PACKAGES = ("kafka-python", "crc32c", "confluent-kafka")
 ROUNDS = 5
+BACKLOG = 100_000
 LATENCIES = 100
 ORGANIZATION = "org_benchmark"
 TOPIC = TopicPartition(f"{ORGANIZATION}.change.log", 0)
 GROUP = f"{ORGANIZATION}.custom.demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": "demo"}}).encode()
-
-RATIO, GROWTH, LATENCY = 0.9, 20.0, 12.0  # targets; MB and ms
+BARE, CONFLUENT = "kafka-python", "confluent-kafka"
 
 
 def fill(bootstrap: str) -> None:
@@ -59,7 +57,7 @@ def fill(bootstrap: str) -> None:
 
 
 def drain_bare(bootstrap: str, first: int) -> float:
-    """Seconds from the first batch to the last."""
+    """Returns the seconds from the first batch to the last."""
     consumer = KafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     consumer.assign([TOPIC])
     consumer.seek(TOPIC, first)
@@ -74,18 +72,36 @@ def drain_bare(bootstrap: str, first: int) -> float:
     return ended - began
 
 
+def drain_confluent(bootstrap: str, first: int) -> float:
+    """Returns the seconds from the first batch to the last."""
+    import confluent_kafka
+
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "bare", "enable.auto.commit": False}
+    )
+    consumer.assign([confluent_kafka.TopicPartition(TOPIC.topic, TOPIC.partition, first)])
+    seen, began = first, 0.0
+    while seen < BACKLOG:
+        records = consumer.consume(500, timeout=1.0)
+        began = began or time.perf_counter()
+        seen += len(records)
+    ended = time.perf_counter()
+    consumer.close()
+    return ended - began
+
+
 def drain_ours(bootstrap: str, first: int) -> float:
-    """Seconds from the first batch to the handler's first line."""
+    """Returns the seconds from the first batch to the handler's first line."""
     commit(bootstrap, first)
     begun: list[float] = []
     scan = Scanner.scan
 
-    def noted(self: Scanner, records: list) -> object:
+    def noted(self: Scanner, records: Sequence[Any]) -> Any:
         begun.append(time.perf_counter())
-        Scanner.scan = scan
+        Scanner.scan = scan  # type: ignore[method-assign]  # as it was
         return scan(self, records)
 
-    Scanner.scan = noted
+    Scanner.scan = noted  # type: ignore[method-assign]  # notes when the first batch is there
     entered: queue.Queue[float] = queue.Queue()
     with sandbox_for(bootstrap) as sandbox, system(sandbox, entered):
         return entered.get(timeout=120) - begun[0]
@@ -107,7 +123,7 @@ def sandbox_for(bootstrap: str) -> Sandbox:
 
 def system(sandbox: Sandbox, entered: queue.Queue[float]) -> OceanSystem:
     class Timed(ResyncHandler):
-        def resync(self, _run):
+        def resync(self, run: ResyncRun) -> None:  # noqa: ARG002  (it is given)
             entered.put(time.perf_counter())
 
     settings = {
@@ -116,20 +132,13 @@ def system(sandbox: Sandbox, entered: queue.Queue[float]) -> OceanSystem:
     return OceanSystem(Settings.from_dict(settings, {}), [Timed])
 
 
-def one_round(side: str, bootstrap: str, first: int) -> None:
-    seconds = (drain_bare if side == "bare" else drain_ours)(bootstrap, first)
+def one_round(side: str, bootstrap: str, first: int) -> dict[str, float]:
+    drains: dict[str, Callable[[str, int], float]] = {
+        OURS: drain_ours, BARE: drain_bare, CONFLUENT: drain_confluent,
+    }  # fmt: skip
+    seconds = drains[side](bootstrap, first)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"rate": (BACKLOG - first) / seconds, "peak": peak}))
-
-
-def measured(side: str, bootstrap: str, first: int = 0) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, __file__, "--round", side, bootstrap, str(first)],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr)
-    return json.loads(done.stdout)
+    return {"rate": (BACKLOG - first) / seconds, "peak": peak}
 
 
 # -- idle ------------------------------------------------------------------------------------------
@@ -158,14 +167,13 @@ def latencies_ours(bootstrap: str) -> list[float]:
     commit(bootstrap, end_of_topic(bootstrap))
     entered: queue.Queue[float] = queue.Queue()
     found = []
-    with sandbox_for(bootstrap) as sandbox, system(sandbox, entered) as running:
+    with sandbox_for(bootstrap) as sandbox, system(sandbox, entered):
         producer = KafkaProducer(bootstrap_servers=bootstrap, linger_ms=0)
         for number in range(LATENCIES + 10):
-            while running.status()["resync"]["state"] != "idle":
-                pass
             began = time.perf_counter()
             producer.send(TOPIC.topic, REQUEST)
             took = entered.get(timeout=30) - began
+            wait_until_idle(sandbox, "demo")
             if number >= 10:
                 found.append(took * 1000)
         producer.close()
@@ -174,7 +182,7 @@ def latencies_ours(bootstrap: str) -> list[float]:
 
 def end_of_topic(bootstrap: str) -> int:
     consumer = KafkaConsumer(bootstrap_servers=bootstrap)
-    end = consumer.end_offsets([TOPIC])[TOPIC]
+    end: int = consumer.end_offsets([TOPIC])[TOPIC]
     consumer.close()
     return end
 
@@ -182,39 +190,43 @@ def end_of_topic(bootstrap: str) -> int:
 # -- all of it -------------------------------------------------------------------------------------
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--check", action="store_true")
-    parser.add_argument("--round", nargs=3, metavar=("SIDE", "BOOTSTRAP", "FIRST"))
-    options = parser.parse_args()
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
-    if options.round:
-        side, bootstrap, first = options.round
-        one_round(side, bootstrap, int(first))
-        return 0
+def measure(rounds: int) -> Iterator[Row]:
     running = broker()
     running.start()
     try:
-        good = report(running.bootstrap)
+        yield from rows(running.bootstrap, rounds)
     finally:
         running.stop()
-    return 0 if good or not options.check else 1
 
 
-def report(bootstrap: str) -> bool:
-    print(f"Python {platform.python_version()}, {BACKLOG:,} messages, medians of {ROUNDS} rounds")
+def rows(bootstrap: str, rounds: int) -> Iterator[Row]:
     fill(bootstrap)
-    rounds = [(measured("bare", bootstrap), measured("ours", bootstrap)) for _ in range(ROUNDS)]
-    bare = median(each["rate"] for each, _ in rounds)
-    ours = median(each["rate"] for _, each in rounds)
-    fifth = measured("ours", bootstrap, BACKLOG * 4 // 5)["peak"]
-    growth = median(each["peak"] for _, each in rounds) - fifth
-    print(f"drain, messages/s: bare {bare:,.0f}, ours {ours:,.0f}: ratio {ours / bare:.2f}")
-    print(f"memory: {fifth:.0f} MB for a fifth, {growth:+.0f} MB for all")
-    bare_ms, ours_ms = median(latencies_bare(bootstrap)), median(latencies_ours(bootstrap))
-    print(f"idle, ms: bare {bare_ms:.1f}, ours {ours_ms:.1f}")
-    return ours / bare >= RATIO and growth <= GROWTH and ours_ms < LATENCY
+    peaks: dict[str, list[float]] = {OURS: [], BARE: [], CONFLUENT: []}
+
+    def drain(side: str) -> float:
+        found = result_of(module("kafka_listener", side, bootstrap, "0"))
+        peaks[side].append(found["peak"])
+        return found["rate"]
+
+    rates = alternate({side: partial(drain, side) for side in peaks}, rounds, warm=0)
+    yield Row(
+        "Kafka drain", f"messages a second of a backlog of {BACKLOG:,}",
+        "/s", rates, (Target(0.95, BARE, each=True),),
+    )  # fmt: skip
+    fifth = result_of(module("kafka_listener", OURS, bootstrap, str(BACKLOG * 4 // 5)))["peak"]
+    yield Row(
+        "Kafka memory", "peak after all of the backlog less that after a fifth of it",
+        "MiB", {OURS: [peak - fifth for peak in peaks[OURS]]}, (Target(20, at_most=True),),
+    )  # fmt: skip
+    delays = {OURS: latencies_ours(bootstrap), BARE: latencies_bare(bootstrap)}
+    yield Row(
+        "Kafka request to handler",
+        "from the call that sends a request to the handler's first line (bare: to the record), "
+        "while nothing else comes",
+        "ms", delays, (Target(12, at_most=True),),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    print(json.dumps(one_round(sys.argv[1], sys.argv[2], int(sys.argv[3]))))

@@ -1,29 +1,21 @@
-"""Live events beside a resync in flight: `python benchmarks/live_events.py [--check]`.
-
-An `OceanSystem` in a process of its own serves signed calls, each of which writes one entity,
-while a run sends entities without a pause. The client that sends many calls is a process, too, as
-it would wait for Python's lock beside the sandbox, which is in this process. Measured are how many
-calls a second are accepted, how many events a second reach Port, and how long an event takes from
-the POST to its entity in Port, which answers at once. With `--check` the exit code is 1 if a
-target is missed.
-"""
+"""Live events beside a resync in flight, each of which writes one entity to Port."""
 
 from __future__ import annotations
 
-import argparse
 import hmac
 import json
 import logging
-import platform
 import socket
 import sys
 import time
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
-from statistics import median, quantiles
+from functools import partial
 
-from webhook import Result, all_held, drive, free_port, process
-
+from benchmarks.http_load import drive, post
+from benchmarks.port import port
+from benchmarks.programs import Program, free_port, module
+from benchmarks.report import OURS, Row, Target
+from benchmarks.subject import say
 from ocean_actors import (
     Live,
     LiveCall,
@@ -37,12 +29,12 @@ from ocean_actors.live import signatures
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing.sandboxed import port_of
 
+PACKAGES = ("waitress",)
 ROUNDS = 3
 ROUND = 1_000  # calls
 KEYS = 500
 LATENCIES = 200
 SECRET = "benchmark"
-DEMO = "demo"
 
 
 class Endless(ResyncHandler):
@@ -72,106 +64,107 @@ class IssueChanged(LiveHandler):
         live.port.upsert("issue", [{"identifier": event["id"], "title": event["title"]}])
 
 
-def serve(pipe: Connection, port: dict[str, str], listen_on: int) -> None:
-    settings = {
-        "port": port,
-        "integration": {"identifier": DEMO},
-        "eventListener": {"type": "POLLING", "interval": 10},
-        "http": {"host": "127.0.0.1", "port": listen_on},
-        "resync": {"abortGrace": 1},
-    }
+# -- programs --------------------------------------------------------------------------------------
+
+
+def serve(settings: str) -> None:
+    """Run the integration; say that nothing waits, when there is a line to read."""
     logging.getLogger("ocean_actors").setLevel(logging.ERROR)
-    with OceanSystem(Settings.from_dict(settings, {}), [Endless, IssueChanged]) as system:
-        while pipe.recv() != "stop":
-            pipe.send(system.status()["live"]["tracker"])
+    with OceanSystem(
+        Settings.from_dict(json.loads(settings), {}), [Endless, IssueChanged]
+    ) as system:
+        for _ in sys.stdin:
+            until = time.monotonic() + 120
+            while (counts := system.status()["live"]["tracker"])["queued"] or counts["running"]:
+                if time.monotonic() > until:
+                    raise SystemExit(f"events wait for too long: {counts}")
+                time.sleep(0.02)
+            if counts["dead"] or counts["retried"]:
+                raise SystemExit(f"events failed: {counts}")
+            say("handled")
 
 
-def send_calls(pipe: Connection, port: int) -> None:
-    """Send each list of calls that comes; answer with the calls a second that were accepted."""
-    while (calls := pipe.recv()) != "stop":
-        pipe.send(drive(port, calls, b"202"))
+def send(number: str) -> None:
+    """Send a round of calls when there is a line to read; say how many a second were accepted."""
+    for turn, _ in enumerate(sys.stdin):
+        calls = [call(f"i{each % KEYS}", f"round {turn}") for each in range(ROUND)]
+        say("began")
+        rate = drive(int(number), calls, b"202")
+        say("accepted", rate)
 
 
-def post(identifier: str, title: str) -> bytes:
+# -- the benchmark ---------------------------------------------------------------------------------
+
+
+def call(identifier: str, title: str) -> bytes:
     body = json.dumps({"id": identifier, "title": title}).encode()
     signature = hmac.new(SECRET.encode(), body, "sha256").hexdigest()
-    head = (
-        "POST /live/tracker HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
-        f"X-Gitea-Signature: {signature}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
+    return post("/live/tracker", body, f"X-Gitea-Signature: {signature}\r\n")
 
 
-def live_counts(pipe: Connection) -> dict[str, int]:
-    pipe.send("counts")
-    if not pipe.poll(30):
-        raise SystemExit("the system does not answer")
-    found: dict[str, int] = pipe.recv()
-    return found
+def measure(rounds: int) -> Iterator[Row]:
+    number = free_port()
+    with port(integrations=()) as sandbox:
+        sandbox.create_blueprint("issue")
+        settings = {
+            "port": port_of(sandbox),
+            "integration": {"identifier": "ours"},
+            "eventListener": {"type": "POLLING", "interval": 10},
+            "http": {"host": "127.0.0.1", "port": number},
+            "resync": {"abortGrace": 1},
+        }
+        with (
+            Program(module("live_events", "serve", json.dumps(settings))) as system,
+            Program(module("live_events", "send", str(number))) as client,
+        ):
+            sandbox.wait_for(lambda: sandbox.entities("package"), 30)
+            yield Row(
+                "live event to Port",
+                "from the POST of a live event to its entity in Port, which answers at once",
+                "ms", {OURS: delays(sandbox, number)}, (Target(10, at_most=True),),
+            )  # fmt: skip
+            accepted, handled = rates(system, client, rounds)
+            yield Row(
+                "live events accepted", f"calls a second, signed, {KEYS} keys",
+                "/s", {OURS: accepted}, (Target(1_000),),
+            )  # fmt: skip
+            yield Row("live events in Port", "events a second", "/s", {OURS: handled})
 
 
-def wait_until_handled(pipe: Connection) -> None:
-    until = time.monotonic() + 120
-    while (counts := live_counts(pipe))["queued"] or counts["running"]:
-        if time.monotonic() > until:
-            raise SystemExit(f"events wait for too long: {counts}")
-        time.sleep(0.02)
-    if counts["dead"] or counts["retried"]:
-        raise SystemExit(f"events failed: {counts}")
-
-
-def measure(sandbox: Sandbox, pipe: Connection, client: Connection, port: int) -> Iterator[Result]:
-    delays = []
-    with socket.create_connection(("127.0.0.1", port)) as connection:
+def delays(sandbox: Sandbox, number: int) -> list[float]:
+    found = []
+    with socket.create_connection(("127.0.0.1", number)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for number in range(LATENCIES):
-            title = f"latency {number}"
+        for turn in range(LATENCIES):
+            title = f"latency {turn}"
             begun = time.perf_counter()
-            connection.sendall(post("A", title))
-            sandbox.wait_for(lambda title=title: has_title(sandbox, title), 30)
-            delays.append((time.perf_counter() - begun) * 1000)
+            connection.sendall(call("A", title))
+            sandbox.wait_for(partial(has_title, sandbox, title), 30)
+            found.append((time.perf_counter() - begun) * 1000)
             if not connection.recv(4096).startswith(b"HTTP/1.1 202"):
-                raise SystemExit("a call was not accepted")
+                raise RuntimeError("a call was not accepted")
             time.sleep(0.005)
-    found = median(delays)
-    said = f"{found:.1f} ms (95 %: {quantiles(delays, n=20)[-1]:.1f} ms)"
-    yield Result("POST to the entity in Port, median", said, "< 10 ms", found < 10)
-
-    accepted, handled = [], []
-    for warm in (True, *[False] * ROUNDS):
-        calls = [post(f"i{number % KEYS}", f"round {number}") for number in range(ROUND)]
-        begun = time.perf_counter()
-        client.send(calls)
-        if not client.poll(120):
-            raise SystemExit("the calls are not answered")
-        rate = client.recv()
-        wait_until_handled(pipe)
-        if not warm:
-            accepted.append(rate)
-            handled.append(ROUND / (time.perf_counter() - begun))
-    found = median(accepted)
-    yield Result("calls accepted a second", f"{found:,.0f}", ">= 1,000", found >= 1_000)
-    yield Result("events in Port a second", f"{median(handled):,.0f}", "", held=True)
+    return found
 
 
 def has_title(sandbox: Sandbox, title: str) -> bool:
     return any(each["title"] == title for each in sandbox.entities("issue"))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
-    check = parser.parse_args().check
-    print(f"Python {platform.python_version()}, {platform.machine()}")
-    port = free_port()
-    with Sandbox() as sandbox:
-        sandbox.create_blueprint("issue")
-        sandbox.create_blueprint("package")
-        with process(serve, port_of(sandbox), port) as pipe, process(send_calls, port) as client:
-            sandbox.wait_for(lambda: sandbox.entities("package"), 30)
-            held = all_held(measure(sandbox, pipe, client, port))
-    return 1 if check and not held else 0
+def rates(system: Program, client: Program, rounds: int) -> tuple[list[float], list[float]]:
+    """Returns the events a second that were accepted, and that reached Port."""
+    accepted, handled = [], []
+    for turn in range(rounds + 1):
+        client.tell("go")
+        begun = client.hear("began")
+        rate = client.hear("accepted", 120)
+        system.tell("go")
+        seconds = system.hear("handled", 130) - begun
+        if turn:  # the first round warms up
+            accepted.append(rate)
+            handled.append(ROUND / seconds)
+    return accepted, handled
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    {"serve": serve, "send": send}[sys.argv[1]](sys.argv[2])

@@ -1,35 +1,27 @@
-"""What metrics cost: `python benchmarks/metrics.py [--check]`.
+"""What metrics cost: message rates beside scrapes, and the time of a scrape and of a status.
 
-Message rates: bursts of messages to an actor of a running integration, in rounds that alternate
-between no scrape at all and one scrape a second, so that whatever else the machine does meets
-both; the medians of the rounds are compared. Prometheus scrapes every 15 to 60 seconds.
-
-Times: of `OceanSystem.status()` and of one scrape, with `ACTORS` actors and a full history of
-runs. With `--check` the exit code is 1 if a target is missed.
+With `ACTORS` actors and a full history of runs. Prometheus scrapes every 15 to 60 seconds.
 """
 
 from __future__ import annotations
 
-import argparse
-import platform
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from statistics import median
 
+from benchmarks.report import OURS, Row, Target, alternate
 from ocean_actors import Actor, Message, ResyncHandler, ResyncRun, RunEnded, handles
 from ocean_actors.actors import Ref
 from ocean_actors.resync.history import REMEMBERED_RUNS
 from ocean_actors.testing import SandboxedSystem
 
-ACTORS = 100
+PACKAGES = ("prometheus-client",)
 ROUNDS = 20
+ACTORS = 100
 TELLS = 50_000
 SCRAPES = 100
 SCRAPE_SECONDS = 1.0
-SMALLEST_RATE = 0.97
 
 
 @dataclass(frozen=True)
@@ -69,8 +61,7 @@ def burst(ref: Ref) -> float:
     return TELLS / (time.perf_counter() - began)
 
 
-def message_rates(rig: SandboxedSystem) -> tuple[float, float]:
-    """Returns the median rates without scrapes and with one a second."""
+def message_rates(rig: SandboxedSystem, rounds: int) -> dict[str, list[float]]:
     ref, stop, scraping = Sink.refs[0], threading.Event(), threading.Event()
 
     def scrape() -> None:
@@ -78,34 +69,31 @@ def message_rates(rig: SandboxedSystem) -> tuple[float, float]:
             if scraping.is_set():
                 rig.system.metrics()
 
+    def burst_while(scraped: bool) -> float:
+        (scraping.set if scraped else scraping.clear)()
+        return burst(ref)
+
     scraper = threading.Thread(target=scrape, daemon=True)
     scraper.start()
-    rates: dict[bool, list[float]] = {False: [], True: []}
-    burst(ref)  # warms up
-    for number in range(2 * ROUNDS):
-        scraped = number % 4 in (1, 2)
-        (scraping.set if scraped else scraping.clear)()
-        rates[scraped].append(burst(ref))
+    rates = alternate(
+        {OURS: lambda: burst_while(True), "no scrape": lambda: burst_while(False)}, rounds
+    )
     stop.set()
     scraper.join()
-    return median(rates[False]), median(rates[True])
+    return rates
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Returns the median time of a call."""
+def milliseconds(call: Callable[[], object]) -> list[float]:
     call()
     times = []
     for _ in range(SCRAPES):
         began = time.perf_counter()
         call()
-        times.append(time.perf_counter() - began)
-    return median(times)
+        times.append(1000 * (time.perf_counter() - began))
+    return times
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--check", action="store_true", help="exit 1 if a target is missed")
-    arguments = parser.parse_args()
+def measure(rounds: int) -> Iterator[Row]:
     crowd = [type(f"Guest{number}", (Actor,), {}) for number in range(ACTORS)]
     with SandboxedSystem(
         [Quick], [Sink, *crowd], eventListener={"type": "POLLING", "interval": 3600}
@@ -114,17 +102,10 @@ def main() -> int:
         for _ in range(REMEMBERED_RUNS):
             rig.system.request_resync("again")
             rig.expect(RunEnded)
-        status = rig.system.status()
-        calm, scraped = message_rates(rig)
-        print(f"Python {platform.python_version()}, {platform.machine()}")
-        print(f"{len(status['actors'])} actors, {len(status['resync']['runs'])} runs kept")
-        ratio = scraped / calm
-        print(f"messages, no scrape         {calm:12,.0f}/s")
-        print(f"messages, 1 scrape a second {scraped:12,.0f}/s  {ratio:.2f} (>= {SMALLEST_RATE})")
-        print(f"status()                    {seconds(rig.system.status) * 1000:12.2f} ms")
-        print(f"metrics(), one scrape       {seconds(rig.system.metrics) * 1000:12.2f} ms")
-    return 1 if arguments.check and ratio < SMALLEST_RATE else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        yield Row(
+            "messages beside scrapes", "messages a second to one actor, with one scrape a second",
+            "/s", message_rates(rig, rounds), (Target(0.97, "no scrape"),),
+        )  # fmt: skip
+        what = f"with {ACTORS} actors and {REMEMBERED_RUNS} runs"
+        yield Row("status()", what, "ms", {OURS: milliseconds(rig.system.status)})
+        yield Row("scrape", what, "ms", {OURS: milliseconds(rig.system.metrics)})

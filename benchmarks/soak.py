@@ -1,4 +1,4 @@
-"""A long soak of the whole, against a sandbox that fails: `python benchmarks/soak.py`.
+"""A long soak of the whole, against a sandbox that fails: `python -m benchmarks.soak`.
 
 Thousands of requests (buttons in Port, saved configs, calls from Python) come at random times to
 handlers of random length, behaviour and failures, under each listener and each policy in turn,

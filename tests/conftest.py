@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 
 import hypothesis
 import pytest
 from scripted import Failing, Quick, Script, scripted_async_handler, scripted_handler
 
 from ocean_actors import ResyncHandler
+
+# For benchmarks/. At the end, so that tests get ocean_actors as it is installed.
+sys.path.append(str(Path(__file__).parents[1]))
 
 # A busy machine may take any time.
 hypothesis.settings.register_profile(

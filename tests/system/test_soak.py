@@ -1,4 +1,4 @@
-"""The soak in its short form; `python benchmarks/soak.py` is the whole."""
+"""The soak in its short form; `python -m benchmarks.soak` is the whole."""
 
 from __future__ import annotations
 
