@@ -94,7 +94,7 @@ def burst(mode: str, what: str) -> Row:
         further = mine.program.count("called", QUIET)
     reason = ""
     if seconds > LONGEST_PAUSE:
-        reason = f"the burst took {seconds:.0f} s; one of more than 5 s makes more than one run"
+        reason = f"the burst took {seconds:.0f} s; one of more than 15 s makes more than one run"
     return Row(
         f"burst, a run {what}",
         f"further runs after {BURST:,} POSTs while a run is in flight",

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     )
     from ocean_actors.context import Actor
     from ocean_actors.errors import OceanError
+    from ocean_actors.group.group import SystemGroup
+    from ocean_actors.group.members import Member
     from ocean_actors.live.call import LiveCall
     from ocean_actors.live.handler import Live, LiveHandler
     from ocean_actors.mapping.errors import MappingError
@@ -67,6 +69,7 @@ _MODULES = {
     "LiveEventFailed": "ocean_actors.messages",
     "LiveHandler": "ocean_actors.live.handler",
     "MappingError": "ocean_actors.mapping.errors",
+    "Member": "ocean_actors.group.members",
     "Message": "ocean_actors.actors",
     "OceanError": "ocean_actors.errors",
     "OceanSystem": "ocean_actors.system",
@@ -91,6 +94,7 @@ _MODULES = {
     "Settings": "ocean_actors.settings",
     "SettingsError": "ocean_actors.settings",
     "Supervision": "ocean_actors.actors",
+    "SystemGroup": "ocean_actors.group.group",
     "UpsertResult": "ocean_actors.messages",
     "handles": "ocean_actors.actors",
 }
@@ -111,6 +115,7 @@ __all__ = [
     "LiveEventFailed",
     "LiveHandler",
     "MappingError",
+    "Member",
     "Message",
     "OceanError",
     "OceanSystem",
@@ -135,6 +140,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Supervision",
+    "SystemGroup",
     "UpsertResult",
     "__version__",
     "handles",

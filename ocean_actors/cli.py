@@ -20,10 +20,9 @@ from ocean_actors.terminal import print_error, print_line
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
-    from ocean_actors.live.handler import LiveHandler
+    from ocean_actors.group.group import SystemGroup
+    from ocean_actors.group.members import Member
     from ocean_actors.port.dry_run import DryRunResult
-    from ocean_actors.resync.handlers import ResyncHandler
-    from ocean_actors.settings import Settings
     from ocean_actors.system import OceanSystem
 
 STOPPED, FAILED, UNUSABLE = 0, 1, 2
@@ -79,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="run an integration until it is stopped")
+    run = commands.add_parser("run", help="run integrations until they are stopped")
     _add_config(run)
     _add_handlers(run)
     run.add_argument(
@@ -146,8 +145,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_config(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "config", nargs="?", metavar="CONFIG",
-        help="the YAML file with the settings; default: only the environment and .env",
+        "configs", nargs="*", metavar="CONFIG",
+        help="the YAML file with the settings; default: only the environment and .env; several "
+        "files: several integrations in one process, each with the handlers that its file names",
     )  # fmt: skip
 
 
@@ -166,73 +166,73 @@ def _log_level(name: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from ocean_actors.live.handler import split_handlers
-    from ocean_actors.loading import load_actors
+    from ocean_actors.group.load import load_members
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
-    from ocean_actors.system import OceanSystem
 
-    settings = _settings(options)
-    if options.dry_run:
-        settings = settings.for_dry_run()
-    results: list[DryRunResult] = []
-    handlers = _handlers(options, settings)
-    if not split_handlers(handlers)[0]:
-        raise UsageError(
-            "expected at least one ResyncHandler: name it in the settings, as handlers: "
-            '["file.py:Class"], or with --handler file.py:Class'
-        )
-    actors = load_actors(options.actor, settings.actors, _folder(options))
-    log = LogSetup(options.log_level, options.log_format, settings.integration.identifier)
+    members = load_members(options.configs, options.handler, options.actor, dry_run=options.dry_run)
+    only = members[0].identifier if len(members) == 1 else None
+    log = LogSetup(options.log_level, options.log_format, only)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
     kafka_level = logging.INFO if options.log_level == "DEBUG" else logging.CRITICAL
     logging.getLogger("kafka").setLevel(kafka_level)
-    if settings.ignored:
-        logging.getLogger(__name__).info("settings not used here: %s", ", ".join(settings.ignored))
+    _log_unused_settings(members)
     _warn_of_unusable_authorities()
+    results: list[DryRunResult] = []
+    running, systems = _made(members, options, results)
+    seconds = max(each.settings.resync.abort_grace for each in systems) + STOP_SECONDS
+    signals = SignalHandlers()
+    signals.call_on(signal.SIGUSR1, running.log_state)
+    signals.stop_on_signals(
+        running.shutdown, seconds, lambda name: _announce(systems, name, seconds)
+    )
+    threading.Thread(target=_end_after, args=(running,), name="exit", daemon=True).start()
+    with log.showing(*(each.status for each in systems)):
+        running.start()
+        running.wait()
+    for line in results[-1].lines() if results else ():
+        print_line(line)
+    code = running.exit_code
+    if options.dry_run and not (results and results[-1].complete):  # also if it was stopped
+        code = code or FAILED
+    _exit_despite(running.left_behind, code)
+    return code
+
+
+def _made(
+    members: Sequence[Member], options: argparse.Namespace, results: list[DryRunResult]
+) -> tuple[OceanSystem | SystemGroup, Sequence[OceanSystem]]:
+    """Returns what is to run, and its systems; `results` gets those of a dry run."""
+    from ocean_actors.system import OceanSystem
+
+    if len(members) > 1:
+        from ocean_actors.group.group import SystemGroup
+
+        group = SystemGroup(members, serve_http=True, serve_control=True)
+        return group, group.systems
+    (member,) = members
     system = OceanSystem(  # another process may use the ports during a dry run
-        settings, handlers, actors,
+        member.settings, member.handlers, member.actors,
         serve_http=not options.dry_run, serve_control=not options.dry_run,
         show_dry_run=results.append if options.dry_run else None,
     )  # fmt: skip
-    grace = settings.resync.abort_grace
-    signals = SignalHandlers()
-    signals.call_on(signal.SIGUSR1, system.log_state)
-    signals.stop_on_signals(
-        system.shutdown, grace + STOP_SECONDS, lambda name: _announce(system, name)
-    )
-    threading.Thread(target=_end_after, args=(system,), name="exit", daemon=True).start()
-    with log.showing(system.status):
-        system.start()
-        system.wait()
-    for line in results[-1].lines() if results else ():
-        print_line(line)
-    code = system.exit_code
-    if options.dry_run and not (results and results[-1].complete):  # also if it was stopped
-        code = code or FAILED
-    _exit_despite(system.status()["leftBehind"], code)
-    return code
+    return system, [system]
 
 
 def _check(options: argparse.Namespace) -> int:
     from ocean_actors.check import check
+    from ocean_actors.group.load import load_members
+    from ocean_actors.group.members import agreed
 
     good = True
-    settings = _settings(options)
-    handlers = _handlers(options, settings)
-    for line in check(settings, options.config or "the environment", handlers):
-        good = good and line.good
-        print_line(line)
+    members = load_members(options.configs, options.handler, need_handlers=False)
+    for member in agreed(members) if len(members) > 1 else members:
+        classes = [each for each in member.handlers if isinstance(each, type)]
+        for line in check(member.settings, member.name, classes):
+            good = good and line.good
+            print_line(line)
     return STOPPED if good else FAILED
-
-
-def _handlers(
-    options: argparse.Namespace, settings: Settings
-) -> list[type[ResyncHandler | LiveHandler]]:
-    from ocean_actors.loading import load_handlers
-
-    return load_handlers(options.handler, settings.handlers, _folder(options))
 
 
 def _new(options: argparse.Namespace) -> int:
@@ -241,19 +241,6 @@ def _new(options: argparse.Namespace) -> int:
     for line in new(options.name, Path()):
         print_line(line)
     return STOPPED
-
-
-def _settings(options: argparse.Namespace) -> Settings:
-    from ocean_actors.settings import Settings
-
-    if options.config is None:
-        return Settings.from_environment()
-    return Settings.from_file(options.config)
-
-
-def _folder(options: argparse.Namespace) -> Path:
-    """Returns the folder that places in the settings are relative to."""
-    return Path(options.config).parent if options.config else Path()
 
 
 def _sandbox(options: argparse.Namespace) -> int:
@@ -282,18 +269,34 @@ def _demo(options: argparse.Namespace) -> int:
     return show(options.listener)
 
 
-def _announce(system: OceanSystem, name: str) -> None:
+def _announce(systems: Sequence[OceanSystem], name: str, seconds: float) -> None:
     """Log what a stop waits for, and for how long at most."""
-    grace = system.settings.resync.abort_grace
-    run = (system.status()["resync"] or {}).get("run")
-    waits = "" if run is None else (
-        f" run {run['id']} is aborted and has {grace:g} s to end (resync.abortGrace), "
-        f"handlers: {', '.join(run['handlers']) or 'none'};"
-    )  # fmt: skip
+    waits = ""
+    for system in systems:
+        whose = f" of {system.settings.integration.identifier}" if len(systems) > 1 else ""
+        grace = system.settings.resync.abort_grace
+        run = (system.status()["resync"] or {}).get("run")
+        if run is not None:
+            waits += (
+                f" run {run['id']}{whose} is aborted and has {grace:g} s to end "
+                "(resync.abortGrace), "
+                f"handlers: {', '.join(run['handlers']) or 'none'};"
+            )
     logging.getLogger(__name__).info(
         "%s: stopping;%s the process ends within %g s, at a second signal at once",
-        name, waits, grace + STOP_SECONDS,
+        name, waits, seconds,
     )  # fmt: skip
+
+
+def _log_unused_settings(members: Sequence[Member]) -> None:
+    from ocean_actors.log import LogContext, logging_context
+
+    for member in members:
+        if member.settings.ignored:
+            with logging_context(LogContext(member.identifier)):
+                logging.getLogger(__name__).info(
+                    "settings not used here: %s", ", ".join(member.settings.ignored)
+                )
 
 
 def _warn_of_unusable_authorities() -> None:
@@ -335,8 +338,8 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _end_after(system: OceanSystem) -> None:
-    """End the process `EXIT_SECONDS` after the system has stopped, if it has not ended by then.
+def _end_after(running: OceanSystem | SystemGroup) -> None:
+    """End the process `EXIT_SECONDS` after all has stopped, if it has not ended by then.
 
     Python waits at its exit for the threads of every ThreadPoolExecutor, for exit functions and
     for a pipe to take the output, without a limit. This thread exists from the start, as later
@@ -344,14 +347,14 @@ def _end_after(system: OceanSystem) -> None:
     """
     from ocean_actors.signals import end_now
 
-    system.wait()
+    running.wait()
     threading.Event().wait(EXIT_SECONDS)
     ours = {"MainThread", "exit", "signals", "log-writer"}
     held = sorted(each.name for each in threading.enumerate() if each.name not in ours)
     end_now(
         f"the process did not end within {EXIT_SECONDS:g} s of the stop and is ended; "
         f"threads at work: {one_line(', '.join(held), 500) or 'none'}",
-        system.exit_code,
+        running.exit_code,
     )
 
 

@@ -34,14 +34,25 @@ def has_metrics(settings: HttpSettings, *, listens: bool) -> bool:
 class HttpEndpoint:
     """Serves an application on `http.host` and `http.port`. Started and stopped by its owner.
 
-    `listens`: an application that others call is part of it, so that it has to be served.
+    `listens`: an application that others call is part of it, so that it has to be served. It gets
+    `threads`, by default `http.threads`; without it, `PROBE_THREADS` at most.
     """
 
-    def __init__(self, settings: HttpSettings, app: WsgiApp, log: WebLog, *, listens: bool) -> None:
+    def __init__(
+        self,
+        settings: HttpSettings,
+        app: WsgiApp,
+        log: WebLog,
+        *,
+        listens: bool,
+        threads: int | None = None,
+    ) -> None:
         self._settings = settings
         self._app = app
         self._log = log
-        self._listens = listens
+        self._threads = threads or settings.threads
+        if not listens:
+            self._threads = min(PROBE_THREADS, self._threads)
         self._optional = not listens and "port" not in settings.model_fields_set
         self._server: HttpServer | None = None
 
@@ -62,7 +73,7 @@ class HttpEndpoint:
         http = self._settings
         server = HttpServer(
             self._app, http.host, http.port,
-            threads=http.threads if self._listens else min(PROBE_THREADS, http.threads),
+            threads=self._threads,
             **limits(http.max_body_bytes, self._log.refused),
         )  # fmt: skip
         try:

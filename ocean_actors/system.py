@@ -20,6 +20,7 @@ from ocean_actors.actors.event_iterator import (
 from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
+from ocean_actors.endpoint import has_metrics
 from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
 from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import (
@@ -37,13 +38,15 @@ from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
-from ocean_actors.web.endpoint import WsgiApp
+from ocean_actors.web.endpoint import EndpointApp, WsgiApp
 from ocean_actors.web.health import Health, judge
+from ocean_actors.web.log import WebLog
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from ocean_actors.control.setup import Control
+    from ocean_actors.control.events import EventRing
+    from ocean_actors.control.server import ControlServer
     from ocean_actors.metrics.collector import SystemCollector
     from ocean_actors.port.dry_run import DryRunResult
 
@@ -66,9 +69,10 @@ class OceanSystem:
     whether `wsgi_app` is served on `http.host` and `http.port`: by default under WEBHOOK, with live
     handlers, and if the settings name anything in `http`. With False, mount it yourself.
     `serve_control` says whether the control server is started, unless `control.enabled` is false:
-    by default if the settings name anything in `control`. `show_dry_run` is called with the result
-    of each run if the settings say `resync.dryRun`; by default it is logged. `clock` and `seed` are
-    for tests; `debug` checks every message to be immutable.
+    by default if the settings name anything in `control`. `event_ring` keeps the events for a
+    control server that shows several systems. `show_dry_run` is called with the result of each
+    run if the settings say `resync.dryRun`; by default it is logged. A `clock` is shared with
+    others and not closed. `seed` is for tests; `debug` checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
     """
@@ -85,6 +89,7 @@ class OceanSystem:
         debug: bool = False,
         seed: int | None = None,
         show_dry_run: Callable[[DryRunResult], object] | None = None,
+        event_ring: EventRing | None = None,
     ) -> None:
         self.settings = settings
         self.exit_code = 0
@@ -121,16 +126,28 @@ class OceanSystem:
             show_dry_run,
             live,
         )
+        control = None
+        if is_control_served(serve_control, settings):
+            from ocean_actors.control.events import EventRing
+
+            event_ring = event_ring or EventRing()
+            control = self._make_control(event_ring)
+        self._event_ring = event_ring
+        log = WebLog(self._actors.clock)
+        mounted = self._parts.listener.app
+        live_app = None if self._parts.live is None else self._parts.live.app
+        self.serves_metrics = has_metrics(settings.http, listens=mounted is not None)
+        """Whether `wsgi_app` serves `/metrics`."""
+        self._app = EndpointApp(
+            self.health, log, metrics=self.metrics if self.serves_metrics else None,
+            mounted=mounted, live=live_app,
+        )  # fmt: skip
+        self.takes_calls = mounted is not None or live_app is not None
+        """Whether others call `wsgi_app`: under WEBHOOK, and with live handlers."""
         self._servers = Servers(
-            settings,
-            self._actors.clock,
-            health=self._health,
-            metrics=self.metrics,
-            mounted=self._parts.listener.app,
-            live=None if self._parts.live is None else self._parts.live.app,
-            serve_http=serve_http,
-            control=self._make_control() if is_control_served(serve_control, settings) else None,
-        )
+            settings.http, self._app, log, listens=self.takes_calls, serve_http=serve_http,
+            control=control,
+        )  # fmt: skip
         self._started_at: datetime | None = None
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
@@ -195,9 +212,7 @@ class OceanSystem:
         if self._actors.forked:
             return True  # nothing of it runs in this process
         self.shutdown()
-        grace = self.settings.resync.abort_grace
-        seconds = grace + FLUSH_SECONDS + 3 * STOP_SECONDS + SERVERS_STOP_SECONDS
-        return self.wait(seconds) and not self._left_behind
+        return self.wait(self.stop_seconds) and not self._left_behind
 
     def __enter__(self) -> Self:
         """Start."""
@@ -339,6 +354,17 @@ class OceanSystem:
         return self.collector.exposition()
 
     @property
+    def stop_seconds(self) -> float:
+        """How long a stop may take, in seconds."""
+        grace = self.settings.resync.abort_grace
+        return grace + FLUSH_SECONDS + 3 * STOP_SECONDS + SERVERS_STOP_SECONDS
+
+    @property
+    def left_behind(self) -> list[str]:
+        """The names of the threads that had not ended when the system had stopped."""
+        return list(self._left_behind)
+
+    @property
     def collector(self) -> SystemCollector:
         """The metrics as a prometheus-client collector, for a registry of your own.
 
@@ -380,6 +406,20 @@ class OceanSystem:
         """Log a line for every actor: what it does, what waits, how often it failed."""
         self._actors.log_state()
 
+    def health(self) -> Health:
+        """Returns what probes are told. It waits for nothing, also in forked processes."""
+        forked = self._actors.forked
+        return judge(
+            () if forked else self._actors.snapshot(),
+            listener=self._parts.listener_name,
+            custom=self._parts.custom_names,
+            working=self._resync.connected and not self._stop_requested.is_set() and not forked,
+            failed=self._stopped.is_set() and self.exit_code != 0,
+            ended=self._stopped.is_set() and self.exit_code == 0,
+            port=self._parts.registered.is_set(),
+            standby=self._parts.standby,
+        )
+
     @property
     def wsgi_app(self) -> WsgiApp:
         """The system's web application, to be mounted in a server of your own.
@@ -389,7 +429,7 @@ class OceanSystem:
         /resync` under WEBHOOK. It may be called at any time; unless the system works, it is not
         ready and answers the POSTs with 503.
         """
-        return self._servers.app
+        return self._app
 
     @property
     def http_url(self) -> str | None:
@@ -403,21 +443,28 @@ class OceanSystem:
 
     # -- parts -------------------------------------------------------------------------------
 
-    def _make_control(self) -> Control:
-        from ocean_actors.control.setup import control  # imports the web server
+    def _make_control(self, events: EventRing) -> ControlServer:
+        from ocean_actors.control.controlled import Controlled
+        from ocean_actors.control.setup import control_server  # imports the web server
 
-        return control(
-            self.settings,
-            self,
-            lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
-            self._actors.clock,
-            self.metrics,
-        )
+        controlled = Controlled(self.settings.integration.identifier, self, events)
+        return control_server(
+            self.settings.control, [controlled], self._actors.clock, self.metrics,
+            [self.settings],
+        )  # fmt: skip
 
     def _serve(self) -> bool:
         """Serve before Port is told to call; returns False if the system ends instead."""
+        if self._event_ring is not None:
+            from ocean_actors.control.recorder import EventRecorder
+
+            self._actors.spawn(
+                EventRecorder, self._event_ring,
+                lambda: (self._actors.snapshot(), self._actors.dead_letters.counts),
+                name="event-recorder",
+            )  # fmt: skip
         try:
-            self._servers.start(self._actors)
+            self._servers.start()
         except OSError as error:
             self.shutdown(1, str(error))
             return False
@@ -438,19 +485,6 @@ class OceanSystem:
     def _leader(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """What the leader's actor shows of the election; None if there is none."""
         return next((dict(each["details"]) for each in actors if each["name"] == "leader"), None)
-
-    def _health(self) -> Health:
-        """What probes are told; from any thread, and in forked processes."""
-        forked = self._actors.forked
-        return judge(
-            () if forked else self._actors.snapshot(),
-            listener=self._parts.listener_name,
-            custom=self._parts.custom_names,
-            working=self._resync.connected and not self._stop_requested.is_set() and not forked,
-            failed=self._stopped.is_set() and self.exit_code != 0,
-            port=self._parts.registered.is_set(),
-            standby=self._parts.standby,
-        )
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -109,7 +109,9 @@ class ControlApp(JsonApp):
         if name is None:
             if len(self._controlled) == 1:
                 return next(iter(self._controlled.values()))
-            raise Refusal(400, f"add ?integration= and one of {known}")
+            raise Refusal(
+                400, f"choose an integration with ?integration= or --integration: {known}"
+            )
         if name not in self._controlled:
             raise Refusal(404, f"unknown integration {one_line(name, 60)}; those here are {known}")
         return self._controlled[name]

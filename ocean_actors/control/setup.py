@@ -1,45 +1,33 @@
-"""The control server of one integration, put together; imports the web server."""
+"""The control server of a process, put together; imports the web server."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from ocean_actors.actors import Actor, Clock
+from ocean_actors.actors import Clock
 from ocean_actors.control.app import ControlApp
-from ocean_actors.control.controlled import Controlled, Steerable
-from ocean_actors.control.events import EventRing
-from ocean_actors.control.recorder import EventRecorder, Snapshot
+from ocean_actors.control.controlled import Controlled
 from ocean_actors.control.redaction import secrets_of
 from ocean_actors.control.server import ControlServer
-from ocean_actors.settings import Settings
+from ocean_actors.settings import ControlSettings, Settings
 from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog
 
 
-@dataclass(frozen=True)
-class Control:
-    """The server, and the actor (with its arguments) to be spawned in the system that it shows."""
-
-    server: ControlServer
-    actor: type[Actor]
-    args: tuple[Any, ...]
-
-
-def control(
-    settings: Settings,
-    system: Steerable,
-    snapshot: Snapshot,
+def control_server(
+    settings: ControlSettings,
+    controlled: Sequence[Controlled],
     clock: Clock,
     metrics: MetricsPage,
-) -> Control:
-    """Returns the control server of `system`; nothing starts yet."""
-    ring = EventRing()
+    secretive: Iterable[Settings],
+) -> ControlServer:
+    """Returns the server that shows and steers `controlled`; nothing starts yet.
+
+    The secrets among the settings in `secretive` are kept out of its answers.
+    """
     log = WebLog(clock)
-    controlled = Controlled(settings.integration.identifier, system, ring)
+    secrets = frozenset(secret for each in secretive for secret in secrets_of(each))
     app = ControlApp(
-        settings.control, [controlled], log, clock.monotonic,
-        metrics=metrics, secrets=tuple(secrets_of(settings)),
-    )  # fmt: skip
-    server = ControlServer(settings.control, app, log)
-    return Control(server, EventRecorder, (ring, snapshot))
+        settings, controlled, log, clock.monotonic, metrics=metrics, secrets=tuple(secrets)
+    )
+    return ControlServer(settings, app, log)

@@ -1,11 +1,14 @@
-"""The live lines: the state and the last outcome, and below them a bar for each handler."""
+"""The live lines: the state and the last outcome, and below them a bar for each handler.
+
+With several integrations, each has a line with its state and last outcome.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
@@ -20,28 +23,29 @@ FOLLOW_SECONDS = 0.5
 NARROWEST = 20  # columns; there are no live lines in less
 BAR_COLUMNS = 12
 HANDLER_COLUMNS = 40  # for a handler's name, bar and numbers
+MOST_INTEGRATIONS = 8  # that have a line; the others are counted
 COLOURS = {"running": "cyan", "completed": "green", "failed": "red"}  # others are yellow
 
 
 class LiveLines:
-    """Renders the newest status of a system."""
+    """Renders the newest status of each system of the process."""
 
     def __init__(self, encoding: str) -> None:
         """`encoding` is the terminal's; without Unicode the bars are drawn in ASCII."""
-        self.status: Mapping[str, Any] | None = None
-        """What `OceanSystem.status()` returned last; None before the start and at the end."""
+        self.statuses: tuple[Mapping[str, Any], ...] = ()
+        """What each `OceanSystem.status()` returned last; none before the start and at the end."""
         self._encoding = encoding
 
     @contextlib.contextmanager
-    def following(self, status: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
-        """Ask for the status again and again, in a thread, while the `with` block runs."""
+    def following(self, *statuses: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+        """Ask for each status again and again, in a thread, while the `with` block runs."""
         done = threading.Event()
 
         def follow() -> None:
             while not done.is_set():
-                self.status = status()
+                self.statuses = tuple(status() for status in statuses)
                 done.wait(FOLLOW_SECONDS)
-            self.status = None
+            self.statuses = ()
 
         thread = threading.Thread(target=follow, name="live-lines", daemon=True)
         thread.start()
@@ -49,19 +53,19 @@ class LiveLines:
             yield
         finally:
             done.set()
-            thread.join(2.0)  # `status` waits a second at most
+            thread.join(2.0)  # a status waits a second at most
 
     def render(self, width: int) -> list[str]:
-        """Returns at most two lines, with their colours, that are shorter than `width`."""
-        status = self.status
-        if status is None or width < NARROWEST:
+        """Returns the lines, with their colours; each is shorter than `width`."""
+        statuses = self.statuses
+        if not statuses or width < NARROWEST:
             return []
         console = Console(
             file=_Buffer(self._encoding), force_terminal=True, color_system="standard",
             width=width - 1, legacy_windows=False, _environ={},
         )  # fmt: skip
         lines = []
-        for part in live_lines(status, datetime.now(timezone.utc), console.width):
+        for part in live_lines(statuses, datetime.now(timezone.utc), console.width):
             with console.capture() as capture:
                 console.print(part, no_wrap=True, overflow="ellipsis", end="")
             drawn = capture.get().rstrip("\n")
@@ -79,8 +83,30 @@ class _Buffer(io.StringIO):
         return self._encoding
 
 
-def live_lines(status: Mapping[str, Any], now: datetime, width: int) -> list[Text | Table]:
-    """Returns the lines for a `status()` at the time `now`, for `width` columns."""
+def live_lines(
+    statuses: Sequence[Mapping[str, Any]], now: datetime, width: int
+) -> Sequence[Text | Table]:
+    """Returns the lines for what each `status()` returned, at `now`, for `width` columns."""
+    if len(statuses) == 1:
+        return _lines_of_one(statuses[0], now, width)
+    shown = statuses[:MOST_INTEGRATIONS]
+    lines = [_named_line(status, now) for status in shown]
+    if len(shown) < len(statuses):
+        lines.append(Text(f"and {len(statuses) - len(shown)} more integrations", "dim"))
+    return lines
+
+
+def _named_line(status: Mapping[str, Any], now: datetime) -> Text:
+    resync: Mapping[str, Any] = status.get("resync") or {}
+    name = Text(one_line(status.get("integration"), 30), "bold")
+    if status.get("stopped"):
+        cause = status.get("cause")
+        ended = Text(f"failed: {one_line(cause)}", "red") if cause else Text("stopped", "dim")
+        return Text(" | ").join([name, ended])
+    return Text(" | ").join([name, _state_line(resync, resync.get("run"), now)])
+
+
+def _lines_of_one(status: Mapping[str, Any], now: datetime, width: int) -> list[Text | Table]:
     resync: Mapping[str, Any] = status.get("resync") or {}
     run = resync.get("run")
     lines: list[Text | Table] = [_state_line(resync, run, now)]

@@ -6,10 +6,10 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
-from ocean_actors.log import ContextFilter
+from ocean_actors.log import FIELDS, ContextFilter
 from ocean_actors.log_output.queued import QueuedHandler
 from ocean_actors.log_output.text_format import TextFormatter
 
@@ -25,7 +25,10 @@ class LogSetup:
     """
 
     def __init__(self, level: str, log_format: str, integration: str | None = None) -> None:
-        """Have every record of `level` and above written; `integration`: see `ContextFilter`."""
+        """Have every record of `level` and above written.
+
+        `integration` is the only one of the process. Without it, lines of text name theirs.
+        """
         terminal = _is_terminal(sys.stderr)
         self._live: LiveLines | None = None
         self._handler: QueuedHandler | None = None
@@ -35,17 +38,18 @@ class LogSetup:
         text = log_format == "text" or (log_format == "auto" and terminal)
         coloured = text and terminal and _shows_colours(os.environ)
         self._handler = self._colour_handler() if coloured else QueuedHandler(sys.stderr.fileno())
-        self._handler.setFormatter(_formatter(text=text, coloured=coloured))
+        fields = FIELDS if integration is None else FIELDS[1:]
+        self._handler.setFormatter(_formatter(fields, text=text, coloured=coloured))
         self._handler.addFilter(ContextFilter(integration))
         logging.basicConfig(level=level, handlers=[self._handler])
 
     @contextlib.contextmanager
-    def showing(self, status: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
-        """Show what `status` returns in the live lines, if any, while the `with` block runs."""
+    def showing(self, *statuses: Callable[[], Mapping[str, Any]]) -> Iterator[None]:
+        """Show what each of `statuses` returns in the live lines, if any, in the `with` block."""
         if self._live is None or self._handler is None:
             yield
             return
-        with self._live.following(status), _printing_above(self._handler):
+        with self._live.following(*statuses), _printing_above(self._handler):
             yield
 
     def _colour_handler(self) -> QueuedHandler:
@@ -56,9 +60,9 @@ class LogSetup:
         return QueuedHandler(TerminalOutput(sys.stderr.fileno(), self._live.render))
 
 
-def _formatter(*, text: bool, coloured: bool) -> logging.Formatter:
+def _formatter(fields: Sequence[str], *, text: bool, coloured: bool) -> logging.Formatter:
     if text:
-        return TextFormatter(coloured=coloured)
+        return TextFormatter(coloured=coloured, fields=fields)
     from ocean_actors.log_output.json_format import JsonLineFormatter
 
     return JsonLineFormatter()

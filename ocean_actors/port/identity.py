@@ -102,7 +102,7 @@ class Identity:
                 yield secret
 
 
-@functools.lru_cache(maxsize=16)
+@functools.lru_cache(maxsize=256)  # three for each integration of the process
 def _pattern(secret: str) -> re.Pattern[str]:
     """Returns what finds a secret as it is, in JSON, in a URL, and in Base64."""
     forms = [_spelled(secret)]

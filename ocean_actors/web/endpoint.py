@@ -69,14 +69,9 @@ class EndpointApp(JsonApp):
     def _answer_live(self, _environ: Environ) -> Answer:
         """Answer `GET /health/live`: 503 and the reason if the process should be restarted."""
         health = self._health()
-        if health.live:
-            return Answer(200, {"ok": True})
-        return Answer(503, {"ok": False, "reason": "; ".join(health.problems)})
+        return Answer(200 if health.live else 503, health.live_data())
 
     def _answer_ready(self, _environ: Environ) -> Answer:
         """Answer `GET /health/ready`: 503 until the listener is up and Port was reached."""
         health = self._health()
-        conditions = {
-            "listening": health.listening, "port": health.port, "standby": health.standby,
-        }  # fmt: skip
-        return Answer(200 if health.ready else 503, {"ok": health.ready, **conditions})
+        return Answer(200 if health.ready else 503, health.ready_data())

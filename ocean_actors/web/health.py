@@ -19,13 +19,14 @@ class Health:
     """`problems` says why the process should be started again; it is empty while it works.
 
     `listening`: the listener is up. `port`: Port was reached. `standby`: another instance runs
-    the resyncs.
+    the resyncs. `ended`: the system has stopped as asked, as ONCE does after its run.
     """
 
     problems: tuple[str, ...] = ()
     listening: bool = False
     port: bool = False
     standby: bool = False
+    ended: bool = False
 
     @property
     def live(self) -> bool:
@@ -37,6 +38,17 @@ class Health:
         """Returns whether this instance hears events, and runs what they ask for."""
         return self.listening and self.port and not self.standby
 
+    def live_data(self) -> dict[str, Any]:
+        """Returns what `GET /health/live` tells."""
+        if self.live:
+            return {"ok": True}
+        return {"ok": False, "reason": "; ".join(self.problems)}
+
+    def ready_data(self) -> dict[str, Any]:
+        """Returns what `GET /health/ready` tells."""
+        conditions = {"listening": self.listening, "port": self.port, "standby": self.standby}
+        return {"ok": self.ready, **conditions}
+
 
 def judge(
     actors: Sequence[Snapshot],
@@ -45,6 +57,7 @@ def judge(
     custom: AbstractSet[str],
     working: bool,
     failed: bool,
+    ended: bool = False,
     port: bool,
     standby: bool,
 ) -> Health:
@@ -53,7 +66,7 @@ def judge(
     `listener` is the name of the listener's actor, and `custom` names the user's own actors: they
     and their children are not judged. `working` is False before the start and once the system
     was asked to stop: then nothing has to be there. `failed`: it has ended, and not as asked.
-    `standby` holds until the coordinator shows its role.
+    `ended`: it has ended as asked. `standby` holds until the coordinator shows its role.
     """
     named = {actor["name"]: actor for actor in actors}
     coordinator = named.get(COORDINATOR)
@@ -74,6 +87,7 @@ def judge(
         listening=working and found is not None and found["state"] == "running",
         port=port,
         standby=standby if coordinator is None else coordinator["details"].get("standby", standby),
+        ended=ended,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import pytest
@@ -233,6 +234,45 @@ def test_one_of_several_integrations_is_chosen(served: Served, visit: Visit) -> 
     expect(page.locator("h1")).to_have_text("shop")
     page.get_by_label("Integration").select_option("blog")
     expect(page.locator("h1")).to_have_text("blog")
+    page.reload()
+    expect(page.locator("h1")).to_have_text("blog")
+    expect(page.get_by_label("Integration")).to_have_value("blog")
+
+
+def test_where_there_is_one_integration_there_is_no_choice(served: Served, visit: Visit) -> None:
+    page = shown(visit(served(Desk("shop"))))
+    expect(page.get_by_label("Integration")).to_be_hidden()
+
+
+def test_a_late_answer_about_the_integration_before_is_dropped(
+    served: Served, visit: Visit
+) -> None:
+    """Else the buttons would steer another integration than the one that is shown."""
+    asked, answered = threading.Event(), threading.Event()
+
+    class Slow(Desk):
+        def status(self) -> Mapping[str, Any]:
+            if self.facts["integration"] == "late":
+                asked.set()
+                answered.wait(WITHIN / 1000)
+            return super().status()
+
+    slow = Slow("shop")
+    page = shown(visit(served(slow, Desk("blog"))))
+    expect(page.locator("h1")).to_have_text("shop")
+    page.evaluate("""() => {
+        window.seen = [];
+        const name = document.getElementById('name');
+        new MutationObserver(() => window.seen.push(name.textContent)).observe(
+            name, {childList: true, characterData: true, subtree: true});
+    }""")
+    slow.facts["integration"] = "late"
+    assert asked.wait(WITHIN / 1000)
+    page.get_by_label("Integration").select_option("blog")
+    expect(page.locator("#content")).to_be_hidden()
+    answered.set()
+    expect(page.locator("h1")).to_have_text("blog")
+    assert page.evaluate("window.seen") == ["blog"]
 
 
 # -- buttons ---------------------------------------------------------------------------------------
@@ -378,8 +418,11 @@ def test_axe_finds_nothing(desk: Desk, served: Served, visit: Visit, width: int)
 
 def test_it_fits_a_telephone(desk: Desk, served: Served, visit: Visit) -> None:
     busy_night(desk)
-    page = shown(visit(served(), width=390))
+    page = shown(visit(served(desk, Desk("an-integration-with-quite-a-long-name")), width=390))
     expect(bars(page)).to_have_count(201)
+    title = page.locator(".top-title").bounding_box()
+    assert title is not None
+    assert title["width"] > 200  # the chooser takes none of its place
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     outside = page.locator("main .card").evaluate_all(
         "cards => cards.filter(card => card.getBoundingClientRect().right > 390).length"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocean_actors.log_output.json_format import JsonLineFormatter
+from ocean_actors.log_output.setup import LogSetup
 from ocean_actors.log_output.text_format import TextFormatter
 
 
@@ -37,6 +38,20 @@ def test_text_ends_with_what_the_line_is_about() -> None:
 def test_text_shows_only_what_is_known() -> None:
     assert TextFormatter().format(record_of("said", run=None)).endswith("my.logger: said")
     assert TextFormatter().format(record_of("said", run="r")).endswith("said [run=r]")
+
+
+@pytest.mark.parametrize(("only", "named"), [("shop", False), (None, True)])
+def test_text_names_the_integration_where_the_process_has_several(
+    only: str | None, named: bool
+) -> None:
+    handler = LogSetup("INFO", "text", only)._handler
+    assert handler is not None
+    try:
+        line = handler.format(record_of("said", integration="blog", run="r"))
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+    assert line.endswith("said [integration=blog run=r]" if named else "said [run=r]")
 
 
 def test_colours_are_the_only_difference_on_a_terminal() -> None:

@@ -216,7 +216,7 @@ STATUS = {
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 def test_the_live_lines_are_two_and_shorter_than_the_terminal(width: int) -> None:
     lines = LiveLines("utf-8")
-    lines.status = STATUS
+    lines.statuses = (STATUS,)
     screen = pyte.Screen(width, 5)
     pyte.Stream(screen).feed("\r\n".join(lines.render(width)))
     shown = [line.rstrip() for line in screen.display if line.strip()]
@@ -233,9 +233,9 @@ def test_calls_that_wait_for_a_rate_limit_show_beside_their_handler() -> None:
         "id": "r-1", "trigger": "schedule", "startedAt": "2026-01-01T00:00:00+00:00",
         "handlers": ["Issues", "Users"], "waiting": {"Issues": 3},
     }  # fmt: skip
-    lines.status = {
-        "resync": {"state": "running", "run": run, "kinds": {"Issues": [], "Users": []}}
-    }
+    lines.statuses = (
+        {"resync": {"state": "running", "run": run, "kinds": {"Issues": [], "Users": []}}},
+    )
     screen = pyte.Screen(120, 5)
     pyte.Stream(screen).feed("\r\n".join(lines.render(120)))
     issues, users = screen.display[1].split("Users")
@@ -245,12 +245,34 @@ def test_calls_that_wait_for_a_rate_limit_show_beside_their_handler() -> None:
 
 def test_a_terminal_without_unicode_gets_ascii() -> None:
     lines = LiveLines("ascii")
-    lines.status = STATUS
+    lines.statuses = (STATUS,)
     assert all(line.isascii() for line in lines.render(100))
 
 
 @pytest.mark.parametrize("resync", [None, {}, {"state": "idle", "run": None, "runs": []}])
 def test_a_status_without_answers_makes_one_line(resync: object) -> None:
     lines = LiveLines("utf-8")
-    lines.status = {"resync": resync}
+    lines.statuses = ({"resync": resync},)
     assert len(lines.render(80)) == 1
+
+
+def test_with_several_integrations_each_has_a_line_with_its_name() -> None:
+    lines = LiveLines("utf-8")
+    ended = {"integration": "blog", "stopped": True, "cause": "actor coordinator\nfailed"}
+    asked = {"integration": "docs", "stopped": True, "cause": None}
+    lines.statuses = ({"integration": "shop", **STATUS}, ended, asked)
+    screen = pyte.Screen(200, 5)
+    pyte.Stream(screen).feed("\r\n".join(lines.render(200)))
+    shown = [line.rstrip() for line in screen.display]
+    assert shown[0].startswith("shop | running | run r-2 by polling")
+    assert shown[1:] == ["blog | failed: actor coordinator failed", "docs | stopped", "", ""]
+
+
+def test_of_many_integrations_the_first_have_a_line_and_the_others_are_counted() -> None:
+    lines = LiveLines("utf-8")
+    lines.statuses = tuple({"integration": f"shop-{number}"} for number in range(20))
+    screen = pyte.Screen(80, 24)
+    pyte.Stream(screen).feed("\r\n".join(lines.render(80)))
+    shown = [line.rstrip() for line in screen.display if line.strip()]
+    assert len(shown) == 9
+    assert shown[-1] == "and 12 more integrations"

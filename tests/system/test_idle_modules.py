@@ -17,6 +17,7 @@ UNUSED = {
     "kafka", "multiprocessing", "opentelemetry", "pip", "prometheus_client", "rich", "setuptools",
     "sqlite3", "trustme", "xml", "xmlrpc",
     "ocean_actors.check", "ocean_actors.control.client", "ocean_actors.demo",
+    "ocean_actors.group.group",
     "ocean_actors.listeners.kafka", "ocean_actors.listeners.once",
     "ocean_actors.listeners.schedule",
     "ocean_actors.listeners.webhook", "ocean_actors.live.router", "ocean_actors.live.worker",

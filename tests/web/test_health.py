@@ -82,3 +82,8 @@ def test_standing_by_is_what_the_coordinator_shows() -> None:
     active = actor("coordinator", details={"standby": False})
     assert not health(active, LISTENER, standby=True).standby
     assert health(COORDINATOR, LISTENER, standby=True).standby  # it has not started yet
+
+
+def test_a_system_that_has_ended_as_asked_says_so() -> None:
+    found = health(working=False, ended=True)
+    assert (found.live, found.ready, found.ended) == (True, False, True)

@@ -20,6 +20,7 @@ let lastAnswer = null; // when the process answered last
 let silent = false; // whether it does not answer any more
 let timer = null;
 let asking = false;
+let choice = 0; // counts the choices of an integration: an answer about another one is dropped
 let lastOutcome = null;
 
 class Refused extends Error {
@@ -44,10 +45,13 @@ async function call(path, options = {}) {
 }
 
 async function ask() {
+  const asked = choice;
   const response = await call("api/status", { headers: etag ? { "If-None-Match": etag } : {} });
   if (response.status === 304) return;
+  const answer = await response.json();
+  if (asked !== choice) return;
   etag = response.headers.get("ETag");
-  status = await response.json();
+  status = answer;
   setClock(status.now);
   const known = status.events ?? {};
   const newest = events.length ? events[events.length - 1].number : 0;
@@ -57,7 +61,9 @@ async function ask() {
 async function askEvents(current) {
   const again = current === instance;
   const after = again && events.length ? events[events.length - 1].number : 0;
+  const asked = choice;
   const answer = await (await call(`api/events?after=${after}`)).json();
+  if (asked !== choice) return;
   events = [...(again ? events : []), ...answer.events].slice(-EVENTS);
   instance = answer.instance;
 }
@@ -117,7 +123,8 @@ async function poll() {
   drawConnection();
   draw();
   const busy = status?.resync?.run && !silent;
-  timer = setTimeout(poll, document.hidden ? HIDDEN : busy ? BUSY : QUIET);
+  const dropped = status === null && !silent; // the answer was about another integration
+  timer = setTimeout(poll, dropped ? 0 : document.hidden ? HIDDEN : busy ? BUSY : QUIET);
 }
 
 async function listIntegrations() {
@@ -125,6 +132,8 @@ async function listIntegrations() {
   if (chooser.options.length) return;
   const { integrations } = await (await call("api/integrations")).json();
   chooser.append(...integrations.map((name) => make("option", { value: name }, name)));
+  const linked = integrations.find((name) => `#${encodeURIComponent(name)}` === location.hash);
+  if (linked) chooser.value = linked;
   show(byId("chooser"), integrations.length > 1);
 }
 
@@ -145,9 +154,13 @@ byId("token-form").addEventListener("submit", (event) => {
   poll();
 });
 
-byId("integration").addEventListener("change", () => {
+byId("integration").addEventListener("change", (event) => {
+  choice += 1;
   status = etag = instance = lastOutcome = null;
   events = [];
+  show(byId("content"), false); // until the chosen one is known
+  setText(byId("outcome"), "");
+  history.replaceState(null, "", `#${encodeURIComponent(event.target.value)}`); // for a reload
   poll();
 });
 

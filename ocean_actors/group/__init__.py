@@ -1,0 +1,1 @@
+"""Several integrations in one process: their settings, their servers, and how they end."""

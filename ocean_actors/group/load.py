@@ -1,0 +1,95 @@
+"""Loads the integrations that the command line names, each with its settings and classes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ocean_actors.errors import UsageError
+from ocean_actors.group.members import Member, agreed
+from ocean_actors.live.handler import split_handlers
+from ocean_actors.loading import HandlerError, load_actors, load_handlers
+from ocean_actors.settings import Settings
+
+NO_HANDLER = (
+    'expected at least one ResyncHandler: name it in the settings, as handlers: ["file.py:Class"]'
+)
+
+
+def load_members(
+    configs: Sequence[str],
+    handlers: Sequence[str] = (),
+    actors: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
+    need_handlers: bool = True,
+) -> list[Member]:
+    """Returns an integration for each settings file; without a file, that of the environment.
+
+    `handlers` and `actors` are the command line's, in place of those that the one file names.
+    Raises UsageError, which names the file if there are several.
+    """
+    if len(configs) < 2:
+        member = _load(configs[0] if configs else None, handlers, actors, dry_run=dry_run)
+        if need_handlers and not split_handlers(member.handlers)[0]:
+            raise UsageError(f"{NO_HANDLER}, or with --handler file.py:Class")
+        return [member]
+    for option, given in (("--handler", handlers), ("--actor", actors), ("--dry-run", dry_run)):
+        if given:
+            raise UsageError(f"{option}: expected one CONFIG, got {len(configs)}")
+    members = []
+    for config in configs:
+        try:
+            member = _load(config)
+            _require_own_modules(
+                (*member.settings.handlers, *member.settings.actors), Path(config).parent
+            )
+            if need_handlers and not split_handlers(member.handlers)[0]:
+                raise UsageError(NO_HANDLER)
+        except UsageError as error:
+            text = str(error)
+            raise UsageError(
+                text if text.startswith(f"{config}:") else f"{config}: {text}"
+            ) from None
+        members.append(member)
+    agreed(members)  # raises before anything is made
+    return members
+
+
+def _load(
+    config: str | None,
+    handlers: Sequence[str] = (),
+    actors: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
+) -> Member:
+    settings = Settings.from_environment() if config is None else Settings.from_file(config)
+    if dry_run:
+        settings = settings.for_dry_run()
+    folder = Path() if config is None else Path(config).parent
+    return Member(
+        settings,
+        load_handlers(handlers, settings.handlers, folder),
+        load_actors(actors, settings.actors, folder),
+        config or "the environment",
+    )
+
+
+def _require_own_modules(places: Iterable[str], folder: Path) -> None:
+    """Raises HandlerError if a place was loaded from another integration's module of its name.
+
+    A process has one module of each name: the first that was imported.
+    """
+    for place in places:
+        where = place.rpartition(":")[0]
+        first = where.partition(".")[0]
+        beside = [folder / f"{first}.py", folder / first / "__init__.py"]
+        own = next((file.resolve() for file in beside if file.is_file()), None)
+        loaded = getattr(sys.modules.get(first), "__file__", None)
+        if where.endswith(".py") or own is None or loaded is None or Path(loaded) == own:
+            continue
+        raise HandlerError(
+            f"{place}: the module {first} was imported from {loaded} and not from {own}; "
+            "name the file in place of the module, as file.py:Class"
+        )
