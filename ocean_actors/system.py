@@ -160,8 +160,9 @@ class OceanSystem:
     def start(self) -> None:
         """Start everything and return; Port need not be reachable.
 
-        If a port to be served on is in use, the system ends with exit code 1. Raises RuntimeError
-        if the system was started before.
+        If a port to be served on is in use, the system ends with exit code 1. What a custom actor
+        raises when it is made is raised, once the system has ended with exit code 1. Raises
+        RuntimeError if the system was started before.
         """
         if self._started_at is not None:
             raise RuntimeError("an OceanSystem starts once: make a new one")
@@ -174,6 +175,8 @@ class OceanSystem:
         except BaseException as error:  # Ctrl-C among them
             if isinstance(error, RuntimeError) and self._stop_requested.is_set():
                 return  # an actor has had the system stopped, so no more actors can be started
+            if isinstance(error, Exception):
+                self.shutdown(1, f"cannot start: {one_line(error)}")
             self.stop()
             raise
 
@@ -312,7 +315,7 @@ class OceanSystem:
 
     def _require_running(self) -> None:
         if self._stop_requested.is_set():
-            raise RuntimeError("the OceanSystem is stopped, or about to be")
+            raise RuntimeError("the integration is stopped, or is about to be")
 
     # -- looking -----------------------------------------------------------------------------
 

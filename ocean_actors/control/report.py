@@ -18,12 +18,14 @@ def report(status: Json) -> Iterator[str]:
     """Yields the lines of the page for `GET /api/status`'s answer."""
     now = _moment(status.get("now"))
     yield from _head(status, now)
-    yield from _listening(status.get("listening") or {}, now)
-    yield from _leader(status.get("leader") or {}, now)
+    stopped = bool(status.get("stopped"))
+    if not stopped:
+        yield from _listening(status.get("listening") or {}, now)
+        yield from _leader(status.get("leader") or {}, now)
     resync = status.get("resync")
-    if resync is None:
+    if resync is None and not stopped:
         yield _row("resyncs", "the coordinator does not answer")
-    else:
+    elif resync is not None:
         yield from _present(resync, now)
         yield from _requests(resync, now)
         yield from _ended(resync.get("runs") or [], now)
@@ -37,7 +39,7 @@ def _head(status: Json, now: datetime | None) -> Iterator[str]:
     facts = [f"listens by {status.get('listener')}"]
     if status.get("version"):
         facts.append(f"ocean_actors {status['version']}")
-    if status.get("startedAt"):
+    if status.get("startedAt") and not status.get("stopped"):
         facts.append(f"up {_since(status['startedAt'], now)}")
     if not status.get("registered"):
         facts.append("Port was not reached yet")

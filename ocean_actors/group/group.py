@@ -19,7 +19,6 @@ from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.system import SIGNAL_SECONDS, OceanSystem
-from ocean_actors.text import one_line
 from ocean_actors.web.endpoint import WsgiApp
 from ocean_actors.web.log import WebLog
 
@@ -89,7 +88,6 @@ class SystemGroup:
         self._process = os.getpid()
         self._exit_code = 0
         self._cause: str | None = None
-        self._not_started: dict[str, str] = {}  # why, by identifier
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
         self._stopped = threading.Event()
@@ -177,16 +175,16 @@ class SystemGroup:
     def exit_code(self) -> int:
         """The highest of the integrations' exit codes, and of `shutdown`'s."""
         worst = max(each.exit_code for each in self.systems)
-        return max(self._exit_code, worst, 1 if self._not_started else 0)
+        return max(self._exit_code, worst)
 
     @property
     def cause(self) -> str | None:
         """Why integrations have failed, or the group has; None if nothing has."""
-        causes = {
-            **{each.settings.integration.identifier: each.cause for each in self.systems},
-            **self._not_started,
-        }
-        told = [f"{identifier}: {cause}" for identifier, cause in causes.items() if cause]
+        told = [
+            f"{each.settings.integration.identifier}: {each.cause}"
+            for each in self.systems
+            if each.cause
+        ]
         return "; ".join([*([self._cause] if self._cause else []), *told]) or None
 
     @property
@@ -263,13 +261,8 @@ class SystemGroup:
             return  # it is stopped already
         try:
             system.start()
-        except Exception as error:  # noqa: BLE001  (no threads, or a custom actor that raises)
-            why = f"cannot start: {one_line(error)}"
-        else:
-            return
-        identifier = system.settings.integration.identifier
-        self._not_started[identifier] = why
-        logger.error("integration %s %s", identifier, why)
+        except Exception:  # no threads, or a custom actor that raises; the system has stopped
+            logger.exception("integration %s cannot start", system.settings.integration.identifier)
 
     # -- the end -----------------------------------------------------------------------------
 

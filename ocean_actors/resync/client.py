@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pykka
@@ -44,6 +45,7 @@ class ResyncClient:
         self._coordinator: Ref | None = None
         self._gatekeeper: Ref | None = None
         self._generation = generation
+        self._last: dict[type[Message], Any] = {}  # answers, once no more runs are started
 
     @property
     def generation(self) -> int:
@@ -135,7 +137,8 @@ class ResyncClient:
     def stop(self, timeout: float) -> None:
         """Have the coordinator end the run in flight and start no more.
 
-        Returns once nothing is in flight, after `timeout` seconds at the latest.
+        Returns once nothing is in flight, after `timeout` seconds at the latest. What `status` and
+        `metrics` answer then is kept for the time when the coordinator has ended.
         """
         if self._coordinator is None or not self._coordinator.is_alive():
             return
@@ -143,25 +146,31 @@ class ResyncClient:
         self._coordinator.tell(StopResyncs(stopped))
         with contextlib.suppress(pykka.Timeout):
             stopped.get(timeout=timeout)
+            status, metrics = self.status(), self.metrics()
+            self._last[GetStatus] = status
+            self._last[GetMetrics] = metrics and replace(metrics, active=False)
 
     def status(self, timeout: float = STATUS_SECONDS) -> dict[str, Any] | None:
-        """Returns the coordinator's status, or None if it did not answer in `timeout` seconds."""
+        """Returns the coordinator's status, or None if it did not answer in `timeout` seconds.
+
+        Once it has ended: its last status, or None if it ended because of a failure.
+        """
         answer: dict[str, Any] | None = self._answer(GetStatus(), timeout)
         return answer
 
     def metrics(self, timeout: float = STATUS_SECONDS) -> ResyncMetrics | None:
-        """Returns what the coordinator counts, or None without an answer in `timeout` seconds."""
+        """Returns what the coordinator counts; see `status`."""
         answer: ResyncMetrics | None = self._answer(GetMetrics(), timeout)
         return answer
 
     def _answer(self, question: Message, timeout: float) -> Any:
-        """Returns the coordinator's answer, or None if there is none in `timeout` seconds."""
+        """Returns the coordinator's answer, or the last one that was kept, or None."""
         if self._coordinator is None:
             return None
         try:
             return self._coordinator.ask(question, timeout=timeout)
         except (pykka.Timeout, pykka.ActorDeadError):
-            return None
+            return self._last.get(type(question))
 
     def _connected(self) -> Ref:
         if self._coordinator is None:

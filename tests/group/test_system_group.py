@@ -27,6 +27,7 @@ from ocean_actors import (
     Supervision,
     handles,
 )
+from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
 from ocean_actors.log import ContextFilter
 from ocean_actors.messages import RunStarted
@@ -155,14 +156,37 @@ def test_one_that_cannot_start_leaves_the_others_at_work(rig: Rig) -> None:
             raise ValueError("broken on purpose")
 
     rig.add("broken", [Quick], [Unbuildable], eventListener={"type": "ONCE"})
-    rig.add("shop", [Quick])
+    rig.add("shop", [Quick], http=LOOPBACK)
     group = rig.make()
     group.start()
     assert rig.expect("shop", RunEnded).status == "completed"
+    status, told = rig.get("/health/ready")
+    assert status == 503
+    assert not told["integrations"]["broken"]["ended"]  # not as asked
+    assert not rig.get("/health/live")[1]["integrations"]["broken"]["ok"]
+    cause = "cannot start: ValueError: broken on purpose"
+    assert rig["broken"].status()["cause"] == cause
     group.stop()
-    assert group.exit_code == 1
-    assert group.cause is not None
-    assert "broken on purpose" in group.cause
+    assert (group.exit_code, group.cause) == (1, f"broken: {cause}")
+
+
+def test_what_one_has_done_is_shown_after_its_end(rig: Rig) -> None:
+    rig.add("shop", [Quick], http=LOOPBACK)
+    rig.add("nightly", [Quick], eventListener={"type": "ONCE"})
+    group = rig.make()
+    group.start()
+    assert rig["nightly"].wait(WITHIN)
+    status = rig["nightly"].status()
+    assert status["resync"] is not None
+    assert (status["resync"]["run"], status["resync"]["state"]) == (None, "stopped")
+    assert [run["status"] for run in status["resync"]["runs"]] == ["completed"]
+    page = list(report(status))
+    assert page[0].startswith("nightly: stopped (listens by ONCE, ")
+    assert "listener" not in [line.split()[0] for line in page]
+    metrics = group.metrics()[0].decode()
+    labels = 'integration="nightly",outcome="completed",trigger="once"'
+    assert f"ocean_actors_runs_total{{{labels}}} 1.0" in metrics
+    assert 'ocean_actors_active{integration="nightly"} 0.0' in metrics
 
 
 def test_all_are_stopped_at_the_same_time(rig: Rig) -> None:

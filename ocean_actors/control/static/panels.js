@@ -41,7 +41,7 @@ export function drawStatus(status) {
 function drawMeta(status) {
   const parts = [`listens by ${status.listener}`];
   if (status.version) parts.push(`ocean_actors ${status.version}`);
-  if (status.startedAt) parts.push(`up ${roughly(Math.max(0, secondsSince(status.startedAt)))}`);
+  if (status.startedAt && !status.stopped) parts.push(`up ${roughly(Math.max(0, secondsSince(status.startedAt)))}`);
   setText(byId("meta"), parts.join(" · "));
 }
 
@@ -53,11 +53,14 @@ function drawPauses(pauses) {
 
 function drawNow(status, run, ended) {
   const last = ended[ended.length - 1];
+  const lastRun = last
+    ? `The last run ${last.status} ${relative(new Date(Date.parse(last.startedAt) + last.seconds * 1000).toISOString())}, after ${duration(last.seconds)}.`
+    : "Nothing has run in this process yet.";
   let headline;
   let subline;
   if (status.stopped) {
     headline = "The integration has stopped.";
-    subline = status.cause ?? "";
+    subline = status.cause ?? (last ? lastRun : "");
   } else if (!status.resync) {
     headline = status.startedAt ? "The coordinator does not answer." : "The integration starts.";
     subline = "";
@@ -71,9 +74,7 @@ function drawNow(status, run, ended) {
       standby: "Another instance runs the resyncs.", waiting: "A resync waits for its start.",
       preparing: "A resync is about to start.", stopped: "No more runs are started.",
     }[status.resync.state] ?? (status.registered ? "No run in flight." : "Port was not reached yet.");
-    subline = last
-      ? `The last run ${last.status} ${relative(new Date(Date.parse(last.startedAt) + last.seconds * 1000).toISOString())}, after ${duration(last.seconds)}.`
-      : "Nothing has run in this process yet.";
+    subline = lastRun;
   }
   setText(byId("headline"), headline);
   setText(byId("subline"), subline);
