@@ -165,7 +165,7 @@ def test_an_instance_that_was_asleep_too_long_gives_way(processes: Processes) ->
     processes.expect(f"begin {first.pid}", f"begin {second.pid}")
     first.send_signal(signal.SIGCONT)
     processes.expect_output("another instance took over")
-    organization.eventually(lambda: processes.output().count("standing by") == 2)
+    organization.eventually(lambda: processes.output().count("standing by") >= 2)
     assert processes.log() == [f"begin {first.pid}", f"begin {second.pid}"]
     processes.let_finish()
     organization.expect_committed(1)
@@ -192,7 +192,7 @@ def test_what_an_instance_ends_right_after_it_slept_is_not_reported(processes: P
     sandbox.wait_for(lambda: sandbox.statuses("under-test") == ["running", "aborted", "running"])
     processes.let_finish(first)
     first.send_signal(signal.SIGCONT)
-    organization.eventually(lambda: processes.output().count("standing by") == 2)
+    organization.eventually(lambda: processes.output().count("standing by") >= 2)
     processes.let_finish(second)
     organization.eventually(lambda: f"end {second.pid}" in processes.log())
     organization.expect_committed(1)
