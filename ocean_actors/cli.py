@@ -185,7 +185,7 @@ def _run(options: argparse.Namespace) -> int:
     signals = SignalHandlers()
     signals.call_on(signal.SIGUSR1, running.log_state)
     signals.stop_on_signals(
-        running.shutdown, seconds, lambda name: _announce(systems, name, seconds)
+        running.shutdown, seconds, lambda name: _stopping(systems, name, seconds)
     )
     threading.Thread(target=_end_after, args=(running,), name="exit", daemon=True).start()
     with log.showing(*(each.status for each in systems)):
@@ -269,8 +269,8 @@ def _demo(options: argparse.Namespace) -> int:
     return show(options.listener)
 
 
-def _announce(systems: Sequence[OceanSystem], name: str, seconds: float) -> None:
-    """Log what a stop waits for, and for how long at most."""
+def _stopping(systems: Sequence[OceanSystem], name: str, seconds: float) -> str:
+    """Returns a line that says what a stop waits for, and for how long at most."""
     waits = ""
     for system in systems:
         whose = f" of {system.settings.integration.identifier}" if len(systems) > 1 else ""
@@ -282,10 +282,10 @@ def _announce(systems: Sequence[OceanSystem], name: str, seconds: float) -> None
                 "(resync.abortGrace), "
                 f"handlers: {', '.join(run['handlers']) or 'none'};"
             )
-    logging.getLogger(__name__).info(
-        "%s: stopping;%s the process ends within %g s, at a second signal at once",
-        name, waits, seconds,
-    )  # fmt: skip
+    return (
+        f"{name}: stopping;{waits} the process ends within {seconds:g} s, "
+        "at a second signal at once"
+    )
 
 
 def _log_unused_settings(members: Sequence[Member]) -> None:

@@ -1,8 +1,8 @@
 """Signals of the command line: the first stops, the second ends the process at once.
 
 A signal handler interrupts the main thread anywhere, also in the middle of a write to the log. So
-it logs nothing itself: a thread that exists from the start does, and may be held up by a full pipe
-without holding up the stop.
+it does nothing itself: one thread that exists from the start stops, and another logs, which may be
+held up by a full pipe without holding up the stop.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+
+from ocean_actors.log import get_logger
+
+logger = get_logger(__name__)
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -30,8 +34,8 @@ class SignalHandlers:
 
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
-        self._calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-        threading.Thread(target=self._call_all, name="signals", daemon=True).start()
+        self._calls = _calling_thread("signals")
+        self._stops = _calling_thread("stop")
         self._masks = threading.local()  # of each thread that forks
         os.register_at_fork(
             before=self._block, after_in_parent=self._unblock, after_in_child=self._restore
@@ -42,14 +46,21 @@ class SignalHandlers:
         self._install(number, lambda *_: self._calls.put(call))
 
     def stop_on_signals(
-        self, stop: Callable[[], object], seconds: float, announce: Callable[[str], object]
+        self, stop: Callable[[], object], seconds: float, describe: Callable[[str], str | None]
     ) -> None:
-        """Call `stop` at the first of `STOP_SIGNALS`.
+        """Have a thread call `stop` at the first of `STOP_SIGNALS`.
 
-        `announce` is called with the signal's name, in a thread. A second signal ends the process
-        at once, as does the end of `seconds`: exit code 1 in both cases. SIGHUP is left alone if
-        it is ignored, as under `nohup`.
+        `describe` is called before with the signal's name, since a stop ends what its line, if
+        any, tells of. A second signal ends the process at once, as does the end of `seconds`: exit
+        code 1 in both cases. SIGHUP is left alone if it is ignored, as under `nohup`.
         """
+
+        def stop_and_tell(name: str) -> None:
+            try:
+                if line := describe(name):
+                    self._calls.put(lambda: logger.info("%s", line))
+            finally:
+                stop()
 
         def on_first(number: int, _frame: FrameType | None) -> None:
             for each in STOP_SIGNALS:
@@ -58,8 +69,7 @@ class SignalHandlers:
             self._install(signal.SIGALRM, on_late)
             signal.setitimer(signal.ITIMER_REAL, seconds)
             name = signal.Signals(number).name
-            self._calls.put(lambda: announce(name))
-            stop()
+            self._stops.put(lambda: stop_and_tell(name))
 
         def on_second(number: int, _frame: FrameType | None) -> None:
             end_now(f"{signal.Signals(number).name} again: the process ends at once")
@@ -75,10 +85,6 @@ class SignalHandlers:
         before = signal.signal(number, handler)
         self._before.setdefault(number, before)
 
-    def _call_all(self) -> None:
-        while True:
-            self._calls.get()()
-
     def _block(self) -> None:
         self._masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, list(self._before))
 
@@ -91,6 +97,18 @@ class SignalHandlers:
             signal.signal(number, before or signal.SIG_DFL)  # type: ignore[arg-type]
         self._before.clear()
         self._unblock()
+
+
+def _calling_thread(name: str) -> queue.SimpleQueue[Callable[[], object]]:
+    """Start a thread that calls what is put into the queue."""
+    calls: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+
+    def call_all() -> None:
+        while True:
+            calls.get()()
+
+    threading.Thread(target=call_all, name=name, daemon=True).start()
+    return calls
 
 
 def end_now(text: str, code: int = 1) -> None:
