@@ -12,13 +12,14 @@ from benchmarks.integrations import Integration, ours, upstream
 from benchmarks.peers.port_ocean_python import NAME
 from benchmarks.port import port
 from benchmarks.report import OURS, Row, Target, alternate
+from ocean_actors.resync.machine import MOST_QUIET_WAITS, QUIET_SECONDS
 
 PACKAGES = ("waitress",)
 ROUNDS = 15
 BURST = 10_000
 SMALL_BURST = 50
 GAP = 0.3  # seconds without a request, after which one is no longer part of a burst
-LONGEST_PAUSE = 5.0  # seconds that a burst postpones the next run; see resync/pace.py
+LONGEST_PAUSE = MOST_QUIET_WAITS * QUIET_SECONDS  # for which a burst postpones the next run
 QUIET = 3.0  # seconds in which a further run would begin
 
 
@@ -94,7 +95,10 @@ def burst(mode: str, what: str) -> Row:
         further = mine.program.count("called", QUIET)
     reason = ""
     if seconds > LONGEST_PAUSE:
-        reason = f"the burst took {seconds:.0f} s; one of more than 15 s makes more than one run"
+        reason = (
+            f"the burst took {seconds:.0f} s; one of more than {LONGEST_PAUSE:.0f} s makes several "
+            "runs"
+        )
     return Row(
         f"burst, a run {what}",
         f"further runs after {BURST:,} POSTs while a run is in flight",
