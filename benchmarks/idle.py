@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
 
-from benchmarks.integrations import many, ours, run_command, upstream
+from benchmarks.integrations import many, ours, upstream
 from benchmarks.peers.port_ocean_python import NAME
 from benchmarks.port import is_idle, port
-from benchmarks.programs import Program, environment
+from benchmarks.programs import Program
 from benchmarks.report import OURS, Row, Target
 
 PACKAGES = ("pykka", "requests", "pydantic", "waitress")
@@ -29,10 +26,12 @@ def measure(rounds: int) -> Iterator[Row]:
         sandbox = stack.enter_context(port(integrations=names))
         mine = stack.enter_context(ours(sandbox, "POLLING", interval=INTERVAL))
         theirs = stack.enter_context(upstream(sandbox, "POLLING", 1, INTERVAL))
-        programs = {OURS: mine.program, NAME: theirs.program}
         several = f"{MANY} in one process"
-        if runs_several_files():
-            programs[several] = stack.enter_context(many(sandbox, MANY, INTERVAL))
+        programs = {
+            OURS: mine.program,
+            NAME: theirs.program,
+            several: stack.enter_context(many(sandbox, MANY, INTERVAL)),
+        }
         for name, program in programs.items():
             for _ in range(MANY if name == several else 1):
                 program.hear("called")
@@ -50,8 +49,6 @@ def measure(rounds: int) -> Iterator[Row]:
             f"share of a core over {WINDOW:.0f} s, in which each asks Port every {INTERVAL:g} s",
             "%", used, (Target(1 / 5, NAME, at_most=True),),
         )  # fmt: skip
-        if several not in programs:
-            return
         yield Row(
             f"idle memory of {MANY}", f"the same of {MANY} integrations in one process",
             "MiB", {OURS: memory[several]}, (Target(55, at_most=True, reason=IMPORTS),),
@@ -80,13 +77,3 @@ def watched(
             used[name].append(100 * (program.cpu() - before[name]) / seconds)
             memory[name].append(program.resident())
     return memory, used
-
-
-@cache
-def runs_several_files() -> bool:
-    """Returns whether `ocean-actors run` takes several settings files."""
-    command = [*run_command(Path("--help"))]
-    text = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=True
-    ).stdout
-    return "CONFIG ..." in text
