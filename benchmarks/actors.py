@@ -174,9 +174,7 @@ def measure(rounds: int) -> Iterator[Row]:
         "tell to receive", "from `tell` until an idle actor has the message",
         "us", side_by_side(wakes, rounds), (Target(1.25, PYKKA, at_most=True),),
     )  # fmt: skip
-    found: dict[str, list[dict[str, float]]] = {
-        kind: [] for kind in (OURS, PYKKA)
-    }  # fmt: skip
+    found: dict[str, list[dict[str, float]]] = {OURS: [], PYKKA: []}
     for _ in range(min(rounds, 5)):
         for kind, results in found.items():
             results.append(result_of(module("actors", kind)))

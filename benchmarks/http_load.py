@@ -52,7 +52,7 @@ def sent(port: int, call: bytes) -> Iterator[float]:
 def drive(port: int, calls: list[bytes], status: bytes, clients: int = CLIENTS) -> float:
     """Send the calls over connections that stay open; returns calls a second.
 
-    Raises RuntimeError if an answer has another status.
+    Raises RuntimeError if an answer has another status, or if none comes for 30 seconds.
     """
     waiting = iter(calls)
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
@@ -69,7 +69,9 @@ def drive(port: int, calls: list[bytes], status: bytes, clients: int = CLIENTS) 
                 selector.register(connection, selectors.EVENT_READ, (connection, bytearray()))
                 busy += 1
         while busy:
-            for key, _ in selector.select(30):
+            if not (ready := selector.select(30)):
+                raise RuntimeError(f"the server on port {port} has not answered for 30 s")
+            for key, _ in ready:
                 connection, buffer = key.data
                 received = connection.recv(65_536)
                 if not received:

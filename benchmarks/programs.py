@@ -125,10 +125,6 @@ class Program:
         times = [process.cpu_times() for process in self._all()]
         return sum(each.user + each.system for each in times)
 
-    def threads(self) -> int:
-        """Returns how many threads it and its children have."""
-        return sum(process.num_threads() for process in self._all())
-
     def _all(self) -> list[psutil.Process]:
         try:
             process = psutil.Process(self._process.pid)
@@ -152,12 +148,15 @@ def environment() -> dict[str, str]:
 def result_of(command: Sequence[str], timeout: float = 300) -> dict[str, float]:
     """Returns the JSON object that a command prints as its last line.
 
-    Raises RuntimeError with what it wrote to standard error if it fails.
+    Raises RuntimeError with what it wrote to standard error if it fails, or if it takes longer.
     """
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False,
-        env=environment(),
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False,
+            env=environment(),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise RuntimeError(str(error)) from None
     if done.returncode != 0:
         raise RuntimeError(f"{command} failed:\n{done.stderr[-3_000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import __main__ as entry
-from benchmarks import page, report
+from benchmarks import page, programs, report
 from benchmarks.report import OURS, Row, Target
 
 ROW = Row(
@@ -139,6 +139,16 @@ def test_each_benchmark_can_be_run_and_has_its_part_of_the_page(name: str) -> No
     assert isinstance(module.PACKAGES, tuple)
     assert callable(module.measure)
     assert page.replaced(entry.PAGE.read_text(encoding="utf-8"), name, "new")
+
+
+def test_a_round_that_takes_too_long_is_an_error_of_its_benchmark_alone() -> None:
+    with pytest.raises(RuntimeError, match="timed out"):
+        programs.result_of([sys.executable, "-c", "import time; time.sleep(60)"], timeout=0.1)
+
+
+def test_a_round_that_fails_says_why() -> None:
+    with pytest.raises(RuntimeError, match="no such peer"):
+        programs.result_of([sys.executable, "-c", "raise SystemExit('no such peer')"])
 
 
 def test_an_unknown_name_is_told_the_known_ones(
