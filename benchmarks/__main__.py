@@ -68,7 +68,7 @@ def run(name: str, rounds: int | None) -> Result:
             result.lines += lines_of(row, machine.busy())
     except NotInstalled as error:
         result.notes.append(f"The rest was not measured: {error}")
-    except (OSError, RuntimeError) as error:  # the others are measured all the same
+    except (OSError, RuntimeError) as error:  # the other benchmarks run anyway
         result.failed = True
         result.notes.append(f"FAILED: {type(error).__name__}: {error}")
     result.seconds = time.perf_counter() - begun
