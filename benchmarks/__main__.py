@@ -63,7 +63,7 @@ def run(name: str, rounds: int | None) -> Result:
     result = Result(name, machine.describe(module.PACKAGES))
     begun = time.perf_counter()
     try:
-        for row in module.measure(min(rounds or module.ROUNDS, module.ROUNDS)):
+        for row in module.measure(module.ROUNDS if rounds is None else min(rounds, module.ROUNDS)):
             result.rows.append(row)
             result.lines += lines_of(row, machine.busy())
     except NotInstalled as error:
@@ -86,6 +86,10 @@ def main() -> int:
     names = NAMES if "all" in options.names else options.names
     if unknown := sorted(set(names) - set(NAMES)):
         parser.error(f"unknown: {', '.join(unknown)}; expected all, {', '.join(NAMES)}")
+    if options.rounds is not None and options.rounds < 1:
+        parser.error(f"--rounds: expected 1 or more, got {options.rounds}")
+    if options.json and not options.json.parent.is_dir():
+        parser.error(f"--json: there is no folder {options.json.parent}")
     if not names:
         for name in NAMES:
             about = importlib.import_module(f"benchmarks.{name}").__doc__ or ""

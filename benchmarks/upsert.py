@@ -1,7 +1,7 @@
 """Entities a second that one resync writes to Port, 0 and 50 ms away.
 
-From the handler's first line until all are written. The stand-in of Port is a process of its own
-machine, so that without latency all compete with it for the processor.
+The time runs from the handler's first line until all are written. The sandbox stands in for Port on
+the same machine, so without latency all candidates compete with it for the processor.
 """
 
 from __future__ import annotations

@@ -160,6 +160,25 @@ def test_an_unknown_name_is_told_the_known_ones(
     assert "unknown: upsrt; expected all, actors" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--rounds", "0"], "--rounds: expected 1 or more, got 0"),
+        (["--json", "missing/out.json"], "--json: there is no folder missing"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    error: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *options])
+    with pytest.raises(SystemExit):
+        entry.main()
+    assert error in capsys.readouterr().err
+
+
 def test_without_a_name_the_benchmarks_are_listed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
