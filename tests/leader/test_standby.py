@@ -26,6 +26,7 @@ from ocean_actors import (
 )
 from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
+from ocean_actors.leader.spec import LeaderSpec
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
 
@@ -239,6 +240,16 @@ def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     wait_for(lambda: leading(rig))
     actors = {actor["name"]: actor for actor in rig.system.status()["actors"]}
     assert actors["leader"]["restarts"] == 1
+
+
+def test_an_instance_that_its_engine_says_is_alone_takes_part_in_no_election(
+    start: Callable[..., SandboxedSystem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = LeaderSpec("MEMORY", memory.MemorySettings, lambda _settings, _clock: None)
+    monkeypatch.setattr(memory, "SPEC", alone)
+    rig = start(Quick)
+    wait_for(lambda: probe(rig, "ready")[0] == 200)
+    assert rig.system.status()["leader"] is None
 
 
 def test_the_command_line_shows_who_leads(
