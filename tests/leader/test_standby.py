@@ -24,11 +24,13 @@ from ocean_actors import (
     SettingsError,
     plugins,
 )
+from ocean_actors.check import check
 from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
 from ocean_actors.leader.spec import LeaderSpec
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing.sandboxed import port_of
 
 HTTP = {"host": "127.0.0.1", "port": 0}
 MEMORY = {"type": "MEMORY"}
@@ -304,3 +306,19 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(UsageError, match=r"pip install 'ocean-actors\[postgres\]'"):
         OceanSystem(settings(type="POSTGRES", dsn="postgresql://me@host/db"), [Quick])
+
+
+def test_check_tells_whether_the_settings_can_be_used(sandbox: Sandbox) -> None:
+    def told(dsn: str, listener: str = "POLLING") -> list[str]:
+        given = {
+            "port": port_of(sandbox),
+            "eventListener": {"type": listener},
+            "leader": {"type": "POSTGRES", "dsn": dsn},
+        }
+        lines = check(Settings.from_dict(given, {}), "here")
+        return [str(line) for line in lines if line.topic == "leader"]
+
+    assert told("postgresql://me@host/db") == ["ok     leader       POSTGRES; it is not asked"]
+    (line,) = told("hidden password")
+    assert line.startswith("FAILED leader       leader.dsn: expected postgresql://")
+    assert told("hidden password", "KAFKA") == []  # as `run` does not use it
