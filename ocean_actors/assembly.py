@@ -270,15 +270,14 @@ class Assembly:
             return None
         from ocean_actors.leader.spec import leader_spec
 
-        build = leader_spec(settings.type).build
-        build(settings, actors.clock)
-        return functools.partial(build, settings, actors.clock)
+        build = functools.partial(leader_spec(settings.type).build, settings, actors.clock)
+        return None if build() is None else build
 
     def _spawn_leader(self) -> None:
         """Have this instance campaign, once everybody is there who is told its role."""
         settings = self.settings
         if self._election is None:
-            if settings.leader.type != "NONE" and not self._dry_run:
+            if settings.leader.type != "NONE" and self.spec.standby:
                 logger.info(
                     "leader.type %s is not used: under %s the event listener decides who leads",
                     settings.leader.type, self.spec.name,

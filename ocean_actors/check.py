@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ocean_actors import tls
+from ocean_actors.actors import SystemClock
 from ocean_actors.blueprints import (
     BlueprintError,
     blueprints_of,
@@ -13,7 +15,9 @@ from ocean_actors.blueprints import (
     names_in,
     united,
 )
+from ocean_actors.errors import UsageError
 from ocean_actors.frozen import FrozenDict
+from ocean_actors.leader.spec import leader_spec
 from ocean_actors.listeners.spec import listener_spec
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -46,6 +50,7 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
     if settings.ignored:
         yield Line(True, "not used", ", ".join(settings.ignored))
     yield Line(True, "listener", _listener(settings))
+    yield from _leader(settings)
     try:
         tls.client_context()
     except tls.UnusableAuthorities as error:
@@ -73,6 +78,20 @@ def _listener(settings: Settings) -> str:
     described = listener_spec(settings.event_listener.type).describe(settings.event_listener)
     every = settings.scheduled_resync_interval
     return described if every is None else f"{described}; and a scheduled resync every {every} min"
+
+
+def _leader(settings: Settings) -> Iterator[Line]:
+    """Look whether `run` could use the section `leader`; the engine itself is not asked."""
+    leader = settings.leader
+    if leader.type == "NONE" or listener_spec(settings.event_listener.type).standby:
+        return
+    with contextlib.closing(SystemClock()) as clock:
+        try:
+            leader_spec(leader.type).build(leader, clock)
+        except UsageError as error:
+            yield Line(False, "leader", str(error))
+        else:
+            yield Line(True, "leader", f"{leader.type}; it is not asked")
 
 
 def _port(

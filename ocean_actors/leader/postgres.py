@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import psycopg
     from typing_extensions import LiteralString
 
+LONGEST_CONNECT = 10  # seconds; a connection attempt cannot be interrupted
 MISSING = "leader.type POSTGRES needs the package psycopg: pip install 'ocean-actors[postgres]'"
 UNREADABLE = (
     "leader.dsn: expected postgresql://user:password@host/database, or key=value pairs as libpq "
@@ -144,26 +145,25 @@ class PostgresElection:
             return self._connection
         import psycopg
 
-        connection = psycopg.connect(
+        connection = self._connection = psycopg.connect(
             self._dsn,
             autocommit=True,
-            connect_timeout=max(2, math.ceil(self.ttl / 2)),
+            connect_timeout=min(max(2, math.ceil(self.ttl / 2)), LONGEST_CONNECT),
             application_name="ocean-actors",
         )
         try:
+            with self._socket_lock:  # before the first statement, which may have to be interrupted
+                self._socket = socket.socket(fileno=os.dup(connection.fileno()))
             ttl = f"{math.ceil(self.ttl * 1000)}ms"
             for name, value in (("idle_session_timeout", ttl), ("statement_timeout", "0")):
                 connection.execute("SELECT set_config(%s, %s, false)", (name, value))
             asked_at = self._clock.monotonic()
             row = connection.execute(self.uptime).fetchone()
         except BaseException:
-            connection.close()
+            self._disconnect()
             raise
         started_at = asked_at - float(row[0] if row else 0.0)
         self._not_before = max(self._not_before, started_at + self.ttl)
-        with self._socket_lock:
-            self._socket = socket.socket(fileno=os.dup(connection.fileno()))
-        self._connection = connection
         return connection
 
     def _note(self, error: Exception) -> None:

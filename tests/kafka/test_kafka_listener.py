@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kafka import KafkaConsumer
-from kafka.structs import TopicPartition
+from kafka.errors import NoOffsetForPartitionError
+from kafka.structs import MemberState, TopicPartition
 from scripted import WITHIN, Script
 
 from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
+from ocean_actors.listeners.kafka.kafka_python import GroupConsumer
+from ocean_actors.listeners.kafka.offsets import Partition
 from ocean_actors.listeners.kafka.subscription import REQUESTS_FLAG
 from ocean_actors.messages import RunEnded, RunStarted
 from ocean_actors.port_time import parse_time
+from ocean_actors.testing import ManualClock
 
 if TYPE_CHECKING:
     from tests.kafka.conftest import Organization
@@ -322,6 +326,50 @@ def test_a_second_instance_stands_by_and_takes_over_when_the_first_stops(
     assert organization.sandbox.statuses("under-test") == [
         "running", "aborted", "running", "completed",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("topic_is_late", [False, True])
+def test_an_instance_has_joined_only_when_it_knows_what_the_group_has_assigned_it(
+    make_organization: Callable[..., Organization], *, topic_is_late: bool
+) -> None:
+    organization = make_organization()
+    if not topic_is_late:
+        organization.make_topic()
+    owned: list[Partition] = []
+    joined_before: list[bool] = []
+
+    def on_assigned(partitions: Iterable[Partition]) -> None:
+        joined_before.append(group.joined())
+        owned.extend(partitions)
+
+    group = GroupConsumer(
+        {"bootstrap_servers": [organization.bootstrap], "group_id": organization.group},
+        owned=lambda: owned,
+        confirmed=lambda _sent_at: None,
+        clock=ManualClock(),
+    )
+
+    def poll() -> None:
+        group.has_topic(organization.topic)  # asks for it again
+        with contextlib.suppress(NoOffsetForPartitionError):
+            group.poll(0.1, 1)
+
+    def stable() -> bool:
+        poll()
+        return group.consumer.group_metadata().state is MemberState.STABLE
+
+    def joined() -> bool:
+        poll()
+        return group.joined()
+
+    group.connect()
+    with contextlib.closing(group.consumer):
+        group.subscribe(organization.topic, on_assigned, lambda _revoked: owned.clear())
+        if topic_is_late:
+            organization.eventually(stable)
+            organization.make_topic()
+        organization.eventually(joined)
+        assert (owned, joined_before) == ([organization.partition], [False])
 
 
 def test_a_newcomer_takes_no_partition_away_from_a_run(

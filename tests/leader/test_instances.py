@@ -48,6 +48,15 @@ def make(
         )
 
 
+def leader_of_two(rig: Processes, listener: dict[str, Any]) -> Instance:
+    """Start two instances, and have the leader be at work on a request from before."""
+    rig.sandbox.create_integration(IDENTIFIER)
+    rig.sandbox.request_resync(IDENTIFIER)
+    rig.start(listener)
+    rig.start(listener)
+    return rig.at_work()
+
+
 def other(than: Instance, rig: Processes) -> Instance:
     return next(each for each in rig.instances if each is not than)
 
@@ -57,11 +66,7 @@ def test_what_a_killed_leader_was_at_is_run_by_the_standby(
     make: Callable[[float], Processes], real_engine: EngineUnderTest, listener: dict[str, Any]
 ) -> None:
     rig = make(LONG)
-    rig.sandbox.create_integration(IDENTIFIER)
-    rig.sandbox.request_resync(IDENTIFIER)
-    rig.start(listener)
-    rig.start(listener)
-    leader = rig.at_work()
+    leader = leader_of_two(rig, listener)
     standby = other(leader, rig)
     assert rig.changes_by(standby) == 0
     leader.kill()
@@ -95,11 +100,7 @@ def test_a_frozen_leader_writes_and_reports_nothing_when_it_wakes_up(
     make: Callable[[float], Processes],
 ) -> None:
     rig = make(SHORT)
-    rig.sandbox.create_integration(IDENTIFIER)
-    rig.sandbox.request_resync(IDENTIFIER)
-    rig.start(POLLING)
-    rig.start(POLLING)
-    leader = rig.at_work()
+    leader = leader_of_two(rig, POLLING)
     leader.freeze()
     rig.wait_for(lambda: rig.writes()[-1][0] != leader.name)
     runs = {run for name, run in rig.writes() if name == leader.name}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.xdist_group("postgres")
 
 LONG = 60.0
+WITHIN = 60.0
+ACCEPTED = b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"  # no password is needed; ready for a statement
 Make = Callable[[], PostgresElection]
 
 
@@ -105,6 +109,27 @@ def test_nobody_leads_right_after_the_server_has_started(
     finally:
         first.resign()
         second.resign()
+
+
+def test_a_server_that_falls_silent_right_after_the_connection_can_be_interrupted(
+    clock: SystemClock, seat: Seat
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as thread:
+        server.settimeout(WITHIN)
+        port = server.getsockname()[1]
+        dsn = f"postgresql://me@127.0.0.1:{port}/postgres?sslmode=disable&gssencmode=disable"
+        settings = PostgresLeaderSettings.model_validate({"dsn": dsn, "ttl": LONG})
+        election = PostgresElection(settings, clock)
+        campaign = thread.submit(election.campaign, seat, 0.0)
+        session, _ = server.accept()
+        with session:
+            session.settimeout(WITHIN)
+            session.recv(4096)
+            session.sendall(ACCEPTED)
+            assert session.recv(4096)  # the first statement, which is never answered
+            election.interrupt()
+            with pytest.raises(ElectionError):
+                campaign.result(WITHIN)
 
 
 def test_a_database_that_does_not_exist_is_one_line(postgres: Postgres, clock: SystemClock) -> None:

@@ -24,10 +24,13 @@ from ocean_actors import (
     SettingsError,
     plugins,
 )
+from ocean_actors.check import check
 from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
+from ocean_actors.leader.spec import LeaderSpec
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing.sandboxed import port_of
 
 HTTP = {"host": "127.0.0.1", "port": 0}
 MEMORY = {"type": "MEMORY"}
@@ -241,6 +244,16 @@ def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     assert actors["leader"]["restarts"] == 1
 
 
+def test_an_instance_that_its_engine_says_is_alone_takes_part_in_no_election(
+    start: Callable[..., SandboxedSystem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = LeaderSpec("MEMORY", memory.MemorySettings, lambda _settings, _clock: None)
+    monkeypatch.setattr(memory, "SPEC", alone)
+    rig = start(Quick)
+    wait_for(lambda: probe(rig, "ready")[0] == 200)
+    assert rig.system.status()["leader"] is None
+
+
 def test_the_command_line_shows_who_leads(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
@@ -293,3 +306,19 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(UsageError, match=r"pip install 'ocean-actors\[postgres\]'"):
         OceanSystem(settings(type="POSTGRES", dsn="postgresql://me@host/db"), [Quick])
+
+
+def test_check_tells_whether_the_settings_can_be_used(sandbox: Sandbox) -> None:
+    def told(dsn: str, listener: str = "POLLING") -> list[str]:
+        given = {
+            "port": port_of(sandbox),
+            "eventListener": {"type": listener},
+            "leader": {"type": "POSTGRES", "dsn": dsn},
+        }
+        lines = check(Settings.from_dict(given, {}), "here")
+        return [str(line) for line in lines if line.topic == "leader"]
+
+    assert told("postgresql://me@host/db") == ["ok     leader       POSTGRES; it is not asked"]
+    (line,) = told("hidden password")
+    assert line.startswith("FAILED leader       leader.dsn: expected postgresql://")
+    assert told("hidden password", "KAFKA") == []  # as `run` does not use it

@@ -354,11 +354,12 @@ class TopicConsumer:
             self._health.unreachable(group.failure)
             asked_at = max(self._asked_at, self._reached_at)
             interval = UNREACHABLE_RECHECK_SECONDS
+        joined = group.joined()  # before `leads`, which may become true meanwhile
         seen = Observation(
             reachable=reachable,
             leads=self._role.assigned(),
             topic_exists=reachable and group.has_topic(place.topic),
-            joined=group.joined(),
+            joined=joined,
         )
         self._show(state_of(seen, self._health.state))
         if now - self._reached_at > UNREACHABLE_SECONDS:

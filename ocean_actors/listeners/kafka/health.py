@@ -41,7 +41,7 @@ class Observation:
     reachable: bool  # a broker is connected
     leads: bool  # the partition that confers the role is ours
     topic_exists: bool
-    joined: bool  # the group has accepted us
+    joined: bool  # the group has accepted us, and we know what it has assigned us
 
 
 def state_of(seen: Observation, before: State) -> State:

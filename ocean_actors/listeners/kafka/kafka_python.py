@@ -217,8 +217,9 @@ class GroupConsumer:
         return bool(self.consumer.group_metadata().member_id)
 
     def joined(self) -> bool:
-        """Return whether the group has accepted us and is not rebalancing."""
-        return self.consumer.group_metadata().state is MemberState.STABLE
+        """Return whether the group is not rebalancing, and `owned` says what it has assigned us."""
+        stable = self.consumer.group_metadata().state is MemberState.STABLE
+        return stable and self._assignor.heard()
 
     def _make_client(self, **options: Any) -> KafkaNetClient:
         net = NetworkSelector(**options)
@@ -358,16 +359,28 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]
         self._confirmed = confirmed
         self._clock = clock
         self._joined_at = float("-inf")
+        self._assigned: frozenset[Partition] | None = None  # None: no answer to the last request
+        self._topic_missing = False
+
+    def heard(self) -> bool:
+        """Return whether our last request to join was answered, and the listener told of it.
+
+        An assignment that we made before we knew the partitions of the topic does not count.
+        """
+        return self._assigned == frozenset(self._owned()) and not self._topic_missing
 
     def metadata(self, topics: Iterable[str]) -> Any:
         """Return what is sent when joining the group."""
         self._joined_at = self._clock.monotonic()
+        self._assigned = None
+        self._topic_missing = False
         self.member_assignment = [TopicPartition(*each) for each in self._owned()]
         return super().metadata(topics)
 
     def on_assignment(self, assignment: Any, generation: int | None = None) -> None:
         """The broker has answered the request to join."""
         super().on_assignment(assignment, generation)
+        self._assigned = frozenset((each.topic, each.partition) for each in assignment.partitions())
         self._confirmed(self._joined_at)
 
     def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, Any]:
@@ -388,6 +401,7 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]
         }
         for topic, subscribed in topics.items():
             numbers = sorted(cluster.partitions_for_topic(topic) or ())
+            self._topic_missing |= not numbers
             present = [owners.get((topic, number)) for number in numbers]
             chosen = next((each for each in present if each in subscribed), min(subscribed))
             kept = [
