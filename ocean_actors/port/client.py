@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocean_actors._version import __version__
 from ocean_actors.actors import CancelToken, Clock, SystemClock
@@ -28,6 +28,9 @@ from ocean_actors.port.transport import (
 from ocean_actors.retry import ONCE, random_jitter
 from ocean_actors.session import TIMEOUT, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Parsed = TypeVar("Parsed")
 
@@ -313,7 +316,7 @@ class PortClient:
         if self._own_clock is not None:
             self._own_clock.close()
 
-    def __enter__(self) -> PortClient:  # noqa: PYI034  (Self came with Python 3.11)
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
