@@ -260,17 +260,19 @@ class Assembly:
         policy = self.settings.resync.on_scheduled_resync
         return {"schedule": Listener(ScheduleListener, (self._schedule, policy.value))}
 
-    def _find_election(self, actors: ActorSystem) -> Callable[[], Election | None] | None:
+    def _find_election(self, actors: ActorSystem) -> Callable[[], Election] | None:
         """Returns what makes this instance's part in the election; None if there is no election.
 
         Raises UsageError if the settings cannot be used.
         """
         settings = self.settings.leader
-        if settings.type == "NONE" or self._dry_run or self.spec.standby:
+        if self._dry_run or self.spec.standby:
             return None
         from ocean_actors.leader.spec import leader_spec
 
         build = leader_spec(settings.type).build
+        if build is None:
+            return None
         build(settings, actors.clock)
         return functools.partial(build, settings, actors.clock)
 
