@@ -161,7 +161,7 @@ def affordable(connections: int) -> int:
     return min(connections, max(allowed // 2, 1))
 
 
-class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]
+class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress is untyped
     """waitress's task threads, remembered so that they can be joined."""
 
     def __init__(self, name: str, log: ServerLog) -> None:
@@ -193,7 +193,7 @@ class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]
         return [thread.name for thread in others if thread.is_alive()]
 
 
-class _Server(TcpWSGIServer):  # type: ignore[misc]
+class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress is untyped
     """The listening socket. Everything here runs in the server's loop."""
 
     def __init__(self, *args: Any, connections: int, log: ServerLog, **keywords: Any) -> None:
