@@ -328,6 +328,13 @@ TOO_MANY = [
     faults=[LATE[-1]] * 3,
     largest_body=sandbox_app.MAX_BODY,
 )
+@example(
+    entities=[*packages("e0", "e1"), child("e2", "e0"), child("e3", "e1")],
+    merge=True,
+    create=False,
+    faults=[LATE[-1]] * 3,
+    largest_body=sandbox_app.MAX_BODY,
+)
 @given(
     entities=st.lists(entity(), min_size=4, max_size=16),
     merge=st.booleans(),
