@@ -260,18 +260,21 @@ class Assembly:
         policy = self.settings.resync.on_scheduled_resync
         return {"schedule": Listener(ScheduleListener, (self._schedule, policy.value))}
 
-    def _find_election(self, actors: ActorSystem) -> Callable[[], Election | None] | None:
+    def _find_election(self, actors: ActorSystem) -> Callable[[], Election] | None:
         """Returns what makes this instance's part in the election; None if there is no election.
 
         Raises UsageError if the settings cannot be used.
         """
         settings = self.settings.leader
-        if settings.type == "NONE" or self._dry_run or self.spec.standby:
+        if self._dry_run or self.spec.standby:
             return None
         from ocean_actors.leader.spec import leader_spec
 
-        build = functools.partial(leader_spec(settings.type).build, settings, actors.clock)
-        return None if build() is None else build
+        build = leader_spec(settings.type).build
+        if build is None:
+            return None
+        build(settings, actors.clock)
+        return functools.partial(build, settings, actors.clock)
 
     def _spawn_leader(self) -> None:
         """Have this instance campaign, once everybody is there who is told its role."""

@@ -83,11 +83,12 @@ def _listener(settings: Settings) -> str:
 def _leader(settings: Settings) -> Iterator[Line]:
     """Look whether `run` could use the section `leader`; the engine itself is not asked."""
     leader = settings.leader
-    if leader.type == "NONE" or listener_spec(settings.event_listener.type).standby:
+    build = leader_spec(leader.type).build
+    if build is None or listener_spec(settings.event_listener.type).standby:
         return
     with contextlib.closing(SystemClock()) as clock:
         try:
-            leader_spec(leader.type).build(leader, clock)
+            build(leader, clock)
         except UsageError as error:
             yield Line(False, "leader", str(error))
         else:

@@ -33,7 +33,7 @@ class SignalHandlers:
     """
 
     def __init__(self) -> None:
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Handler | int | None] = {}
         self._calls = _calling_thread("signals")
         self._stops = _calling_thread("stop")
         self._masks = threading.local()  # of each thread that forks
@@ -94,7 +94,7 @@ class SignalHandlers:
     def _restore(self) -> None:
         for number, before in self._before.items():
             # None: not installed from Python, so not ours to know
-            signal.signal(number, before or signal.SIG_DFL)  # type: ignore[arg-type]
+            signal.signal(number, before or signal.SIG_DFL)
         self._before.clear()
         self._unblock()
 

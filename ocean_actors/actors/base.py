@@ -31,7 +31,7 @@ class ActorBase(pykka.ThreadingActor):
 
     @staticmethod
     def _create_actor_inbox() -> Any:
-        """Returns what costs least: the lifecycle replaces it by the cell's mailbox."""
+        """Returns the cheapest queue, as the lifecycle replaces it by the cell's mailbox."""
         return queue.SimpleQueue()
 
     def __init_subclass__(cls, **kwargs: object) -> None:

@@ -113,7 +113,7 @@ class Cell:
     def renew_token(self) -> None:
         """Give the next life a token of its own. Called by the actor's thread."""
         self.token = CancelToken()
-        if self.stopping.is_set():  # `stop` may have cancelled the token before only
+        if self.stopping.is_set():  # `stop` may have cancelled only the previous token
             self.token.cancel(STOPPED)
 
     def join(self, timeout: float) -> bool:

@@ -97,7 +97,7 @@ class EventIterator(AsyncIterator[EventT], Generic[EventT]):
     """
 
     def __init__(self, stream: EventStream, event_types: tuple[type[EventT], ...], limit: int):
-        """Raises TypeError for other types, ValueError without a type or if `limit` is below 1."""
+        """Raises TypeError for what is not an event class, ValueError for none or a low limit."""
         if not event_types:
             raise ValueError("events: expected at least one event class, such as RunEnded")
         for each in event_types:

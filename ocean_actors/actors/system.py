@@ -79,7 +79,7 @@ class ActorSystem:
         """Whether this process is a forked child of the one in which the actors live."""
         self._services = Services(
             clock=self.clock,
-            random=random.Random(seed),  # noqa: S311  (jitter)
+            random=random.Random(seed),  # noqa: S311  (jitter, no secret)
             events=self.events,
             dead_letters=self.dead_letters,
             restarts=self.restarts,

@@ -30,7 +30,7 @@ class LeaderActor(RoleActor):
     def __init__(
         self,
         engine: str,
-        build: Callable[[], Election | None],
+        build: Callable[[], Election],
         client: PortClient,
         integration: str,
         listeners: tuple[str, ...],
@@ -50,10 +50,8 @@ class LeaderActor(RoleActor):
         """Stand by, and start the campaign."""
         self._set_role(None)
         self._show("campaigning", None)
-        election = self._build()
-        assert election is not None  # noqa: S101  (else there is no such actor)
         self._campaign = Campaign(
-            election,
+            self._build(),
             self._find_seat,
             tell=self.context.ref.tell,
             clock=self.context.clock,

@@ -77,15 +77,15 @@ class LeaderSpec(Generic[SettingsT]):
     - `settings`: the model of the section `leader`.
     - `build`: makes this instance's part in the election; it connects to nothing. Raises
       UsageError if the settings cannot be used, or a package that the engine needs is missing.
-      None: there is no election, as this instance is alone.
+      None instead of a function: there is no election, as this instance is alone.
     """
 
     name: str
     settings: type[SettingsT]
-    build: Callable[[SettingsT, Clock], Election | None]
+    build: Callable[[SettingsT, Clock], Election] | None
 
 
-NONE = LeaderSpec("NONE", NoLeaderSettings, lambda _settings, _clock: None)
+NONE = LeaderSpec("NONE", NoLeaderSettings, None)
 
 
 def leader_spec(name: str) -> LeaderSpec[Any]:

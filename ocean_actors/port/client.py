@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocean_actors._version import __version__
 from ocean_actors.actors import CancelToken, Clock, SystemClock
@@ -28,6 +28,9 @@ from ocean_actors.port.transport import (
 from ocean_actors.retry import ONCE, random_jitter
 from ocean_actors.session import TIMEOUT, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Parsed = TypeVar("Parsed")
 
@@ -266,7 +269,7 @@ class PortClient:
         once: bool = False,
     ) -> Parsed:
         """Make any call of Port's API; see `Transport.call`."""
-        writes = self._require_reading(method, path)
+        self._refuse_writing(method, path)
         return self._transport.call(
             method,
             path,
@@ -278,20 +281,18 @@ class PortClient:
             max_bytes=max_bytes,
             empty=empty,
             once=once,
-            writes=writes,
+            writes=_writes(method, path),
         )
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:
         """Send `body` to an address that Port named; see `Transport.deliver`."""
-        self._require_reading(method, "")
+        self._refuse_writing(method, "")
         self._transport.deliver(method, address, body)
 
-    def _require_reading(self, method: str, path: str) -> bool:
-        """Returns whether the call writes; raises PortError then in a client for reading."""
-        reads = method == "GET" or (method == "POST" and path.endswith(SEARCHES))
-        if self._read_only and not reads:
+    def _refuse_writing(self, method: str, path: str) -> None:
+        """Raises PortError if this client only reads and the call writes."""
+        if self._read_only and _writes(method, path):
             raise PortError(f"{method} {path}: not sent, as nothing is written in a dry run")
-        return not reads
 
     def mask(self, text: str) -> str:
         """Returns `text` without our credentials, however they are encoded."""
@@ -313,7 +314,7 @@ class PortClient:
         if self._own_clock is not None:
             self._own_clock.close()
 
-    def __enter__(self) -> PortClient:  # noqa: PYI034  (Self came with Python 3.11)
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:
@@ -322,6 +323,11 @@ class PortClient:
     def __repr__(self) -> str:
         identity = self._identity
         return f"<PortClient {identity.integration.identifier} at {identity.port.base_url}>"
+
+
+def _writes(method: str, path: str) -> bool:
+    """Returns whether a call changes something in Port."""
+    return method != "GET" and not (method == "POST" and path.endswith(SEARCHES))
 
 
 def _link(outer: CancelToken, inner: CancelToken) -> Callable[[], None]:

@@ -14,11 +14,14 @@ import functools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.window import Claim, Window
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Given = TypeVar("Given")
 Got = TypeVar("Got")
@@ -215,7 +218,7 @@ class BatchGroup:
         if self.error is not None:
             raise self.error
 
-    def __enter__(self) -> BatchGroup:  # noqa: PYI034  (Self came with Python 3.11)
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc_info: object) -> None:

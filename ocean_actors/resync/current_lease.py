@@ -15,18 +15,16 @@ class CurrentLease:
     """
 
     def __init__(self, *, active: bool) -> None:
-        self._active = active
-        self._lease: Lease | None = None
+        self._role: tuple[bool, Lease | None] = (active, None)
 
     def change(self, *, active: bool, lease: Lease | None) -> None:
         """Note the role that this instance has from now on."""
-        self._active = False  # other threads never see a lease that was replaced as valid
-        self._lease = lease
-        self._active = active
+        self._role = (active, lease)  # at once, so that no thread sees half of a change
 
     def valid(self) -> bool:
         """Returns whether this instance runs the resyncs, and no other one can do so."""
-        return self._active and is_valid(self._lease)
+        active, lease = self._role
+        return active and is_valid(lease)
 
 
 def is_valid(lease: Lease | None) -> bool:

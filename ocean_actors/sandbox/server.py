@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ocean_actors.actors.clock import Clock, SystemClock
 from ocean_actors.blueprints import Declaration
@@ -20,6 +20,9 @@ from ocean_actors.sandbox.schemas import Blueprint as BlueprintBody
 from ocean_actors.sandbox.seeds import read_blueprints, read_mapping
 from ocean_actors.sandbox.state import State
 from ocean_actors.web.server import HttpServer
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MAX_READ = 16 * 1024 * 1024  # bytes of a body; over 1 MiB it is refused, as Port does
 
@@ -140,7 +143,7 @@ class Sandbox:
         while self._started:
             self._started.pop().stop()
 
-    def __enter__(self) -> Sandbox:  # noqa: PYI034  (Self is from Python 3.11 on)
+    def __enter__(self) -> Self:
         """Start."""
         self.start()
         return self

@@ -69,7 +69,7 @@ def limits(
     }
 
 
-class Channel(HTTPChannel):  # type: ignore[misc]
+class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     """One connection. Its methods run in the server's loop, `service` in a task thread."""
 
     close_when_flushed: bool
@@ -237,7 +237,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.handle_close()
 
 
-class WholeTask(WSGITask):  # type: ignore[misc]
+class WholeTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
     """Calls the application, and sends the head of its answer along with the body: one packet,
     where waitress sends two.
     """
@@ -284,7 +284,7 @@ class WholeTask(WSGITask):  # type: ignore[misc]
         self.channel.write_soon(self.build_response_header() + data)
 
 
-class JsonErrorTask(ErrorTask):  # type: ignore[misc]
+class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
     """Answers a request that never reaches the application, without waitress's banner."""
 
     def execute(self) -> None:

@@ -32,21 +32,21 @@ _HOST = re.compile(rb"\r\nhost:", re.IGNORECASE)
 _TRANSFER_ENCODING = re.compile(rb"\r\ntransfer-encoding:[ \t]*([^\r\n]*)", re.IGNORECASE)
 
 
-class VersionNotSupported(Error):  # type: ignore[misc]
+class VersionNotSupported(Error):  # type: ignore[misc]  # waitress is untyped
     """The request is neither HTTP/1.1 nor HTTP/1.0."""
 
     code = 505
     reason = "HTTP Version Not Supported"
 
 
-class ServiceUnavailable(Error):  # type: ignore[misc]
+class ServiceUnavailable(Error):  # type: ignore[misc]  # waitress is untyped
     """The bodies that are arriving take all the memory that they may."""
 
     code = 503
     reason = "Service Unavailable"
 
 
-class Parser(HTTPRequestParser):  # type: ignore[misc]
+class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
     """Reads one request; ends with its head if it announces a body over `max_body_bytes`.
 
     `bodies_full` returns whether the bodies of all requests that are arriving take so much

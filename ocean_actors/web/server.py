@@ -93,7 +93,7 @@ class HttpServer:
     @property
     def url(self) -> str:
         """Its address for a client on this machine, without a slash at the end."""
-        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104  (only compared)
         return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
 
     def start(self) -> None:
@@ -161,7 +161,7 @@ def affordable(connections: int) -> int:
     return min(connections, max(allowed // 2, 1))
 
 
-class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]
+class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress is untyped
     """waitress's task threads, remembered so that they can be joined."""
 
     def __init__(self, name: str, log: ServerLog) -> None:
@@ -193,7 +193,7 @@ class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]
         return [thread.name for thread in others if thread.is_alive()]
 
 
-class _Server(TcpWSGIServer):  # type: ignore[misc]
+class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress is untyped
     """The listening socket. Everything here runs in the server's loop."""
 
     def __init__(self, *args: Any, connections: int, log: ServerLog, **keywords: Any) -> None:

@@ -244,10 +244,10 @@ def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     assert actors["leader"]["restarts"] == 1
 
 
-def test_an_instance_that_its_engine_says_is_alone_takes_part_in_no_election(
+def test_with_an_engine_that_has_no_election_an_instance_leads(
     start: Callable[..., SandboxedSystem], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alone = LeaderSpec("MEMORY", memory.MemorySettings, lambda _settings, _clock: None)
+    alone = LeaderSpec("MEMORY", memory.MemorySettings, None)
     monkeypatch.setattr(memory, "SPEC", alone)
     rig = start(Quick)
     wait_for(lambda: probe(rig, "ready")[0] == 200)

@@ -70,7 +70,7 @@ def post(rig: SandboxedSystem, path: str, body: Any, **headers: str) -> tuple[in
     url = f"{rig.system.http_url}{path}"
     request = urllib.request.Request(url, data, headers)  # noqa: S310  (of the test)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return answer.status, _answer(answer.read(), dict(answer.headers))
     except urllib.error.HTTPError as error:
         with error:

@@ -65,7 +65,7 @@ class Stepped:
     def result(self) -> Any:
         """What the step that was begun returned, or raised."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._results, 20)
+            assert self._changed.wait_for(lambda: self._results, 30)
             return self._results.pop(0)
 
     def do(self, step: Step) -> Any:
@@ -138,7 +138,7 @@ def change(
 ) -> None:
     """A live event that is handled when this returns."""
     tell(rig, name, title=title, **more)
-    assert handled.acquire(timeout=20)
+    assert handled.acquire(timeout=30)
 
 
 def hold(rig: SandboxedSystem, path: str, begin: Callable[[], object]) -> None:
@@ -149,14 +149,14 @@ def hold(rig: SandboxedSystem, path: str, begin: Callable[[], object]) -> None:
     before = sum(path in each.path for each in rig.sandbox.calls)
     rig.sandbox.fail("hang", 1, path=path, seconds=60.0)
     begin()
-    rig.sandbox.wait_for(lambda: sum(path in each.path for each in rig.sandbox.calls) > before, 20)
+    rig.sandbox.wait_for(lambda: sum(path in each.path for each in rig.sandbox.calls) > before, 30)
 
 
 def expect_after_release(rig: SandboxedSystem, handled: threading.Semaphore) -> None:
     """The live event waits for what the sandbox holds, and is handled after that."""
     assert not handled.acquire(timeout=0.2)
     rig.sandbox.release()
-    assert handled.acquire(timeout=20)
+    assert handled.acquire(timeout=30)
 
 
 def begin_next_run(rig: SandboxedSystem, stepped: Stepped) -> None:
@@ -284,7 +284,7 @@ def test_reconcile_keeps_what_a_run_left_out_for_a_live_write_that_failed(
     hold(rig, BULK, lambda: tell(rig, "A", title="new", more=refused))
     assert stepped.do(send("A")).superseded == 1
     rig.sandbox.release()
-    assert handled.acquire(timeout=20)
+    assert handled.acquire(timeout=30)
     assert stepped.do(reconcile) == 0
     assert titles(rig) == {"A": "old"}
 
@@ -307,7 +307,7 @@ def test_a_run_that_begins_while_a_live_write_is_in_flight_leaves_it_out(
     rig.sandbox.request_resync(rig.identifier)
     assert stepped.do(send("A")).superseded == 1
     rig.sandbox.release()
-    assert handled.acquire(timeout=20)
+    assert handled.acquire(timeout=30)
     assert stepped.do(send("A")).superseded == 1
     assert titles(rig) == {"A": "new"}
 

@@ -208,7 +208,7 @@ def test_events_of_one_key_are_handled_in_order_even_if_one_fails() -> None:
 
 
 def test_events_of_different_keys_are_handled_at_the_same_time() -> None:
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=30)
 
     with serving(hooked(lambda _call, _live: together.wait() and None, workers=3)) as rig:
         for name in "ABC":
@@ -220,7 +220,7 @@ def test_a_full_queue_refuses_calls_until_there_is_room() -> None:
     go = threading.Event()
 
     def work(call: LiveCall, live: Live) -> None:
-        assert go.wait(20)
+        assert go.wait(30)
 
     with serving(hooked(work, capacity=3)) as rig:
         assert [tell(rig, name)[0] for name in "ABC"] == [202] * 3
@@ -237,7 +237,7 @@ def test_large_bodies_fill_the_queue_as_well() -> None:
     go = threading.Event()
 
     def work(call: LiveCall, live: Live) -> None:
-        assert go.wait(20)
+        assert go.wait(30)
 
     with serving(hooked(work, capacity_bytes=5000)) as rig:
         assert tell(rig, "A", text="x" * 4000)[0] == 202
@@ -303,7 +303,7 @@ def test_a_stop_handles_what_it_can_and_says_what_is_lost(
     with serving(hooked(work)) as rig:
         for _ in range(3):
             tell(rig, "A")
-        assert begun.wait(20)
+        assert begun.wait(30)
         rig.system.stop()
         go.set()
     assert "live events of tracker: 3 were accepted and not handled, and are lost" in caplog.text

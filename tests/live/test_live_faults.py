@@ -77,14 +77,14 @@ def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_on
 
     def work(call: LiveCall, _live: Live) -> None:
         begun.release()
-        go[call.json()["id"]].wait(20)
+        go[call.json()["id"]].wait(30)
 
     with serving(hooked(work)) as rig:
         tell(rig, "old")
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=30)
         fail_router(rig)
         assert tell(rig, "new")[0] == 202
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=30)
         go["old"].set()
         until(lambda: not rig.system.status()["leftBehind"])
         wait_idle(rig.system._actors, parked="live-tracker-*")
@@ -111,7 +111,7 @@ def test_an_attempt_that_the_stop_cuts_short_is_lost_and_not_given_up(
     caplog.set_level(logging.WARNING, "ocean_actors")
     with serving(hooked(work, attempts=1)) as rig:
         tell(rig, "A")
-        assert begun.wait(20)
+        assert begun.wait(30)
         rig.system.stop()
         assert counts(rig)["dead"] == 0
     assert "live events of tracker: 1 were accepted and not handled, and are lost" in caplog.text

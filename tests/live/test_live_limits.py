@@ -113,7 +113,7 @@ def test_a_thread_that_hangs_is_left_behind_and_its_key_goes_on(go: threading.Ev
     with serving(hooked(work, workers=1, timeout=10.0), clock=clock) as rig:
         tell(rig, "A", hangs=True)
         tell(rig, "A")
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=30)
         advanced(rig, clock, 15.0)
         event = rig.expect(LiveEventFailed)
         assert "its thread is left behind" in event.failure
@@ -137,7 +137,7 @@ def test_a_path_whose_threads_all_hang_waits_for_one_and_refuses_what_is_too_muc
     with serving(hooked(work, workers=8, timeout=10.0, capacity=9), clock=clock) as rig:
         for number in range(8):
             tell(rig, f"A{number}")
-            assert begun.acquire(timeout=20)
+            assert begun.acquire(timeout=30)
             clock.advance(1.0)  # slower than a flood
         advanced(rig, clock, 15.0)
         for _ in range(8):
@@ -147,7 +147,7 @@ def test_a_path_whose_threads_all_hang_waits_for_one_and_refuses_what_is_too_muc
         assert counts(rig)["queued"] == 1
         assert "hangs in 8 threads: no event of tracker is handled until one ends" in caplog.text
         go.set()
-        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=30)
 
 
 def test_an_attempt_that_obeys_the_end_of_its_time_is_tried_again() -> None:
@@ -161,7 +161,7 @@ def test_an_attempt_that_obeys_the_end_of_its_time_is_tried_again() -> None:
     with serving(hooked(work, timeout=10.0, attempts=2, backoff=QUICK), clock=clock) as rig:
         tell(rig, "A")
         for _ in range(2):
-            assert begun.acquire(timeout=20)
+            assert begun.acquire(timeout=30)
             advanced(rig, clock, 10.0)
             advanced(rig, clock, 1.0)
         event = rig.expect(LiveEventFailed)

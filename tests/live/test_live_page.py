@@ -29,11 +29,11 @@ def test_the_handler_of_the_page_brings_changes_of_the_tracker_to_port() -> None
         with serving(names["IssueChanged"], Nothing) as rig:
             tracker.hook = f"{rig.system.http_url}/live/tracker"
             tracker.change("issue", "updated", {"id": "P0-1", "title": "changed"})
-            rig.sandbox.wait_for(lambda: titles(rig) == {"P0-1": "changed"}, 20)
+            rig.sandbox.wait_for(lambda: titles(rig) == {"P0-1": "changed"}, 30)
             tracker.change("issue", "deleted", {"id": "P0-1"})
-            rig.sandbox.wait_for(lambda: titles(rig) == {}, 20)
+            rig.sandbox.wait_for(lambda: titles(rig) == {}, 30)
             tell(rig, "P0-0", action="updated")
-            rig.sandbox.wait_for(lambda: "P0-0" in titles(rig), 20)
+            rig.sandbox.wait_for(lambda: "P0-0" in titles(rig), 30)
             assert counts(rig)["dead"] == 0
 
 

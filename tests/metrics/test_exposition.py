@@ -305,6 +305,6 @@ def test_the_system_serves_its_metrics_over_http(quick: type[ResyncHandler]) -> 
     with SandboxedSystem([quick], eventListener=CALM, http={"port": 0}) as rig:
         rig.expect(RunEnded)
         assert rig.system.http_url is not None
-        answer = requests.get(f"{rig.system.http_url}/metrics", timeout=10)
+        answer = requests.get(f"{rig.system.http_url}/metrics", timeout=30)
         assert answer.headers["Content-Type"] == rig.system.metrics()[1]
         assert 'ocean_actors_runs_total{outcome="completed",trigger="polling"} 1.0' in answer.text

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
@@ -302,7 +302,7 @@ def outcome(
     writer = runs.start(concurrency=concurrency)
     port = writer.for_handler("all")
     port._sender.largest = 2
-    port.upsert("package", entities, **flags)
+    port.upsert("package", iter(entities), **flags)  # lists this short go one batch at a time
     writer.close()
     return written(sandbox)
 
@@ -318,9 +318,25 @@ TOO_MANY = [
 ]
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(
+    entities=[
+        {"identifier": f"e{n % 4}", "title": title} for title in ("old", "new") for n in range(8)
+    ],
+    merge=True,
+    create=True,
+    faults=[LATE[-1]] * 3,
+    largest_body=sandbox_app.MAX_BODY,
+)
+@example(
+    entities=[*packages("e0", "e1"), child("e2", "e0"), child("e3", "e1")],
+    merge=True,
+    create=False,
+    faults=[LATE[-1]] * 3,
+    largest_body=sandbox_app.MAX_BODY,
+)
 @given(
-    entities=st.lists(entity(), max_size=16),
+    entities=st.lists(entity(), min_size=4, max_size=16),
     merge=st.booleans(),
     create=st.booleans(),
     faults=st.lists(st.sampled_from([*LATE, *LATE, *TOO_MANY]), max_size=8),

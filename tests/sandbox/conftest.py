@@ -31,7 +31,7 @@ class Client(requests.Session):
         return answer
 
     def call(self, method: str, path: str, **kwargs: Any) -> Any:
-        return self.request(method, self.sandbox.url + "/v1" + path, timeout=10, **kwargs)
+        return self.request(method, self.sandbox.url + "/v1" + path, timeout=30, **kwargs)
 
     def ask(self, method: str, path: str, status: int = 200, **kwargs: Any) -> Any:
         """The answer's JSON, after a look at its status."""

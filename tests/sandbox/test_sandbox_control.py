@@ -13,7 +13,7 @@ from ocean_actors.sandbox.patterns import MAX_PATH, check, found
 
 
 def post(sandbox: Sandbox, path: str, **options: Any) -> requests.Response:
-    return requests.post(sandbox.url + path, timeout=10, **options)
+    return requests.post(sandbox.url + path, timeout=30, **options)
 
 
 FAULT = '{"kind": "drop", "times": null}'
@@ -24,7 +24,7 @@ def test_a_control_call_under_another_name_is_refused(sandbox: Sandbox, host: st
     headers = {"Host": host.format(port=sandbox.port)}
     assert post(sandbox, "/sandbox/reset", headers=headers).status_code in (400, 403)
     assert requests.get(
-        f"{sandbox.url}/sandbox/state", headers=headers, timeout=10
+        f"{sandbox.url}/sandbox/state", headers=headers, timeout=30
     ).status_code in (400, 403)
 
 
@@ -49,7 +49,7 @@ def test_a_page_of_another_site_controls_nothing(sandbox: Sandbox) -> None:
         refused = post(sandbox, "/sandbox/faults", data=FAULT.encode(), headers=headers)
         assert refused.status_code == 415
         assert "application/json" in refused.json()["message"]
-    assert requests.get(f"{sandbox.url}/sandbox/faults", timeout=10).json()["faults"] == []
+    assert requests.get(f"{sandbox.url}/sandbox/faults", timeout=30).json()["faults"] == []
     json_type = {"Content-Type": "application/json; charset=utf-8"}
     assert post(sandbox, "/sandbox/faults", data=FAULT, headers=json_type).status_code == 201
 
@@ -143,7 +143,7 @@ def least_time_of_a_search(pattern: str, length: int, end: str) -> float:
 def test_the_record_of_malformed_token_calls_has_no_secret(sandbox: Sandbox, body: str) -> None:
     answer = post(sandbox, "/v1/auth/access_token?clientSecret=s3cr3t-value", data=body)
     assert answer.status_code in (400, 422)
-    shown = requests.get(f"{sandbox.url}/sandbox/calls", timeout=10).text
+    shown = requests.get(f"{sandbox.url}/sandbox/calls", timeout=30).text
     assert "/auth/access_token" in shown
     assert "s3cr3t-value" not in shown
     assert "s3cr3t-value" not in str(sandbox.calls[-1].body)

@@ -329,7 +329,7 @@ def test_many_clients_at_once_lose_nothing(catalog: Client, sandbox: Sandbox) ->
         entities = [package(f"{number}-{item}") for item in range(20)]
         headers = dict(catalog.headers)
         url = f"{sandbox.url}/v1{BULK}?upsert=true"
-        answer = requests.post(url, json={"entities": entities}, headers=headers, timeout=10)
+        answer = requests.post(url, json={"entities": entities}, headers=headers, timeout=30)
         failures.extend(answer.json()["errors"])
 
     threads = [threading.Thread(target=write_some, args=(number,)) for number in range(12)]

@@ -208,6 +208,6 @@ def test_those_who_wait_and_those_who_change_do_not_stand_in_each_others_way(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(30)
     assert done.is_set()
     assert not any(thread.is_alive() for thread in threads)

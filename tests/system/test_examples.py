@@ -200,16 +200,16 @@ def test_an_integration_lives_as_long_as_its_fastapi_application() -> None:
         with served(example("fastapi_app").application(Settings.from_dict(given, {}))) as url:
 
             def runs() -> Any:
-                return requests.get(f"{url}/runs", timeout=10).json()
+                return requests.get(f"{url}/runs", timeout=30).json()
 
             sandbox.wait_for(lambda: runs() == ["start: completed"])
             assert len(sandbox.entities("planet")) == 3
-            ready = requests.get(f"{url}/ocean/health/ready", timeout=10)
-            assert (ready.status_code, requests.get(f"{url}/resync", timeout=10).status_code) == (
+            ready = requests.get(f"{url}/ocean/health/ready", timeout=30)
+            assert (ready.status_code, requests.get(f"{url}/resync", timeout=30).status_code) == (
                 200,
                 405,
             )
-            assert requests.post(f"{url}/resync", timeout=10).status_code == 202
+            assert requests.post(f"{url}/resync", timeout=30).status_code == 202
             sandbox.wait_for(lambda: len(runs()) == 2)
             assert runs()[1] == "asked over HTTP: completed"
         left = [each.name for each in threading.enumerate() if "coordinator" in each.name]

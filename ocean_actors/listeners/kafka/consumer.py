@@ -137,7 +137,7 @@ class TopicConsumer:
                     if not self._stopping.is_set():
                         self._pause(error)
         except Cancelled:
-            pass  # the client of Port was cancelled: the system stops
+            return  # the client of Port was cancelled, as the system stops
         except BaseException as error:  # noqa: BLE001  (the listener raises it)
             self._tell(ConsumerFailed(error))
 

@@ -118,11 +118,11 @@ class GroupConsumer:
         if self._aborted.is_set():  # `abort` may have closed the client already
             self._require_client().close()
             raise kafka_errors.KafkaConnectionError("aborted")
-        coordinator = self.consumer._coordinator  # noqa: SLF001
+        coordinator = self.consumer._coordinator  # noqa: SLF001  (no public way)
         coordinator.heartbeat = ConfirmedHeartbeat(
             self._confirmed, self._clock, **coordinator.config
         )
-        self.consumer._fetcher.PartitionRecords = CheckedRecords  # noqa: SLF001
+        self.consumer._fetcher.PartitionRecords = CheckedRecords  # noqa: SLF001  (no public way)
 
     def abort(self) -> None:
         """End a `connect` that is waiting for brokers; has no effect on a connected consumer."""
@@ -147,8 +147,8 @@ class GroupConsumer:
 
         Raises a KafkaError; DamagedBatch if the next batch cannot be read.
         """
-        coordinator = self.consumer._coordinator  # noqa: SLF001
-        if coordinator._join_task is not None:  # noqa: SLF001
+        coordinator = self.consumer._coordinator  # noqa: SLF001  (no public way)
+        if coordinator._join_task is not None:  # noqa: SLF001  (no public way)
             # kafka-python 3.0.12 forgets a join that outlasts a poll if new partitions caused it
             coordinator.request_rejoin()
         records: dict[TopicPartition, list[Any]] = self.consumer.poll(
@@ -186,7 +186,7 @@ class GroupConsumer:
 
     def forget_membership(self) -> None:
         """Have `close` not leave the group: the broker then waits for the session timeout."""
-        self.consumer._coordinator.reset_generation()  # noqa: SLF001
+        self.consumer._coordinator.reset_generation()  # noqa: SLF001  (no public way)
 
     def check(self) -> None:
         """Raise the error with which a broker refused our credentials, if one did."""
@@ -237,14 +237,14 @@ class GroupConsumer:
         return BrokersUnreachable(f"cannot connect to any of {brokers}: {cause}")
 
     def _connections(self) -> Connections:
-        return self._require_client()._manager  # type: ignore[no-any-return]  # noqa: SLF001
+        return self._require_client()._manager  # type: ignore[no-any-return]  # noqa: SLF001  (no public way)
 
     def _require_client(self) -> KafkaNetClient:
         assert self._client is not None  # noqa: S101  (made by `connect`)
         return self._client
 
 
-class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]
+class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is untyped
     """Connects without a proxy, and closes the socket if that fails."""
 
     SCHEMES = ("direct",)  # kafka-python uses this class if `proxy_url` has this scheme
@@ -261,7 +261,7 @@ class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]
             raise
 
 
-class Connections(KafkaConnectionManager):  # type: ignore[misc]
+class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
     """Keeps the errors with which connections ended; kafka-python itself only logs them.
 
     Leaves no socket open if a connection fails; kafka-python leaves it to the garbage collector.
@@ -317,7 +317,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]
                 self._net.call_soon_threadsafe(self.close)
 
 
-class ConfirmedHeartbeat(Heartbeat):  # type: ignore[misc]
+class ConfirmedHeartbeat(Heartbeat):  # type: ignore[misc]  # kafka-python is untyped
     """Reports, for each heartbeat that the broker answered, when it was sent.
 
     kafka-python sends a heartbeat only after the one before was answered or given up.
@@ -340,7 +340,7 @@ class ConfirmedHeartbeat(Heartbeat):  # type: ignore[misc]
         self._confirmed(self._sent_at)
 
 
-class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]
+class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python is untyped
     """Assigns all partitions of the topic to one member: the one that has them already.
 
     Whoever has the partitions runs the resyncs, so they must not be spread over several members.
@@ -417,7 +417,7 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]
         }
 
 
-class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]
+class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python is untyped
     """Passes on which partitions come and go."""
 
     def __init__(
@@ -445,7 +445,7 @@ BATCH_HEADER = struct.Struct(">qiibIhi")
 LENGTH_COUNTS_FROM = 12  # bytes from the batch's begin
 
 
-class DamagedBatch(kafka_errors.KafkaError):  # type: ignore[misc]
+class DamagedBatch(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
     """A batch cannot be read: `partition` is damaged from `offset` to before `next_offset`."""
 
     def __init__(
@@ -458,7 +458,7 @@ class DamagedBatch(kafka_errors.KafkaError):  # type: ignore[misc]
         self.cause = cause
 
 
-class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
+class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-python is untyped
     """The records of one fetch. Raises DamagedBatch, whatever was wrong with a batch."""
 
     def _unpack_records(self, tp: TopicPartition, records: Any, *rest: Any) -> Iterator[Any]:
@@ -466,7 +466,7 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             yield from super()._unpack_records(tp, records, *rest)
         except Exception as error:  # a wrong CRC, an unknown codec, what decompressors raise
             offset = self.next_fetch_offset
-            end = end_of_batch(records._buffer, offset)  # noqa: SLF001
+            end = end_of_batch(records._buffer, offset)  # noqa: SLF001  (no public way)
             raise DamagedBatch(tp, offset, end, text_of(error)) from error
 
 
