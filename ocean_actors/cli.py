@@ -349,7 +349,7 @@ def _end_after(running: OceanSystem | SystemGroup) -> None:
 
     running.wait()
     threading.Event().wait(EXIT_SECONDS)
-    ours = {"MainThread", "exit", "signals", "log-writer"}
+    ours = {"MainThread", "exit", "signals", "stop", "log-writer"}
     held = sorted(each.name for each in threading.enumerate() if each.name not in ours)
     end_now(
         f"the process did not end within {EXIT_SECONDS:g} s of the stop and is ended; "
