@@ -128,13 +128,16 @@ def ready(healths: Healths) -> tuple[bool, dict[str, Any]]:
 
 
 def health(healths: Healths) -> tuple[bool, dict[str, Any]]:
-    """Returns whether every integration works and is ready, and all that is known of each."""
-    ready_ok, told = ready(healths)
+    """Returns whether every integration is well, and all that is known of each.
+
+    One is well if it works, and is ready or has ended as asked.
+    """
+    told = ready(healths)[1]
     each = {
-        name: {**told[name], **one.live_data(), "ok": one.live and told[name]["ok"]}
+        name: {**told[name], **one.live_data(), "ok": one.live and (one.ready or one.ended)}
         for name, one in healths.items()
     }
-    return ready_ok and all(one.live for one in healths.values()), each
+    return all(one["ok"] for one in each.values()), each
 
 
 def _by_path(mounted: Iterable[Mounted]) -> dict[str, Mounted]:

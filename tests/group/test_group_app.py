@@ -150,4 +150,12 @@ def test_the_health_of_all_is_that_of_the_worst() -> None:
     }  # fmt: skip
     assert each["b"]["ok"] is False
     assert each["b"]["reason"] == "the system has ended because of a failure"
-    assert health({"a": READY, "once": ENDED})[0]
+
+
+def test_the_health_of_one_that_has_ended_as_asked_is_good() -> None:
+    ok, each = health({"a": READY, "once": ENDED})
+    assert ok
+    assert each["once"] == {
+        "ok": True, "listening": False, "port": True, "standby": False, "ended": True,
+    }  # fmt: skip
+    assert not health({"a": READY, "b": STANDBY})[0]
