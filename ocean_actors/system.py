@@ -20,7 +20,7 @@ from ocean_actors.actors.event_iterator import (
 from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
-from ocean_actors.endpoint import has_metrics
+from ocean_actors.endpoint import HttpEndpoint, has_metrics, is_served
 from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
 from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import (
@@ -133,21 +133,17 @@ class OceanSystem:
             event_ring = event_ring or EventRing()
             control = self._make_control(event_ring)
         self._event_ring = event_ring
-        log = WebLog(self._actors.clock)
+        self._web_log = WebLog(self._actors.clock)
         mounted = self._parts.listener.app
-        live_app = None if self._parts.live is None else self._parts.live.app
         self.serves_metrics = has_metrics(settings.http, listens=mounted is not None)
         """Whether `wsgi_app` serves `/metrics`."""
-        self._app = EndpointApp(
-            self.health, log, metrics=self.metrics if self.serves_metrics else None,
-            mounted=mounted, live=live_app,
-        )  # fmt: skip
-        self.takes_calls = mounted is not None or live_app is not None
+        self._app = self.make_app(metrics=self.serves_metrics)
+        self.takes_calls = mounted is not None or self._parts.live is not None
         """Whether others call `wsgi_app`: under WEBHOOK, and with live handlers."""
-        self._servers = Servers(
-            settings.http, self._app, log, listens=self.takes_calls, serve_http=serve_http,
-            control=control,
-        )  # fmt: skip
+        http = None
+        if is_served(serve_http, settings.http, listens=self.takes_calls):
+            http = HttpEndpoint(settings.http, self._app, self._web_log, listens=self.takes_calls)
+        self._servers = Servers(http, control)
         self._started_at: datetime | None = None
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
@@ -422,6 +418,14 @@ class OceanSystem:
             port=self._parts.registered.is_set(),
             standby=self._parts.standby,
         )
+
+    def make_app(self, *, metrics: bool) -> WsgiApp:
+        """Returns another `wsgi_app`, which serves `/metrics` if `metrics` is true."""
+        return EndpointApp(
+            self.health, self._web_log, metrics=self.metrics if metrics else None,
+            mounted=self._parts.listener.app,
+            live=None if self._parts.live is None else self._parts.live.app,
+        )  # fmt: skip
 
     @property
     def wsgi_app(self) -> WsgiApp:

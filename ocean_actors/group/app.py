@@ -20,9 +20,6 @@ from ocean_actors.web.log import WebLog
 PATIENCE = 0.5
 """Seconds that a call waits for others of its integration before it is answered 503."""
 
-METRICS = "/metrics"
-"""Also of an integration, it is served only if all of them may be read there."""
-
 Healths = Mapping[str, Health]
 """The health of each integration, by its identifier."""
 
@@ -64,7 +61,7 @@ class GroupApp(JsonApp):
             "/health/ready": {"GET": functools.partial(self._probed, ready)},
         }
         if metrics is not None:
-            routes[METRICS] = {"GET": metrics_handler(metrics)}
+            routes["/metrics"] = {"GET": metrics_handler(metrics)}
         super().__init__(routes, log)
         self._paths = routes
 
@@ -81,8 +78,7 @@ class GroupApp(JsonApp):
         end = len(path)
         while (end := path.rfind("/", 0, end)) > 0:
             if (mounted := self._mounted.get(path[:end])) is not None:
-                hidden = path[end:] == METRICS and METRICS not in self._paths
-                return None if hidden else (path[:end], mounted)
+                return path[:end], mounted
         return None
 
     def _forward(

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ocean_actors import endpoint
 from ocean_actors.actors import Clock, SystemClock
 from ocean_actors.control.controlled import Controlled
 from ocean_actors.control.events import EventRing
+from ocean_actors.endpoint import PROBE_THREADS, HttpEndpoint, is_served
 from ocean_actors.errors import UsageError
 from ocean_actors.group.app import GroupApp, Mounted
 from ocean_actors.group.members import Member, agreed
@@ -67,23 +67,27 @@ class SystemGroup:
         """The integrations, in the order of the members."""
         log = WebLog(self._clock)
         taking = sum(each.takes_calls for each in self.systems)
-        http = shared.http
-        share = max(LEAST_SHARE, http.threads // max(1, taking))
+        share = max(LEAST_SHARE, shared.http.threads // max(1, taking))
+        # All share the port, which faces the internet if one listens by WEBHOOK.
         with_metrics = all(each.serves_metrics for each in self.systems)
         self._app = GroupApp(
             [
-                Mounted(each.settings.integration.identifier, each.wsgi_app, each.health)
+                Mounted(
+                    each.settings.integration.identifier,
+                    each.make_app(metrics=with_metrics),
+                    each.health,
+                )
                 for each in self.systems
             ],
             log,
             share=share,
             metrics=self.metrics if with_metrics else None,
         )
-        self._servers = Servers(
-            http, self._app, log, listens=taking > 0, serve_http=serve_http,
-            control=self._made_control(rings) if controlled else None,
-            threads=share * taking + endpoint.PROBE_THREADS,
-        )  # fmt: skip
+        http = None
+        if is_served(serve_http, shared.http, listens=taking > 0):
+            threads = share * taking + PROBE_THREADS
+            http = HttpEndpoint(shared.http, self._app, log, listens=taking > 0, threads=threads)
+        self._servers = Servers(http, self._made_control(rings) if controlled else None)
         self._started = False
         self._process = os.getpid()
         self._exit_code = 0

@@ -67,9 +67,7 @@ def test_other_paths_are_refused(path: str) -> None:
     assert b"shop" not in body  # whoever calls need not learn who is here
 
 
-def test_metrics_that_are_hidden_are_hidden_below_the_path_of_an_integration_too() -> None:
-    """Another integration may listen by WEBHOOK, whose port faces the internet."""
-    assert call(group("shop"), "/shop/metrics")[0] == "404 Not Found"
+def test_the_metrics_of_all_are_beside_those_of_each() -> None:
     page = Mounted("shop", echo, lambda: READY)
     shown = GroupApp([page], WebLog(SystemClock()), share=1, metrics=lambda: (b"all", "text/plain"))
     assert call(shown, "/shop/metrics") == ("200 OK", b"/mounted/shop|/metrics")

@@ -317,6 +317,18 @@ def test_one_metrics_page_names_the_integration_of_each_sample(rig: Rig) -> None
         assert f"ocean_actors_runs_total{{{labels}}} 1.0" in page
 
 
+def test_metrics_are_hidden_of_all_if_one_may_not_show_them(rig: Rig) -> None:
+    """It listens by WEBHOOK: the port, which all share, faces the internet."""
+    webhook = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}
+    rig.add("shop", [Quick], http=LOOPBACK)
+    rig.add("blog", [Quick], eventListener=webhook)
+    rig.make().start()
+    for path in ("/metrics", "/shop/metrics", "/blog/metrics", "/shop/else"):
+        answer = requests.get(f"{rig.group.http_url}{path}", timeout=WITHIN)
+        assert answer.status_code == 404
+        assert "GET /metrics" not in answer.text
+
+
 def test_the_state_of_each_actor_is_logged_for_its_integration(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
