@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections import Counter
@@ -250,6 +251,19 @@ def test_it_starts_once(rig: Rig) -> None:
     with rig.make() as group, pytest.raises(RuntimeError, match="starts once"):
         group.start()
     assert group.stop()  # a second time, without effect
+
+
+def test_async_with_starts_and_stops_it(rig: Rig) -> None:
+    rig.add("shop", [Quick])
+    rig.add("blog", [Quick])
+
+    async def use() -> None:
+        async with rig.make() as group:
+            assert not group.wait(0)
+
+    asyncio.run(use())
+    assert rig.group.wait(0)
+    assert (rig.group.exit_code, rig.group.cause) == (0, None)
 
 
 def test_one_that_was_stopped_before_its_start_starts_nothing(rig: Rig) -> None:
