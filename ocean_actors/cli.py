@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_error(error)
         return FAILED
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and NO_THREAD not in str(error):
+        if isinstance(error, RuntimeError) and not _is_lack_of_threads(error):
             raise
         print_error(str(error) or "out of memory")
         return FAILED
@@ -189,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
     )
     threading.Thread(target=_end_after, args=(running,), name="exit", daemon=True).start()
     with log.showing(*(each.status for each in systems)):
-        running.start()
+        _start(running)
         running.wait()
     for line in results[-1].lines() if results else ():
         print_line(line)
@@ -218,6 +218,22 @@ def _made(
         show_dry_run=results.append if options.dry_run else None,
     )  # fmt: skip
     return system, [system]
+
+
+def _start(running: OceanSystem | SystemGroup) -> None:
+    """Start; log what a custom actor raises when it is made, which has ended the integration."""
+    try:
+        running.start()
+    except (MemoryError, OSError, UsageError):  # for which `main` has a line
+        raise
+    except Exception as error:
+        if _is_lack_of_threads(error):
+            raise
+        logging.getLogger(__name__).exception("the integration cannot start")
+
+
+def _is_lack_of_threads(error: Exception) -> bool:
+    return isinstance(error, RuntimeError) and NO_THREAD in str(error)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -349,7 +365,7 @@ def _end_after(running: OceanSystem | SystemGroup) -> None:
 
     running.wait()
     threading.Event().wait(EXIT_SECONDS)
-    ours = {"MainThread", "exit", "signals", "log-writer"}
+    ours = {"MainThread", "exit", "signals", "stop", "log-writer"}
     held = sorted(each.name for each in threading.enumerate() if each.name not in ours)
     end_now(
         f"the process did not end within {EXIT_SECONDS:g} s of the stop and is ended; "

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocean_actors import endpoint
 from ocean_actors.endpoint import HttpEndpoint
-from ocean_actors.settings import HttpSettings, Settings
-from ocean_actors.web.endpoint import WsgiApp
-from ocean_actors.web.log import WebLog
+from ocean_actors.settings import Settings
 
 if TYPE_CHECKING:
     from ocean_actors.control.server import ControlServer
@@ -21,25 +18,9 @@ STOP_SECONDS = HTTP_STOP_SECONDS + CONTROL_STOP_SECONDS
 class Servers:
     """The two servers of a system or of a group of systems, of which either may be absent."""
 
-    def __init__(
-        self,
-        settings: HttpSettings,
-        app: WsgiApp,
-        log: WebLog,
-        *,
-        listens: bool,
-        serve_http: bool | None,
-        control: ControlServer | None,
-        threads: int | None = None,
-    ) -> None:
-        """`listens`: others call `app`, which has to be served then.
-
-        `serve_http`: see `OceanSystem`. `threads`: see `HttpEndpoint`.
-        """
+    def __init__(self, http: HttpEndpoint | None, control: ControlServer | None) -> None:
+        self._http = http
         self._control = control
-        self._http: HttpEndpoint | None = None
-        if endpoint.is_served(serve_http, settings, listens=listens):
-            self._http = HttpEndpoint(settings, app, log, listens=listens, threads=threads)
 
     @property
     def http_url(self) -> str | None:

@@ -6,7 +6,6 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ocean_actors._version import __version__
@@ -17,10 +16,9 @@ from ocean_actors.actors.event_iterator import (
     EventIterators,
     EventT,
 )
-from ocean_actors.actors.in_thread import uninterrupted
 from ocean_actors.assembly import Assembly
 from ocean_actors.context import ActorSpec, IntegrationContext
-from ocean_actors.endpoint import has_metrics
+from ocean_actors.endpoint import HttpEndpoint, has_metrics, is_served
 from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
 from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.messages import (
@@ -37,14 +35,13 @@ from ocean_actors.resync.scope import all_kinds
 from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.settings import Settings
+from ocean_actors.stoppable import Stoppable
 from ocean_actors.text import one_line
 from ocean_actors.web.endpoint import EndpointApp, WsgiApp
 from ocean_actors.web.health import Health, judge
 from ocean_actors.web.log import WebLog
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from ocean_actors.control.events import EventRing
     from ocean_actors.control.server import ControlServer
     from ocean_actors.metrics.collector import SystemCollector
@@ -53,11 +50,10 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 FLUSH_SECONDS = 1.0  # for what is still to be sent to Port, at the end
-SIGNAL_SECONDS = 1.0  # a signal that just misses the waiting thread is handled at the next turn
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
 
-class OceanSystem:
+class OceanSystem(Stoppable):
     """One integration at work: listeners, coordinator, handlers and what reports to Port.
 
     `handlers` holds at least one `ResyncHandler` class, `functools.partial` of one, or callable
@@ -91,6 +87,7 @@ class OceanSystem:
         show_dry_run: Callable[[DryRunResult], object] | None = None,
         event_ring: EventRing | None = None,
     ) -> None:
+        super().__init__()
         self.settings = settings
         self.exit_code = 0
         self.cause: str | None = None
@@ -133,25 +130,20 @@ class OceanSystem:
             event_ring = event_ring or EventRing()
             control = self._make_control(event_ring)
         self._event_ring = event_ring
-        log = WebLog(self._actors.clock)
+        self._web_log = WebLog(self._actors.clock)
         mounted = self._parts.listener.app
-        live_app = None if self._parts.live is None else self._parts.live.app
         self.serves_metrics = has_metrics(settings.http, listens=mounted is not None)
         """Whether `wsgi_app` serves `/metrics`."""
-        self._app = EndpointApp(
-            self.health, log, metrics=self.metrics if self.serves_metrics else None,
-            mounted=mounted, live=live_app,
-        )  # fmt: skip
-        self.takes_calls = mounted is not None or live_app is not None
+        self._app = self.make_app(metrics=self.serves_metrics)
+        self.takes_calls = mounted is not None or self._parts.live is not None
         """Whether others call `wsgi_app`: under WEBHOOK, and with live handlers."""
-        self._servers = Servers(
-            settings.http, self._app, log, listens=self.takes_calls, serve_http=serve_http,
-            control=control,
-        )  # fmt: skip
+        http = None
+        if is_served(serve_http, settings.http, listens=self.takes_calls):
+            http = HttpEndpoint(settings.http, self._app, self._web_log, listens=self.takes_calls)
+        self._servers = Servers(http, control)
         self._started_at: datetime | None = None
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
-        self._stopped = threading.Event()
         self._stopper = threading.Thread(target=self._stop_when_asked, name="stopper", daemon=True)
         self._left_behind: list[str] = []
 
@@ -180,19 +172,6 @@ class OceanSystem:
             self.stop()
             raise
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the system has stopped; returns whether it has.
-
-        Without a `timeout` (seconds) it waits without a limit. `exit_code` and `cause` say then
-        how the system ended. The library handles no signals: an exception that a signal handler
-        raises in the waiting thread, such as KeyboardInterrupt, is passed on.
-        """
-        if timeout is not None:
-            return self._stopped.wait(timeout)
-        while not self._stopped.wait(SIGNAL_SECONDS):
-            pass
-        return True
-
     def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
         """Have the system stopped, in a thread of its own; returns at once.
 
@@ -204,54 +183,6 @@ class OceanSystem:
         self._stop_requested.set()
         if self._stopper.ident is None:  # it was never started: nothing runs yet
             self._stop()
-
-    def stop(self) -> bool:
-        """Stop, and wait for at most `resync.abortGrace` and a few seconds.
-
-        Returns whether everything ended. A run in flight is aborted and reported as aborted.
-        Threads that do not end (a handler that ignores the abort) are named in the log and left
-        behind; they are daemons.
-        """
-        if self._actors.forked:
-            return True  # nothing of it runs in this process
-        self.shutdown()
-        return self.wait(self.stop_seconds) and not self._left_behind
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        """Start, without blocking the event loop. If cancelled meanwhile, stop as well."""
-        import asyncio
-
-        try:
-            await uninterrupted(self.start)
-        except asyncio.CancelledError:
-            await uninterrupted(self.stop)
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop, without blocking the event loop, and wait for the end even if cancelled."""
-        if not self._actors.forked:
-            self.shutdown()  # also if no thread can be started to wait for the end
-        await uninterrupted(self.stop)
 
     # -- steering ----------------------------------------------------------------------------
 
@@ -422,6 +353,14 @@ class OceanSystem:
             port=self._parts.registered.is_set(),
             standby=self._parts.standby,
         )
+
+    def make_app(self, *, metrics: bool) -> WsgiApp:
+        """Returns another `wsgi_app`, which serves `/metrics` if `metrics` is true."""
+        return EndpointApp(
+            self.health, self._web_log, metrics=self.metrics if metrics else None,
+            mounted=self._parts.listener.app,
+            live=None if self._parts.live is None else self._parts.live.app,
+        )  # fmt: skip
 
     @property
     def wsgi_app(self) -> WsgiApp:

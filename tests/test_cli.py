@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import fcntl
+import json
 import os
 import re
 import shlex
@@ -33,7 +34,7 @@ WITHIN = 60.0
 
 HANDLERS = """
 import pathlib
-from ocean_actors import ResyncHandler
+from ocean_actors import Actor, ResyncHandler
 
 class Quick(ResyncHandler):
     def resync(self, run):
@@ -89,6 +90,10 @@ class Talkative(ResyncHandler):
         at_work()
         for number in itertools.count():
             logging.getLogger("talk").warning("%s", str(number).rjust(1000, "x"))
+
+class Unbuildable(Actor):
+    def __init__(self):
+        raise ValueError("broken on purpose")
 
 class NoHandler:
     pass
@@ -269,6 +274,18 @@ def test_wrong_credentials_are_told_at_once_and_exit_1(folder: Path, sandbox: Sa
     assert "401" in last
     assert "Traceback" not in done.stderr
     assert sandbox.client_secret not in done.stderr
+
+
+def test_an_actor_that_cannot_be_made_ends_the_process_with_exit_1_and_a_log_of_json(
+    folder: Path, sandbox: Sandbox
+) -> None:
+    actor = ("--actor", "work.py:Unbuildable")
+    done = finished(folder, "run", "config.yaml", "--handler", "work.py:Quick", *actor)
+    assert done.returncode == 1
+    lines = [json.loads(line) for line in done.stderr.splitlines()]  # no bare traceback
+    said = {line["message"]: line.get("exc", "") for line in lines}
+    assert "integration demo stopped: cannot start: ValueError: broken on purpose" in said
+    assert "work.py" in said["the integration cannot start"]  # where it was raised
 
 
 @pytest.mark.parametrize(("handler", "code"), [("Quick", 0), ("Failing", 1)])

@@ -20,9 +20,6 @@ from ocean_actors.web.log import WebLog
 PATIENCE = 0.5
 """Seconds that a call waits for others of its integration before it is answered 503."""
 
-METRICS = "/metrics"
-"""Also of an integration, it is served only if all of them may be read there."""
-
 Healths = Mapping[str, Health]
 """The health of each integration, by its identifier."""
 
@@ -64,7 +61,7 @@ class GroupApp(JsonApp):
             "/health/ready": {"GET": functools.partial(self._probed, ready)},
         }
         if metrics is not None:
-            routes[METRICS] = {"GET": metrics_handler(metrics)}
+            routes["/metrics"] = {"GET": metrics_handler(metrics)}
         super().__init__(routes, log)
         self._paths = routes
 
@@ -81,8 +78,7 @@ class GroupApp(JsonApp):
         end = len(path)
         while (end := path.rfind("/", 0, end)) > 0:
             if (mounted := self._mounted.get(path[:end])) is not None:
-                hidden = path[end:] == METRICS and METRICS not in self._paths
-                return None if hidden else (path[:end], mounted)
+                return path[:end], mounted
         return None
 
     def _forward(
@@ -128,13 +124,16 @@ def ready(healths: Healths) -> tuple[bool, dict[str, Any]]:
 
 
 def health(healths: Healths) -> tuple[bool, dict[str, Any]]:
-    """Returns whether every integration works and is ready, and all that is known of each."""
-    ready_ok, told = ready(healths)
+    """Returns whether every integration is well, and all that is known of each.
+
+    One is well if it works, and is ready or has ended as asked.
+    """
+    told = ready(healths)[1]
     each = {
-        name: {**told[name], **one.live_data(), "ok": one.live and told[name]["ok"]}
+        name: {**told[name], **one.live_data(), "ok": one.live and (one.ready or one.ended)}
         for name, one in healths.items()
     }
-    return ready_ok and all(one.live for one in healths.values()), each
+    return all(one["ok"] for one in each.values()), each
 
 
 def _by_path(mounted: Iterable[Mounted]) -> dict[str, Mounted]:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ocean_actors import endpoint
 from ocean_actors.actors import Clock, SystemClock
 from ocean_actors.control.controlled import Controlled
 from ocean_actors.control.events import EventRing
+from ocean_actors.endpoint import PROBE_THREADS, HttpEndpoint, is_served
 from ocean_actors.errors import UsageError
 from ocean_actors.group.app import GroupApp, Mounted
 from ocean_actors.group.members import Member, agreed
 from ocean_actors.log import LogContext, get_logger, logging_context
 from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
-from ocean_actors.system import SIGNAL_SECONDS, OceanSystem
+from ocean_actors.stoppable import Stoppable
+from ocean_actors.system import OceanSystem
 from ocean_actors.web.endpoint import WsgiApp
 from ocean_actors.web.log import WebLog
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from ocean_actors.control.server import ControlServer
 
 logger = get_logger(__name__)
@@ -35,7 +32,7 @@ LEAST_SHARE = 2
 LONGEST_WAIT = 86_400.0  # seconds
 
 
-class SystemGroup:
+class SystemGroup(Stoppable):
     """Runs several integrations in one process, each an `OceanSystem` of its own.
 
     They share the servers `http` and `control` and the thread that runs their timers, and nothing
@@ -55,6 +52,7 @@ class SystemGroup:
         serve_control: bool | None = None,
         clock: Clock | None = None,
     ) -> None:
+        super().__init__()
         members = agreed(members)
         self._own_clock = clock is None
         self._clock = clock or SystemClock()
@@ -67,30 +65,32 @@ class SystemGroup:
         """The integrations, in the order of the members."""
         log = WebLog(self._clock)
         taking = sum(each.takes_calls for each in self.systems)
-        http = shared.http
-        share = max(LEAST_SHARE, http.threads // max(1, taking))
+        share = max(LEAST_SHARE, shared.http.threads // max(1, taking))
+        # All share the port, which faces the internet if one listens by WEBHOOK.
         with_metrics = all(each.serves_metrics for each in self.systems)
         self._app = GroupApp(
             [
-                Mounted(each.settings.integration.identifier, each.wsgi_app, each.health)
+                Mounted(
+                    each.settings.integration.identifier,
+                    each.make_app(metrics=with_metrics),
+                    each.health,
+                )
                 for each in self.systems
             ],
             log,
             share=share,
             metrics=self.metrics if with_metrics else None,
         )
-        self._servers = Servers(
-            http, self._app, log, listens=taking > 0, serve_http=serve_http,
-            control=self._made_control(rings) if controlled else None,
-            threads=share * taking + endpoint.PROBE_THREADS,
-        )  # fmt: skip
+        http = None
+        if is_served(serve_http, shared.http, listens=taking > 0):
+            threads = share * taking + PROBE_THREADS
+            http = HttpEndpoint(shared.http, self._app, log, listens=taking > 0, threads=threads)
+        self._servers = Servers(http, self._made_control(rings) if controlled else None)
         self._started = False
-        self._process = os.getpid()
         self._exit_code = 0
         self._cause: str | None = None
         self._stop_requested = threading.Event()
         self._stop_lock = threading.Lock()  # taken once, by the first who requests the stop
-        self._stopped = threading.Event()
         self._ender = threading.Thread(target=self._end, name="group", daemon=True)
 
     # -- life --------------------------------------------------------------------------------
@@ -118,17 +118,6 @@ class SystemGroup:
         if self._stop_requested.is_set():  # perhaps before the servers were started
             self._stop_servers()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all integrations have stopped; returns whether they have.
-
-        See `OceanSystem.wait`.
-        """
-        if timeout is not None:
-            return self._stopped.wait(timeout)
-        while not self._stopped.wait(SIGNAL_SECONDS):
-            pass
-        return True
-
     def shutdown(self, exit_code: int = 0, cause: str | None = None) -> None:
         """Have all integrations stopped, at the same time; returns at once.
 
@@ -142,32 +131,6 @@ class SystemGroup:
             system.shutdown()
         if self._ender.ident is None:  # it was never started: nothing runs yet
             self._end()
-
-    def stop(self) -> bool:
-        """Stop all integrations, and wait for at most the longest `resync.abortGrace` and a few
-        seconds.
-
-        Returns whether everything ended; see `OceanSystem.stop`.
-        """
-        if os.getpid() != self._process:
-            return True  # nothing of it runs in this process
-        self.shutdown()
-        seconds = max(each.stop_seconds for each in self.systems) + SERVERS_STOP_SECONDS
-        return self.wait(seconds) and not self.left_behind
-
-    def __enter__(self) -> Self:
-        """Start."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop."""
-        self.stop()
 
     # -- looking -----------------------------------------------------------------------------
 
@@ -186,6 +149,11 @@ class SystemGroup:
             if each.cause
         ]
         return "; ".join([*([self._cause] if self._cause else []), *told]) or None
+
+    @property
+    def stop_seconds(self) -> float:
+        """How long a stop may take, in seconds: that of the slowest, and of the servers."""
+        return max(each.stop_seconds for each in self.systems) + SERVERS_STOP_SECONDS
 
     @property
     def left_behind(self) -> list[str]:

@@ -30,6 +30,8 @@ def load_members(
     `handlers` and `actors` are the command line's, in place of those that the one file names.
     Raises UsageError, which names the file if there are several.
     """
+    if "" in configs:  # of a shell's variable that is not set
+        raise UsageError("CONFIG: expected the path of a file, got an empty text")
     if len(configs) < 2:
         member = _load(configs[0] if configs else None, handlers, actors, dry_run=dry_run)
         if need_handlers and not split_handlers(member.handlers)[0]:

@@ -239,6 +239,23 @@ def test_one_of_several_integrations_is_chosen(served: Served, visit: Visit) -> 
     expect(page.get_by_label("Integration")).to_have_value("blog")
 
 
+def test_an_integration_that_has_ended_shows_what_it_did(
+    desk: Desk, served: Served, visit: Visit
+) -> None:
+    desk.begin()
+    desk.end()
+    desk.resync["state"] = "stopped"
+    desk.facts["stopped"] = True
+    page = shown(visit(served()))
+    expect(page.locator("#state")).to_have_text("Stopped")
+    expect(page.locator("#headline")).to_have_text("The integration has stopped.")
+    expect(page.locator("#subline")).to_contain_text("The last run completed")
+    expect(page.locator("#meta")).to_have_text("listens by POLLING · ocean_actors 0.2.0")  # not up
+    expect(page.get_by_role("button", name="Resync now")).to_be_disabled()
+    desk.facts["cause"] = "actor coordinator failed: ValueError: broken on purpose"
+    expect(page.locator("#subline")).to_have_text(desk.facts["cause"])
+
+
 def test_where_there_is_one_integration_there_is_no_choice(served: Served, visit: Visit) -> None:
     page = shown(visit(served(Desk("shop"))))
     expect(page.get_by_label("Integration")).to_be_hidden()

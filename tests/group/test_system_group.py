@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 from collections import Counter
@@ -252,6 +253,19 @@ def test_it_starts_once(rig: Rig) -> None:
     assert group.stop()  # a second time, without effect
 
 
+def test_async_with_starts_and_stops_it(rig: Rig) -> None:
+    rig.add("shop", [Quick])
+    rig.add("blog", [Quick])
+
+    async def use() -> None:
+        async with rig.make() as group:
+            assert not group.wait(0)
+
+    asyncio.run(use())
+    assert rig.group.wait(0)
+    assert (rig.group.exit_code, rig.group.cause) == (0, None)
+
+
 def test_one_that_was_stopped_before_its_start_starts_nothing(rig: Rig) -> None:
     """As when a signal comes before the start."""
     rig.add("shop", [Quick], http=LOOPBACK)
@@ -315,6 +329,18 @@ def test_one_metrics_page_names_the_integration_of_each_sample(rig: Rig) -> None
     for name in ("shop", "blog"):
         labels = f'integration="{name}",outcome="completed",trigger="polling"'
         assert f"ocean_actors_runs_total{{{labels}}} 1.0" in page
+
+
+def test_metrics_are_hidden_of_all_if_one_may_not_show_them(rig: Rig) -> None:
+    """It listens by WEBHOOK: the port, which all share, faces the internet."""
+    webhook = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}
+    rig.add("shop", [Quick], http=LOOPBACK)
+    rig.add("blog", [Quick], eventListener=webhook)
+    rig.make().start()
+    for path in ("/metrics", "/shop/metrics", "/blog/metrics", "/shop/else"):
+        answer = requests.get(f"{rig.group.http_url}{path}", timeout=WITHIN)
+        assert answer.status_code == 404
+        assert "GET /metrics" not in answer.text
 
 
 def test_the_state_of_each_actor_is_logged_for_its_integration(

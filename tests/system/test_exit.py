@@ -72,6 +72,8 @@ def test_what_a_handler_has_left_does_not_hold_up_the_end(
 ) -> None:
     log = log_of(tmp_path, sandbox, body)
     assert "did not end within 4 s of the stop and is ended" in log
+    named = log.partition("threads at work: ")[2].splitlines()[0].split(", ")
+    assert not {"signals", "stop"} & {*named}  # ours, which never hold up the end
     assert runs_of(sandbox.reports("demo")) == ["completed"]
 
 

@@ -96,7 +96,10 @@ def preparing(rig: SandboxedSystem, _script: Script) -> None:
     rig.sandbox.fail("hang", None, path=GET)
     rig.system.request_resync()
     assert state(rig) == "preparing"
-    rig.sandbox.wait_for(lambda: rig.sandbox.calls[-1].status is None)
+    hangs = f"/integration/{NAME}"
+    rig.sandbox.wait_for(
+        lambda: any(each.path.endswith(hangs) and each.status is None for each in rig.sandbox.calls)
+    )
 
 
 def registering(rig: SandboxedSystem, _script: Script) -> None:
