@@ -329,6 +329,7 @@ def test_what_no_call_told_is_found_by_asking(sandbox: Sandbox) -> None:
         assert webhook.looks() == 1
         clock.advance(1)
         assert webhook.expect(RunStarted).run.reason == "resync requested"
+        webhook.settle()  # the time-outs of calls go by the same clock
         sandbox.set_config(DEMO, {"resources": [1]}, skip_resync=True)
         clock.advance(300)
         assert webhook.expect(RunStarted).run.config == {"resources": [1]}

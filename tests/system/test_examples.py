@@ -20,9 +20,15 @@ import requests
 import uvicorn
 from bottle import Bottle, request  # type: ignore[import-untyped]
 
-from ocean_actors import ResyncHandler, RunEnded, RunStarted, Settings
+from ocean_actors import (
+    IntegrationRegistered,
+    ResyncHandler,
+    RunEnded,
+    RunStarted,
+    Settings,
+)
 from ocean_actors.sandbox import Sandbox
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 from ocean_actors.testing.sandboxed import port_of
 from ocean_actors.web.server import HttpServer
 
@@ -49,6 +55,7 @@ def test_a_changed_file_requests_a_resync_and_an_unchanged_one_does_not(
     clock = ManualClock()
     with SandboxedSystem([quick], [watcher], eventListener=CALM, clock=clock) as rig:
         rig.expect(RunEnded)
+        wait_idle(rig.system._actors)  # the time-outs of calls go by the same clock
         clock.advance(30.0)
         watched.write_text("a, b")
         clock.advance(10.0)
@@ -63,6 +70,7 @@ def test_the_file_may_come_and_go(quick: type[ResyncHandler], tmp_path: Path) ->
     clock = ManualClock()
     with SandboxedSystem([quick], [watcher], eventListener=CALM, clock=clock) as rig:
         rig.expect(RunEnded)
+        wait_idle(rig.system._actors)
         clock.advance(10.0)
         watched.write_text("now")
         clock.advance(10.0)
@@ -80,11 +88,15 @@ def test_requests_of_the_quiet_hours_wait_for_the_morning(quick: type[ResyncHand
     with SandboxedSystem(
         [quick], [example("quiet_hours").QuietHours], eventListener=CALM, clock=clock
     ) as rig:
-        rig.sandbox.wait_for(lambda: delayed(rig) == ["polling"])
+        rig.expect(IntegrationRegistered)
+        wait_idle(rig.system._actors)
+        assert delayed(rig) == ["polling"]
         clock.advance(6 * 3600.0)
+        wait_idle(rig.system._actors)
         assert delayed(rig) == ["polling"]
         rig.system.request_resync("urgent")
         assert rig.expect(RunEnded).run.reason == "urgent"
+        wait_idle(rig.system._actors)
         clock.advance(3600.0)
         run = rig.expect(RunStarted).run
         assert (run.trigger, run.started_at.hour) == ("polling", 6)
