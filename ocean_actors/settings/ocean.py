@@ -65,31 +65,31 @@ def folder_settings(path: object) -> FolderSettings:
     from ocean_actors.settings import files
 
     folder = Path(path)
+    name = project(folder).get("name")
     config = folder / "config.yaml"
     return FolderSettings(
         folder,
         files.read_yaml(config) if config.is_file() else {},
         files.read_dotenv(folder / ".env"),
-        project_name(folder),
+        name.strip() or None if isinstance(name, str) else None,
     )
 
 
-def project_name(folder: Path) -> str | None:
-    """Returns the project's name in `pyproject.toml`, as upstream finds it; None if there is none.
+def project(folder: Path) -> Mapping[str, Any]:
+    """Returns the project's metadata in `pyproject.toml`, where upstream finds them.
 
     Raises SettingsError if the file cannot be read.
     """
     file = folder / "pyproject.toml"
     if not file.is_file():
-        return None
-    project = read_toml(file)
-    tool = project.get("tool")
+        return {}
+    contents = read_toml(file)
+    tool = contents.get("tool")
     poetry = tool.get("poetry") if isinstance(tool, dict) else None
-    for section in (project.get("project"), poetry):
+    for section in (contents.get("project"), poetry):
         if isinstance(section, dict) and section:
-            name = section.get("name")
-            return name.strip() or None if isinstance(name, str) else None
-    return None
+            return section
+    return {}
 
 
 def read_toml(file: Path) -> dict[str, Any]:
