@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run integrations until they are stopped")
     _add_config(run)
     _add_handlers(run)
+    _add_ocean(run)
     run.add_argument(
         "--actor", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
         help="a custom actor; may be given several times; default: the setting actors",
@@ -102,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
     _add_handlers(check)
+    _add_ocean(check)
     check.set_defaults(command=_check)
 
     add_commands(commands)
@@ -159,6 +161,25 @@ def _add_handlers(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_ocean(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--ocean", metavar="FOLDER",
+        help="the folder of an integration of Port Ocean, which runs inside; default: the setting "
+        "ocean.path",
+    )  # fmt: skip
+    command.add_argument(
+        "--ocean-python", metavar="PATH",
+        help="the Python that has its dependencies; default: the setting ocean.python, else "
+        ".venv/bin/python in FOLDER, else python3",
+    )  # fmt: skip
+
+
+def _ocean(options: argparse.Namespace) -> dict[str, str]:
+    """Returns the settings of the section `ocean` that the command line gives."""
+    given = {"path": options.ocean, "python": options.ocean_python}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _log_level(name: str) -> str:
     if name.upper() not in LOG_LEVELS:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(LOG_LEVELS)}, got {name!r}")
@@ -170,7 +191,10 @@ def _run(options: argparse.Namespace) -> int:
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
 
-    members = load_members(options.configs, options.handler, options.actor, dry_run=options.dry_run)
+    members = load_members(
+        options.configs, options.handler, options.actor, dry_run=options.dry_run,
+        ocean=_ocean(options),
+    )  # fmt: skip
     only = members[0].identifier if len(members) == 1 else None
     log = LogSetup(options.log_level, options.log_format, only)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
@@ -242,7 +266,9 @@ def _check(options: argparse.Namespace) -> int:
     from ocean_actors.group.members import agreed
 
     good = True
-    members = load_members(options.configs, options.handler, need_handlers=False)
+    members = load_members(
+        options.configs, options.handler, need_handlers=False, ocean=_ocean(options)
+    )
     for member in agreed(members) if len(members) > 1 else members:
         classes = [each for each in member.handlers if isinstance(each, type)]
         for line in check(member.settings, member.name, classes):
@@ -310,9 +336,11 @@ def _log_unused_settings(members: Sequence[Member]) -> None:
     for member in members:
         if member.settings.ignored:
             with logging_context(LogContext(member.identifier)):
-                logging.getLogger(__name__).info(
-                    "settings not used here: %s", ", ".join(member.settings.ignored)
-                )
+                if member.settings.ocean.path is None:
+                    text = "settings not used here: %s"
+                else:
+                    text = "settings that only the integration inside may use: %s"
+                logging.getLogger(__name__).info(text, ", ".join(member.settings.ignored))
 
 
 def _warn_of_unusable_authorities() -> None:

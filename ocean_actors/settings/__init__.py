@@ -22,6 +22,7 @@ from ocean_actors.settings.models import (
     SslSettings,
     WebhookSettings,
 )
+from ocean_actors.settings.ocean import OceanSettings
 from ocean_actors.settings.settings import Settings
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "LeaderSettings",
     "ListenerSettings",
     "NoLeaderSettings",
+    "OceanSettings",
     "OnNewRequest",
     "OnceSettings",
     "PollingSettings",

@@ -41,18 +41,24 @@ Leaf: TypeAlias = tuple[str, ...]
 class Names:
     """The names that a mapping may hold.
 
-    `tolerant`: other keys are ignored with a note, not refused. `free`: the keys are the user's
-    own. `credentials`: the names for which an empty variable is a mistake, not an unset value.
+    `tolerant`: other keys are ignored with a note, not refused; those in `unused` always are.
+    `free`: the keys are the user's own. `credentials`: the names for which an empty variable is a
+    mistake, not an unset value.
     """
 
     names: Mapping[str, Names | None] = field(default_factory=dict)
     tolerant: bool = False
     free: bool = False
     credentials: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
 
     def find(self, key: str) -> str | None:
         """Returns the name that `key` stands for, ignoring case and underscores."""
         return next((name for name in self.names if _fold(name) == _fold(key)), None)
+
+    def is_unused(self, key: str) -> bool:
+        """Returns whether `key` is known not to be used here, ignoring case and underscores."""
+        return any(_fold(name) == _fold(key) for name in self.unused)
 
     def nearest(self, key: str) -> str | None:
         """Returns the name that `key` may be a misspelling of."""
@@ -145,6 +151,8 @@ class Reader:
     def _unknown(self, section: Names, path: Leaf, key: Any, written: str) -> None:
         if not isinstance(key, str):
             self.problems.append(f"{written}: a key must be text; put it in quotes")
+        elif section.is_unused(key):
+            self.ignored.append(written)
         elif (near := section.nearest(key)) is not None:
             meant = key_name((*path, near))
             self.problems.append(f"{written}: unknown key; did you mean {meant}?")
