@@ -51,7 +51,7 @@ def _install(place: Path, interpreter: Path, version: str) -> None:
         override.write(OVERRIDE)
         override.flush()
         _run(
-            [uv, "pip", "install", "--quiet", "--python", str(interpreter),
+            [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", str(interpreter),
              "--override", override.name, f"port-ocean=={version}"],
             version,
         )  # fmt: skip
