@@ -45,7 +45,8 @@ class Line:
 def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Iterator[Line]:
     """Look at the settings, at the integration of Port Ocean if they name one, and try Port.
 
-    Nothing is changed, and nothing of the integration is executed. Port is asked for the blueprints that the classes in `handlers` declare.
+    Nothing is changed, and nothing of the integration is executed. Port is asked for the
+    blueprints that the classes in `handlers` declare.
     """
     own = settings.integration
     yield Line(True, "settings", f"{source}: integration {own.identifier} of type {own.type}")
