@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ocean_actors.control.events import EventRing
     from ocean_actors.control.server import ControlServer
     from ocean_actors.metrics.collector import SystemCollector
+    from ocean_actors.ocean.bridge import OceanBridge
     from ocean_actors.port.dry_run import DryRunResult
 
 logger = get_logger(__name__)
@@ -92,7 +93,8 @@ class OceanSystem(Stoppable):
         self.exit_code = 0
         self.cause: str | None = None
         resync_handlers, live_handlers = split_handlers(handlers)
-        named = named_handlers(resync_handlers)
+        self._ocean = self._find_ocean(resync_handlers)
+        named = self._ocean.handlers if self._ocean else named_handlers(resync_handlers)
         live = built_handlers(live_handlers)
         generation = ConfigGeneration()
         kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
@@ -122,6 +124,7 @@ class OceanSystem(Stoppable):
             generation,
             show_dry_run,
             live,
+            self._ocean,
         )
         control = None
         if is_control_served(serve_control, settings):
@@ -274,6 +277,7 @@ class OceanSystem(Stoppable):
             "cause": self.cause,
             "resync": None if self._actors.forked else self._resync.status(),
             "live": self._live_status(),
+            "ocean": None if self._ocean is None else self._ocean.status(actors),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -384,6 +388,14 @@ class OceanSystem(Stoppable):
         return self._servers.control_url
 
     # -- parts -------------------------------------------------------------------------------
+
+    def _find_ocean(self, handlers: Sequence[HandlerFactory]) -> OceanBridge | None:
+        """Returns the bridge to an integration of Port Ocean, if the settings name one."""
+        if self.settings.ocean.path is None:
+            return None
+        from ocean_actors.ocean.bridge import ocean_bridge
+
+        return ocean_bridge(self.settings, handlers)
 
     def _make_control(self, events: EventRing) -> ControlServer:
         from ocean_actors.control.controlled import Controlled
