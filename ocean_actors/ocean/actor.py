@@ -52,6 +52,8 @@ LONGEST_MARGIN = 2.0
 class ChildDied(OceanError):
     """The child's process ended and should not have; `str()` is one readable line."""
 
+    explained = True
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -216,9 +218,7 @@ class OceanChild(Actor):
                 tell(ChildSaid(key, event))
 
         try:
-            self._process = ChildProcess(
-                installed.python, installed.folder, environment, listen
-            )
+            self._process = ChildProcess(installed.python, installed.folder, environment, listen)
         except OSError as error:
             raise ChildDied(
                 f"ocean.python: {installed.python} cannot be executed: {error.strerror or error}"

@@ -36,6 +36,7 @@ LONGEST_REASON = 1_000  # characters
 MOST_ERRORS = 5  # of a failed resync that are told
 PROGRESS_SECONDS = 0.5
 CANCEL_SECONDS = 1.0  # between two attempts to cancel a resync
+EXIT_SECONDS = 5.0  # for each thread that is still at work when the web server has ended
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
@@ -300,7 +301,8 @@ class Child:
         _ = http_async_client.timeout, self._app.port_client.client.timeout  # makes both clients
         self._context = contextvars.copy_context()
         threading.Thread(target=self._listen, args=(commands,), daemon=True).start()
-        resync = self._app.integration.event_strategy.resync
+        strategy = self._app.integration.event_strategy
+        resync = strategy["resync"] if isinstance(strategy, dict) else strategy.resync
         self._parent.send(
             "ready",
             port=port,
@@ -454,6 +456,25 @@ def end_with_parent() -> None:
         end_group()
 
 
+def leave(code: int) -> None:
+    """End this process once the last lines of the log are on their way to the parent and Port.
+
+    Python's own way out would have upstream start a thread when none can be started any more,
+    which fails with a traceback.
+    """
+    with contextlib.suppress(Exception):
+        from loguru import logger
+
+        logger.complete()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join(EXIT_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
 def main() -> None:
     """Run the integration in the working folder."""
     sys.path[:] = [os.getcwd(), *(each for each in sys.path if each != FOLDER)]
@@ -464,19 +485,18 @@ def main() -> None:
     end_with_parent()
     parent = Parent(events)
     child = Child(parent)
+    lasting = True
     try:
         child.load()
-    except BaseException as error:  # noqa: BLE001  (the integration's code may raise anything)
-        traceback.print_exc()
-        parent.send("failed", reason=unusable(error), lasting=True)
-        sys.exit(UNUSABLE)
-    try:
+        lasting = False
         child.prepare()
-    except Exception as error:  # noqa: BLE001  (upstream's calls of Port may raise anything)
-        traceback.print_exc()
-        parent.send("failed", reason=described(error), lasting=False)
-        sys.exit(1)
-    child.serve(commands)
+        child.serve(commands)
+    except BaseException as error:  # noqa: BLE001  (the integration's code may raise anything)
+        level = "DEBUG" if lasting else "ERROR"
+        parent.send("logged", level=level, text=traceback.format_exc()[-LONGEST_TEXT:], run=None)
+        parent.send("failed", reason=unusable(error), lasting=lasting)
+        leave(UNUSABLE if lasting else 1)
+    leave(0)
 
 
 if __name__ == "__main__":

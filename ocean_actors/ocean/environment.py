@@ -95,7 +95,9 @@ def _as_mapping(text: str) -> dict[str, Any]:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return {snake_case(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    return (
+        {snake_case(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    )
 
 
 def _default(env: dict[str, str], name: str, value: str) -> None:

@@ -10,13 +10,13 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ocean_actors.log import get_logger
 from ocean_actors.ocean import protocol
-from ocean_actors.text import one_line
+from ocean_actors.text import escaped, one_line
 
 logger = get_logger(__name__)
 
@@ -33,7 +33,7 @@ Listener = Callable[["protocol.Event | Printed | Garbage | Ended"], object]
 
 @dataclass(frozen=True)
 class Printed:
-    """A line that the process wrote to standard output or, with `error`, to standard error."""
+    """Lines that the process wrote to standard output or, with `error`, to standard error."""
 
     text: str
     error: bool
@@ -155,7 +155,7 @@ class ChildProcess:
         try:
             with selectors.DefaultSelector() as selector:
                 for descriptor, lines in (
-                    (self._events, _Lines(protocol.LONGEST_LINE, self._on_event)),
+                    (self._events, _Lines(protocol.LONGEST_LINE, self._on_events)),
                     (process.stdout.fileno(), _Lines(LONGEST_OUTPUT, self._on_output)),
                     (process.stderr.fileno(), _Lines(LONGEST_OUTPUT, self._on_error)),
                     (self._exited, None),
@@ -186,26 +186,29 @@ class ChildProcess:
                 else:
                     key.data.end()
 
-    def _on_event(self, line: bytes) -> None:
-        try:
-            event = protocol.parsed(line)
-        except protocol.ProtocolError as error:
-            self._say(Garbage(str(error)))
-            return
-        if isinstance(event, protocol.Logged) and event.level in ("ERROR", "CRITICAL"):
-            self._keep(event.text)
-        self._say(event)
+    def _on_events(self, lines: Sequence[bytes]) -> None:
+        for line in lines:
+            try:
+                event = protocol.parsed(line)
+            except protocol.ProtocolError as error:
+                self._say(Garbage(str(error)))
+                continue
+            if isinstance(event, protocol.Logged) and event.level in ("ERROR", "CRITICAL"):
+                self._keep(event.text)
+            self._say(event)
 
-    def _on_output(self, line: bytes) -> None:
-        self._say(Printed(line.decode(errors="replace"), error=False))
+    def _on_output(self, lines: Sequence[bytes]) -> None:
+        self._say(Printed(_text(lines), error=False))
 
-    def _on_error(self, line: bytes) -> None:
-        text = line.decode(errors="replace")
+    def _on_error(self, lines: Sequence[bytes]) -> None:
+        text = _text(lines)
         self._keep(text)
         self._say(Printed(text, error=True))
 
     def _keep(self, text: str) -> None:
-        self._last.extend(kept for line in text.splitlines()[-LAST_LINES:] if (kept := line.strip()))
+        self._last.extend(
+            kept for line in text.splitlines()[-LAST_LINES:] if (kept := line.strip())
+        )
 
     def _say(self, event: protocol.Event | Printed | Garbage | Ended) -> None:
         """Tell the listener; what it raises must not end this thread, which empties the pipes."""
@@ -233,33 +236,40 @@ class ChildProcess:
         return f"; its last lines: {' | '.join(fitting)}" if fitting else ""
 
 
+def _text(lines: Sequence[bytes]) -> str:
+    """Returns lines that were printed at once, as a traceback is, as one text."""
+    return escaped(b"\n".join(lines).decode(errors="replace")[-protocol.LONGEST_TEXT :], "\n\t")
+
+
 class _Lines:
     """Splits what comes from a pipe into lines; of a longer one only the beginning is kept."""
 
-    def __init__(self, limit: int, take: Callable[[bytes], object]) -> None:
+    def __init__(self, limit: int, take: Callable[[Sequence[bytes]], object]) -> None:
         self._limit = limit
         self._take = take
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take the lines that are complete now."""
+        """Take the lines that are complete now, all at once."""
         *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._add(line)
-            self._flush()
+        complete = [self._completed(line) for line in lines]
         self._add(rest)
+        self._hand_over(complete)
 
     def end(self) -> None:
         """Take what is left without a line break."""
-        self._flush()
+        self._hand_over([self._completed(b"")])
 
-    def _add(self, part: bytes) -> None:
-        room = self._limit - len(self._rest)
-        if room > 0:
-            self._rest += part[:room]
-
-    def _flush(self) -> None:
+    def _completed(self, part: bytes) -> bytes:
+        self._add(part)
         line = bytes(self._rest)
         self._rest.clear()
-        if line.strip():
-            self._take(line)
+        return line
+
+    def _add(self, part: bytes) -> None:
+        self._rest += part[: max(0, self._limit - len(self._rest))]
+
+    def _hand_over(self, lines: Sequence[bytes]) -> None:
+        written = [line for line in lines if line.strip()]
+        if written:
+            self._take(written)

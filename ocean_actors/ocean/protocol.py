@@ -124,9 +124,7 @@ def parsed(line: bytes) -> Event:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         why = "it is not JSON" if isinstance(error, json.JSONDecodeError) else one_line(error, 80)
         shown = one_line(escaped(line[:200].decode(errors="backslashreplace")), 120)
-        raise ProtocolError(
-            f"the Ocean process wrote what is no event ({why}): {shown}"
-        ) from None
+        raise ProtocolError(f"the Ocean process wrote what is no event ({why}): {shown}") from None
 
 
 class _Fields:
@@ -189,9 +187,7 @@ def _event(fields: _Fields) -> Event:
         case "logged":
             level = fields.text("level", 20)
             text = fields.text("text", LONGEST_TEXT)
-            return Logged(
-                level if level in LEVELS else "INFO", text, fields.optional_line("run")
-            )
+            return Logged(level if level in LEVELS else "INFO", text, fields.optional_line("run"))
         case "failed":
             return Failed(fields.line("reason"), fields.flag("lasting"))
         case other:
