@@ -21,7 +21,6 @@ from ocean_actors.web.log import WebLog
 
 PIECE_BYTES = 64 * 1024
 CONNECT_SECONDS = 5.0
-QUEUE_SECONDS = 30.0  # a caller has probably given up by then, and will repeat the call
 
 HOP_BY_HOP = frozenset(
     {
@@ -43,11 +42,14 @@ _HEADER = "HTTP_"
 class ProxyTimes:
     """How long a call may take, in seconds.
 
-    `answer`: until the integration sends the head of its answer, and then each further piece.
-    `call`: the whole call.
+    `queue`: until a thread is free; later callers have probably given up, and call again.
+    `answer`: until the integration sends its answer's head, or a part of it. `piece`: until it
+    sends the next piece of the body. `call`: the whole call.
     """
 
+    queue: float = 30.0
     answer: float = 60.0
+    piece: float = 60.0
     call: float = 600.0
 
 
@@ -177,7 +179,7 @@ class OceanProxy:
             return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def _pass_on(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        if environ.get(WAITED, 0.0) > QUEUE_SECONDS:
+        if environ.get(WAITED, 0.0) > self._times.queue:
             raise Refusal(503, "too many calls wait for the integration", RETRY)
         if self._address.url is None:
             raise Refusal(503, "the integration does not run now", RETRY, noteworthy=False)
@@ -192,7 +194,7 @@ class OceanProxy:
             head = answer_head(response.status, response.reason, response.getheaders(), length)
             start_response(*head)
         except BaseException:
-            connection.close()
+            connection.end()
             raise
         return _Pieces(connection, response, self._log, _name(environ))
 
@@ -262,22 +264,28 @@ class _Pieces(Iterator[bytes]):
 
     def close(self) -> None:
         """Ends the connection."""
-        self._connection.close()
+        self._connection.end()
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to the process, none of whose steps waits for longer than it may."""
+    """A connection to the process, none of whose steps waits for longer than it may.
+
+    It carries one call, and ends with `end`.
+    """
 
     def __init__(self, url: str, times: ProxyTimes) -> None:
         parts = urlsplit(url)
         super().__init__(parts.hostname or "", parts.port, timeout=CONNECT_SECONDS)
         self._deadline = time.monotonic() + times.call
-        self._seconds = times.answer
+        self._times = times
+        self._bounded: _BoundedSocket | None = None
+        self._answer: http.client.HTTPResponse | None = None
 
     def connect(self) -> None:
         """Connects. Raises OSError."""
         super().connect()
-        self.sock = _BoundedSocket(self.sock, self._seconds, self._deadline)
+        self._bounded = _BoundedSocket(self.sock, self._times.answer, self._deadline)
+        self.sock = self._bounded
 
     def send(self, data: Any) -> None:
         """Sends data; never connects again. Raises OSError."""
@@ -285,13 +293,26 @@ class _Connection(http.client.HTTPConnection):
             raise ConnectionResetError
         super().send(data)
 
+    def getresponse(self) -> http.client.HTTPResponse:
+        """Returns the answer once its head is there. Raises OSError and HTTPException."""
+        self._answer = super().getresponse()
+        assert self._bounded is not None  # noqa: S101  (it was connected)
+        self._bounded.seconds = self._times.piece
+        return self._answer
+
+    def end(self) -> None:
+        """Closes the connection, which an answer may have taken over."""
+        if self._answer is not None:
+            self._answer.close()
+        self.close()
+
 
 class _BoundedSocket(socket.socket):
     """A socket whose reads and writes end after `seconds` each, and at `deadline` (monotonic)."""
 
     def __init__(self, plain: socket.socket, seconds: float, deadline: float) -> None:
         super().__init__(plain.family, plain.type, plain.proto, plain.detach())
-        self._seconds = seconds
+        self.seconds = seconds
         self._deadline = deadline
 
     def recv_into(self, *args: Any, **keywords: Any) -> int:
@@ -308,7 +329,7 @@ class _BoundedSocket(socket.socket):
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the call took too long")
-        self.settimeout(min(self._seconds, left))
+        self.settimeout(min(self.seconds, left))
 
 
 def _length(text: str | None) -> int | None:
