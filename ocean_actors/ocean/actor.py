@@ -320,8 +320,9 @@ class OceanChild(Actor):
         if process is not None:
             process.join(KILLED_SECONDS)
         text = f"the Ocean process ended: {ended.text}"
-        if failed is not None and ready is None:
-            text = f"the Ocean integration cannot start: {failed.reason}"
+        if failed is not None:
+            what = "integration cannot start" if ready is None else "process ended"
+            text = f"the Ocean {what}: {failed.reason}"
         if expected:
             self._settle(JobEnded("aborted", text))
             self._show("standby" if not self._active else "ended")

@@ -352,8 +352,9 @@ class Child:
         try:
             status, failure = await self._result()
         except asyncio.CancelledError:
-            aborted = number in self._aborted
-            status, failure = ("aborted", None) if aborted else ("failed", "it was cancelled")
+            if number not in self._aborted:
+                raise  # the process ends, which the parent will see
+            status = "aborted"
         except Exception as error:  # noqa: BLE001  (the integration's code may raise anything)
             failure = described(error)
         finally:
@@ -456,6 +457,12 @@ def end_with_parent() -> None:
         end_group()
 
 
+def exit_code(error: BaseException) -> int:
+    """Returns the exit code that Python would end with."""
+    code = error.code if isinstance(error, SystemExit) else 1
+    return code & 0xFF if isinstance(code, int) else int(code is not None)
+
+
 def leave(code: int) -> None:
     """End this process once the last lines of the log are on their way to the parent and Port.
 
@@ -495,7 +502,7 @@ def main() -> None:
         level = "DEBUG" if lasting else "ERROR"
         parent.send("logged", level=level, text=traceback.format_exc()[-LONGEST_TEXT:], run=None)
         parent.send("failed", reason=unusable(error), lasting=lasting)
-        leave(UNUSABLE if lasting else 1)
+        leave(UNUSABLE if lasting else exit_code(error))
     leave(0)
 
 

@@ -1,4 +1,4 @@
-"""The shop, an integration of Port Ocean, inside a system of ours or in upstream's own process."""
+"""The shop, an integration of Port Ocean, inside a system of ours."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ocean_actors.sandbox import Sandbox
+import requests
+
+from ocean_actors import RunEnded, RunStarted
 from ocean_actors.testing import SandboxedSystem
 
 SHOP = Path(__file__).with_name("integrations") / "shop"
@@ -23,11 +25,12 @@ class Shop:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.folder = place / "shop"
-        shutil.copytree(SHOP, self.folder)
+        shutil.copytree(SHOP, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
+        self.environment = {"SHOP": str(place)}
         self.order()
 
     def order(self, **orders: object) -> None:
-        """Say what the shop does in the resyncs from now on; see `main.py`."""
+        """Say what the shop does from now on, see `main.py`, and forget what it has noted."""
         file = self.place / "orders.new"
         file.write_text(json.dumps(orders))
         file.rename(self.place / "orders.json")
@@ -37,9 +40,9 @@ class Shop:
         """Returns what the shop has noted since the last order."""
         return (self.place / "notes").read_text().splitlines()
 
-    def wait_for_note(self, note: str, within: float = 60.0) -> None:
+    def wait_for_note(self, note: str) -> None:
         """Wait until the shop has noted this. Raises AssertionError."""
-        wait_until(lambda: note in self.notes(), f"the note {note!r}, only {self.notes()}", within)
+        wait_until(lambda: note in self.notes(), f"a note {note!r}")
 
     def settings(self, python: Path, **settings: Any) -> dict[str, Any]:
         """Returns the settings of a system that has the shop inside."""
@@ -50,15 +53,49 @@ class Shop:
             **settings,
         }
 
-    def environment(self) -> dict[str, str]:
-        """Returns the environment that the shop reads."""
-        return {"SHOP": str(self.place)}
 
+class Rig(SandboxedSystem):
+    """A system that has the shop inside, with a sandbox as its Port."""
 
-def child_of(rig: SandboxedSystem) -> dict[str, Any]:
-    """Returns what the status shows of the child."""
-    found: dict[str, Any] = rig.system.status()["ocean"]
-    return found
+    def __init__(self, shop: Shop, python: Path, **settings: Any) -> None:
+        super().__init__([], **shop.settings(python, **settings))
+        self.shop = shop
+
+    @property
+    def child(self) -> dict[str, Any]:
+        """What the status shows of the child."""
+        found: dict[str, Any] = self.system.status()["ocean"]
+        return found
+
+    @property
+    def child_url(self) -> str:
+        """The address at which the child serves HTTP, once it is ready."""
+        wait_until(lambda: self.child["url"], "a child that is ready")
+        return str(self.child["url"])
+
+    def run(self, status: str = "completed", **orders: object) -> RunEnded:
+        """Returns the end of a run in which the shop does what `orders` say."""
+        self.shop.order(**orders)
+        self.system.request_resync("the test wants it")
+        return self.ended(status)
+
+    def start(self, **orders: object) -> RunStarted:
+        """Start a run in which the shop does what `orders` say, and wait until it waits."""
+        self.shop.order(**orders)
+        self.system.request_resync("the test wants it")
+        started = self.expect(RunStarted, 60)
+        self.shop.wait_for_note("waiting")
+        return started
+
+    def ended(self, status: str) -> RunEnded:
+        """Returns the next end of a run, which has to be this one."""
+        ended = self.expect(RunEnded, 60)
+        assert ended.status == status, ended.failures
+        return ended
+
+    def call(self, method: str, path: str, **more: Any) -> requests.Response:
+        """Call the child's web server."""
+        return requests.request(method, f"{self.child_url}{path}", timeout=30, **more)
 
 
 def wait_until(condition: Callable[[], object], what: str, within: float = 60.0) -> None:
@@ -71,13 +108,16 @@ def wait_until(condition: Callable[[], object], what: str, within: float = 60.0)
 
 
 def is_gone(pid: int) -> bool:
-    """Returns whether a process has ended; one that nobody has waited for counts as ended."""
+    """Returns whether a process has ended, or is at least a zombie."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        return os.path.isdir("/proc/self")
+        os.kill(pid, 0)
+        return _state(pid) in ("Z", "X")
+    except ProcessLookupError:
+        return True
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
