@@ -329,7 +329,7 @@ class OceanChild(Actor):
             logger.info("%s", text)
             self._start()
             return
-        if self._sent or self._job is not None and failed is not None and failed.lasting:
+        if self._sent or (failed is not None and failed.lasting):
             self._settle(JobEnded("failed", text))
         self._show("ended")
         if failed is not None and failed.lasting:
@@ -424,8 +424,7 @@ class OceanChild(Actor):
                     extra |= {"handler": NAME, "trigger": trigger}
                 upstream_logger.log(logging.getLevelName(level), "%s", text, extra=extra)
             case Printed(text, error):
-                level = logging.WARNING if error else logging.INFO
-                upstream_logger.log(level, "%s", text)
+                upstream_logger.log(logging.WARNING if error else logging.INFO, "%s", text)
             case Garbage(why):
                 admission = self._garbage_log.admit()
                 if admission.admitted:

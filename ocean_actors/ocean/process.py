@@ -20,7 +20,19 @@ from ocean_actors.text import escaped, one_line
 
 logger = get_logger(__name__)
 
-SCRIPT = Path(__file__).with_name("child.py")
+CHILD = Path(__file__).with_name("child")
+BOOT = """\
+import importlib.util, sys
+folder, *descriptors = sys.argv[1:]
+spec = importlib.util.spec_from_file_location(
+    "ocean_actors_child", folder + "/__init__.py", submodule_search_locations=[folder]
+)
+sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+from ocean_actors_child.main import main
+main(*map(int, descriptors))
+"""
+"""Imports the child by its folder: the rest of this package may not be installed there."""
+
 LAST_LINES = 6
 LONGEST_LAST = 200  # characters of them
 LONGEST_OUTPUT = 2_000  # bytes of one line that it prints
@@ -73,7 +85,7 @@ class ChildProcess:
         try:
             os.set_blocking(self._commands, False)
             self._process = subprocess.Popen(  # noqa: S603  (the interpreter that the user names)
-                [python, str(SCRIPT), str(theirs_in), str(theirs_out)],
+                [python, "-c", BOOT, str(CHILD), str(theirs_in), str(theirs_out)],
                 cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,

@@ -128,17 +128,20 @@ def parsed(line: bytes) -> Event:
 
 
 class _Fields:
-    """The fields of one event, read by the type that they must have. Raises ValueError."""
+    """The fields of one event, read by the type that they must have.
+
+    Raises ValueError or TypeError.
+    """
 
     def __init__(self, data: object) -> None:
         if not isinstance(data, Mapping):
-            raise ValueError("expected a JSON object")
+            raise TypeError("expected a JSON object")
         self._data: Mapping[str, Any] = data
 
     def text(self, name: str, limit: int, default: str | None = None) -> str:
         value = self._data.get(name, default)
         if not isinstance(value, str):
-            raise ValueError(f"{name}: expected text")
+            raise TypeError(f"{name}: expected text")
         return value[:limit]
 
     def line(self, name: str, limit: int = LONGEST_REASON, default: str | None = None) -> str:
@@ -156,7 +159,7 @@ class _Fields:
     def flag(self, name: str) -> bool:
         value = self._data.get(name)
         if not isinstance(value, bool):
-            raise ValueError(f"{name}: expected true or false")
+            raise TypeError(f"{name}: expected true or false")
         return value
 
     def items(self, name: str) -> list[Any]:
@@ -214,5 +217,5 @@ def _kind(fields: _Fields) -> KindProgress:
 
 def _kind_name(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("kinds: expected texts")
+        raise TypeError("kinds: expected texts")
     return one_line(value, 200)

@@ -38,7 +38,9 @@ def newest() -> Path:
         for version in TESTED
     ],
 )
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Rig]:
     """Returns a system that the tests share; its first run has ended.
 
     A child takes seconds to start. A test that ends the child waits for the next one.
