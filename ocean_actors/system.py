@@ -137,12 +137,19 @@ class OceanSystem(Stoppable):
         mounted = self._parts.listener.app
         self.serves_metrics = has_metrics(settings.http, listens=mounted is not None)
         """Whether `wsgi_app` serves `/metrics`."""
+        self._proxy = None if self._ocean is None else self._ocean.proxy(self._web_log)
         self._app = self.make_app(metrics=self.serves_metrics)
-        self.takes_calls = mounted is not None or self._parts.live is not None
-        """Whether others call `wsgi_app`: under WEBHOOK, and with live handlers."""
+        proxied = self._proxy is not None and not self._parts.spec.job
+        self.takes_calls = mounted is not None or self._parts.live is not None or proxied
+        """Whether others call `wsgi_app`: under WEBHOOK, with live handlers, and with an
+        integration of Port Ocean unless it runs once.
+        """
         http = None
         if is_served(serve_http, settings.http, listens=self.takes_calls):
-            http = HttpEndpoint(settings.http, self._app, self._web_log, listens=self.takes_calls)
+            http = HttpEndpoint(
+                settings.http, self._app, self._web_log, listens=self.takes_calls,
+                is_proxied=None if self._proxy is None else self._app.is_proxied,
+            )  # fmt: skip
         self._servers = Servers(http, control)
         self._started_at: datetime | None = None
         self._stop_requested = threading.Event()
@@ -358,12 +365,13 @@ class OceanSystem(Stoppable):
             standby=self._parts.standby,
         )
 
-    def make_app(self, *, metrics: bool) -> WsgiApp:
+    def make_app(self, *, metrics: bool) -> EndpointApp:
         """Returns another `wsgi_app`, which serves `/metrics` if `metrics` is true."""
         return EndpointApp(
             self.health, self._web_log, metrics=self.metrics if metrics else None,
             mounted=self._parts.listener.app,
             live=None if self._parts.live is None else self._parts.live.app,
+            proxy=self._proxy,
         )  # fmt: skip
 
     @property
@@ -372,8 +380,9 @@ class OceanSystem(Stoppable):
 
         It serves `GET /health/live` and `GET /health/ready`, `GET /metrics` as `http.metrics`
         says, `POST /live/<path>` for each live handler, and what the listener serves: `POST
-        /resync` under WEBHOOK. It may be called at any time; unless the system works, it is not
-        ready and answers the POSTs with 503.
+        /resync` under WEBHOOK. With an integration of Port Ocean, every other call is passed on to
+        it. It may be called at any time; unless the system works, it is not ready and answers the
+        POSTs with 503.
         """
         return self._app
 

@@ -29,7 +29,8 @@ def load_members(
     """Returns an integration for each settings file; without a file, that of the environment.
 
     `handlers` and `actors` are the command line's, in place of those that the one file names;
-    `ocean` are settings of that section which override those of the one file. Raises UsageError, which names the file if there are several.
+    `ocean` are settings of that section, which override those of the one file. Raises UsageError,
+    which names the file if there are several.
     """
     if "" in configs:  # of a shell's variable that is not set
         raise UsageError("CONFIG: expected the path of a file, got an empty text")

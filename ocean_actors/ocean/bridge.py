@@ -13,10 +13,12 @@ from ocean_actors.ocean.actor import Installed, OceanChild
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.handler import NAME, OceanHandler
 from ocean_actors.ocean.probe import Installation, require_installation
+from ocean_actors.ocean.proxy import OceanProxy
 from ocean_actors.ocean.writer import OceanWriter
 from ocean_actors.port.client import PortClient
 from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.settings import Settings
+from ocean_actors.web.log import WebLog
 
 ACTOR = "ocean"
 """The name of the actor that owns the child, and the trigger of resyncs that it asks for."""
@@ -46,6 +48,10 @@ class OceanBridge:
         self._ref = actors.spawn(
             OceanChild, self._settings, installed, client, self.address, on_ready, name=ACTOR
         )
+
+    def proxy(self, log: WebLog) -> OceanProxy:
+        """Returns the web application that passes calls on to the child."""
+        return OceanProxy(self.address, log, max_body_bytes=self._settings.http.max_body_bytes)
 
     def open_writer(self, _run: RunInfo, _token: CancelToken) -> OceanWriter:
         """Returns what counts the entities of a run."""

@@ -32,6 +32,8 @@ LINGER_SECONDS = 5.0
 
 IN_MEMORY = 1 << 40  # waitress moves longer bodies and answers to a temporary file; none is longer
 
+WAITED = "ocean_actors.waited"
+
 Refused = Callable[[int, str, str], None]
 
 
@@ -46,11 +48,13 @@ def limits(
     request_seconds: float = REQUEST_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     connections: int = CONNECTIONS,
+    answer_seconds: float = float("inf"),
 ) -> Mapping[str, Any]:
     """Returns the arguments of an `HttpServer` that strangers reach; see docs/webhook.md.
 
     `refused(status, address, message)` is called for each request that never reaches the
-    application, from any thread.
+    application, from any thread. A connection is closed if a thread is still at its answer
+    `answer_seconds` after the first byte, however steadily the caller reads.
     """
     return {
         "channel": functools.partial(
@@ -58,6 +62,7 @@ def limits(
             max_body_bytes=max_body_bytes,
             request_seconds=request_seconds,
             idle_seconds=idle_seconds,
+            answer_seconds=answer_seconds,
             refused=refused,
         ),
         "connections": connections,
@@ -86,18 +91,22 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         max_body_bytes: int = MAX_BODY_BYTES,
         request_seconds: float = REQUEST_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
+        answer_seconds: float = float("inf"),
         refused: Refused = _log_nothing,
     ) -> None:
         now = time.monotonic()
         self.logger = server.logger
         self.request_seconds = request_seconds
         self.idle_seconds = idle_seconds
+        self.answer_seconds = answer_seconds
         self.max_body_bytes = max_body_bytes
         self.refused = refused
         self.parser_class = self._next_parser
         self.error_task_class = JsonErrorTask
         self.task_class = WholeTask
         self.moved = now  # when bytes last came in or went out
+        self.queued = now  # when the request at work began to wait for a thread
+        self._answers_since: float | None = None  # when a thread sent the first byte of an answer
         self._began = now  # of the request that is arriving
         self._erred = False
         self._sends = False
@@ -122,6 +131,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         """Whether the caller kept us waiting for too long, at `now` (monotonic seconds)."""
         if self._lingers_until is not None:
             return now > self._lingers_until
+        if self._answers_since is not None and now - self._answers_since > self.answer_seconds:
+            return True
         if self.total_outbufs_len:  # it does not read its answer
             return now - self.moved > self.request_seconds
         if not self.is_idle:
@@ -130,6 +141,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         return now - self.moved > self.idle_seconds or (
             arrives and now - self._began > self.request_seconds
         )
+
+    @property
+    def path(self) -> str | None:
+        """The path of the request that is to be answered, None if there is no usable request."""
+        requests = self.requests
+        return requests[0].raw_path if requests and requests[0].error is None else None
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -179,6 +196,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             self.logger.exception("cannot answer")
             self.cancel()  # else it would count as being answered for ever
             self.server.pull_trigger()
+        self._answers_since = None
         if isinstance(self.request, HeldBytes):
             self.server.resumable.append(self)
             self.server.pull_trigger()
@@ -186,6 +204,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     def write_soon(self, data: Any) -> int:
         """Sends data, or queues them."""
         self.moved = time.monotonic()
+        if self._answers_since is None:
+            self._answers_since = self.moved
         return int(super().write_soon(data))
 
     def writable(self) -> bool:
@@ -250,13 +270,15 @@ class WholeTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
         self.logger = channel.logger
 
     def get_environment(self) -> dict[str, Any]:
-        """Returns the WSGI environment; PATH_INFO is the path as it was sent.
+        """Returns the WSGI environment; PATH_INFO is the path as it was sent, and `WAITED` has
+        the seconds that the call waited for a thread.
 
         waitress merges leading slashes and decodes the path, so that several paths reach one
         handler, which may evade the rules of a proxy. No path of ours needs decoding.
         """
         environ: dict[str, Any] = super().get_environment()
         environ["PATH_INFO"] = self.request.raw_path
+        environ[WAITED] = time.monotonic() - self.channel.queued
         return environ
 
     def build_response_header(self) -> bytes:

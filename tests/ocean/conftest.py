@@ -32,7 +32,7 @@ def newest() -> Path:
 
 
 @pytest.fixture(
-    scope="module",
+    scope="session",
     params=[
         pytest.param(version, id=version, marks=pytest.mark.xdist_group(f"ocean-{version}"))
         for version in TESTED
@@ -41,7 +41,7 @@ def newest() -> Path:
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
-    """Returns a system that the tests of a module share; its first run has ended.
+    """Returns a system that the tests share; its first run has ended.
 
     A child takes seconds to start. A test that ends the child waits for the next one.
     """

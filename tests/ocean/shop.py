@@ -49,6 +49,7 @@ class Shop:
         return {
             "integration": {"identifier": IDENTIFIER, "type": "shop", "config": {"currency": "€"}},
             "eventListener": {"type": "POLLING", "interval": 0.2},
+            "http": {"host": "127.0.0.1", "port": 0},
             "ocean": {"path": str(self.folder), "python": str(python)},
             **settings,
         }
