@@ -17,6 +17,11 @@ from ocean_actors.testing import SandboxedSystem
 
 SHOP = Path(__file__).with_name("integrations") / "shop"
 IDENTIFIER = "shop"
+ENVIRONMENT = """\
+OCEAN__BASE_URL=https://shop.example
+APPLICATION__LOG_LEVEL=INFO
+"""
+"""Without an address of its own, an integration takes no live events."""
 
 
 class Shop:
@@ -26,7 +31,7 @@ class Shop:
         self.place = place
         self.folder = place / "shop"
         shutil.copytree(SHOP, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
-        self.environment = {"SHOP": str(place)}
+        (self.folder / ".env").write_text(ENVIRONMENT)
         self.order()
 
     def order(self, **orders: object) -> None:
