@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pythons import BOTH, NEWEST, python_with
 from shop import Rig, Shop
-
-from benchmarks.peers import port_ocean_python
-from ocean_actors.ocean.probe import TESTED
-
-OLDEST, NEWEST = TESTED
-
-
-def python_with(version: str) -> Path:
-    """Returns a Python with a version of port-ocean; without one skips, and fails under CI."""
-    try:
-        return port_ocean_python.python(version)
-    except port_ocean_python.NotInstalled as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +16,7 @@ def newest() -> Path:
     return python_with(NEWEST)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param(version, id=version, marks=pytest.mark.xdist_group(f"ocean-{version}"))
-        for version in TESTED
-    ],
-)
+@pytest.fixture(scope="session", params=BOTH)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
