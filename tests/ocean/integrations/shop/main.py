@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,7 +83,7 @@ async def products(_kind: str) -> AsyncIterator[list[dict[str, Any]]]:
 async def makers(_kind: str) -> list[dict[str, Any]]:
     note("makers")
     fail_if_wanted("makers")
-    return [{"name": f"maker-{number}"} for number in range(2)]
+    return [{"name": f"maker-{number}"} for number in range(orders("makers", 2))]
 
 
 async def hinder() -> None:
@@ -102,7 +103,7 @@ async def hinder() -> None:
             note("waiting")
             time.sleep(3600)
         case "leak":
-            leaked.append(bytes(1024 * 1024))
+            leaked.append(os.urandom(64 * 1024 * 1024))
         case "exit":
             raise SystemExit(7)
         case "print":
