@@ -23,6 +23,7 @@ from port_ocean.core.handlers.webhook.webhook_event import (
     WebhookEvent,
     WebhookEventRawResults,
 )
+from port_ocean.utils import http_async_client
 from words import hello  # a module of the integration's own
 
 PLACE = Path.cwd().parent
@@ -67,6 +68,7 @@ async def on_resync_complete() -> None:
 @ocean.on_resync("product")
 async def products(_kind: str) -> AsyncIterator[list[dict[str, Any]]]:
     note("products")
+    await http_async_client.get(f"{ocean.config.port.base_url}/health")
     logger.info("the shop lists its products")
     count = orders("products", 3)
     for start in range(0, count, 10):
