@@ -206,7 +206,7 @@ class OceanChild(Actor):
             return
         installed, settings = self._installed, self._settings
         level = logging.getLevelName(upstream_logger.getEffectiveLevel())
-        environment = child_environment(settings, os.environ, level)
+        environment = child_environment(settings, os.environ)
         tell, hear, key = self.context.ref.tell, self._log, object()
         context = current_context()
 
@@ -218,7 +218,9 @@ class OceanChild(Actor):
                 tell(ChildSaid(key, event))
 
         try:
-            self._process = ChildProcess(installed.python, installed.folder, environment, listen)
+            self._process = ChildProcess(
+                installed.python, installed.folder, environment, level, listen
+            )
         except OSError as error:
             raise ChildDied(
                 f"ocean.python: {installed.python} cannot be executed: {error.strerror or error}"

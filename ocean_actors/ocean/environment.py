@@ -17,13 +17,10 @@ LISTENERS = ("POLLING", "KAFKA", "WEBHOOK", "ONCE")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
-def child_environment(
-    settings: Settings, environ: Mapping[str, str], log_level: str
-) -> dict[str, str]:
+def child_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Returns `environ` with what the settings say, as upstream reads it.
 
-    Variables that the child should not see are left out. The child logs at `log_level` unless
-    `environ` sets another one.
+    Variables that the child should not see are left out.
     """
     env = {name: value for name, value in environ.items() if not _is_ours(name)}
     for name, value in settings.upstream.items():
@@ -57,7 +54,6 @@ def child_environment(
     }
     if ssl:
         _set(env, "SSL", ssl)
-    _default(env, "APPLICATION__LOG_LEVEL", log_level)
     if not port.ship_logs:
         env["APPLICATION__ENABLE_HTTP_LOGGING"] = "false"
     env["PYTHONUNBUFFERED"] = "1"  # what it prints is read as it comes
@@ -112,8 +108,3 @@ def _as_mapping(text: str) -> dict[str, Any]:
     return (
         {snake_case(key): value for key, value in found.items()} if isinstance(found, dict) else {}
     )
-
-
-def _default(env: dict[str, str], name: str, value: str) -> None:
-    if not any(key.upper() == name for key in env):
-        env[name] = value

@@ -23,13 +23,13 @@ logger = get_logger(__name__)
 CHILD = Path(__file__).with_name("child")
 BOOT = """\
 import importlib.util, sys
-folder, *descriptors = sys.argv[1:]
+folder, commands, events, level = sys.argv[1:]
 spec = importlib.util.spec_from_file_location(
     "ocean_actors_child", folder + "/__init__.py", submodule_search_locations=[folder]
 )
 sys.modules[spec.name] = importlib.util.module_from_spec(spec)
 from ocean_actors_child.main import main
-main(*map(int, descriptors))
+main(int(commands), int(events), level)
 """
 """Imports the child by its folder: the rest of this package may not be installed there."""
 
@@ -69,12 +69,18 @@ class Ended:
 class ChildProcess:
     """One process, in a group of its own with all that it forks.
 
-    `listener` is called in the process's own thread with each event and line, and at last with
-    `Ended`. Raises OSError if the process cannot be started, RuntimeError if there are no threads.
+    It logs at `level` unless its environment says otherwise. `listener` is called in the
+    process's own thread with each event and line, and at last with `Ended`. Raises OSError if the
+    process cannot be started, RuntimeError if there are no threads.
     """
 
     def __init__(
-        self, python: str, folder: Path, environment: Mapping[str, str], listener: Listener
+        self,
+        python: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        level: str,
+        listener: Listener,
     ) -> None:
         self._listener = listener
         self._last: deque[str] = deque(maxlen=LAST_LINES)
@@ -85,7 +91,7 @@ class ChildProcess:
         try:
             os.set_blocking(self._commands, False)
             self._process = subprocess.Popen(  # noqa: S603  (the interpreter that the user names)
-                [python, "-c", BOOT, str(CHILD), str(theirs_in), str(theirs_out)],
+                [python, "-c", BOOT, str(CHILD), str(theirs_in), str(theirs_out), level],
                 cwd=folder,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,

@@ -47,20 +47,13 @@ def shared(
     """
     shop = Shop(tmp_path_factory.mktemp("shop"))
     python = python_with(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        more = {"OCEAN__BASE_URL": "https://shop.example", "APPLICATION__LOG_LEVEL": "INFO"}
-        for name, value in {**shop.environment, **more}.items():
-            patch.setenv(name, value)
-        resync = {"abortGrace": 4}
-        with Rig(shop, python, resync=resync, eventListener={"interval": 3600}) as rig:
-            rig.ended("completed")
-            yield rig
+    resync = {"abortGrace": 4}
+    with Rig(shop, python, resync=resync, eventListener={"interval": 3600}) as rig:
+        rig.ended("completed")
+        yield rig
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(tmp_path: Path) -> Shop:
     """Returns a shop of the test's own."""
-    shop = Shop(tmp_path)
-    for name, value in shop.environment.items():
-        monkeypatch.setenv(name, value)
-    return shop
+    return Shop(tmp_path)

@@ -13,10 +13,16 @@ from typing import Any
 import requests
 
 from ocean_actors import RunEnded, RunStarted
-from ocean_actors.testing import SandboxedSystem
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.testing import ManualClock, SandboxedSystem
 
 SHOP = Path(__file__).with_name("integrations") / "shop"
 IDENTIFIER = "shop"
+ENVIRONMENT = """\
+OCEAN__BASE_URL=https://shop.example
+APPLICATION__LOG_LEVEL=INFO
+"""
+"""Without an address of its own, an integration takes no live events."""
 
 
 class Shop:
@@ -26,7 +32,7 @@ class Shop:
         self.place = place
         self.folder = place / "shop"
         shutil.copytree(SHOP, self.folder, ignore=shutil.ignore_patterns("__pycache__"))
-        self.environment = {"SHOP": str(place)}
+        (self.folder / ".env").write_text(ENVIRONMENT)
         self.order()
 
     def order(self, **orders: object) -> None:
@@ -44,13 +50,16 @@ class Shop:
         """Wait until the shop has noted this. Raises AssertionError."""
         wait_until(lambda: note in self.notes(), f"a note {note!r}")
 
-    def settings(self, python: Path, **settings: Any) -> dict[str, Any]:
+    def settings(
+        self, python: Path, start_timeout: float = 120.0, **settings: Any
+    ) -> dict[str, Any]:
         """Returns the settings of a system that has the shop inside."""
+        ocean = {"path": str(self.folder), "python": str(python), "startTimeout": start_timeout}
         return {
             "integration": {"identifier": IDENTIFIER, "type": "shop", "config": {"currency": "€"}},
             "eventListener": {"type": "POLLING", "interval": 0.2},
             "http": {"host": "127.0.0.1", "port": 0},
-            "ocean": {"path": str(self.folder), "python": str(python)},
+            "ocean": ocean,
             **settings,
         }
 
@@ -58,8 +67,16 @@ class Shop:
 class Rig(SandboxedSystem):
     """A system that has the shop inside, with a sandbox as its Port."""
 
-    def __init__(self, shop: Shop, python: Path, **settings: Any) -> None:
-        super().__init__([], **shop.settings(python, **settings))
+    def __init__(
+        self,
+        shop: Shop,
+        python: Path,
+        *,
+        clock: ManualClock | None = None,
+        sandbox: Sandbox | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__([], clock=clock, sandbox=sandbox, **shop.settings(python, **settings))
         self.shop = shop
 
     @property
@@ -67,6 +84,11 @@ class Rig(SandboxedSystem):
         """What the status shows of the child."""
         found: dict[str, Any] = self.system.status()["ocean"]
         return found
+
+    def actor(self, name: str) -> dict[str, Any]:
+        """Returns what the status shows of an actor."""
+        found = (each for each in self.system.status()["actors"] if each["name"] == name)
+        return next(found, {})
 
     @property
     def child_url(self) -> str:

@@ -18,7 +18,7 @@ GIVEN = {
 
 def environment(environ: dict[str, str] | None = None, **settings: Any) -> dict[str, str]:
     made = Settings.from_dict({**GIVEN, **settings}, {})
-    return child_environment(made, environ or {}, "INFO")
+    return child_environment(made, environ or {})
 
 
 def test_what_the_settings_say_reaches_upstream_by_the_environment() -> None:
@@ -30,7 +30,6 @@ def test_what_the_settings_say_reaches_upstream_by_the_environment() -> None:
         "identifier": "shop", "type": "shop", "config": {"api_key": "k", "pages": 3},
     }  # fmt: skip
     assert json.loads(env["OCEAN__EVENT_LISTENER"]) == {"type": "POLLING"}
-    assert env["APPLICATION__LOG_LEVEL"] == "INFO"
 
 
 def test_the_child_has_the_same_listener_with_the_same_address() -> None:

@@ -183,7 +183,7 @@ def test_what_only_upstream_uses_reaches_the_integration(tmp_path: Path) -> None
     found = Settings.from_file(file, env, dotenv=None)
     assert "s3cr3t" not in repr(found) + str(found.masked())
     assert found.ocean.path == str(folder)
-    child = child_environment(found, env, "INFO")
+    child = child_environment(found, env)
     assert child["OCEAN__BASE_URL"] == "https://shop.example"
     assert child["OCEAN__RUNTIME"] == "OnPrem"
     assert child["OCEAN__PORT__INGEST_URL"] == "https://ingest.example"

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from standin import Answer, StandIn, headers_of, ok, read_request, reset, says
 
 from ocean_actors.actors import SystemClock
+from ocean_actors.group.app import GroupApp, Mounted
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.proxy import OceanProxy, ProxyTimes
 from ocean_actors.web.answers import Answer as OurAnswer
@@ -275,6 +276,37 @@ def test_answers_without_a_body_end_with_their_head(
             answer = client.getresponse()
             assert b"%d" % answer.status == status[:3]
             assert answer.read() == body
+
+
+def test_each_of_several_integrations_is_called_below_its_identifier() -> None:
+    log = WebLog(SystemClock())
+    members, children = [], []
+    for name in ("shop", "b/log"):
+        children.append(StandIn(ok(name.encode())))
+        address = ChildAddress()
+        address.url = children[-1].url
+        proxy = OceanProxy(address, log, max_body_bytes=MAX_BODY)
+        app = EndpointApp(Health, log, proxy=proxy)
+        members.append(Mounted(name, app, Health, app.is_proxied))
+    group = GroupApp(members, log, share=2)
+    assert group.is_proxied("/shop/integration/x")
+    assert group.is_proxied("/b%2Flog/integration/x")
+    for path in ("/shop/health/live", "/shop/%6Detrics", "/health", "/nobody/integration/x", "/"):
+        assert not group.is_proxied(path)
+    server = HttpServer(group, "127.0.0.1", 0, slow=SlowCalls(group.is_proxied, 2))
+    server.start()
+    try:
+        got = requests.get(f"{server.url}/shop/integration/x?y", timeout=WITHIN).content
+        assert got == b"shop"
+        got = requests.get(f"{server.url}/b%2Flog/integration/x", timeout=WITHIN).content
+        assert got == b"b/log"
+    finally:
+        server.stop()
+        for child in children:
+            child.stop()
+    (request,) = children[0].requests
+    assert request.startswith(b"GET /integration/x?y HTTP/1.1\r\n")
+    assert headers_of(request)[b"x-forwarded-prefix"] == [b"/shop"]
 
 
 # --- large bodies -----------------------------------------------------------------------------

@@ -35,12 +35,12 @@ class Child:
         self._app: Any = None
         self._resyncs: Resyncs | None = None
 
-    def load(self) -> None:
+    def load(self, level: str) -> None:
         """Load the integration in the working folder."""
         from port_ocean.utils.signal import init_signal_handler
 
         init_signal_handler()
-        set_up_log(self._parent, lambda: self._resyncs.run_id if self._resyncs else None)
+        set_up_log(self._parent, level, lambda: self._resyncs.run_id if self._resyncs else None)
         self._app = app = load_app()
         self._resyncs = Resyncs(self._parent, app, replace_parts(app, self._ask_parent))
 
@@ -143,8 +143,11 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-def main(commands: int, events: int) -> None:
-    """Run the integration in the working folder. The arguments are numbers of descriptors."""
+def main(commands: int, events: int, level: str) -> None:
+    """Run the integration in the working folder, with the numbers of two descriptors.
+
+    It logs at `level` unless its environment says otherwise.
+    """
     sys.path[:] = [os.getcwd(), *filter(None, sys.path)]
     sys.argv[:] = ["main.py"]
     for descriptor in (commands, events):
@@ -154,7 +157,7 @@ def main(commands: int, events: int) -> None:
     lasting = True
     try:
         child = Child(parent, commands)
-        child.load()
+        child.load(level)
         lasting = False
         child.serve()
     except BaseException as error:  # noqa: BLE001  (the integration's code may raise anything)

@@ -39,12 +39,12 @@ class NoState:
         return {}
 
 
-def set_up_log(parent: Parent, run: Callable[[], str | None]) -> None:
+def set_up_log(parent: Parent, level: str, run: Callable[[], str | None]) -> None:
     """Have upstream's log sent to the parent; `run` returns the id of the run in flight."""
     from port_ocean.config.settings import ApplicationSettings
     from port_ocean.log.logger_setup import setup_logger
 
-    settings = ApplicationSettings()
+    settings = ApplicationSettings(log_level=level)
     stdout = sys.stdout
     sys.stdout = LogStream(parent, run)  # it has what loguru needs
     try:

@@ -1,13 +1,12 @@
 """A shop, as somebody would write it for Port Ocean, whose files say what it does in each resync.
 
-`orders.json` in the folder that `SHOP` names has what to do: see `Orders`.
+`orders.json` beside the integration's folder has what to do, and `notes` what was done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,7 +24,7 @@ from port_ocean.core.handlers.webhook.webhook_event import (
 )
 from words import hello  # a module of the integration's own
 
-PLACE = Path(os.environ["SHOP"])
+PLACE = Path.cwd().parent
 leaked: list[bytes] = []
 
 

@@ -1,0 +1,104 @@
+"""Children that never get ready, die at once, or write what they should not."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from shop import Rig, Shop, is_gone, wait_until
+
+from ocean_actors.ocean.actor import OceanChild
+from ocean_actors.testing import ManualClock, wait_idle
+
+IMPOSTOR = Path(__file__).with_name("impostor.py")
+
+pytestmark = pytest.mark.xdist_group("ocean-0.56.2")  # one worker installs it
+
+
+@pytest.fixture
+def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
+    """Returns what makes a system whose child is an impostor."""
+
+    def make(mode: str, clock: ManualClock | None = None, **settings: Any) -> Rig:
+        python = tmp_path / f"python-{mode}"
+        python.write_text(
+            "#!/bin/sh\n"
+            'case "$2" in\n'
+            f'*ocean_actors_child*) exec "{sys.executable}" "{IMPOSTOR}" {mode} "$4" "$5";;\n'
+            f'*) exec "{newest}" "$@";;\n'
+            "esac\n"
+        )
+        python.chmod(0o755)
+        return Rig(shop, python, clock=clock, **settings)
+
+    return make
+
+
+def test_garbage_on_the_pipe_is_told_in_few_lines_and_changes_nothing(
+    impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    with impostor("garbage") as rig:
+        rig.ended("completed")
+        assert rig.child["state"] == "ready"
+    told = [each.getMessage() for each in caplog.records if "is no event" in each.getMessage()]
+    assert 0 < len(told) <= 5
+    assert "\\x1b[31mhello" in told[0]
+    assert max(map(len, told)) < 400
+
+
+def test_a_child_that_does_not_get_ready_in_time_ends_the_system(
+    impostor: Callable[..., Rig],
+) -> None:
+    with impostor("never", start_timeout=0.5) as rig:
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 1
+        assert rig.system.cause == (
+            "the Ocean process did not get ready within 0.5 s (ocean.startTimeout)"
+        )
+        assert rig.sandbox.integration("shop") is None
+
+
+def test_a_child_that_dies_again_and_again_ends_the_system_with_its_last_lines(
+    impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = OceanChild.supervision.limit
+    clock = ManualClock()
+    with impostor("dies", clock) as rig:
+        for number in range(1, limit + 1):
+            wait_until(lambda: rig.actor("ocean")["restarts"] == number, "a restart")  # noqa: B023
+            wait_idle(rig.system._actors)  # it waits for the end of its backoff
+            clock.advance(OceanChild.supervision.backoff.maximum)
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 1
+        assert rig.system.cause == (
+            "actor ocean failed: ChildDied: the Ocean process ended: exit code 9; its last lines: "
+            "it has no wheels"
+        )
+    assert "Traceback" not in caplog.text
+
+
+def test_the_stop_ends_the_child_and_its_threads(impostor: Callable[..., Rig]) -> None:
+    with impostor("well") as rig:
+        rig.ended("completed")
+        child = rig.child["pid"]
+    assert is_gone(child)
+    assert not [each for each in threading.enumerate() if each.name.startswith("ocean-")]
+    assert rig.system.left_behind == []
+
+
+def test_an_integration_that_cannot_be_loaded_ends_the_system_and_says_where(
+    newest: Path, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    (shop.folder / "words.py").write_text("raise ValueError('no words')\n")
+    with Rig(shop, newest) as rig:
+        assert rig.system.wait(120)
+        assert rig.system.exit_code == 1
+        assert rig.system.cause == (
+            "the Ocean integration cannot start: ValueError: no words "
+            f"({shop.folder.resolve()}/words.py:1)"
+        )
+    assert "Traceback" not in caplog.text
