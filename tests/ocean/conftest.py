@@ -1,28 +1,19 @@
-"""Pythons with port-ocean for the tests of integrations inside, made once on a machine."""
+"""Integrations of Port Ocean inside, and impostors of them, for the tests of this folder."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pythons import BOTH, NEWEST, python_with
 from shop import Rig, Shop
 
-from benchmarks.peers import port_ocean_python
-from ocean_actors.ocean.probe import TESTED
+from ocean_actors.testing import ManualClock
 
-OLDEST, NEWEST = TESTED
-
-
-def python_with(version: str) -> Path:
-    """Returns a Python with a version of port-ocean; without one skips, and fails under CI."""
-    try:
-        return port_ocean_python.python(version)
-    except port_ocean_python.NotInstalled as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+IMPOSTOR = Path(__file__).with_name("impostor.py")
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +22,7 @@ def newest() -> Path:
     return python_with(NEWEST)
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param(version, id=version, marks=pytest.mark.xdist_group(f"ocean-{version}"))
-        for version in TESTED
-    ],
-)
+@pytest.fixture(scope="session", params=BOTH)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
@@ -57,3 +42,22 @@ def shared(
 def shop(tmp_path: Path) -> Shop:
     """Returns a shop of the test's own."""
     return Shop(tmp_path)
+
+
+@pytest.fixture
+def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
+    """Returns what makes a system whose child is an impostor."""
+
+    def make(mode: str, clock: ManualClock | None = None, **settings: Any) -> Rig:
+        python = tmp_path / f"python-{mode}"
+        python.write_text(
+            "#!/bin/sh\n"
+            'case "$2" in\n'
+            f'*ocean_actors_child*) exec "{sys.executable}" "{IMPOSTOR}" {mode} "$4" "$5";;\n'
+            f'*) exec "{newest}" "$@";;\n'
+            "esac\n"
+        )
+        python.chmod(0o755)
+        return Rig(shop, python, clock=clock, **settings)
+
+    return make

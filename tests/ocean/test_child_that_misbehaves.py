@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from shop import Rig, Shop, is_gone, wait_until
@@ -14,28 +12,7 @@ from shop import Rig, Shop, is_gone, wait_until
 from ocean_actors.ocean.actor import OceanChild
 from ocean_actors.testing import ManualClock, wait_idle
 
-IMPOSTOR = Path(__file__).with_name("impostor.py")
-
 pytestmark = pytest.mark.xdist_group("ocean-0.56.2")  # one worker installs it
-
-
-@pytest.fixture
-def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
-    """Returns what makes a system whose child is an impostor."""
-
-    def make(mode: str, clock: ManualClock | None = None, **settings: Any) -> Rig:
-        python = tmp_path / f"python-{mode}"
-        python.write_text(
-            "#!/bin/sh\n"
-            'case "$2" in\n'
-            f'*ocean_actors_child*) exec "{sys.executable}" "{IMPOSTOR}" {mode} "$4" "$5";;\n'
-            f'*) exec "{newest}" "$@";;\n'
-            "esac\n"
-        )
-        python.chmod(0o755)
-        return Rig(shop, python, clock=clock, **settings)
-
-    return make
 
 
 def test_garbage_on_the_pipe_is_told_in_few_lines_and_changes_nothing(

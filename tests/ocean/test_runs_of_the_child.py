@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import psutil
 import pytest
 from shop import Rig, is_gone, wait_until
 
@@ -78,11 +79,15 @@ def test_a_child_that_does_not_obey_is_killed_before_the_grace_is_over(
 
 def test_a_child_that_is_killed_fails_its_run_and_the_next_run_has_another(shared: Rig) -> None:
     child = shared.child["pid"]
+    for _ in range(2):
+        shared.run(mode="leak")
+    leaked = psutil.Process(child).memory_info().rss
     shared.start(mode="wait")
     os.kill(child, signal.SIGKILL)
     (failure,) = shared.ended("failed").failures
     assert "the Ocean process ended: killed by SIGKILL" in failure
     assert shared.run().written.upserted == 5
+    assert psutil.Process(shared.child["pid"]).memory_info().rss < leaked - 64 * 2**20
     assert shared.child["pid"] != child
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from port_ocean.core.handlers.webhook.webhook_event import (
     WebhookEvent,
     WebhookEventRawResults,
 )
+from port_ocean.utils import http_async_client
 from words import hello  # a module of the integration's own
 
 PLACE = Path.cwd().parent
@@ -66,6 +68,7 @@ async def on_resync_complete() -> None:
 @ocean.on_resync("product")
 async def products(_kind: str) -> AsyncIterator[list[dict[str, Any]]]:
     note("products")
+    await http_async_client.get(f"{ocean.config.port.base_url}/health")
     logger.info("the shop lists its products")
     count = orders("products", 3)
     for start in range(0, count, 10):
@@ -82,7 +85,7 @@ async def products(_kind: str) -> AsyncIterator[list[dict[str, Any]]]:
 async def makers(_kind: str) -> list[dict[str, Any]]:
     note("makers")
     fail_if_wanted("makers")
-    return [{"name": f"maker-{number}"} for number in range(2)]
+    return [{"name": f"maker-{number}"} for number in range(orders("makers", 2))]
 
 
 async def hinder() -> None:
@@ -102,7 +105,7 @@ async def hinder() -> None:
             note("waiting")
             time.sleep(3600)
         case "leak":
-            leaked.append(bytes(1024 * 1024))
+            leaked.append(os.urandom(64 * 1024 * 1024))
         case "exit":
             raise SystemExit(7)
         case "print":
