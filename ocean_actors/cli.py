@@ -40,6 +40,7 @@ NO_THREAD = "can't start new thread"
 """What Python says where memory or the number of threads is limited."""
 
 LOG_FORMATS = ("auto", "text", "json")
+LOG_LEVEL = "APPLICATION__LOG_LEVEL"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -87,8 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         help="a custom actor; may be given several times; default: the setting actors",
     )  # fmt: skip
     run.add_argument(
-        "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
-        help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
+        "--log-level", type=_log_level, metavar="LEVEL",
+        help=f"one of {', '.join(LOG_LEVELS)}; default: {LOG_LEVEL}, as Port Ocean has it, else "
+        "INFO",
     )  # fmt: skip
     run.add_argument(
         "--log-format", default="auto", choices=LOG_FORMATS,
@@ -186,6 +188,15 @@ def _log_level(name: str) -> str:
     return name.upper()
 
 
+def _log_level_of_environment() -> str:
+    """Returns the level that the variable of Port Ocean says. Raises UsageError."""
+    level = os.environ.get(LOG_LEVEL) or "INFO"
+    try:
+        return _log_level(level.strip())
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{LOG_LEVEL}: {error}") from None
+
+
 def _run(options: argparse.Namespace) -> int:
     from ocean_actors.group.load import load_members
     from ocean_actors.log_output.setup import LogSetup
@@ -196,10 +207,11 @@ def _run(options: argparse.Namespace) -> int:
         ocean=_ocean(options),
     )  # fmt: skip
     only = members[0].identifier if len(members) == 1 else None
-    log = LogSetup(options.log_level, options.log_format, only)
+    log_level = options.log_level or _log_level_of_environment()
+    log = LogSetup(log_level, options.log_format, only)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
-    kafka_level = logging.INFO if options.log_level == "DEBUG" else logging.CRITICAL
+    kafka_level = logging.INFO if log_level == "DEBUG" else logging.CRITICAL
     logging.getLogger("kafka").setLevel(kafka_level)
     _log_unused_settings(members)
     _warn_of_unusable_authorities()

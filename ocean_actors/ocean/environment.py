@@ -20,10 +20,11 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 def child_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
     """Returns `environ` with what the settings say, as upstream reads it.
 
-    Variables that the child should not see are left out. Settings that only upstream has are
-    those of `environ`.
+    Variables that the child should not see are left out.
     """
     env = {name: value for name, value in environ.items() if not _is_ours(name)}
+    for name, value in settings.upstream.items():
+        _replace(env, name, value if isinstance(value, str) else json.dumps(_snake_keys(value)))
     port, integration = settings.port, settings.integration
     _set(
         env, "PORT",
@@ -62,6 +63,18 @@ def child_environment(settings: Settings, environ: Mapping[str, str]) -> dict[st
 def snake_case(name: str) -> str:
     """Returns a camelCase name as upstream knows it: `jiraHost` is `jira_host`."""
     return _HUMP.sub("_", name).lower() if not name.isupper() else name.lower()
+
+
+def _snake_keys(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {snake_case(key): _snake_keys(each) for key, each in value.items()}
+    return value
+
+
+def _replace(env: dict[str, str], name: str, value: str) -> None:
+    for key in [key for key in env if key.upper() == name]:
+        del env[key]
+    env[name] = value
 
 
 def _is_ours(name: str) -> bool:

@@ -57,7 +57,8 @@ class Inspection:
             compile(source, name, "exec", dont_inherit=True)
             return ast.parse(source, name)
         except SyntaxError as error:
-            found = f"{name}:{error.lineno}: {error.msg}"
+            place = name if error.lineno is None else f"{name}:{error.lineno}"
+            found = f"{place}: {error.msg}"
         except (ValueError, RecursionError, MemoryError) as error:
             found = f"{name}: {error}"
         except OSError as error:
@@ -102,9 +103,7 @@ class Inspection:
                     yield file
                     break
             else:
-                if os.path.isdir(path):
-                    yield from ()  # a package without `__init__.py`
-                else:
+                if not os.path.isdir(path):  # else it is a package without `__init__.py`
                     return
 
     def _collect(self, tree: ast.Module) -> None:

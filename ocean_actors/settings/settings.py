@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, Field, InstanceOf, ValidationError
 
 from ocean_actors import plugins
+from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.settings import ocean, sources
 from ocean_actors.settings.errors import (
     SettingsError,
@@ -164,6 +165,8 @@ class Settings(Section):
     ignored: tuple[str, ...] = Field(
         default=(), repr=False, description="The given settings that are not used, as written."
     )
+    upstream: dict[str, Any] = Field(default_factory=FrozenDict, repr=False)
+    """The values of those in `ignored` that upstream knows, by the variables that set them."""
 
     @classmethod
     def from_dict(
@@ -235,7 +238,7 @@ class Settings(Section):
         return {
             key_name((name,)): _masked(getattr(self, name))
             for name in type(self).model_fields
-            if name != "ignored"
+            if name not in ("ignored", "upstream")
         }
 
 
@@ -274,7 +277,9 @@ def _load(
     problems = list(dict.fromkeys([*reader.problems, *problems, *others]))
     if problems or settings is None:
         raise SettingsError(problems)
-    return settings.model_copy(update={"ignored": tuple(dict.fromkeys(reader.ignored))})
+    upstream = {variable_name(leaf): value for leaf, value in reader.unused.items()}
+    ignored = tuple(dict.fromkeys(reader.ignored))
+    return settings.model_copy(update={"ignored": ignored, "upstream": freeze(upstream)})
 
 
 def _without_unset(reader: Reader, leaves: Mapping[Leaf, Any]) -> dict[Leaf, Any]:
@@ -432,7 +437,9 @@ def _names(
             names[name] = _names(*below) if below else None
     if IntegrationSettings in models:
         names["config"] = Names(free=True)
-    names.pop("ignored", None)
+    if Settings in models:
+        names.pop("ignored")
+        names.pop("upstream")
     # Upstream adds settings here, and lets integrations add some.
     tolerant = not {Settings, PortSettings, IntegrationSettings}.isdisjoint(models)
     unused = frozenset[str]().union(

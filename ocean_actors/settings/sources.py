@@ -56,9 +56,9 @@ class Names:
         """Returns the name that `key` stands for, ignoring case and underscores."""
         return next((name for name in self.names if _fold(name) == _fold(key)), None)
 
-    def is_unused(self, key: str) -> bool:
-        """Returns whether `key` is known not to be used here, ignoring case and underscores."""
-        return any(_fold(name) == _fold(key) for name in self.unused)
+    def find_unused(self, key: str) -> str | None:
+        """Returns the name in `unused` that `key` stands for, ignoring case and underscores."""
+        return next((name for name in self.unused if _fold(name) == _fold(key)), None)
 
     def nearest(self, key: str) -> str | None:
         """Returns the name that `key` may be a misspelling of."""
@@ -83,6 +83,7 @@ class Reader:
         self.variables: dict[Leaf, str] = {}  # the environment variables that some came from
         self.problems: list[str] = []
         self.ignored: list[str] = []
+        self.unused: dict[Leaf, Any] = {}  # the values of the keys that `Names.unused` lists
         self._root = root
         self._values = 0
 
@@ -123,7 +124,7 @@ class Reader:
             written = source.written(path, key)
             name = section.find(key) if isinstance(key, str) else None
             if name is None:
-                self._unknown(section, path, key, written)
+                self._unknown(section, path, key, value, source)
                 continue
             if name in seen:
                 self.problems.append(f"{written}: the same as {describe(seen[name])}; give it once")
@@ -148,11 +149,13 @@ class Reader:
             except UnusableError as error:
                 self.problems.append(f"{written}: {error}")
 
-    def _unknown(self, section: Names, path: Leaf, key: Any, written: str) -> None:
+    def _unknown(self, section: Names, path: Leaf, key: Any, value: Any, source: _Source) -> None:
+        written = source.written(path, key)
         if not isinstance(key, str):
             self.problems.append(f"{written}: a key must be text; put it in quotes")
-        elif section.is_unused(key):
+        elif (unused := section.find_unused(key)) is not None:
             self.ignored.append(written)
+            self._keep_unused((*path, unused), value, written, source)
         elif (near := section.nearest(key)) is not None:
             meant = key_name((*path, near))
             self.problems.append(f"{written}: unknown key; did you mean {meant}?")
@@ -160,6 +163,18 @@ class Reader:
             self.ignored.append(written)
         else:
             self.problems.append(f"{written}: unknown key")
+
+    def _keep_unused(self, leaf: Leaf, value: Any, written: str, source: _Source) -> None:
+        try:
+            plain, _ = prune(self._plain(value, source), written)
+        except UnusableError as error:
+            self.problems.append(f"{written}: {error}")
+            return
+        before = self.unused.get(leaf)
+        if isinstance(before, Mapping) and isinstance(plain, Mapping):
+            plain = overlay(before, plain)
+        if plain is not None:
+            self.unused[leaf] = plain
 
     def _mapping(self, value: Any, source: _Source) -> Mapping[Any, Any]:
         """Returns a section's values: a mapping, or a JSON object in a string.

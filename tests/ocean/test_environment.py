@@ -10,7 +10,7 @@ import pytest
 from ocean_actors import Settings
 from ocean_actors.ocean.environment import child_environment, snake_case
 
-GIVEN = {
+GIVEN: dict[str, Any] = {
     "port": {"clientId": "me", "clientSecret": "s3cret", "baseUrl": "https://port.example"},
     "integration": {"identifier": "shop", "type": "Shop", "config": {"apiKey": "k", "pages": 3}},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.xdist_group("ocean-0.56.2"), pytest.mark.timeout(900)]
 def test_neither_memory_nor_descriptors_grow_with_the_number_of_runs(
     newest: Path, shop: Shop
 ) -> None:
-    nothing = {"products": 0, "makers": 0}  # so that a run takes little
+    nothing: dict[str, Any] = {"products": 0, "makers": 0}  # so that a run takes little
     shop.order(**nothing)
     with Rig(shop, newest, eventListener={"interval": 3600}) as rig:
         rig.ended("completed")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ocean_actors.ocean.environment import child_environment
 from ocean_actors.settings import Settings, SettingsError
 
 CREDENTIALS = {"OCEAN__PORT__CLIENT_ID": "id", "OCEAN__PORT__CLIENT_SECRET": "secret"}
@@ -160,3 +162,38 @@ def test_a_broken_file_of_the_folder_is_told_in_one_line(
         of_folder(tmp_path, CREDENTIALS)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_only_upstream_uses_reaches_the_integration(tmp_path: Path) -> None:
+    folder = write(tmp_path, _env="OCEAN__BASE_URL=https://shop.example\nSECRET=s3cr3t\n")
+    file = tmp_path / "settings.yaml"
+    file.write_text("""
+        port: {ingestUrl: "https://ingest.example"}
+        ocean: {path: .}
+        runtime: OnPrem
+        eventListener: {type: POLLING, shouldProcessWebhooks: true, interval: 5}
+        identityPropagation:
+          enabled: false
+          vault: {awsRegion: eu, awsSecret: "{{ from env SECRET }}"}
+        streaming: {enabled: true, chunkSize: 10}
+        pathPrefix: "{{ from env NOWHERE }}"
+        ssl: {port: {verify: false}}
+    """)
+    env = {**CREDENTIALS, "ocean__Streaming__enabled": "false", "OCEAN__CLIENT_TIMEOUT": "5"}
+    found = Settings.from_file(file, env, dotenv=None)
+    assert "s3cr3t" not in repr(found) + str(found.masked())
+    assert found.ocean.path == str(folder)
+    child = child_environment(found, env)
+    assert child["OCEAN__BASE_URL"] == "https://shop.example"
+    assert child["OCEAN__RUNTIME"] == "OnPrem"
+    assert child["OCEAN__PORT__INGEST_URL"] == "https://ingest.example"
+    assert child["OCEAN__CLIENT_TIMEOUT"] == "5"
+    assert child["OCEAN__EVENT_LISTENER__SHOULD_PROCESS_WEBHOOKS"] == "true"
+    assert json.loads(child["OCEAN__EVENT_LISTENER"]) == {"type": "POLLING"}
+    assert child["OCEAN__SSL__PORT__VERIFY"] == "false"
+    assert json.loads(child["OCEAN__STREAMING"]) == {"enabled": "false", "chunk_size": 10}
+    assert json.loads(child["OCEAN__IDENTITY_PROPAGATION"]) == {
+        "enabled": False,
+        "vault": {"aws_region": "eu", "aws_secret": "s3cr3t"},
+    }
+    assert "OCEAN__PATH_PREFIX" not in child

@@ -8,6 +8,7 @@ import io
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from standin import Answer, StandIn, headers_of, ok, read_request, reset, says
 
 from ocean_actors.actors import SystemClock
+from ocean_actors.group.app import GroupApp, Mounted
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.proxy import OceanProxy, ProxyTimes
 from ocean_actors.web.answers import Answer as OurAnswer
@@ -55,7 +57,7 @@ class Front:
         times: ProxyTimes | None = None,
         mounted: Any = None,
         max_body_bytes: int = MAX_BODY,
-        answer_seconds: float = 600.0,
+        **timing: float,
     ) -> Front:
         """Start our server, whose proxy has so many threads."""
         log = WebLog(SystemClock())
@@ -67,7 +69,7 @@ class Front:
         self.server = HttpServer(
             app, "127.0.0.1", 0,
             threads=2, slow=SlowCalls(app.is_proxied, slow), outbuf_high_watermark=1 << 20,
-            **limits(max_body_bytes, log.refused, answer_seconds=answer_seconds),
+            **limits(max_body_bytes, log.refused, **timing),  # type: ignore[arg-type]  # no counts
         )  # fmt: skip
         self.server.start()
         self._ends.append(self.server.stop)
@@ -277,6 +279,37 @@ def test_answers_without_a_body_end_with_their_head(
             assert answer.read() == body
 
 
+def test_each_of_several_integrations_is_called_below_its_identifier() -> None:
+    log = WebLog(SystemClock())
+    members, children = [], []
+    for name in ("shop", "b/log"):
+        children.append(StandIn(ok(name.encode())))
+        address = ChildAddress()
+        address.url = children[-1].url
+        proxy = OceanProxy(address, log, max_body_bytes=MAX_BODY)
+        app = EndpointApp(Health, log, proxy=proxy)
+        members.append(Mounted(name, app, Health, app.is_proxied))
+    group = GroupApp(members, log, share=2)
+    assert group.is_proxied("/shop/integration/x")
+    assert group.is_proxied("/b%2Flog/integration/x")
+    for path in ("/shop/health/live", "/shop/%6Detrics", "/health", "/nobody/integration/x", "/"):
+        assert not group.is_proxied(path)
+    server = HttpServer(group, "127.0.0.1", 0, slow=SlowCalls(group.is_proxied, 2))
+    server.start()
+    try:
+        got = requests.get(f"{server.url}/shop/integration/x?y", timeout=WITHIN).content
+        assert got == b"shop"
+        got = requests.get(f"{server.url}/b%2Flog/integration/x", timeout=WITHIN).content
+        assert got == b"b/log"
+    finally:
+        server.stop()
+        for child in children:
+            child.stop()
+    (request,) = children[0].requests
+    assert request.startswith(b"GET /integration/x?y HTTP/1.1\r\n")
+    assert headers_of(request)[b"x-forwarded-prefix"] == [b"/shop"]
+
+
 # --- large bodies -----------------------------------------------------------------------------
 
 
@@ -343,7 +376,10 @@ def test_a_body_over_the_limit_is_refused(front: Front) -> None:
     assert child.requests == []
 
 
-def test_an_answer_that_comes_before_the_body_was_read_is_passed_on(front: Front) -> None:
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_an_answer_that_comes_before_the_body_was_read_is_passed_on(
+    front: Front, reads_on: bool
+) -> None:
     front.serve(max_body_bytes=32 << 20)
     listening = socket.create_server(("127.0.0.1", 0))
     front.address.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -353,9 +389,10 @@ def test_an_answer_that_comes_before_the_body_was_read_is_passed_on(front: Front
         connection.recv(1000)
         connection.sendall(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno")
         connection.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(OSError):
-            read_all(connection)
-        connection.close()
+        if reads_on:
+            with contextlib.suppress(OSError):
+                read_all(connection)
+        connection.close()  # which is a reset, if bytes have not been read
 
     thread = threading.Thread(target=answer)
     thread.start()
@@ -559,10 +596,12 @@ def test_a_caller_that_leaves_ends_the_call(front: Front) -> None:
 
 def test_a_caller_that_reads_slowly_does_not_keep_a_thread_for_ever(front: Front) -> None:
     answer = Endless()
-    front.serve(slow=1, answer_seconds=0.5).child(answer)
+    front.serve(slow=1, answer_seconds=0.5, request_seconds=3600.0).child(answer)
+    until = time.monotonic() + WITHIN
     with front.connect() as client:
         client.sendall(b"GET /x HTTP/1.0\r\n\r\n")
         while not answer.closed.wait(0.05):
+            assert time.monotonic() < until
             client.recv(1000)
 
 

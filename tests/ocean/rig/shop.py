@@ -16,7 +16,7 @@ from ocean_actors import RunEnded, RunStarted
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
 
-SHOP = Path(__file__).with_name("integrations") / "shop"
+SHOP = Path(__file__).parent.with_name("integrations") / "shop"
 IDENTIFIER = "shop"
 ENVIRONMENT = """\
 OCEAN__BASE_URL=https://shop.example

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import struct
 import threading
@@ -73,7 +74,7 @@ class StandIn:
             except OSError:
                 return
             self._connections.append(connection)
-            self._start(lambda connection=connection: self._serve(connection))
+            self._start(functools.partial(self._serve, connection))
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
