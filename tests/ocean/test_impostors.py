@@ -1,4 +1,4 @@
-"""Children that never get ready, die at once, or write what they should not."""
+"""Children that misbehave, and those of which nothing but the protocol matters."""
 
 from __future__ import annotations
 
@@ -108,3 +108,10 @@ def test_a_run_that_is_fenced_off_is_ended_before_the_next_one_begins(
         assert is_gone(child)
         rig.system.abort("seen")
         rig.ended("aborted")
+
+
+def test_under_once_the_system_ends_after_its_run(impostor: Callable[..., Rig]) -> None:
+    with impostor("well", eventListener={"type": "ONCE"}) as rig:
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 0
+        assert rig.statuses() == ["running", "completed"]
