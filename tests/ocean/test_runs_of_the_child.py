@@ -10,6 +10,7 @@ import pytest
 from shop import Rig, is_gone, wait_until
 
 from ocean_actors import RunProgressed
+from ocean_actors.control.report import report
 
 
 def test_a_run_writes_the_entities_and_counts_them_by_kind(shared: Rig) -> None:
@@ -19,8 +20,10 @@ def test_a_run_writes_the_entities_and_counts_them_by_kind(shared: Rig) -> None:
     kinds = {each["kind"]: each for each in shared.child["kinds"]}
     assert (kinds["product"]["state"], kinds["product"]["loaded"]) == ("completed", 25)
     assert kinds["maker"]["state"] == "completed"
-    status = shared.system.status()["resync"]
-    assert status["kinds"] == {"Ocean": ["product", "maker"]}
+    status = shared.system.status()
+    assert status["resync"]["kinds"] == {"Ocean": ["product", "maker"]}
+    shown = next(line for line in report(status) if line.strip().startswith("ocean"))
+    assert f"process {shared.child['pid']}" in shown
     ended = shared.run(products=3)
     assert ended.written.deleted == 22
     assert len(shared.sandbox.entities("product")) == 3
