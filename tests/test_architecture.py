@@ -71,10 +71,6 @@ MAY_IMPORT: dict[str, set[str]] = {
         *SMALL, "actors", "context", "leader", "messages", "port", "resync", "retry", "settings",
         "throttle", "web",
     },
-    "ocean": {
-        *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
-        "web",
-    },
 }  # fmt: skip
 """By the parts that are not at the top. `system`, `cli`, `sandbox`, `demo`, … know more."""
 
