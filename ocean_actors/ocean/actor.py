@@ -190,7 +190,11 @@ class OceanChild(Actor):
         if self._sent:
             self._settle(JobEnded("failed", "the actor of the Ocean process failed"))
         waiting = self._next or self._job
-        if waiting is not None:
+        if waiting is None:
+            return
+        if self.context.stopping.is_set():
+            waiting.events.put(JobEnded("failed", "the system stopped"))
+        else:
             self.context.ref.tell(StartJob(waiting))
 
     def _end(self, why: str) -> None:
@@ -214,6 +218,7 @@ class OceanChild(Actor):
             return
         installed, settings = self._installed, self._settings
         level = logging.getLevelName(upstream_logger.getEffectiveLevel())
+        level = level if level in protocol.LEVELS else "INFO"  # upstream knows no others
         environment = child_environment(settings, os.environ)
         tell, hear, key = self.context.ref.tell, self._log, object()
         context = current_context()

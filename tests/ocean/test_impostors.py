@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +117,34 @@ def test_under_once_the_system_ends_after_its_run(impostor: Callable[..., Rig]) 
         assert rig.system.wait(60)
         assert rig.system.exit_code == 0
         assert rig.statuses() == ["running", "completed"]
+
+
+def test_an_integration_that_was_deleted_in_port_is_created_anew_by_another_child(
+    impostor: Callable[..., Rig],
+) -> None:
+    with impostor("well") as rig:
+        rig.ended("completed")
+        child = rig.child["pid"]
+        rig.sandbox.delete_integration("shop")
+        wait_until(lambda: rig.child["pid"] not in (None, child), "another child")
+        wait_until(lambda: rig.sandbox.integration("shop"), "the integration")
+        rig.run()
+
+
+def test_a_run_that_waits_for_a_child_is_run_by_the_next_one_if_this_one_dies(
+    impostor: Callable[..., Rig], shop: Shop
+) -> None:
+    go = shop.place / "go"
+    go.touch()
+    with impostor("late") as rig:
+        rig.ended("completed")
+        child = rig.child["pid"]
+        go.unlink()
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: rig.child["state"] == "starting", "another child")
+        rig.shop.order()
+        rig.system.request_resync("while there is no child")
+        rig.expect(RunStarted, 60)
+        os.kill(rig.child["pid"], signal.SIGKILL)
+        go.touch()
+        assert rig.ended("completed").run.reason == "while there is no child"
