@@ -13,6 +13,8 @@ from .pipe import Parent
 from .upstream import Sync
 
 PROGRESS_SECONDS = 0.5
+METRICS_SECONDS = 10.0  # for the last metrics of a resync
+ABORTED_SECONDS = 2.0  # the same, of one for whose end another one may wait
 CANCEL_SECONDS = 1.0  # between two attempts to cancel a resync
 
 
@@ -70,11 +72,12 @@ class Resyncs:
             failure = described(error)
         finally:
             progress.cancel()
-        if status != "aborted":
-            with contextlib.suppress(Exception):  # only metrics, and upstream logs the failure
-                await self._end_metrics(status)
-        self._current = None
+        self._current = None  # so it is not cancelled any more
         data = resync.kinds.as_data()
+        with contextlib.suppress(Exception):  # only metrics, and upstream logs the failure
+            seconds = ABORTED_SECONDS if status == "aborted" else METRICS_SECONDS
+            await asyncio.wait_for(self._end_metrics(status), seconds)
+        self._app.metrics.event_id = ""  # or upstream goes on with its heartbeats
         self._parent.send("finished", run=resync.number, status=status, failure=failure, **data)
 
     async def _outcome(self, resync: Resync) -> tuple[str, str | None]:
@@ -85,6 +88,7 @@ class Resyncs:
         return "failed", "Port aborted the resync" if done is None else resync.kinds.failure()
 
     async def _end_metrics(self, status: str) -> None:
+        """Send upstream's last metrics of a resync."""
         from port_ocean.utils.misc import IntegrationStateStatus
 
         await self._app.resync_state_updater.update_after_resync(IntegrationStateStatus(status))
