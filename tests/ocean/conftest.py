@@ -32,7 +32,7 @@ def shared(
     """
     shop = Shop(tmp_path_factory.mktemp("shop"))
     python = python_with(request.param)
-    resync = {"abortGrace": 4}
+    resync = {"abortGrace": 8}  # a child is killed 2 s before its end
     with Rig(shop, python, resync=resync, eventListener={"interval": 3600}) as rig:
         rig.ended("completed")
         yield rig
