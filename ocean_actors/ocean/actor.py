@@ -130,6 +130,8 @@ class OceanChild(Actor):
         self._failed: protocol.Failed | None = None
         self._job: Job | None = None
         self._sent = False  # the job was given to the child
+        self._next: Job | None = None  # waits for the child to end the one before
+        self._key: object = None  # of the process
         self._abort_timer: Timer | None = None
         self._start_timer: Timer | None = None
         self._failures = 0  # to reach Port
@@ -177,13 +179,19 @@ class OceanChild(Actor):
             if not process.join(EXIT_SECONDS):
                 self._end("the system stops")
         self._address.url = None
-        self._settle(JobEnded("failed", "the system stopped"))
+        self._process = None
+        while self._job is not None:
+            self._settle(JobEnded("failed", "the system stopped"))
 
     def on_failure(self, *_: object) -> None:
-        """Kill the child: the next life starts another one."""
+        """Kill the child: the next life starts another one, for the job that had not begun, too."""
         self._end("its actor failed")
         self._address.url = None
-        self._settle(JobEnded("failed", "the actor of the Ocean process failed"))
+        if self._sent:
+            self._settle(JobEnded("failed", "the actor of the Ocean process failed"))
+        waiting = self._next or self._job
+        if waiting is not None:
+            self.context.ref.tell(StartJob(waiting))
 
     def _end(self, why: str) -> None:
         if self._process is not None:
@@ -326,7 +334,8 @@ class OceanChild(Actor):
             what = "integration cannot start" if ready is None else "process ended"
             text = f"the Ocean {what}: {failed.reason}"
         if expected:
-            self._settle(JobEnded("aborted", text))
+            if self._sent or not self._active:
+                self._settle(JobEnded("aborted", text))
             self._show("standby" if not self._active else "ended")
             logger.info("%s", text)
             self._start()
@@ -350,14 +359,19 @@ class OceanChild(Actor):
 
     @handles(StartJob)
     def on_start_job(self, message: StartJob) -> None:
-        """Give the resync to the child, at once or when there is one."""
-        self._settle(JobEnded("failed", "another run has begun"))  # of a handler that was replaced
-        self._job, self._sent = message.job, False
+        """Give the resync to the child, once there is one that has ended the one before."""
+        if self._job is not None and self._sent:  # its handler was fenced off
+            self._next = message.job
+            self._abort(self._job)
+            return
+        self._job = message.job
         self._send()
 
     def _send(self) -> None:
         job, process = self._job, self._process
         if job is None or self._sent or process is None or self._ready is None:
+            return
+        if self._expected_end:  # the next child gets it
             return
         self._sent = True
         self._counts = protocol.RunCounts()
@@ -367,13 +381,19 @@ class OceanChild(Actor):
     @handles(AbortJob)
     def on_abort_job(self, message: AbortJob) -> None:
         """Have the child cancel the resync; kill the child before the grace is over."""
-        job, process = message.job, self._process
-        if job is not self._job:
-            return
-        if process is None or not self._sent:
+        job = message.job
+        if job is self._next:
+            self._next = None
+            job.events.put(JobEnded("aborted"))
+        elif job is self._job and self._sent:
+            self._abort(job)
+        elif job is self._job:
             self._settle(JobEnded("aborted"))
+
+    def _abort(self, job: Job) -> None:
+        if self._process is None or self._abort_timer is not None:
             return
-        process.tell(protocol.command("abort", run=job.number))
+        self._process.tell(protocol.command("abort", run=job.number))
         grace = self._settings.resync.abort_grace
         seconds = max(grace * SHARE_OF_GRACE, grace - LONGEST_MARGIN)
         self._abort_timer = self.context.schedule(seconds, KillChild(job))
@@ -395,12 +415,15 @@ class OceanChild(Actor):
             self._job.events.put(counts)
 
     def _settle(self, ended: JobEnded) -> None:
-        job, self._job, self._sent = self._job, None, False
+        """Tell the handler that its resync is over, and go on with the one that waits."""
+        job, self._job, self._sent = self._job, self._next, False
+        self._next = None
         if self._abort_timer is not None:
             self._abort_timer.cancel()
             self._abort_timer = None
         if job is not None:
             job.events.put(ended)
+        self._send()
 
     # -- what is shown ---------------------------------------------------------------------------
 

@@ -45,6 +45,8 @@ class OceanHandler(ResyncHandler):
                 if isinstance(event, JobEnded):
                     break
                 if isinstance(event, AbortWanted):
+                    if not child.is_alive():  # the system ends, as children died in a loop
+                        run.check()
                     child.tell(AbortJob(job))
                 else:
                     _note(run, event)

@@ -1,4 +1,4 @@
-"""Children that never get ready, die at once, or write what they should not."""
+"""Children that misbehave, and those of which nothing but the protocol matters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from shop import Rig, Shop, is_gone, wait_until
 
+from ocean_actors import RunStarted
 from ocean_actors.ocean.actor import OceanChild
+from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, wait_idle
 
 pytestmark = pytest.mark.xdist_group("ocean-0.56.2")  # one worker installs it
@@ -81,3 +83,37 @@ def test_an_integration_that_cannot_be_loaded_ends_the_system_and_says_where(
             f"({shop.folder.resolve()}/words.py:1)"
         )
     assert "Traceback" not in caplog.text
+
+
+def test_while_port_is_away_no_child_is_started(
+    impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail("status", 2, status=503, path="^/v1/integration")
+        with impostor("well", sandbox=sandbox) as rig:
+            rig.ended("completed")
+            assert rig.actor("ocean")["restarts"] == 0
+    assert "the Ocean process is started once Port answers; retrying in" in caplog.text
+
+
+def test_a_run_that_is_fenced_off_is_ended_before_the_next_one_begins(
+    impostor: Callable[..., Rig],
+) -> None:
+    resync = {"onNewRequest": "drop", "abortGrace": 1}
+    with impostor("stuck", resync=resync) as rig:
+        started = rig.expect(RunStarted, 60)
+        wait_until(lambda: rig.child["state"] == "ready", "a child")
+        child = rig.child["pid"]
+        rig.system.request_resync("newer")
+        assert rig.ended("aborted").run.id == started.run.id
+        wait_until(lambda: rig.child["pid"] not in (None, child), "another child")
+        assert is_gone(child)
+        rig.system.abort("seen")
+        rig.ended("aborted")
+
+
+def test_under_once_the_system_ends_after_its_run(impostor: Callable[..., Rig]) -> None:
+    with impostor("well", eventListener={"type": "ONCE"}) as rig:
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 0
+        assert rig.statuses() == ["running", "completed"]
