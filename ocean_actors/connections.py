@@ -1,7 +1,7 @@
-"""The connections of a `CancellableSession`: sockets that another thread can shut down.
+"""Connections whose sockets another thread can shut down.
 
-A session shuts them down when its token is cancelled or a call is overdue; whoever waits in
-one then gets an error or the end of the stream.
+A session, or a client of Port, shuts them down when its token is cancelled or a call is overdue;
+whoever waits in one then gets an error or the end of the stream.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_write
 
 from ocean_actors import tls
-from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.actors import Cancelled, CancelToken, Clock
 
 MOST_IDLE = 64
 """Connections to one server that are kept open: as many as threads may call it at the same time."""
+
+SHORT_BODY = 64 * 1024
+"""Bytes of a body that is copied to be sent in one piece with the head of its request."""
 
 
 class AnswerTooLong(requests.RequestException):
@@ -110,6 +113,19 @@ class LiveSockets:
         if self.call is not None:
             self.call.use(sock)
 
+    @contextlib.contextmanager
+    def attempt(self, call: Call, clock: Clock, deadline: float | None) -> Iterator[None]:
+        """Have `call` be this thread's attempt, and end it once it takes `deadline` seconds."""
+        outer, self.call = self.call, call  # a hook of `requests` may call within an attempt
+        timer = None if deadline is None else clock.call_later(deadline, call.end)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            call.use(None)
+            self.call = outer
+
     def shut_down(self) -> None:
         """Wake whoever waits in one of them: reads end, and writes fail."""
         with self._lock:
@@ -132,6 +148,7 @@ class _CancellableConnection(HTTPConnection):
         super().__init__(*args, **kwargs)
         self._sockets = sockets
         self._answered = False  # since it was connected
+        self._held: list[bytes] | None = None
         self._twin: socket.socket | None = None
 
     def connect(self) -> None:
@@ -147,6 +164,9 @@ class _CancellableConnection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """Send a piece of a request, if its permit holds at that moment."""
+        if self._held is not None:
+            self._held.append(data)
+            return
         if self.sock is None and self.auto_open:
             self.connect()
         call = self._sockets.call
@@ -154,12 +174,18 @@ class _CancellableConnection(HTTPConnection):
             call.permit()
         super().send(data)
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request."""
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Send a request; a short body is sent along with its head, in one piece."""
         if self.sock is not None:
             self._sockets.use(self._plain_socket())
         with self._telling_stale():
-            super().request(*args, **kwargs)
+            self._held = [] if isinstance(body, bytes) and len(body) <= SHORT_BODY else None
+            try:
+                super().request(method, url, body, *args, **kwargs)
+            finally:
+                held, self._held = self._held, None
+            if held:
+                self.send(b"".join(held))
 
     def getresponse(self) -> Any:
         """Read the head of the answer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -74,7 +74,6 @@ class CancellableSession(requests.Session):
         timeout: Timeout = TIMEOUT,
         deadline: float | None = DEADLINE,
         retry: Retry = RETRY,
-        repeatable: frozenset[str] = RETRIED_METHODS,
         strict: bool = True,
         jitter: Callable[[], float] = random_jitter,
         limiter: RateLimiter | None = None,
@@ -83,10 +82,9 @@ class CancellableSession(requests.Session):
     ) -> None:
         """Watch `token` until `close`.
 
-        Requests of the methods `repeatable` are sent again, once, if an idle connection turns
-        out to be closed. `strict`: see `tls.client_context`. `jitter` gives the jitter, in
-        [0, 1). Sessions may share a `limiter` and the `pauses` that servers ask for. `waits`
-        counts how long calls wait for either.
+        `strict`: see `tls.client_context`. `jitter` gives the jitter, in [0, 1). Sessions may
+        share a `limiter` and the `pauses` that servers ask for. `waits` counts how long calls wait
+        for either.
         """
         super().__init__()
         self.token = token
@@ -102,7 +100,7 @@ class CancellableSession(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._sockets = LiveSockets()
         self._forget = token.on_cancel(self._sockets.shut_down)
-        adapter = CancellableAdapter(token, self._sockets, repeatable, strict=strict)
+        adapter = CancellableAdapter(token, self._sockets, RETRIED_METHODS, strict=strict)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -126,16 +124,12 @@ class CancellableSession(requests.Session):
         request: requests.PreparedRequest,
         *,
         max_bytes: int | None = None,
-        once: bool = False,
-        permit: Callable[[], None] | None = None,
         redirected: bool = False,
         **kwargs: Any,
     ) -> requests.Response:
         """Send a request; see `requests.Session.send`, and the class for the differences.
 
-        With `once` the request is not sent again if an idle connection turns out to be closed.
-        `permit` is called right before each piece of the request is sent, and may raise. Raises
-        AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
+        Raises AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
         """
         if redirected:  # a part of an attempt
             return super().send(request, **kwargs)
@@ -150,7 +144,7 @@ class CancellableSession(requests.Session):
                 queued += waited
                 if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
-                outcome = self._attempt(request, Call(max_bytes, once=once, permit=permit), kwargs)
+                outcome = self._attempt(request, Call(max_bytes), kwargs)
                 delay = asked = None
                 if _is_worth_retrying(request, outcome):
                     now, asked = self._clock.monotonic(), self._asked(outcome)
@@ -222,7 +216,7 @@ class CancellableSession(requests.Session):
         """Send once. Returns the answer or the error; raises the token's error if cancelled."""
         self.token.check()
         outcome: requests.Response | Exception
-        with self._limited(call):
+        with self._sockets.attempt(call, self._clock, self.deadline):
             try:
                 outcome = super().send(request, **kwargs)
             except Exception as error:  # noqa: BLE001  (raised by the caller, if not retried)
@@ -235,21 +229,6 @@ class CancellableSession(requests.Session):
         self.token.check()
         message = f"no complete answer within {self.deadline:g} s"
         return requests.ReadTimeout(message, request=request)
-
-    @contextlib.contextmanager
-    def _limited(self, call: Call) -> Iterator[None]:
-        """End the sockets of this thread's attempt once it is overdue."""
-        outer, self._sockets.call = self._sockets.call, call  # a hook may call within an attempt
-        timer = None
-        if self.deadline is not None:
-            timer = self._clock.call_later(self.deadline, call.end)
-        try:
-            yield
-        finally:
-            if timer is not None:
-                timer.cancel()
-            call.use(None)
-            self._sockets.call = outer
 
     def _asked(self, outcome: requests.Response | Exception) -> float | None:
         if isinstance(outcome, Exception):
