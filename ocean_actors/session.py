@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -14,15 +13,14 @@ from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.connections import Call, CancellableAdapter, LiveSockets, has_plain_body
+from ocean_actors.adapter import CancellableAdapter, has_plain_body
+from ocean_actors.connections import TIMEOUT, Call, LiveSockets, Timeout
 from ocean_actors.log import get_logger
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.retry import Attempts, Retry, asked_wait, random_jitter
 
 logger = get_logger(__name__)
-
-TIMEOUT = (10.0, 60.0)
-"""Seconds to connect, and between two bytes of an answer."""
 
 DEADLINE = 600.0
 """Seconds for one attempt, its redirects included, until the answer is complete."""
@@ -41,8 +39,6 @@ TRANSIENT = (
 LASTING = (requests.exceptions.SSLError,)
 
 RETRY = Retry(patience=900.0)
-
-Timeout = float | tuple[float, float]
 
 
 class CancellableSession(requests.Session):
@@ -234,31 +230,6 @@ class CancellableSession(requests.Session):
         if isinstance(outcome, Exception):
             return None
         return asked_wait(outcome.headers, self._clock.now())
-
-
-class SharedPauses:
-    """Until when servers asked to be left alone. Safe to use from any thread."""
-
-    def __init__(self) -> None:
-        self._ends: dict[str, tuple[float, float]] = {}
-        self._lock = threading.Lock()  # the threads that share a session
-
-    def begin(self, server: str, end: float, spread: float) -> None:
-        """Ask all callers to wait until `end` (monotonic), spread over some seconds more."""
-        with self._lock:
-            known, _ = self._ends.get(server, (end, 0.0))
-            self._ends[server] = max(known, end), spread
-
-    def wait(self, server: str, token: CancelToken, clock: Clock, jitter: float) -> None:
-        """Wait as the server asked; `jitter` is in [0, 1). Raises the token's error."""
-        seconds = self.remaining(server, clock.monotonic(), jitter)
-        if seconds > 0:
-            token.sleep(seconds, clock)
-
-    def remaining(self, server: str, now: float, jitter: float) -> float:
-        """Returns the seconds that a caller is to wait; `jitter` is in [0, 1)."""
-        end, spread = self._ends.get(server, (now, 0.0))
-        return end - now + spread * jitter if end > now else 0.0
 
 
 def _auth_of_url(request: requests.PreparedRequest) -> requests.PreparedRequest:

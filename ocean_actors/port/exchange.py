@@ -2,8 +2,7 @@
 
 A session of `requests` follows redirects, keeps cookies, calls hooks and looks for proxies anew
 for each request. This takes longer than everything else in a call, and Port's API needs none of
-it. So only parts of `requests` are used here: how it encodes URLs, and its adapter, which knows
-proxies and TLS and makes the connections.
+it. So urllib3 is used directly, and `requests` is imported only if there is a proxy.
 """
 
 from __future__ import annotations
@@ -12,38 +11,34 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlencode
+from urllib.request import getproxies
 
-import requests
-from requests.auth import HTTPBasicAuth
-from requests.exceptions import InvalidURL
-from requests.utils import (
-    DEFAULT_ACCEPT_ENCODING,
-    get_auth_from_url,
-    get_environ_proxies,
-    select_proxy,
-    urldefragauth,
-)
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, LocationValueError
-from urllib3.util.timeout import Timeout as UrllibTimeout
+from urllib3.util import Retry as UrllibRetry
+from urllib3.util import Timeout as UrllibTimeout
+from urllib3.util import make_headers, parse_url
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import (
+    MOST_IDLE,
     AnswerTooLong,
     Call,
-    CancellableAdapter,
+    CancellableConnection,
+    CancellableTLSConnection,
     LiveSockets,
     StaleConnection,
+    Timeout,
     causes,
     is_loopback,
+    shared_context,
 )
-from ocean_actors.session import Timeout
 
-METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""All may be sent again over a fresh connection: creating twice answers 409. See `Call.once`."""
-
+ENCODINGS: str = make_headers(accept_encoding=True)["accept-encoding"]
+NO_RETRY = UrllibRetry(0, read=False)
 PIECE = 65_536  # bytes that are read at a time
-MOST_ROUTES = 8  # fewer than the pools that the adapter keeps
+MOST_ROUTES = 8
 
 Headers = Mapping[str, str | bytes]
 
@@ -70,23 +65,27 @@ class Target:
     authorization: str | None = field(repr=False)
 
 
+class UnusableUrl(ValueError):
+    """The URL of a request, or that of its proxy, cannot be used."""
+
+
 @functools.lru_cache(maxsize=256)
 def target_of(url: str, query: tuple[tuple[str, str], ...] = ()) -> Target:
-    """Returns the target of a request. Raises ValueError if the URL cannot be used."""
-    prepared = requests.PreparedRequest()
-    prepared.prepare_url(url, list(query))
-    encoded = prepared.url or ""
-    prepared.prepare_headers(None)
-    user, password = get_auth_from_url(encoded)
-    if user or password:
-        HTTPBasicAuth(user, password)(prepared)
-    parts = urlsplit(encoded)
-    return Target(
-        encoded,
-        f"{parts.scheme}://{parts.netloc}/",
-        prepared.path_url,
-        prepared.headers.get("Authorization"),
-    )
+    """Returns the target of a request. Raises UnusableUrl."""
+    try:
+        parts = parse_url(url)
+    except (LocationValueError, UnicodeError) as error:
+        raise UnusableUrl(str(error)) from None
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise UnusableUrl("the URL does not begin with http:// or https:// and a host")
+    origin = f"{parts.scheme}://{parts.netloc}"
+    path = parts.request_uri
+    if query:
+        path += f"{'&' if '?' in path else '?'}{urlencode(query)}"
+    user = None
+    if parts.auth:
+        user = make_headers(basic_auth=unquote(parts.auth))["authorization"]
+    return Target(origin + path, f"{origin}/", path, user)
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,10 @@ class Exchange:
         connect, read = timeout if isinstance(timeout, tuple) else (timeout, timeout)
         self._timeout = UrllibTimeout(connect=connect, read=read)
         self._deadline = deadline
+        self._strict = strict
         self._sockets = LiveSockets()
         self._forget = token.on_cancel(self._sockets.shut_down)
-        self._adapter = CancellableAdapter(token, self._sockets, METHODS, strict=strict)
+        self._adapter: Any = None
         self._routes: dict[str, Route] = {}
 
     def send(
@@ -138,19 +138,27 @@ class Exchange:
                 response = error
         self._token.check()
         if call.overdue:  # an error may be our cut, and so may what looks like a body's end
-            raise requests.ReadTimeout(f"no complete answer within {self._deadline:g} s")
+            raise TimeoutError(f"no complete answer within {self._deadline:g} s")
         if isinstance(response, Exception):
             raise response
         return response
 
-    def proxy_of(self, url: str) -> str | None:
+    @staticmethod
+    def proxy_of(url: str) -> str | None:
         """Returns the address of the proxy through which a URL is reached, if any."""
-        return None if is_loopback(url) else select_proxy(url, get_environ_proxies(url))
+        if is_loopback(url) or not getproxies():
+            return None
+        from requests.utils import get_environ_proxies, select_proxy
+
+        return select_proxy(url, get_environ_proxies(url))
 
     def close(self) -> None:
         """Close the connections and forget the token."""
         self._forget()
-        self._adapter.close()
+        for route in list(self._routes.values()):
+            route.pool.close()
+        if self._adapter is not None:
+            self._adapter.close()
 
     def _answered(
         self, method: str, target: Target, headers: Headers, body: bytes | None, call: Call
@@ -171,10 +179,10 @@ class Exchange:
         own = {} if target.authorization is None else {"Authorization": target.authorization}
         return route.pool.urlopen(
             method,
-            urldefragauth(target.url) if route.forwards else target.path,
+            target.url if route.forwards else target.path,
             body=body,
-            headers={"Accept-Encoding": DEFAULT_ACCEPT_ENCODING, **headers, **own},
-            retries=self._adapter.max_retries,
+            headers={"Accept-Encoding": ENCODINGS, **headers, **own},
+            retries=NO_RETRY,
             redirect=False,
             assert_same_host=False,
             timeout=self._timeout,
@@ -201,22 +209,48 @@ class Exchange:
         return Response(raw.status, raw.headers, b"".join(parts))
 
     def _route(self, origin: str) -> Route:
-        """Returns how an origin is reached. Raises ValueError if its URL cannot be used."""
+        """Returns how an origin is reached. Raises UnusableUrl."""
         route = self._routes.get(origin)
-        if route is not None:
-            return route
+        if route is None:
+            if len(self._routes) >= MOST_ROUTES:
+                self._routes.clear()
+            proxy = self.proxy_of(origin)
+            route = self._direct(origin) if proxy is None else self._proxied(origin, proxy)
+            route = self._routes.setdefault(origin, route)
+        return route
+
+    def _direct(self, origin: str) -> Route:
+        parts = parse_url(origin)
+        pool: HTTPConnectionPool
+        if parts.scheme == "https":
+            context = shared_context(strict=self._strict)
+            pool = HTTPSConnectionPool(
+                parts.host or "", parts.port, maxsize=MOST_IDLE, ssl_context=context
+            )
+            connection: Any = CancellableTLSConnection
+        else:
+            pool = HTTPConnectionPool(parts.host or "", parts.port, maxsize=MOST_IDLE)
+            connection = CancellableConnection
+        pool.ConnectionCls = functools.partial(connection, self._sockets)  # type: ignore[assignment]  # urllib3 only calls it
+        return Route(pool, forwards=False)
+
+    def _proxied(self, origin: str, proxy: str) -> Route:
+        """Returns a route of `requests`, which knows all kinds of proxies."""
+        import requests
+
+        from ocean_actors.adapter import CancellableAdapter
+
+        if self._adapter is None:
+            self._adapter = CancellableAdapter(
+                self._token, self._sockets, frozenset(), strict=self._strict
+            )
         prepared = requests.Request("GET", origin).prepare()
-        proxies = {} if is_loopback(origin) else get_environ_proxies(origin)
+        scheme = origin.partition(":")[0]
         try:
             pool = self._adapter.get_connection_with_tls_context(
-                prepared, True, proxies=proxies, cert=None
+                prepared, True, proxies={scheme: proxy}, cert=None
             )
-        except LocationValueError as error:
-            raise InvalidURL(error) from error
+        except ValueError as error:
+            raise UnusableUrl(str(error)) from None
         self._adapter.cert_verify(pool, origin, True, None)
-        proxy = select_proxy(origin, proxies) or ""
-        forwards = origin.startswith("http:") and bool(proxy) and not proxy.startswith("socks")
-        if len(self._routes) >= MOST_ROUTES:
-            self._routes.clear()
-        route = self._routes[origin] = Route(pool, forwards)
-        return route
+        return Route(pool, forwards=scheme == "http" and not proxy.startswith("socks"))

@@ -13,8 +13,6 @@ from http.client import responses
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-import requests
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -23,16 +21,16 @@ from urllib3.exceptions import (
 )
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.connections import AnswerTooLong, Call, causes
+from ocean_actors.connections import TIMEOUT, AnswerTooLong, Call, Timeout, causes
 from ocean_actors.log import get_logger
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
-from ocean_actors.port.exchange import Exchange, Response, target_of
+from ocean_actors.port.exchange import Exchange, Response, UnusableUrl, target_of
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
 from ocean_actors.port.permit import Permit
 from ocean_actors.port.tally import NO_ANSWER
 from ocean_actors.retry import Attempts, Retry, asked_wait, random_jitter
-from ocean_actors.session import TIMEOUT, SharedPauses, Timeout
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 from ocean_actors.tls import UnusableAuthorities
@@ -217,7 +215,7 @@ class Transport:
             response = self._answer_to(request, access)
         except AnswerTooLong as error:
             raise AnswerTooLarge(f"{self._place(request)}: {error}") from None
-        except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
+        except (OSError, HTTPError, ValueError) as error:
             raise self._failure(request, error) from None
         self._identity.note_clock(response.headers.get("Date"), self._clock.now())
         if not 200 <= response.status < 300:
@@ -272,7 +270,7 @@ class Transport:
 
     def _failure(self, request: _Request, error: Exception) -> PortError:
         """Returns the error for a request without a complete answer."""
-        unusable = isinstance(error, InvalidURL | InvalidSchema | MissingSchema | UnicodeError)
+        unusable = isinstance(error, UnusableUrl)
         reason = one_line(self._identity.mask(_USER.sub("//", reason_of(error))))
         return PortError(
             f"{self._place(request)}: {reason}",
@@ -388,7 +386,7 @@ def reason_of(error: BaseException) -> str:
             )
         if isinstance(layer, ConnectTimeoutError) and not isinstance(layer, NewConnectionError):
             return "timed out while connecting"
-        if isinstance(layer, requests.Timeout | ReadTimeoutError):
+        if isinstance(layer, TimeoutError | ReadTimeoutError):
             return "timed out while waiting for the answer"
     innermost = layers[-1]
     if isinstance(innermost, OSError) and innermost.strerror:
