@@ -6,18 +6,21 @@ import math
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
-from ocean_actors.session import CancellableSession, SharedPauses
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
+
+if TYPE_CHECKING:
+    from ocean_actors.session import CancellableSession
 
 Item = TypeVar("Item")
 
@@ -192,6 +195,8 @@ class ResyncRun:
         """
         with self._session_lock:
             if self._session is None:
+                from ocean_actors.session import CancellableSession
+
                 self._session = CancellableSession(
                     self.token,
                     clock=self._clock,
