@@ -28,7 +28,9 @@ def test_neither_memory_nor_descriptors_grow_with_the_number_of_runs(
             rig.run(**nothing)
         memory, descriptors = child.memory_info().rss, child.num_fds()
         our_descriptors, our_threads = ours.num_fds(), ours.num_threads()
-        for _ in range(RUNS - FIRST):
+        for number in range(RUNS - FIRST):
+            if number == FIRST:  # from now on a run asks Port for the mapping and does nothing
+                rig.sandbox.set_config("shop", {"resources": []}, skip_resync=True)
             rig.run(**nothing)
         assert child.memory_info().rss - memory < 6 * MIB
         assert child.num_fds() - descriptors < 8
