@@ -24,11 +24,12 @@ from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.proxy import OceanProxy, ProxyTimes
 from ocean_actors.web.answers import Answer as OurAnswer
 from ocean_actors.web.answers import StartResponse
-from ocean_actors.web.channel import WAITED, limits
+from ocean_actors.web.channel import limits
 from ocean_actors.web.endpoint import EndpointApp
 from ocean_actors.web.health import Health
 from ocean_actors.web.log import WebLog
 from ocean_actors.web.server import HttpServer, SlowCalls
+from ocean_actors.web.tasks import WAITED
 
 MAX_BODY = 1 << 20
 WITHIN = 30.0
