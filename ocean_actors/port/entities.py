@@ -19,6 +19,8 @@ from ocean_actors.port.entity_calls import EntityCalls
 from ocean_actors.port.errors import ReconcileRefused
 from ocean_actors.port.in_flight import InFlight
 from ocean_actors.port.live_writes import LiveWrites, RunWrites
+from ocean_actors.port.remote import ToWorker
+from ocean_actors.port.remote_writes import RemoteWrites
 from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.port.upsert_call import UpsertCall
 from ocean_actors.port.upserts import (
@@ -209,6 +211,21 @@ class HandlerPort:
             self._mark_incomplete(blueprint)
             raise
         return counts.result()
+
+    def remote_writes(self, tell: Callable[[ToWorker], None]) -> RemoteWrites | None:
+        """Returns what has the batches of a worker in another process written, as this handler's.
+
+        `tell` sends to the worker, from any thread, and raises nothing. None if nothing is
+        written, as in a dry run.
+        """
+        if not self._calls.delegates:
+            return None
+        self._require_own_process()
+        query = upsert_query(self._run.config, self._origin(), None, None)
+        return RemoteWrites(
+            self._handler, self._client, query, self._sent, self._throttle, self._writes,
+            self._flight.group(self._client.token), tell,
+        )  # fmt: skip
 
     async def aupsert(
         self,
