@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 OURS = str(Path(__file__).parent)
+
+_files: dict[str, str] = {}
 
 
 class HandlerError(UsageError):
@@ -133,12 +135,18 @@ def _execute(file: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018  (it ends in .py)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # for dataclasses, pickle, and files beside it that import it
+    _files[name] = str(file)
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[name], _files[name]
         raise
     return module
+
+
+def loaded_files() -> Mapping[str, str]:
+    """Returns the files that were loaded as modules, by the modules' names."""
+    return _files
 
 
 def _free_name(file: Path) -> str:

@@ -450,6 +450,7 @@ class OceanSystem(Stoppable):
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)
             self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)
+            self._left_behind += self._parts.end_workers()
             self._servers.stop_http()
             self._parts.close()
             if self._own_clock:

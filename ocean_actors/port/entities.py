@@ -311,7 +311,8 @@ class HandlerPort:
             if entity is END_OF_CHUNK:
                 yield None
                 continue
-            item = encode(entity)
+            # the workers of shards have encoded theirs
+            item = entity if isinstance(entity, Item | FailedEntity) else encode(entity)
             if isinstance(item, Item):
                 yield item
             else:

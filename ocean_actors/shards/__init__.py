@@ -1,0 +1,1 @@
+"""The work of a handler, cut into shards that workers do: threads, processes, a Ray cluster."""

@@ -1,0 +1,156 @@
+"""One worker process, as its parent sees it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from ocean_actors.shards.executor import Event, Task
+from ocean_actors.shards.outcome import Outcome
+
+LEAVE_SECONDS = 2.0
+"""How long a process that is not needed any more may take to end."""
+
+_CODE = """\
+import sys
+sys.path[:] = [folder for folder in sys.path if folder]
+from multiprocessing.connection import Connection
+connection = Connection(int(sys.argv[1]))
+sys.path[:] = connection.recv()
+from ocean_actors.shards.process_main import main
+main(connection)
+"""
+
+
+class Gone(Exception):
+    """The process has ended, or does not speak to us any more."""
+
+
+@dataclass(frozen=True)
+class Begin:
+    """To the process: do a task; `number` counts those of this process."""
+
+    number: int
+    task: Task
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """To the process: cancel a task, if it is still at work on it."""
+
+    number: int
+    reason: str
+
+
+class WorkerProcess:
+    """A fresh interpreter, which does one task after another.
+
+    It ends when this process ends or closes the connection: at once if it is at work, with
+    everything that it has started. Nothing secret is in its arguments.
+    """
+
+    def __init__(self, setup: bytes) -> None:
+        """Start the process; `setup` is a pickled `WorkerSetup`. Raises OSError."""
+        self._number = 0
+        self._runs: set[str] = set()
+        self._send_lock = threading.Lock()  # tasks and cancellations come from several threads
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (our own code)
+                [sys.executable, "-c", _CODE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for us; and it leads a process group
+            )
+            self._connection = Connection(ours.detach())
+        with contextlib.suppress(OSError):  # it ended already, which `receive` tells
+            self._connection.send([*sys.path])
+            self._connection.send_bytes(setup)
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    def __str__(self) -> str:
+        return f"worker process {self.pid}"
+
+    def may_join(self, run_id: str, most_runs: int) -> bool:
+        """Returns whether it may work in a run, which is counted then, and has not ended."""
+        if self._process.poll() is not None:
+            return False
+        self._runs.add(run_id)
+        return len(self._runs) <= most_runs
+
+    def begin(self, task: Task) -> None:
+        """Send a task. Raises Gone."""
+        self._runs.add(task.run.id)
+        self._number += 1
+        data = pickle.dumps(Begin(self._number, task))
+        try:
+            with self._send_lock:
+                self._connection.send_bytes(data)
+        except OSError as error:
+            raise Gone from error
+
+    def receive(self) -> Event | Outcome:
+        """Wait for the next event of the task, or its outcome. Raises Gone."""
+        try:
+            message: Event | Outcome = self._connection.recv()
+        except Exception as error:  # EOFError, OSError; unpickling what user code has written there
+            raise Gone from error
+        return message
+
+    def cancel(self, reason: str) -> None:
+        """Have the task cancelled, without waiting."""
+        if not self._send_lock.acquire(blocking=False):  # it has not even taken the task yet
+            self.kill()
+            return
+        try:
+            self._connection.send(Cancel(self._number, reason))
+        except OSError:
+            pass  # it has ended, which `receive` tells
+        finally:
+            self._send_lock.release()
+
+    def kill(self) -> None:
+        """Kill the process, and those of its group, at once."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if self._process.poll() is None:
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def wait(self, seconds: float) -> bool:
+        """Returns whether the process has ended within `seconds`; then closes the connection."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+            self._connection.close()
+            return True
+        return False
+
+    def end(self) -> str:
+        """Close the connection, so that an idle process ends; returns how it has ended."""
+        self._connection.close()
+        try:
+            code = self._process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._process.wait()
+        return _ended(code)
+
+
+def _ended(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL), perhaps as memory ran out"
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+    return f"ended with exit code {code}"

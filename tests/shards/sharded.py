@@ -1,0 +1,133 @@
+"""Handlers for the tests, in a module that worker processes import, and what they share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+from ocean_actors import ResyncRun, RetryLater, Shard, ShardedHandler
+
+Yielded = Iterator[tuple[str, Mapping[str, object]]]
+BLUEPRINT = {"identifier": "thing", "title": "Thing"}
+
+
+class Sharded(ShardedHandler):
+    """Does what each shard says: its value is the name of a method, and its arguments."""
+
+    kinds = ("thing",)
+    blueprints = (BLUEPRINT,)
+
+    def shards(self, run: ResyncRun) -> list[object]:
+        return list(run.settings.integration.config["shards"])
+
+    def resync_shard(self, shard: Shard) -> Yielded:
+        name, *arguments = shard.value
+        result: Yielded = getattr(self, name)(shard, *arguments)
+        return result
+
+    def things(self, shard: Shard, count: int, prefix: str = "thing") -> Yielded:
+        for number in range(count):
+            yield "thing", {"identifier": f"{prefix}-{number}"}
+
+    async def things_async(self, shard: Shard, count: int) -> AsyncIterator[object]:
+        for number in range(count):
+            yield "thing", {"identifier": f"thing-{number}"}
+
+    def counted(self, shard: Shard, count: int, file: str) -> Yielded:
+        """Write into a file how many were yielded."""
+        with Path(file).open("wb", buffering=0) as written:
+            for number in range(count):
+                os.pwrite(written.fileno(), str(number + 1).encode(), 0)
+                yield "thing", {"identifier": f"thing-{number}", "title": "x" * 1000}
+
+    def endless(self, shard: Shard, began: str) -> Yielded:
+        """Yield for ever; obeys an abort."""
+        Path(began).touch()
+        while True:
+            shard.sleep(0.001)
+            yield "thing", {"identifier": "thing"}
+
+    def waits(self, shard: Shard, began: str, ended: str) -> Yielded:
+        """Wait until it is aborted."""
+        try:
+            Path(began).touch()
+            shard.sleep(3600)
+            yield "thing", {"identifier": "thing"}
+        finally:
+            Path(ended).write_text(type(shard.value).__name__)
+
+    def hangs(self, shard: Shard, began: str, until: str) -> Yielded:
+        """Obey no abort, until a file exists."""
+        Path(began).touch()
+        while not Path(until).exists():
+            time.sleep(0.01)
+        yield "thing", {"identifier": "thing"}
+
+    def dies(self, shard: Shard, attempts: int = 1_000_000) -> Yielded:
+        """Lose the worker, in the first attempts."""
+        yield "thing", {"identifier": "thing-0"}
+        if shard.attempt <= attempts:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield "thing", {"identifier": "thing-1"}
+
+    def raises(self, shard: Shard, text: str) -> Yielded:
+        yield "thing", {"identifier": "thing"}
+        raise ValueError(text)
+
+    def exits(self, shard: Shard) -> Yielded:
+        yield "thing", {"identifier": "thing"}
+        raise SystemExit(3)
+
+    def retries_later(self, shard: Shard, seconds: float) -> Yielded:
+        yield "thing", {"identifier": "thing"}
+        raise RetryLater(seconds)
+
+    def yields(self, shard: Shard, value: object) -> Iterator[object]:
+        yield value
+
+    def returns(self, shard: Shard, value: object) -> object:
+        return value
+
+    def progresses(self, shard: Shard) -> Yielded:
+        shard.progress(3, 7, "page 3")
+        yield "thing", {"identifier": "thing"}
+
+    def logs(self, shard: Shard) -> Yielded:
+        shard.logger.warning("by the shard's logger: %s", shard.name)
+        logging.getLogger("somebody.else").warning("by another logger")
+        yield "thing", {"identifier": "thing"}
+
+    def knows(self, shard: Shard) -> Yielded:
+        """Yield what it knows."""
+        yield (
+            "thing",
+            {
+                "identifier": shard.name,
+                "config": shard.config,
+                "kinds": shard.kinds,
+                "parameters": shard.parameters,
+                "settings": shard.settings.integration.config,
+                "run": shard.run_id,
+                "attempt": shard.attempt,
+            },
+        )
+
+    def object_and_process(self, shard: Shard) -> Yielded:
+        yield "thing", {"identifier": f"{os.getpid()}-{id(self)}"}
+
+
+class NotLoadable(ShardedHandler):
+    """Cannot be built where there is a worker."""
+
+    def __init__(self) -> None:
+        raise ImportError("no module named 'missing'")
+
+    def shards(self, run: ResyncRun) -> list[str]:
+        return ["one"]
+
+    def resync_shard(self, shard: Shard) -> Yielded:
+        yield from ()
