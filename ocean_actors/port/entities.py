@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
@@ -19,8 +20,6 @@ from ocean_actors.port.entity_calls import EntityCalls
 from ocean_actors.port.errors import ReconcileRefused
 from ocean_actors.port.in_flight import InFlight
 from ocean_actors.port.live_writes import LiveWrites, RunWrites
-from ocean_actors.port.remote import ToWorker
-from ocean_actors.port.remote_writes import RemoteWrites
 from ocean_actors.port.sent_entities import SentEntities
 from ocean_actors.port.upsert_call import UpsertCall
 from ocean_actors.port.upserts import (
@@ -32,6 +31,10 @@ from ocean_actors.port.upserts import (
 )
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
+
+if TYPE_CHECKING:
+    from ocean_actors.port.remote import ToWorker
+    from ocean_actors.port.remote_writes import RemoteWrites
 
 __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
 
@@ -218,6 +221,8 @@ class HandlerPort:
         `tell` sends to the worker, from any thread, and raises nothing. None if nothing is
         written, as in a dry run.
         """
+        from ocean_actors.port.remote_writes import RemoteWrites
+
         if not self._calls.delegates:
             return None
         self._require_own_process()

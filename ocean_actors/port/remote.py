@@ -57,6 +57,11 @@ class BatchOffered:
     searching: tuple[int, ...]
     sent_at: float
 
+    @property
+    def items(self) -> int:
+        """How many entities there are."""
+        return len(self.prints) // 8
+
 
 @dataclass(frozen=True)
 class SendBatch:
@@ -83,9 +88,13 @@ class ForgetBatch:
 
 @dataclass(frozen=True)
 class StopWriting:
-    """To a worker: nothing more of its shard is written, for this reason (one line)."""
+    """To a worker: nothing more of its shard is written, for this reason (one line).
+
+    `lasting`: a retry cannot help.
+    """
 
     error: str
+    lasting: bool = True
 
 
 @dataclass(frozen=True)

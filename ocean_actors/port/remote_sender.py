@@ -50,9 +50,7 @@ class RemoteSender:
     its calls end, and the methods raise the token's error.
     """
 
-    def __init__(
-        self, client: PortClient, tell: Callable[[FromWorker], None], width: int
-    ) -> None:
+    def __init__(self, client: PortClient, tell: Callable[[FromWorker], None], width: int) -> None:
         """`client` sends without credentials of its own; `tell` sends to the parent."""
         self._client = client
         self._tell = tell
@@ -65,7 +63,7 @@ class RemoteSender:
         self._deferred: dict[str, Deferred] = {}
         self._largest = LARGEST_UPSERT
         self._number = 0
-        self._error: str | None = None
+        self._error: StopWriting | None = None
         self._changed = threading.Condition()  # the parent's messages come in another thread
         self._work: queue.SimpleQueue[SendBatch | None] = queue.SimpleQueue()
         self._idle = 0
@@ -127,7 +125,7 @@ class RemoteSender:
             if isinstance(message, ForgetBatch):
                 self._offered.pop(message.number, None)
             elif isinstance(message, StopWriting):
-                self._error = self._error or message.error
+                self._error = self._error or message
             self._changed.notify_all()
 
     # -- in the shard's thread ---------------------------------------------------------------------
@@ -149,12 +147,10 @@ class RemoteSender:
 
     def _wait(self, so: Callable[[], bool]) -> None:
         with self._changed:  # ended by the parent's messages and by the token
-            self._changed.wait_for(
-                lambda: so() or self._error is not None or self._token.cancelled
-            )
+            self._changed.wait_for(lambda: so() or self._error is not None or self._token.cancelled)
         self._token.check()
         if self._error is not None:
-            raise PortError(self._error)
+            raise PortError(self._error.error, lasting=self._error.lasting)
 
     def _wake(self) -> None:
         with self._changed:

@@ -137,7 +137,10 @@ class RemoteWrites:
 
     def _stop(self, error: BaseException) -> None:
         """Have the worker's shard fail, and wait for no more batches of it."""
-        self._tell(StopWriting(one_line(error)))
+        if not self._client.token.cancelled:  # else it is cancelled, too
+            lasting = isinstance(error, OceanError) and error.lasting is True
+            text = one_line(str(error) if isinstance(error, OceanError) else error)
+            self._tell(StopWriting(text, lasting))
         self._offers.put(None)
 
     # -- in the threads that send batches ----------------------------------------------------------

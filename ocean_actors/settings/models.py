@@ -379,6 +379,11 @@ class ResyncSettings(Section):
         description="How often a shard is tried again whose worker was lost: killed, out of "
         "memory, its machine away.",
     )
+    shard_writes: bool = Field(
+        default=False,
+        description="Whether workers in other processes send their entities to Port themselves, "
+        "for runs of more entities than one process can send.",
+    )
     worker_runs: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
         default=100,
         description="In how many runs a worker process works before another one replaces it.",

@@ -22,8 +22,9 @@ from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.session import CancellableSession, SharedPauses
 from ocean_actors.shards.executor import Event, Logged, Task
 from ocean_actors.shards.outcome import Outcome
-from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel
+from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel, Tell
 from ocean_actors.shards.setup import WorkerSetup
+from ocean_actors.shards.writer import ShardWriter
 from ocean_actors.text import one_line
 
 PLAIN = (str, int, float, bool, type(None))
@@ -45,6 +46,7 @@ class Worker:
         self._sessions = Sessions(setup, self._clock)
         self._send_lock = threading.Lock()  # the shard's threads send as well
         self._current: tuple[int, CancelToken] | None = None
+        self._writer: tuple[int, ShardWriter] | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, CancelToken] | None] = queue.SimpleQueue()
         _forward_logs(setup.log_levels, self._send)
 
@@ -53,7 +55,9 @@ class Worker:
         threading.Thread(target=self._listen, name="worker-listen", daemon=True).start()
         while (given := self._tasks.get()) is not None:
             task, token = given
-            outcome = self._workplace.work(task, token, self._send, self._sessions.open)
+            outcome = self._workplace.work(
+                task, token, self._send, self._sessions.open, self._set_writer
+            )
             self._current = None
             self._send(outcome)
         self._clock.close()
@@ -71,6 +75,10 @@ class Worker:
                     current = self._current
                     if current is not None and current[0] == message.number:
                         current[1].cancel(message.reason)
+                elif isinstance(message, Tell):
+                    writer = self._writer
+                    if writer is not None and writer[0] == message.number:
+                        writer[1].hear(message.message)
         if self._current is not None:
             _end_group()
         self._tasks.put(None)
@@ -78,6 +86,10 @@ class Worker:
             LEAVE_SECONDS
         )  # a thread of the user's code may keep the interpreter from ending
         _end_group()
+
+    def _set_writer(self, writer: ShardWriter | None) -> None:
+        current = self._current
+        self._writer = None if writer is None or current is None else (current[0], writer)
 
     def _send(self, message: Event | Outcome) -> None:
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)

@@ -153,7 +153,9 @@ def test_a_worker_gets_the_access_token_only(runs: Runs, link: Connect) -> None:
     assert b"sandbox-secret" not in pickle.dumps(order)
 
 
-def test_what_port_refuses_is_counted_as_failed(sandbox: Sandbox, runs: Runs, link: Connect) -> None:
+def test_what_port_refuses_is_counted_as_failed(
+    sandbox: Sandbox, runs: Runs, link: Connect
+) -> None:
     writer = runs.start()
     bad = ("package", {"identifier": "bad", "properties": {"colour": "blue"}})
     link(writer).write([*packages("a"), bad, ("package", {}), *packages("c")])
@@ -291,10 +293,12 @@ def test_an_aborted_run_writes_nothing_more(sandbox: Sandbox, runs: Runs, link: 
     writer = runs.start()
     made = link(writer)
     writer.abort("newer request")
-    with made.writes:
+    with made.writes, ThreadPoolExecutor(1) as pool:
         made.sender.add("package", item("1"))
-        with pytest.raises(PortError, match="newer request"):
-            made.sender.finish()
+        shard = pool.submit(made.sender.finish)
+        made.token.cancel("newer request")
+        with pytest.raises(ResyncAborted, match="newer request"):
+            shard.result(SOON)
     assert made.orders == []
     assert names(sandbox) == []
 

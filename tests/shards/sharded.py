@@ -33,6 +33,11 @@ class Sharded(ShardedHandler):
         for number in range(count):
             yield "thing", {"identifier": f"{prefix}-{number}"}
 
+    def chain(self, shard: Shard, number: int, next_one: int | None) -> Yielded:
+        """Yield one that relates to another."""
+        relations = {} if next_one is None else {"next": f"chain-{next_one}"}
+        yield "thing", {"identifier": f"chain-{number}", "relations": relations}
+
     async def things_async(self, shard: Shard, count: int) -> AsyncIterator[object]:
         for number in range(count):
             yield "thing", {"identifier": f"thing-{number}"}
