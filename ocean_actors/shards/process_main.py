@@ -48,7 +48,7 @@ class Worker:
         self._current: tuple[int, CancelToken] | None = None
         self._writer: tuple[int, ShardWriter] | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, CancelToken] | None] = queue.SimpleQueue()
-        _forward_logs(setup.log_levels, self._send)
+        forward_logs(setup.log_levels, self._send)
 
     def serve(self) -> None:
         """Do tasks until there are no more to come."""
@@ -156,7 +156,7 @@ def portable(record: logging.LogRecord) -> logging.LogRecord:
     return logging.makeLogRecord(values)
 
 
-def _forward_logs(levels: Mapping[str, int], send: Callable[[Logged], None]) -> None:
+def forward_logs(levels: Mapping[str, int], send: Callable[[Logged], None]) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_Forwarder(send)]
     for name, level in levels.items():
