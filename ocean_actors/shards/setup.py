@@ -74,9 +74,8 @@ def require_picklable(name: str, factory: HandlerFactory) -> None:
         pickle.dumps(factory)
     except Exception as error:  # noqa: BLE001  (a class of the user's)
         raise ShardError(
-            f"{name} cannot be sent to worker processes: {one_line(error)}; give a class of a "
-            "module, or functools.partial of one with values that can be pickled, or set "
-            "resync.executor: threads"
+            f"{name} cannot be sent to a worker process: {one_line(error, 120)}; give a class of a "
+            "module or a functools.partial of one, or set resync.executor: threads"
         ) from None
 
 

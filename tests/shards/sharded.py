@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +24,10 @@ class Sharded(ShardedHandler):
     blueprints = (BLUEPRINT,)
 
     def shards(self, run: ResyncRun) -> list[object]:
-        return list(run.settings.integration.config["shards"])
+        listed: list[object] = json.loads(
+            Path(run.settings.integration.config["file"]).read_text(encoding="utf-8")
+        )
+        return listed
 
     def resync_shard(self, shard: Shard) -> Yielded:
         name, *arguments = shard.value
@@ -116,8 +121,29 @@ class Sharded(ShardedHandler):
             },
         )
 
+    def limited(self, shard: Shard) -> Yielded:
+        limits = shard.session._limiter.limits
+        yield "thing", {"identifier": "thing", "limits": limits}
+
     def object_and_process(self, shard: Shard) -> Yielded:
         yield "thing", {"identifier": f"{os.getpid()}-{id(self)}"}
+
+
+class Pair(Sharded):
+    """Lists what cannot be pickled, beside what can."""
+
+    def shards(self, run: ResyncRun) -> list[object]:
+        return [*super().shards(run), (threading.Lock(),)]
+
+
+class Needy(Sharded):
+    """Is built with an argument."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def resync_shard(self, shard: Shard) -> Yielded:
+        yield "thing", {"identifier": f"{self.prefix}-{shard.value}"}
 
 
 class NotLoadable(ShardedHandler):
