@@ -7,18 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from workshop import WITHIN, Kind, Workshop
+from waiting import wait_for
+from workshop import Kind, Workshop
 
 from ocean_actors.shards import chunks
-from ocean_actors.shards.executor import Advanced, Entities, Limits, Logged
+from ocean_actors.shards.executor import Advanced, Entities, Limits
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost
-
-
-def wait_for(path: Path) -> None:
-    until = time.monotonic() + WITHIN
-    while not path.exists():
-        assert time.monotonic() < until, f"{path} was not made in time"
-        time.sleep(0.01)
 
 
 def test_entities_come_in_order_and_are_counted(workshop: Workshop) -> None:

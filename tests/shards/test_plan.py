@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
 from ocean_actors.shards.plan import Attempt, Plan, failure_text
 
-OUTCOMES = st.sampled_from([Completed(1), Failed("it raised"), Lost("killed")])
+OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
+    [Completed(1), Failed("it raised"), Lost("killed")]
+)
 PLANS = st.builds(
-    Plan, total=st.integers(0, 12), workers=st.integers(1, 5), retries=st.integers(0, 3)
+    Plan, total=st.integers(0, 8), workers=st.integers(1, 4), retries=st.integers(0, 3)
 )
 
 

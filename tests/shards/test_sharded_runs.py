@@ -5,27 +5,19 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from sharded import BLUEPRINT, Needy, NotLoadable, Pair, Sharded
-from workshop import WITHIN, Kind
+from waiting import wait_until
+from workshop import Kind
 
-from ocean_actors import RetryScheduled, RunEnded, RunProgressed
+from ocean_actors import RetryScheduled, RunEnded
 from ocean_actors.loading import load_handler
 from ocean_actors.testing import SandboxedSystem
-
-
-def wait_until(so: Callable[[], object], what: str) -> None:
-    until = time.monotonic() + WITHIN
-    while not so():
-        assert time.monotonic() < until, f"not in time: {what}"
-        time.sleep(0.01)
 
 
 def children() -> set[int]:
@@ -90,9 +82,10 @@ def test_after_a_failed_shard_the_others_are_done_and_nothing_is_deleted(rig: Ri
     assert rig.run(["things", 3, "kept"]).status == "completed"
     ended = rig.run(["raises", "no such page"], ["things", 2, "new"], ["things", 1, "newer"])
     assert ended.status == "failed"
-    assert ended.failures == (
+    (failure,) = ended.failures
+    assert failure == (
         "Sharded: ShardsFailed: 1 of 3 shards failed: ['raises', 'no such page']: "
-        "ValueError: no such page",
+        "ValueError: no such page"
     )
     assert ended.written.deleted == 0
     assert rig.identifiers() >= {"kept-0", "kept-1", "kept-2", "new-0", "new-1", "newer-0"}

@@ -20,6 +20,7 @@ from ocean_actors.messages import RunInfo
 from ocean_actors.port.batches import Item
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
+from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.settings import Settings
 from ocean_actors.shards.executor import (
@@ -34,7 +35,7 @@ from ocean_actors.shards.executor import (
 )
 from ocean_actors.shards.outcome import Outcome
 
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 @dataclass(frozen=True)
@@ -121,11 +122,13 @@ class Attempted:
 class Workshop:
     """An executor with a run, and how tasks are submitted to it."""
 
-    def __init__(self, kind: Kind, **resync: Any) -> None:
+    def __init__(
+        self, kind: Kind, handlers: Mapping[str, HandlerFactory] | None = None, **resync: Any
+    ) -> None:
         self.kind = kind
         self.settings = settings_of(kind, **resync)
         self.clock = SystemClock()
-        factories = {"Sharded": Sharded, "NotLoadable": NotLoadable}
+        factories = handlers or {"Sharded": Sharded, "NotLoadable": NotLoadable}
         context = ExecutorContext(self.settings, self.clock, factories)
         self.executor: Executor = executor_spec(kind.name).build(context)
         self.run = self.new_run()
