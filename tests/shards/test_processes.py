@@ -6,12 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from sharded import Sharded
 from waiting import wait_for, wait_until
 from workshop import KINDS, Workshop
 
@@ -108,7 +107,7 @@ busy.outcome()
 def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, idle, ready = tmp_path / "busy", tmp_path / "idle", tmp_path / "ready"
     folder = str(Path(__file__).parent)
-    parent = subprocess.Popen(
+    parent = subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", PARENT.format(tests=folder), str(busy), str(idle), str(ready)],
         env={**os.environ, "PYTHONPATH": folder},
     )
@@ -147,7 +146,7 @@ if __name__ == "__main__":
 
 def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [sys.executable, str(tmp_path / "main.py")],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
         capture_output=True, text=True, check=False, timeout=100,

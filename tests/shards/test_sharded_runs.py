@@ -3,55 +3,19 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from sharded import BLUEPRINT, Needy, NotLoadable, Pair, Sharded
+from sharded import Needy, NotLoadable, Pair, Sharded
+from sharded_system import Rig, children
 from waiting import wait_until
 from workshop import Kind
 
 from ocean_actors import RetryScheduled, RunEnded
 from ocean_actors.loading import load_handler
-from ocean_actors.testing import SandboxedSystem
-
-
-def children() -> set[int]:
-    return {each.pid for each in psutil.Process().children(recursive=True)}
-
-
-class Rig(SandboxedSystem):
-    """A system that runs as the test says, with shards as it says."""
-
-    def __init__(self, kind: Kind, folder: Path, **more: Any) -> None:
-        self.file = folder / "shards.json"
-        self.file.write_text("[]")
-        integration = {"identifier": "under-test", "config": {"file": str(self.file)}}
-        super().__init__(
-            more.pop("handlers", [Sharded]),
-            blueprints=(BLUEPRINT,),
-            mapping={"entityDeletionThreshold": 1, "resources": []},
-            resync={"executor": kind.name, "workers": 2, **more.pop("resync", {})},
-            integration=integration,
-            eventListener={"type": "POLLING", "interval": 3600, "resyncOnStart": False},
-            **kind.settings,
-            **more,
-        )
-
-    def begin(self, *shards: object, **request: Any) -> None:
-        self.file.write_text(json.dumps(shards))
-        self.system.request_resync("a test", **request)
-
-    def run(self, *shards: object) -> RunEnded:
-        self.begin(*shards)
-        return self.expect(RunEnded)
-
-    def identifiers(self) -> set[str]:
-        return {entity["identifier"] for entity in self.sandbox.entities("thing")}
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +23,6 @@ def rig(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A system for several tests; each leaves it without a run."""
     with Rig(kind, tmp_path_factory.mktemp("rig")) as opened:
         yield opened
-
-
-@pytest.fixture
-def isolated(kind: Kind) -> Kind:
-    """Only executors whose workers can die; the others are tested as they are."""
-    return kind
 
 
 def test_all_shards_are_sent_and_what_none_yields_is_deleted(rig: Rig) -> None:
