@@ -90,7 +90,7 @@ def logging_context(context: LogContext) -> Iterator[None]:
 
 
 class ContextFilter(logging.Filter):
-    """Puts `integration`, `run`, `trigger`, `handler` and `shard` on every record, None where unknown.
+    """Puts `integration`, `run`, `trigger`, `handler` and `shard` on records, None where unknown.
 
     Add it to a handler (not to a logger, whose filters do not see the records of its children).
     Values that a record brings along, as those of `run.logger` do, are kept. With a

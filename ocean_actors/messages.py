@@ -346,14 +346,15 @@ class ShardProgress:
 class Progress:
     """How far a handler has come, in units of its own: finite numbers, and one line of text.
 
-    Of a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work.
+    Of a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work. Other
+    handlers have None there.
     """
 
     handler: str
     done: float
     total: float | None = None
     message: str | None = None
-    shards: tuple[ShardProgress, ...] = ()
+    shards: tuple[ShardProgress, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ocean_actors import shards
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Clock, SystemClock
 from ocean_actors.actors.event_iterator import (
@@ -158,6 +159,11 @@ class OceanSystem(Stoppable):
         """
         if self._started_at is not None:
             raise RuntimeError("an OceanSystem starts once: make a new one")
+        if shards.in_worker:
+            raise RuntimeError(
+                "a worker process starts no OceanSystem: put what starts it below "
+                '`if __name__ == "__main__":`'
+            )
         self._started_at = self._actors.clock.now()
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop

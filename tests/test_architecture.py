@@ -50,6 +50,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "throttle",
         "tracing",
     },
+    "shards": {
+        *SMALL, "actors", "loading", "mapping", "messages", "port", "rate_limit", "resync",
+        "session", "settings", "throttle",
+    },
     "port": {
         *SMALL, "actors", "blueprints", "connections", "context", "messages", "resync", "retry",
         "session", "settings", "throttle", "tracing",

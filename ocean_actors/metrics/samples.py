@@ -63,6 +63,10 @@ def _resync(resync: ResyncMetrics) -> Iterator[Sample]:
     yield from _values(
         "handler_progress_ratio", {(name,): ratio for name, ratio in resync.progress.items()}
     )
+    yield from _values("shards", resync.shards)
+    yield from _values(
+        "shard_entities", {(name,): count for name, count in resync.shard_entities.items()}
+    )
     yield from _values(
         "rate_limit_wait_seconds_total", {(name,): each for name, each in resync.waited.items()}
     )

@@ -69,7 +69,13 @@ from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.history import History, request_data
 from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter, Sharding
 from ocean_actors.resync.scope import all_kinds, scope_of
-from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
+from ocean_actors.resync.totals import (
+    GetMetrics,
+    ResyncMetrics,
+    progress_ratios,
+    shard_counts,
+    shard_entities,
+)
 from ocean_actors.resync.traces import EndTrace, trace_of
 from ocean_actors.session import SharedPauses
 from ocean_actors.settings import Settings
@@ -401,6 +407,8 @@ class ResyncCoordinator(Actor):
             measured,
             written=flight.writer.written(),
             progress=progress_ratios(flight.info.handlers, state.present.working, flight.progress),
+            shards=shard_counts(flight.progress),
+            shard_entities=shard_entities(flight.progress),
         )
 
     # -- outputs -----------------------------------------------------------------------------

@@ -89,7 +89,9 @@ class Flight:
 
 def _shards_data(progress: Progress) -> dict[str, Any]:
     """Returns the shards at work; nothing for a handler without shards."""
-    return {"shards": [asdict(each) for each in progress.shards]} if progress.shards else {}
+    if progress.shards is None:
+        return {}
+    return {"shards": [asdict(each) for each in progress.shards]}
 
 
 def waiting_text(calls: int) -> str:

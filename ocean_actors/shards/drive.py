@@ -123,12 +123,15 @@ class Drive:
         ]
         try:
             self._work()
+        except BaseException:
+            self._end_workers()
+            self._streams.stop()
+            raise
         finally:
             for each in forget:
                 each()
             if self._timer is not None:
                 self._timer.cancel()
-            self._end_workers()
         self._conclude()
         awaited(self._handler.finish(self._run), self._run.token)
 
@@ -184,11 +187,12 @@ class Drive:
     def _start(self, attempt: Attempt) -> None:
         name = self._names[attempt.shard]
         try:
-            job = self._executor.submit(self._task(attempt, name), self._run)
+            task = self._task(attempt, name)
         except ShardError as error:
             logger.error("shard %s of handler %s: %s", name, self._run.handler, error)  # noqa: TRY400
             self._inbox.put(_Ended(attempt, Failed(str(error), lasting=True)))
             return
+        job = self._executor.submit(task, self._run)
         working = _Working(attempt, name, job)
         thread = threading.Thread(
             target=contextvars.copy_context().run, args=(self._stream, working),
@@ -204,7 +208,7 @@ class Drive:
     def _task(self, attempt: Attempt, name: str) -> Task:
         try:
             value = pickle.dumps(self._values[attempt.shard])
-        except Exception as error:  # a class of the user's
+        except Exception as error:  # noqa: BLE001  (a class of the user's)
             raise ShardError(f"cannot be pickled: {one_line(error)}") from None
         limits = Limits(*self._run.limiter.limits)
         return Task(
@@ -307,7 +311,7 @@ class Drive:
             self._places.give_up(working.place)
 
     def _end_workers(self) -> None:
-        """End what still works, which is nothing unless this thread has failed."""
+        """End what still works, as this thread has failed."""
         for working in self._all_working():
             working.job.cancel("the handler has ended")
             working.job.kill()

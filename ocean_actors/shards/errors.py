@@ -11,6 +11,12 @@ class ShardError(OceanError):
     lasting = True
 
 
+class CannotBuild(ShardError):
+    """The handler cannot be imported or built where a worker is."""
+
+    lasting = False
+
+
 class ShardsFailed(OceanError):
     """Shards of a run have failed; one line with their names. `lasting`: a retry cannot help."""
 

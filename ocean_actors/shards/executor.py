@@ -147,7 +147,7 @@ class Executor(Protocol):
         """Returns the job for a task; nothing is started before `Job.stream`.
 
         `run` is the run in this process, whose rate limits workers in this process can share.
-        Raises ShardError if the task cannot be sent to a worker.
+        Raises ShardError if the handler cannot be sent to workers, which fails the run.
         """
 
     def close(self) -> list[str]:

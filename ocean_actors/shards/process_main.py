@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from ocean_actors import shards
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.log import ContextFilter
 from ocean_actors.rate_limit import PartialRateLimiter
@@ -32,6 +33,7 @@ PLAIN = (str, int, float, bool, type(None))
 
 def main(connection: Connection) -> None:
     """Do tasks until the parent closes the connection, or has ended."""
+    shards.in_worker = True
     setup: WorkerSetup = pickle.loads(connection.recv_bytes())  # noqa: S301  (our parent's)
     Worker(connection, setup).serve()
 
@@ -140,7 +142,7 @@ class _Forwarder(logging.Handler):
         """Send a record, formatted, so that it can be pickled."""
         try:
             self._send(Logged(portable(record)))
-        except Exception:
+        except Exception:  # noqa: BLE001  (values of the user's in the record)
             self.handleError(record)
 
 

@@ -6,7 +6,7 @@ import importlib.util
 import logging
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -57,7 +57,7 @@ def worker_setup(context: ExecutorContext) -> WorkerSetup:
     for name, factory in context.factories.items():
         try:
             blob = pickle.dumps(factory)
-        except Exception:  # noqa: BLE001  (`require_picklable` tells; it may be no ShardedHandler)
+        except Exception:  # noqa: BLE001, S112  (`require_picklable` tells, if it is needed)
             continue
         blobs[name] = blob
         in_main = in_main or b"__main__" in blob
@@ -74,9 +74,8 @@ def require_picklable(name: str, factory: HandlerFactory) -> None:
         pickle.dumps(factory)
     except Exception as error:  # noqa: BLE001  (a class of the user's)
         raise ShardError(
-            f"{name} cannot be sent to worker processes: {one_line(error)}; give a class of a "
-            "module, or functools.partial of one with values that can be pickled, or set "
-            "resync.executor: threads"
+            f"{name} cannot be sent to a worker process: {one_line(error, 120)}; give a class of a "
+            "module or a functools.partial of one, or set resync.executor: threads"
         ) from None
 
 
@@ -110,8 +109,8 @@ def _run_main(file: str) -> None:
 
     As `multiprocessing` does it: what stands below `if __name__ == "__main__":` is not run.
     """
-    if "__mp_main__" in sys.modules:
-        return
+    if sys.modules["__main__"].__name__ == "__mp_main__":
+        return  # for another handler
     import runpy
 
     module = ModuleType("__mp_main__")
@@ -126,7 +125,11 @@ class _FilesFinder(MetaPathFinder):
         self._files = files
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002  (the protocol's)
+        target: ModuleType | None = None,  # noqa: ARG002  (the protocol's)
     ) -> ModuleSpec | None:
+        """Returns how to load a module; None for all others."""
         file = self._files.get(fullname)
         return None if file is None else importlib.util.spec_from_file_location(fullname, file)

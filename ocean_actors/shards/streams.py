@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 from ocean_actors.messages import FailedEntity
+from ocean_actors.port.async_writes import END_OF_CHUNK
 from ocean_actors.port.batches import Item
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.shards.executor import Entities
@@ -26,6 +27,9 @@ MOST_BYTES = 8 * 1024 * 1024
 
 MOST_STREAMS = 16
 """Blueprints that are written at the same time; for one more, all calls are completed first."""
+
+FLUSH_SECONDS = 1.0
+"""After so many seconds in which nothing came, a batch that is not full is sent."""
 
 Group = tuple[tuple["Item | FailedEntity", ...], int]
 """Entities of one blueprint, and the bytes of their JSON."""
@@ -125,10 +129,16 @@ class EntityStreams:
         """Whether no entity is to be sent any more."""
         return self._stopped or self.error is not None or self._run.token.cancelled
 
-    def next_group(self, stream: _Stream) -> Group | None:
-        """Wait for entities of a stream; None at the end."""
+    def wait_for(self, stream: _Stream, seconds: float) -> bool:
+        """Wait until a stream has entities or ends; returns False after so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: stream.waiting or stream.closed or self.over)
+            return self._changed.wait_for(
+                lambda: bool(stream.waiting) or stream.closed or self.over, seconds
+            )
+
+    def next_group(self, stream: _Stream) -> Group | None:
+        """Returns the next entities of a stream that `wait_for` was called for; None at the end."""
+        with self._changed:
             return stream.waiting.popleft() if stream.waiting and not self.over else None
 
     def sent(self, group: Group) -> None:
@@ -176,7 +186,12 @@ class _Stream:
         except BaseException as error:  # noqa: BLE001  (raised by `close`)
             self._streams.fail(error)
 
-    def _entities(self) -> Iterator[Item | FailedEntity]:
-        while (group := self._streams.next_group(self)) is not None:
+    def _entities(self) -> Iterator[object]:
+        while True:
+            while not self._streams.wait_for(self, FLUSH_SECONDS):
+                yield END_OF_CHUNK  # `upsert` sends what it has, and raises what has failed
+            group = self._streams.next_group(self)
+            if group is None:
+                return
             yield from group[0]
             self._streams.sent(group)

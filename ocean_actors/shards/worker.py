@@ -20,7 +20,7 @@ from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.session import CancellableSession
 from ocean_actors.settings import Settings
 from ocean_actors.shards.chunks import Chunks
-from ocean_actors.shards.errors import ShardError
+from ocean_actors.shards.errors import CannotBuild, ShardError
 from ocean_actors.shards.executor import Event, Task
 from ocean_actors.shards.handler import ShardedHandler
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Outcome
@@ -125,7 +125,11 @@ class Workplace:
             idle = self._idle.setdefault(name, [])
             if idle:
                 return idle.pop()
-        built: object = self._factories[name]()
+        try:
+            built: object = self._factories[name]()
+        except Exception as error:  # the user's code, which is imported and built here
+            message = f"{name} cannot be built in a worker: {one_line(error)}"
+            raise CannotBuild(message) from error
         if not isinstance(built, ShardedHandler):
             raise ShardError(
                 f"the handler was built as a {type(built).__name__}, which is not a ShardedHandler"

@@ -9,24 +9,33 @@ import pytest
 from workshop import KINDS, Kind, Workshop
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def _params() -> list[object]:
+    """One worker of xdist tests one executor, whose workers are dear to start."""
+    return [
+        pytest.param(kind, id=kind.name, marks=pytest.mark.xdist_group(f"shards-{kind.name}"))
+        for kind in KINDS
+    ]
+
+
+@pytest.fixture(scope="module", params=_params())
 def kind(request: pytest.FixtureRequest) -> Kind:
     found: Kind = request.param
     return found
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def workshop(kind: Kind) -> Iterator[Workshop]:
+    """An executor that several tests use, one after the other."""
     opened = Workshop(kind)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def open_workshop() -> Iterator[Callable[..., Workshop]]:
+def open_workshop(kind: Kind) -> Iterator[Callable[..., Workshop]]:
     opened: list[Workshop] = []
 
-    def open_one(kind: Kind, **resync: Any) -> Workshop:
+    def open_one(**resync: Any) -> Workshop:
         opened.append(Workshop(kind, **resync))
         return opened[-1]
 

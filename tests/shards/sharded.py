@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +26,10 @@ class Sharded(ShardedHandler):
     blueprints = (BLUEPRINT,)
 
     def shards(self, run: ResyncRun) -> list[object]:
-        return list(run.settings.integration.config["shards"])
+        listed: list[object] = json.loads(
+            Path(run.settings.integration.config["file"]).read_text(encoding="utf-8")
+        )
+        return listed
 
     def resync_shard(self, shard: Shard) -> Yielded:
         name, *arguments = shard.value
@@ -79,6 +86,29 @@ class Sharded(ShardedHandler):
             os.kill(os.getpid(), signal.SIGKILL)
         yield "thing", {"identifier": "thing-1"}
 
+    def leaves(self, shard: Shard, code: int) -> Yielded:
+        yield "thing", {"identifier": "thing"}
+        os._exit(code)
+
+    def spins(self, shard: Shard, file: str) -> Yielded:
+        """Use the processor for ever, without a look at whether it was aborted."""
+        _write(file, os.getpid())
+        while True:
+            pass
+        yield "thing", {"identifier": "thing"}
+
+    def writes_pid(self, shard: Shard, file: str) -> Yielded:
+        _write(file, os.getpid())
+        yield "thing", {"identifier": "thing"}
+
+    def starts_a_process(self, shard: Shard, file: str) -> Yielded:
+        with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]) as child:
+            _write(file, child.pid)
+        yield "thing", {"identifier": "thing"}
+
+    def secret(self, shard: Shard) -> Yielded:
+        yield "thing", {"identifier": shard.settings.port.client_secret.get_secret_value()}
+
     def raises(self, shard: Shard, text: str) -> Yielded:
         yield "thing", {"identifier": "thing"}
         raise ValueError(text)
@@ -121,8 +151,35 @@ class Sharded(ShardedHandler):
             },
         )
 
+    def limited(self, shard: Shard) -> Yielded:
+        limits = shard.session._limiter.limits
+        yield "thing", {"identifier": "thing", "limits": limits}
+
     def object_and_process(self, shard: Shard) -> Yielded:
         yield "thing", {"identifier": f"{os.getpid()}-{id(self)}"}
+
+
+def _write(file: str, number: int) -> None:
+    """Write a file that has its content as soon as it exists."""
+    Path(f"{file}.new").write_text(str(number), encoding="utf-8")
+    Path(f"{file}.new").rename(file)
+
+
+class Pair(Sharded):
+    """Lists what cannot be pickled, beside what can."""
+
+    def shards(self, run: ResyncRun) -> list[object]:
+        return [*super().shards(run), (threading.Lock(),)]
+
+
+class Needy(Sharded):
+    """Is built with an argument."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+
+    def resync_shard(self, shard: Shard) -> Yielded:
+        yield "thing", {"identifier": f"{self.prefix}-{shard.value}"}
 
 
 class NotLoadable(ShardedHandler):

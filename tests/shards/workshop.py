@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import queue
 import threading
@@ -16,8 +17,10 @@ from sharded import NotLoadable, Sharded
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.frozen import EMPTY, FrozenDict, freeze
 from ocean_actors.messages import RunInfo
+from ocean_actors.port.batches import Item
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
+from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.settings import Settings
 from ocean_actors.shards.executor import (
@@ -26,12 +29,13 @@ from ocean_actors.shards.executor import (
     Executor,
     ExecutorContext,
     Job,
+    Limits,
     Task,
     executor_spec,
 )
 from ocean_actors.shards.outcome import Outcome
 
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 @dataclass(frozen=True)
@@ -104,15 +108,27 @@ class Attempted:
             for item in items
         ]
 
+    def entities(self) -> list[dict[str, Any]]:
+        return [
+            json.loads(item.data)
+            for event in self.events
+            if isinstance(event, Entities)
+            for _, items in event.groups
+            for item in items
+            if isinstance(item, Item)
+        ]
+
 
 class Workshop:
     """An executor with a run, and how tasks are submitted to it."""
 
-    def __init__(self, kind: Kind, **resync: Any) -> None:
+    def __init__(
+        self, kind: Kind, handlers: Mapping[str, HandlerFactory] | None = None, **resync: Any
+    ) -> None:
         self.kind = kind
         self.settings = settings_of(kind, **resync)
         self.clock = SystemClock()
-        factories = {"Sharded": Sharded, "NotLoadable": NotLoadable}
+        factories = handlers or {"Sharded": Sharded, "NotLoadable": NotLoadable}
         context = ExecutorContext(self.settings, self.clock, factories)
         self.executor: Executor = executor_spec(kind.name).build(context)
         self.run = self.new_run()
@@ -132,16 +148,25 @@ class Workshop:
             info, "Sharded", token, self.clock, port, lambda _progress: None, self.settings
         )
 
-    def task(self, *value: object, handler: str = "Sharded", attempt: int = 1) -> Task:
+    def prepare(
+        self,
+        *value: object,
+        handler: str = "Sharded",
+        attempt: int = 1,
+        limits: Limits = Limits(),  # noqa: B008  (it is immutable)
+    ) -> Attempted:
         name = str(value[0]) if value else "shard"
-        return Task(self.run.info, handler, name, pickle.dumps(value), attempt)
-
-    def prepare(self, *value: object, handler: str = "Sharded", attempt: int = 1) -> Attempted:
-        task = self.task(*value, handler=handler, attempt=attempt)
+        task = Task(self.run.info, handler, name, pickle.dumps(value), attempt, limits)
         return Attempted(self.executor.submit(task, self.run))
 
-    def start(self, *value: object, handler: str = "Sharded", attempt: int = 1) -> Attempted:
-        return self.prepare(*value, handler=handler, attempt=attempt).start()
+    def start(
+        self,
+        *value: object,
+        handler: str = "Sharded",
+        attempt: int = 1,
+        limits: Limits = Limits(),  # noqa: B008  (it is immutable)
+    ) -> Attempted:
+        return self.prepare(*value, handler=handler, attempt=attempt, limits=limits).start()
 
     def close(self) -> list[str]:
         left = self.executor.close()

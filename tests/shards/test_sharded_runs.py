@@ -1,0 +1,259 @@
+"""Runs of a sharded handler in a whole system, under each executor."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sharded import Needy, NotLoadable, Pair, Sharded
+from sharded_system import Rig, children
+from waiting import wait_until
+from workshop import Kind
+
+from ocean_actors import RetryScheduled, RunEnded
+from ocean_actors.loading import load_handler
+
+
+@pytest.fixture(scope="module")
+def rig(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A system for several tests; each leaves it without a run."""
+    with Rig(kind, tmp_path_factory.mktemp("rig")) as opened:
+        yield opened
+
+
+def test_all_shards_are_sent_and_what_none_yields_is_deleted(rig: Rig) -> None:
+    ended = rig.run(["things", 700, "one"], ["things", 30, "two"], ["things_async", 2])
+    assert (ended.status, ended.failures) == ("completed", ())
+    assert ended.written.upserted == 732
+    assert len(rig.identifiers()) == 732
+    ended = rig.run(["things", 650, "one"], ["things", 30, "two"])
+    assert ended.written.reconciled is True
+    assert ended.written.deleted == 52
+    assert len(rig.identifiers()) == 680
+
+
+def test_after_a_failed_shard_the_others_are_done_and_nothing_is_deleted(rig: Rig) -> None:
+    assert rig.run(["things", 3, "kept"]).status == "completed"
+    ended = rig.run(["raises", "no such page"], ["things", 2, "new"], ["things", 1, "newer"])
+    assert ended.status == "failed"
+    (failure,) = ended.failures
+    assert failure == (
+        "Sharded: ShardsFailed: 1 of 3 shards failed: ['raises', 'no such page']: "
+        "ValueError: no such page"
+    )
+    assert ended.written.deleted == 0
+    assert rig.identifiers() >= {"kept-0", "kept-1", "kept-2", "new-0", "new-1", "newer-0"}
+
+
+def test_a_shard_whose_worker_dies_is_done_by_another_one(rig: Rig, kind: Kind) -> None:
+    if not kind.isolated:
+        return  # the death of a thread's process is that of the system
+    ended = rig.run(["things", 3, "other"], ["dies", 1])
+    assert (ended.status, ended.failures) == ("completed", ())
+    assert rig.identifiers() == {"other-0", "other-1", "other-2", "thing-0", "thing-1"}
+
+
+def test_a_shard_whose_workers_die_fails_the_run_and_nothing_is_deleted(
+    rig: Rig, kind: Kind
+) -> None:
+    if not kind.isolated:
+        return
+    assert rig.run(["things", 3, "kept"]).status == "completed"
+    ended = rig.run(["dies"], ["things", 2, "new"])
+    assert ended.status == "failed"
+    (failure,) = ended.failures
+    assert failure.startswith("Sharded: ShardsFailed: 1 of 2 shards failed: ['dies']: ")
+    assert ended.written.deleted == 0
+    assert rig.identifiers() >= {"kept-0", "kept-1", "kept-2", "new-0", "new-1"}
+
+
+def test_an_abort_reaches_every_worker(rig: Rig, tmp_path: Path) -> None:
+    rig.begin(
+        ["waits", str(tmp_path / "began-1"), str(tmp_path / "ended-1")],
+        ["waits", str(tmp_path / "began-2"), str(tmp_path / "ended-2")],
+        ["things", 1, "never"],
+    )
+    wait_until(lambda: (tmp_path / "began-1").exists() and (tmp_path / "began-2").exists(), "begin")
+    rig.system.abort("enough")
+    ended = rig.expect(RunEnded)
+    assert ended.status == "aborted"
+    assert (tmp_path / "ended-1").exists()
+    assert (tmp_path / "ended-2").exists()
+    assert "never-0" not in rig.identifiers()
+    assert rig.run(["things", 1, "next"]).status == "completed"
+
+
+def test_progress_is_told_shard_by_shard(rig: Rig, tmp_path: Path) -> None:
+    until = str(tmp_path / "until")
+    rig.begin(["progresses"], ["hangs", str(tmp_path / "began"), until])
+    wait_until((tmp_path / "began").exists, "the second shard")
+    wait_until(lambda: _progress(rig).get("done") == 1, "the first is done")
+    progress = _progress(rig)
+    assert progress["total"] == 2
+    (shard,) = progress["shards"]
+    assert shard["name"].startswith("['hangs'")
+    assert (shard["items"], shard["attempt"]) == (0, 1)
+    Path(until).touch()
+    assert rig.expect(RunEnded).status == "completed"
+
+
+def _progress(rig: Rig) -> dict[str, Any]:
+    run = rig.system.status()["resync"]["run"] or {}
+    found: dict[str, Any] = run.get("progress", {}).get("Sharded", {})
+    return found
+
+
+def test_lines_of_the_log_carry_the_run_and_the_shard(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        ended = rig.run(["logs"], ["raises", "something"])
+    lines = {record.getMessage(): record for record in caplog.records}
+    line = lines["by the shard's logger: ['logs']"]
+    assert (line.run, line.handler) == (ended.run.id, "Sharded")  # type: ignore[attr-defined]
+    assert line.shard == "['logs']"  # type: ignore[attr-defined]
+    assert "by another logger" in lines
+    (failed,) = [each for each in caplog.records if each.name.endswith("shards.worker")]
+    assert failed.exc_text or failed.exc_info  # with the traceback
+
+
+def test_an_unknown_blueprint_fails_the_run_and_ends_its_workers(rig: Rig, tmp_path: Path) -> None:
+    ended = rig.run(
+        ["yields", ["nothing-like-it", {"identifier": "x"}]],
+        ["endless", str(tmp_path / "began")],
+        ["things", 30],
+    )
+    assert ended.status in ("failed",)
+    assert "is there a blueprint 'nothing-like-it' in Port?" in "".join(ended.failures)
+
+
+def test_a_run_without_shards_deletes_all(rig: Rig) -> None:
+    assert rig.run(["things", 3]).status == "completed"
+    assert rig.run().status == "completed"
+    assert rig.identifiers() == set()
+
+
+def test_a_shard_that_cannot_be_pickled_is_named(kind: Kind, tmp_path: Path) -> None:
+    with Rig(kind, tmp_path, handlers=[Pair]) as rig:
+        ended = rig.run(["things", 1])
+        assert ended.status == "failed"
+        (failure,) = ended.failures
+        assert failure.startswith("Pair: ShardsFailed: 1 of 2 shards failed: (<unlocked _thread")
+        assert "cannot be pickled: TypeError: cannot pickle '_thread.lock' object" in failure
+        assert rig.identifiers() == {"thing-0"}
+
+
+def test_a_handler_that_cannot_be_built_in_a_worker_is_named(kind: Kind, tmp_path: Path) -> None:
+    with Rig(kind, tmp_path, handlers=[NotLoadable]) as rig:
+        ended = rig.run()
+        assert ended.failures == ("NotLoadable: ImportError: no module named 'missing'",)
+
+
+def test_a_handler_of_a_partial_works(kind: Kind, tmp_path: Path) -> None:
+    with Rig(kind, tmp_path, handlers=[functools.partial(Needy, prefix="mine")]) as rig:
+        assert rig.run("a", "b").status == "completed"
+        assert rig.identifiers() == {"mine-a", "mine-b"}
+
+
+def test_a_handler_of_a_function_works_where_it_needs_no_pickling(
+    kind: Kind, tmp_path: Path
+) -> None:
+    def make() -> Sharded:
+        return Sharded()
+
+    with Rig(kind, tmp_path, handlers=[make]) as rig:
+        ended = rig.run(["things", 1])
+        if kind.isolated:
+            assert ended.status == "failed"
+            assert (
+                "make: ShardError: make cannot be sent to a worker process: " in ended.failures[0]
+            )
+            assert "set resync.executor: threads" in ended.failures[0]
+        else:
+            assert ended.status == "completed"
+
+
+FILE_HANDLER = """\
+import helper_of_it
+from ocean_actors import ShardedHandler
+
+class Filed(ShardedHandler):
+    kinds = ("thing",)
+    def shards(self, run):
+        return ["a"]
+    def resync_shard(self, shard):
+        yield "thing", {"identifier": helper_of_it.NAME}
+"""
+
+
+@pytest.mark.parametrize("name", ["filed_handlers.py", "kafka.py"])
+def test_a_handler_of_a_file_works(kind: Kind, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text(FILE_HANDLER)
+    (tmp_path / "helper_of_it.py").write_text("NAME = 'from-a-file'\n")
+    handler = load_handler(f"{tmp_path / name}:Filed")
+    with Rig(kind, tmp_path, handlers=[handler]) as rig:
+        assert rig.run().status == "completed"
+        assert rig.identifiers() == {"from-a-file"}
+
+
+def test_a_shard_that_hangs_ends_with_its_run(kind: Kind, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+    with Rig(kind, tmp_path, resync={"abortGrace": 0.2}) as rig:
+        rig.begin(["hangs", str(tmp_path / "began"), str(until)], ["things", 1])
+        wait_until((tmp_path / "began").exists, "the shard")
+        before = children()
+        rig.system.abort("enough")
+        assert rig.expect(RunEnded).status == "aborted"
+        fenced = rig.system.status()["leftBehind"]
+        if kind.isolated:
+            assert not fenced
+            assert len(children()) < len(before) or not before
+        else:
+            assert fenced == ["handler-Sharded"]
+        assert rig.run(["things", 2, "next"]).status == "completed"
+        until.touch()
+
+
+def test_a_dropped_run_frees_its_workers_at_once(kind: Kind, tmp_path: Path) -> None:
+    until = tmp_path / "until"
+    with Rig(kind, tmp_path, resync={"abortGrace": 3600}) as rig:
+        hang = [["hangs", str(tmp_path / f"began-{each}"), str(until)] for each in range(2)]
+        rig.begin(*hang)
+        wait_until(lambda: all(Path(each[1]).exists() for each in hang), "both shards")
+        rig.begin(["things", 2, "next"], policy="drop")
+        assert rig.expect(RunEnded).status == "aborted"
+        assert rig.expect(RunEnded).status == "completed"
+        until.touch()
+
+
+def test_a_stop_ends_all_workers(kind: Kind, tmp_path: Path) -> None:
+    before = children()
+    with Rig(kind, tmp_path, resync={"abortGrace": 0.2}) as rig:
+        rig.begin(["hangs", str(tmp_path / "began"), str(tmp_path / "until")], ["things", 1])
+        wait_until((tmp_path / "began").exists, "the shard")
+    assert children() <= before
+    (tmp_path / "until").touch()
+
+
+def test_retry_later_in_a_shard_retries_the_run(kind: Kind, tmp_path: Path) -> None:
+    with Rig(kind, tmp_path) as rig:
+        rig.begin(["retries_later", 3000])
+        assert rig.expect(RetryScheduled).seconds == 3000
+
+
+def test_a_dry_run_writes_nothing(kind: Kind, tmp_path: Path) -> None:
+    with Rig(kind, tmp_path, resync={"dryRun": True}) as rig:
+        assert rig.run(["things", 3]).status == "completed"
+        assert rig.identifiers() == set()
+
+
+def test_several_sharded_handlers_share_the_workers(kind: Kind, tmp_path: Path) -> None:
+    first = functools.partial(Needy, "first")
+    second = functools.partial(Needy, "second")
+    with Rig(kind, tmp_path, handlers=[first, second], resync={"workers": 1}) as rig:
+        assert rig.run("a", "b").status == "completed"
+        assert rig.identifiers() == {"first-a", "first-b", "second-a", "second-b"}
