@@ -7,7 +7,6 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity
 from ocean_actors.port.batches import (
@@ -172,7 +171,7 @@ class RemoteSender:
         while (order := self._work.get()) is not None:
             try:
                 self._tell(self._carried_out(order))
-            except BaseException as error:  # noqa: BLE001  (the parent waits for an answer)
+            except BaseException as error:
                 if not self._token.cancelled:
                     logger.exception("a batch could not be sent")
                     self._tell(_not_sent(order, PortError(repr(error)), self._now()))

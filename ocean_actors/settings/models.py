@@ -369,7 +369,7 @@ class ResyncSettings(Section):
     executor: Annotated[str, BeforeValidator(_executor)] = Field(
         default="threads",
         description="What does the shards of a `ShardedHandler`: `threads` or `processes` of this "
-        "machine, or what an installed package adds.",
+        "machine, `ray` (a Ray cluster), or what an installed package adds.",
     )
     workers: Annotated[Count, Field(ge=1, le=10_000)] = Field(
         default=4, description="How many shards are worked on at the same time."

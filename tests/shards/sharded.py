@@ -109,6 +109,17 @@ class Sharded(ShardedHandler):
     def secret(self, shard: Shard) -> Yielded:
         yield "thing", {"identifier": shard.settings.port.client_secret.get_secret_value()}
 
+    def secrets(self, shard: Shard) -> Yielded:
+        token = shard.settings.control.token
+        yield (
+            "thing",
+            {
+                "identifier": "secrets",
+                "port": shard.settings.port.client_secret.get_secret_value(),
+                "control": None if token is None else token.get_secret_value(),
+            },
+        )
+
     def raises(self, shard: Shard, text: str) -> Yielded:
         yield "thing", {"identifier": "thing"}
         raise ValueError(text)

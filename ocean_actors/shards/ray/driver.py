@@ -13,9 +13,12 @@ import pickle
 import queue
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,6 +51,11 @@ STARTS = 3
 
 AHEAD = 4  # batches of events that a worker makes ahead
 WAIT_SECONDS = 0.5
+IDLE_SECONDS = 300.0
+"""Workers without work end when nothing was to be done for so long."""
+
+REACH_SECONDS = 30.0
+JOIN_SECONDS = 300.0
 
 
 def main(connection: Connection) -> NoReturn:
@@ -82,7 +90,11 @@ class Driver:
             self.end()
         self.send(Ready(time.monotonic() - began))
         while True:
-            message = inbox.get()  # `watch` ends the process
+            try:
+                message = inbox.get(timeout=IDLE_SECONDS)  # `watch` ends the process
+            except queue.Empty:
+                self._end_idle()
+                continue
             job = self._jobs.get(message.number)
             match message:
                 case Begin():
@@ -130,6 +142,13 @@ class Driver:
         """Keep a worker for the next job."""
         with self._lock:
             self._idle.append(worker)
+
+    def _end_idle(self) -> None:
+        """End the workers without work, so that a cluster that scales can leave their nodes."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.end()
 
 
 class Worker:
@@ -242,7 +261,7 @@ def connect(setup: Setup) -> None:
         "runtime_env": dict(setup.runtime_env) or None,
     }
     if setup.address is not None:
-        ray.init(address=setup.address, **common)
+        connect_to(setup.address, common)
         return
     for attempt in range(STARTS):
         try:
@@ -263,8 +282,43 @@ def connect(setup: Setup) -> None:
             return
 
 
+def connect_to(address: str, options: Mapping[str, Any]) -> None:
+    """Connect to an existing cluster, of which this machine may have to become a node.
+
+    Ray lets only its own nodes connect. The node that we add offers no resources, so no worker
+    is started on it, and it leaves the cluster with us.
+    """
+    if address == "auto":
+        ray.init(address=address, **options)
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise Unreachable(f"{address} cannot be reached: {one_line(error)}") from None
+    try:
+        ray.init(address=address, **options)
+    except Exception:  # noqa: BLE001  (Ray raises several types; the second attempt tells)
+        ray.shutdown()
+        join(address)
+        ray.init(address=address, **options)
+
+
+def join(address: str) -> None:
+    """Make this machine a node of a cluster, as long as this process lives."""
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}"]
+    options = ["--num-cpus=0", "--disable-usage-stats", f"--object-store-memory={OBJECT_STORE}"]
+    subprocess.run([*command, *options], check=True, timeout=JOIN_SECONDS)  # noqa: S603
+
+
+class Unreachable(Exception):
+    """Nothing listens at the cluster's address; the text is one line."""
+
+
 def reason_of(error: BaseException) -> str:
     """Returns one line about an error of Ray."""
+    if isinstance(error, Unreachable):
+        return str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return one_line(f"{type(error).__name__}: {lines[-1] if lines else ''}", 500)
 
