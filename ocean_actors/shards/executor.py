@@ -40,8 +40,8 @@ class Task:
     """One attempt at one shard. It can be pickled, and holds none of the settings' secrets.
 
     `handler` is the handler's name, a key of `ExecutorContext.factories`. `value` is what `shards`
-    listed, pickled. `attempt` counts from 1. With `writes` the worker sends the entities to Port itself, and
-    emits what `port.remote` describes instead of `Entities`.
+    listed, pickled. `attempt` counts from 1. With `writes` the worker sends the entities to Port
+    itself, and emits what `port.remote` describes instead of `Entities`.
     """
 
     run: RunInfo

@@ -159,6 +159,7 @@ def portable(record: logging.LogRecord) -> logging.LogRecord:
 
 
 def forward_logs(levels: Mapping[str, int], send: Callable[[Logged], None]) -> None:
+    """Have all lines of the log of this process, from these levels on, sent to the parent."""
     root = logging.getLogger()
     root.handlers[:] = [_Forwarder(send)]
     for name, level in levels.items():

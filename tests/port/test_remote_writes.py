@@ -55,6 +55,10 @@ def item(name: str) -> Any:
     return encode({"identifier": name})
 
 
+def pickled(message: Any) -> Any:
+    return pickle.loads(pickle.dumps(message))  # noqa: S301  (made here)
+
+
 class Link:
     """A worker and its parent, whose messages are pickled as between processes."""
 
@@ -73,10 +77,10 @@ class Link:
         self.frozen: list[Any] | None = None
 
     def to_parent(self, message: Any) -> None:
-        self.writes.hear(pickle.loads(pickle.dumps(message)))
+        self.writes.hear(pickled(message))
 
     def to_worker(self, message: Any) -> None:
-        message = pickle.loads(pickle.dumps(message))
+        message = pickled(message)
         if isinstance(message, SendBatch):
             self.orders.append(message)
         if self.frozen is not None:
