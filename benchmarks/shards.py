@@ -16,8 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import psutil
+import requests
 
 from benchmarks.report import OURS, Row, Target, alternate
 from ocean_actors import ResyncRun, Settings, Shard, ShardedHandler
@@ -39,6 +41,7 @@ CALLS = 160
 LATENCY = 0.05  # seconds
 ONE_THREAD = "one thread"
 
+Pairs = Iterator[tuple[str, Mapping[str, object]]]
 Entities = Iterator[Mapping[str, object]]
 
 
@@ -49,8 +52,11 @@ class Transforming(ShardedHandler):
         per_shard = ITEMS // SHARDS
         return [(first, first + per_shard) for first in range(0, ITEMS, per_shard)]
 
-    def resync_shard(self, shard: Shard) -> Iterator[tuple[str, Mapping[str, object]]]:
-        for number in range(*shard.value):
+    def resync_shard(self, shard: Shard) -> Pairs:
+        return self.pairs(shard.value, shard.session)
+
+    def pairs(self, value: Any, session: requests.Session) -> Pairs:  # noqa: ARG002  (overridden)
+        for number in range(*value):
             yield "repository", transformed(number)
 
     def finish(self, run: ResyncRun) -> None:
@@ -64,10 +70,10 @@ class Calling(Transforming):
         url = run.settings.integration.config["url"]
         return [(url, first, first + 10) for first in range(0, CALLS, 10)]
 
-    def resync_shard(self, shard: Shard) -> Iterator[tuple[str, Mapping[str, object]]]:
-        url, first, end = shard.value
+    def pairs(self, value: Any, session: requests.Session) -> Pairs:
+        url, first, end = value
         for number in range(first, end):
-            shard.session.get(url).raise_for_status()
+            session.get(url).raise_for_status()
             yield "repository", {"identifier": str(number)}
 
 
@@ -110,7 +116,7 @@ class InstantCalls(EntityCalls):
 class Workshop:
     """What a system would have, without its actors."""
 
-    def __init__(self, handler: type[ShardedHandler], executor: str, workers: int, url: str = ""):
+    def __init__(self, handler: type[Transforming], executor: str, workers: int, url: str = ""):
         self.settings = Settings.from_dict(
             {
                 "port": {"clientId": "id", "clientSecret": "x", "baseUrl": "http://127.0.0.1:9"},
@@ -133,8 +139,7 @@ class Workshop:
         def entities(run: ResyncRun) -> Entities:
             handler = self.handler()
             for value in handler.shards(run):
-                shard = _PlainShard(value, run)
-                for _, entity in handler.resync_shard(shard):  # type: ignore[arg-type]
+                for _, entity in handler.pairs(value, run.session):
                     yield entity
 
         return self._measured(expected, lambda run: run.port.upsert("repository", entities(run)))
@@ -166,14 +171,6 @@ class Workshop:
     def close(self) -> None:
         self.runner.close()
         self.clock.close()
-
-
-class _PlainShard:
-    """As much of a shard as the handlers here use."""
-
-    def __init__(self, value: object, run: ResyncRun) -> None:
-        self.value = value
-        self.session = run.session
 
 
 def processor_seconds() -> float:

@@ -54,4 +54,5 @@ if __name__ == "__main__":
         }
     )
     with OceanSystem(settings, [Checksums]) as system:
-        sys.exit(system.wait())
+        system.wait()
+    sys.exit(system.exit_code)

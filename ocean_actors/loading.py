@@ -55,7 +55,7 @@ def load_actors(given: Sequence[str], named: Sequence[str], folder: Path) -> lis
 def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
     """Returns the class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
     from ocean_actors.live.handler import LiveHandler
-    from ocean_actors.resync.handlers import ResyncHandler
+    from ocean_actors.resync.handlers import ResyncHandler, missing_method
 
     found, name = _load(place)
     if not inspect.isclass(found) or not issubclass(found, ResyncHandler | LiveHandler):
@@ -64,7 +64,7 @@ def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
         )
     if inspect.isabstract(found):
         live = issubclass(found, LiveHandler)
-        method = "handle(self, call, live)" if live else "resync(self, run)"
+        method = "handle(self, call, live)" if live else missing_method(found)
         raise HandlerError(f"{place}: {name} has no method {method}")
     return found
 

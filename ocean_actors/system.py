@@ -297,7 +297,7 @@ class OceanSystem(Stoppable):
     def stop_seconds(self) -> float:
         """How long a stop may take, in seconds."""
         grace = self.settings.resync.abort_grace
-        return grace + FLUSH_SECONDS + 3 * STOP_SECONDS + SERVERS_STOP_SECONDS
+        return grace + FLUSH_SECONDS + 4 * STOP_SECONDS + SERVERS_STOP_SECONDS
 
     @property
     def left_behind(self) -> list[str]:

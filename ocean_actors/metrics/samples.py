@@ -63,7 +63,9 @@ def _resync(resync: ResyncMetrics) -> Iterator[Sample]:
     yield from _values(
         "handler_progress_ratio", {(name,): ratio for name, ratio in resync.progress.items()}
     )
-    yield from _values("shards", resync.shards)
+    yield from _values(
+        "shards", {(name, state): count for (name, state), count in resync.shards.items()}
+    )
     yield from _values(
         "shard_entities", {(name,): count for name, count in resync.shard_entities.items()}
     )

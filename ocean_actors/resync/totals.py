@@ -77,8 +77,8 @@ class ResyncMetrics:
     `active`: this instance runs the resyncs. `waiting`: see `Totals.requests`. `written`: by the
     run in flight. `progress` is the share that each handler of that run has done, from 0 to 1,
     where it can be told. `shards` counts the shards of each `ShardedHandler` by state (`done`,
-    `running`, `waiting`), and `shard_entities` the entities of those that run. `waited` are the seconds that calls of each handler waited for rate
-    limits.
+    `running`, `waiting`), and `shard_entities` the entities of those that run. `waited` are the
+    seconds that calls of each handler waited for rate limits.
     """
 
     active: bool

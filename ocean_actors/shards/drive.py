@@ -36,7 +36,7 @@ from ocean_actors.shards.executor import (
     Task,
 )
 from ocean_actors.shards.handler import ShardedHandler
-from ocean_actors.shards.outcome import Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Failed, Lost, Outcome
 from ocean_actors.shards.places import Place, Places
 from ocean_actors.shards.plan import Attempt, Plan, failure_text
 from ocean_actors.shards.streams import EntityStreams
@@ -217,7 +217,7 @@ class Drive:
 
     def _stream(self, working: _Working) -> None:
         """The thread of one attempt."""
-        outcome: Outcome = Lost("the executor failed")
+        outcome: Outcome = Cancelled()
         try:
             if self._places.take(working.place):
                 with self._writing(working):

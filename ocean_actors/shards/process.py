@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 
 from ocean_actors.port.remote import ToWorker
 from ocean_actors.shards.executor import Event, Task
@@ -27,7 +27,7 @@ from multiprocessing.connection import Connection
 connection = Connection(int(sys.argv[1]))
 sys.path[:] = connection.recv()
 from ocean_actors.shards.process_main import main
-main(connection)
+main(connection, int(sys.argv[2]))
 """
 
 
@@ -62,27 +62,35 @@ class Cancel:
 class WorkerProcess:
     """A fresh interpreter, which does one task after another.
 
-    It ends when this process ends or closes the connection: at once if it is at work, with
-    everything that it has started. Nothing secret is in its arguments.
+    It ends with this process, whatever it does, and so does everything that it has started: the
+    kernel closes the lifeline, a pipe into which nothing is written. Nothing secret is in its
+    arguments.
     """
 
     def __init__(self, setup: bytes) -> None:
         """Start the process; `setup` is a pickled `WorkerSetup`. Raises OSError."""
         self._number = 0
+        self._setup: bytes | None = setup  # until it was sent
+        self._ended = False
         self._runs: set[str] = set()
         self._send_lock = threading.Lock()  # tasks and cancellations come from several threads
         ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = subprocess.Popen(  # noqa: S603  (our own code)
-                [sys.executable, "-c", _CODE, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for us; and it leads a process group
-            )
-            self._connection = Connection(ours.detach())
-        with contextlib.suppress(OSError):  # it ended already, which `receive` tells
-            self._connection.send([*sys.path])
-            self._connection.send_bytes(setup)
+        read, self._lifeline = os.pipe()
+        try:
+            with ours, theirs:
+                self._process = subprocess.Popen(  # noqa: S603  (our own code)
+                    [sys.executable, "-c", _CODE, str(theirs.fileno()), str(read)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), read],
+                    start_new_session=True,  # Ctrl-C is for us; and it leads a process group
+                )
+                self._connection = Connection(ours.detach())
+        except BaseException:
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(read)
+        self._exit = _exit_descriptor(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -106,6 +114,10 @@ class WorkerProcess:
         data = pickle.dumps(Begin(self._number, task))
         try:
             with self._send_lock:
+                if self._setup is not None:
+                    self._connection.send([*sys.path])
+                    self._connection.send_bytes(self._setup)
+                    self._setup = None
                 self._connection.send_bytes(data)
         except OSError as error:
             raise Gone from error
@@ -119,6 +131,11 @@ class WorkerProcess:
     def receive(self) -> Event | Outcome:
         """Wait for the next event of the task, or its outcome. Raises Gone."""
         try:
+            # What the process has started may hold the connection open after its death.
+            if self._exit is not None and not self._connection.poll():
+                ready = wait([self._connection, self._exit])
+                if self._connection not in ready and not self._connection.poll():
+                    raise EOFError
             message: Event | Outcome = self._connection.recv()
         except Exception as error:  # EOFError, OSError; unpickling what user code has written there
             raise Gone from error
@@ -139,26 +156,40 @@ class WorkerProcess:
     def kill(self) -> None:
         """Kill the process, and those of its group, at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if self._process.poll() is None:
+            if not self._ended:
                 os.killpg(self.pid, signal.SIGKILL)
 
     def wait(self, seconds: float) -> bool:
-        """Returns whether the process has ended within `seconds`; then closes the connection."""
+        """Returns whether the process ends within `seconds`."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
-            self._connection.close()
             return True
         return False
 
     def end(self) -> str:
-        """Close the connection, so that an idle process ends; returns how it has ended."""
+        """Close the connection, so that an idle process ends; returns how it has ended.
+
+        What is left of its group is killed.
+        """
         self._connection.close()
-        try:
-            code = self._process.wait(LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not self.wait(LEAVE_SECONDS):
             self.kill()
-            code = self._process.wait()
+        code = self._process.wait()
+        self.kill()
+        if not self._ended:
+            self._ended = True
+            os.close(self._lifeline)
+            if self._exit is not None:
+                os.close(self._exit)
         return _ended(code)
+
+
+def _exit_descriptor(pid: int) -> int | None:
+    """Returns a descriptor that is ready once a child has ended; None where there is none."""
+    try:
+        return os.pidfd_open(pid)  # Linux
+    except (AttributeError, OSError):
+        return None
 
 
 def _ended(code: int) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import logging
 import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -28,11 +30,15 @@ from ocean_actors.shards.setup import WorkerSetup
 from ocean_actors.shards.writer import ShardWriter
 from ocean_actors.text import one_line
 
+F_SETSIG = 10  # of Linux; `fcntl` has it from Python 3.13 on
 PLAIN = (str, int, float, bool, type(None))
 
 
-def main(connection: Connection) -> None:
+def main(connection: Connection, lifeline: int) -> None:
     """Do tasks until the parent closes the connection, or has ended."""
+    os.set_inheritable(connection.fileno(), False)  # not for what the user's code starts
+    os.set_inheritable(lifeline, False)
+    _end_with(lifeline)
     shards.in_worker = True
     setup: WorkerSetup = pickle.loads(connection.recv_bytes())  # noqa: S301  (our parent's)
     Worker(connection, setup).serve()
@@ -164,6 +170,18 @@ def forward_logs(levels: Mapping[str, int], send: Callable[[Logged], None]) -> N
     root.handlers[:] = [_Forwarder(send)]
     for name, level in levels.items():
         logging.getLogger(name or None).setLevel(level)
+
+
+def _end_with(lifeline: int) -> None:
+    """Have the kernel kill this process and its group once the parent's end is closed (Linux).
+
+    It does so whatever the process does, such as C code that lets no other thread run.
+    """
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid())
+        fcntl.fcntl(lifeline, F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
 
 
 def _end_group() -> NoReturn:

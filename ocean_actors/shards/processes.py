@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 
 from ocean_actors.log import get_logger
 from ocean_actors.port.remote import ToWorker
@@ -27,6 +28,7 @@ class ProcessExecutor:
     def __init__(self, context: ExecutorContext) -> None:
         self._context = context
         self._setup: bytes | None = None
+        self._sendable: set[str] = set()  # the handlers that can be pickled
         self._idle: list[WorkerProcess] = []
         self._all: set[WorkerProcess] = set()
         self._closed = False
@@ -34,7 +36,9 @@ class ProcessExecutor:
 
     def submit(self, task: Task, run: ResyncRun) -> ProcessJob:  # noqa: ARG002  (the protocol's)
         """See `Executor.submit`."""
-        require_picklable(task.handler, self._context.factories[task.handler])
+        if task.handler not in self._sendable:
+            require_picklable(task.handler, self._context.factories[task.handler])
+            self._sendable.add(task.handler)
         return ProcessJob(self, task)
 
     def close(self) -> list[str]:
@@ -46,7 +50,12 @@ class ProcessExecutor:
             self._idle.clear()
         for worker in workers:
             worker.kill()
-        return [str(worker) for worker in workers if not worker.wait(CLOSE_SECONDS)]
+        until = time.monotonic() + CLOSE_SECONDS
+        left = [each for each in workers if not each.wait(max(0.0, until - time.monotonic()))]
+        for worker in workers:
+            if worker not in left:
+                worker.end()
+        return [str(worker) for worker in left]
 
     # -- for the jobs ------------------------------------------------------------------------
 

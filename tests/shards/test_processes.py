@@ -17,6 +17,7 @@ from workshop import KINDS, Workshop
 from ocean_actors.shards.outcome import Cancelled, Completed, Lost
 
 pytestmark = pytest.mark.xdist_group("shards-processes")
+HELPERS = Path(__file__).parent / "helpers"
 PROCESSES = next(each for each in KINDS if each.name == "processes")
 
 
@@ -96,7 +97,7 @@ from workshop import KINDS, Workshop
 sys.path.append({tests!r})
 processes = next(each for each in KINDS if each.name == "processes")
 workshop = Workshop(processes)
-busy = workshop.start("spins", sys.argv[1])
+busy = workshop.start("searches", sys.argv[1])
 idle = workshop.start("writes_pid", sys.argv[2])
 idle.outcome()
 Path(sys.argv[3]).touch()
@@ -106,7 +107,7 @@ busy.outcome()
 
 def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, idle, ready = tmp_path / "busy", tmp_path / "idle", tmp_path / "ready"
-    folder = str(Path(__file__).parent)
+    folder = str(HELPERS)
     parent = subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", PARENT.format(tests=folder), str(busy), str(idle), str(ready)],
         env={**os.environ, "PYTHONPATH": folder},
@@ -148,7 +149,7 @@ def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
     done = subprocess.run(  # noqa: S603
         [sys.executable, str(tmp_path / "main.py")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        env={**os.environ, "PYTHONPATH": str(HELPERS)},
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
@@ -156,6 +157,7 @@ def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
 
 def _has_ended(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        process = psutil.Process(pid)  # as long as a thread of it ends, it cannot be waited for
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
     except psutil.NoSuchProcess:
         return True

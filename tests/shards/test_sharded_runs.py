@@ -12,10 +12,13 @@ import pytest
 from sharded import Needy, NotLoadable, Pair, Sharded
 from sharded_system import Rig, children
 from waiting import wait_until
-from workshop import Kind
+from workshop import KINDS, Kind, settings_of
 
-from ocean_actors import RetryScheduled, RunEnded
+from ocean_actors import ResyncRun, RetryScheduled, RunEnded, SettingsError, ShardedHandler
 from ocean_actors.loading import load_handler
+from ocean_actors.resync.handlers import named_handlers
+
+THREADS = KINDS[0]
 
 
 @pytest.fixture(scope="module")
@@ -137,26 +140,10 @@ def test_a_run_without_shards_deletes_all(rig: Rig) -> None:
     assert rig.identifiers() == set()
 
 
-def test_a_shard_that_cannot_be_pickled_is_named(kind: Kind, tmp_path: Path) -> None:
-    with Rig(kind, tmp_path, handlers=[Pair]) as rig:
-        ended = rig.run(["things", 1])
-        assert ended.status == "failed"
-        (failure,) = ended.failures
-        assert failure.startswith("Pair: ShardsFailed: 1 of 2 shards failed: (<unlocked _thread")
-        assert "cannot be pickled: TypeError: cannot pickle '_thread.lock' object" in failure
-        assert rig.identifiers() == {"thing-0"}
-
-
 def test_a_handler_that_cannot_be_built_in_a_worker_is_named(kind: Kind, tmp_path: Path) -> None:
     with Rig(kind, tmp_path, handlers=[NotLoadable]) as rig:
         ended = rig.run()
         assert ended.failures == ("NotLoadable: ImportError: no module named 'missing'",)
-
-
-def test_a_handler_of_a_partial_works(kind: Kind, tmp_path: Path) -> None:
-    with Rig(kind, tmp_path, handlers=[functools.partial(Needy, prefix="mine")]) as rig:
-        assert rig.run("a", "b").status == "completed"
-        assert rig.identifiers() == {"mine-a", "mine-b"}
 
 
 def test_a_handler_of_a_function_works_where_it_needs_no_pickling(
@@ -178,7 +165,7 @@ def test_a_handler_of_a_function_works_where_it_needs_no_pickling(
 
 
 FILE_HANDLER = """\
-import helper_of_it
+import helper_of_{name}
 from ocean_actors import ShardedHandler
 
 class Filed(ShardedHandler):
@@ -186,18 +173,19 @@ class Filed(ShardedHandler):
     def shards(self, run):
         return ["a"]
     def resync_shard(self, shard):
-        yield "thing", {"identifier": helper_of_it.NAME}
+        yield "thing", {{"identifier": helper_of_{name}.NAME}}
 """
 
 
-@pytest.mark.parametrize("name", ["filed_handlers.py", "kafka.py"])
-def test_a_handler_of_a_file_works(kind: Kind, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_text(FILE_HANDLER)
-    (tmp_path / "helper_of_it.py").write_text("NAME = 'from-a-file'\n")
-    handler = load_handler(f"{tmp_path / name}:Filed")
-    with Rig(kind, tmp_path, handlers=[handler]) as rig:
+def test_handlers_of_files_work(kind: Kind, tmp_path: Path) -> None:
+    handlers = []
+    for name in ("filed_handlers", "kafka"):  # of which one is the name of an installed package
+        (tmp_path / f"{name}.py").write_text(FILE_HANDLER.format(name=name))
+        (tmp_path / f"helper_of_{name}.py").write_text(f"NAME = 'from-{name}'\n")
+        handlers.append(load_handler(f"{tmp_path / name}.py:Filed"))
+    with Rig(kind, tmp_path, handlers=handlers, resync={"workers": 1}) as rig:
         assert rig.run().status == "completed"
-        assert rig.identifiers() == {"from-a-file"}
+        assert rig.identifiers() == {"from-filed_handlers", "from-kafka"}
 
 
 def test_a_shard_that_hangs_ends_with_its_run(kind: Kind, tmp_path: Path) -> None:
@@ -239,21 +227,78 @@ def test_a_stop_ends_all_workers(kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "until").touch()
 
 
-def test_retry_later_in_a_shard_retries_the_run(kind: Kind, tmp_path: Path) -> None:
-    with Rig(kind, tmp_path) as rig:
-        rig.begin(["retries_later", 3000])
+def test_handlers_of_partials_share_the_workers(kind: Kind, tmp_path: Path) -> None:
+    first = functools.partial(Needy, "first")
+    second = functools.partial(Needy, prefix="second")
+    with Rig(kind, tmp_path, handlers=[first, second], resync={"workers": 1}) as rig:
+        assert rig.run("a", "b").status == "completed"
+        assert rig.identifiers() == {"first-a", "first-b", "second-a", "second-b"}
+
+
+# -- what does not depend on the executor ----------------------------------------------------------
+
+
+def test_a_shard_that_cannot_be_pickled_is_named(tmp_path: Path) -> None:
+    with Rig(THREADS, tmp_path, handlers=[Pair]) as rig:
+        ended = rig.run(["things", 1])
+        assert ended.status == "failed"
+        (failure,) = ended.failures
+        assert failure.startswith("Pair: ShardsFailed: 1 of 2 shards failed: (<unlocked _thread")
+        assert "cannot be pickled: TypeError: cannot pickle '_thread.lock' object" in failure
+        assert rig.identifiers() == {"thing-0"}
+
+
+def test_shards_that_are_no_list_are_named(tmp_path: Path) -> None:
+    class Listless(Sharded):
+        def shards(self, run: ResyncRun) -> list[object]:
+            return "org-a"  # type: ignore[return-value]  # the mistake is the test
+
+    with Rig(THREADS, tmp_path, handlers=[Listless]) as rig:
+        assert rig.run().failures == (
+            "Listless: ShardError: Listless.shards returned a str: expected a list",
+        )
+
+
+def test_shards_and_finish_may_be_coroutines_and_finish_decides_what_is_deleted(
+    tmp_path: Path,
+) -> None:
+    class Careful(Sharded):
+        async def shards(self, run: ResyncRun) -> list[object]:  # type: ignore[override]
+            return super().shards(run)
+
+        async def finish(self, run: ResyncRun) -> None:
+            run.logger.info("nothing is deleted")
+
+    with Rig(THREADS, tmp_path, handlers=[Careful]) as rig:
+        assert rig.run(["things", 2, "old"]).status == "completed"
+        ended = rig.run(["things", 1, "new"])
+        assert (ended.status, ended.written.reconciled) == ("completed", None)
+        assert rig.identifiers() == {"old-0", "old-1", "new-0"}
+
+
+def test_retry_later_in_a_shard_retries_the_run(tmp_path: Path) -> None:
+    with Rig(THREADS, tmp_path) as rig:
+        rig.begin(["retries_later", 3000], ["things", 1])
         assert rig.expect(RetryScheduled).seconds == 3000
 
 
-def test_a_dry_run_writes_nothing(kind: Kind, tmp_path: Path) -> None:
-    with Rig(kind, tmp_path, resync={"dryRun": True}) as rig:
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    with Rig(THREADS, tmp_path, resync={"dryRun": True}) as rig:
         assert rig.run(["things", 3]).status == "completed"
         assert rig.identifiers() == set()
 
 
-def test_several_sharded_handlers_share_the_workers(kind: Kind, tmp_path: Path) -> None:
-    first = functools.partial(Needy, "first")
-    second = functools.partial(Needy, "second")
-    with Rig(kind, tmp_path, handlers=[first, second], resync={"workers": 1}) as rig:
-        assert rig.run("a", "b").status == "completed"
-        assert rig.identifiers() == {"first-a", "first-b", "second-a", "second-b"}
+def test_a_handler_without_its_methods_is_refused(tmp_path: Path) -> None:
+    class Unfinished(ShardedHandler):
+        def shards(self, run: ResyncRun) -> list[object]:
+            return []
+
+    with pytest.raises(TypeError, match=r"it has no method resync_shard\(self, shard\)"):
+        named_handlers([Unfinished])
+
+
+def test_an_unknown_executor_is_refused() -> None:
+    with pytest.raises(
+        SettingsError, match=r"resync\.executor: expected one of threads, processes"
+    ):
+        settings_of(Kind("thread", isolated=False))

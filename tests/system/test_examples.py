@@ -58,7 +58,8 @@ def test_the_checksums_of_all_folders_are_sent(tmp_path: Path) -> None:
     ) as rig:
         assert rig.expect(RunEnded).status == "completed"
         digests = {
-            each["identifier"]: each["properties"]["sha256"] for each in rig.sandbox.entities("file")
+            each["identifier"]: each["properties"]["sha256"]
+            for each in rig.sandbox.entities("file")
         }
     assert sorted(digests) == ["a/one", "a/two", "b/three"]
     assert digests["a/one"] == hashlib.sha256(b"one").hexdigest()
