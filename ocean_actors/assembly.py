@@ -76,7 +76,7 @@ class Assembly:
         """Raises TypeError for a custom actor that cannot be built.
 
         Raises BlueprintError if two handlers declare a blueprint differently, UsageError if the
-        settings of `leader` cannot be used.
+        settings of `leader` or `resync.executor` cannot be used.
         """
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
@@ -91,6 +91,7 @@ class Assembly:
         self.kinds = {name: handler.kinds for name, handler in handlers.items()}
         factories = {name: handler.build for name, handler in handlers.items()}
         self._shards = ShardRunner(settings, actors.clock, factories)
+        self._shards.require()
         self.registered = threading.Event()
         self.custom_names: frozenset[str] = frozenset()
         self._custom = [actor_parts(spec) for spec in custom]

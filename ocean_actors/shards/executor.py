@@ -167,12 +167,13 @@ class ExecutorContext:
 class ExecutorSpec:
     """One type of executor: the value of `resync.executor`, and what makes it.
 
-    `build` starts nothing. It raises UsageError if the settings cannot be used or a package that
-    the executor needs is missing.
+    `build` starts nothing. `require` raises UsageError if the settings cannot be used or a package
+    that the executor needs is missing; it is called when a system is made.
     """
 
     name: str
     build: Callable[[ExecutorContext], Executor]
+    require: Callable[[Settings], object] = lambda _settings: None
 
 
 def executor_spec(name: str) -> ExecutorSpec:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ocean_actors.shards.executor import Executor
 
 
+OURS_WITHOUT_NEEDS = ("threads", "processes")
+
+
 class ShardRunner:
     """Has the workers of a system do shards: the `Sharding` of `resync.run`.
 
@@ -42,6 +45,14 @@ class ShardRunner:
         assert isinstance(handler, ShardedHandler)  # noqa: S101  (it calls this)
         executor = self._find_executor()
         Drive(handler, run, executor, self._places, self._settings.resync, self._clock).do()
+
+    def require(self) -> None:
+        """Raises UsageError if the executor that the settings name cannot be used here."""
+        name = self._settings.resync.executor
+        if name not in OURS_WITHOUT_NEEDS:
+            from ocean_actors.shards.executor import executor_spec
+
+            executor_spec(name).require(self._settings)
 
     def close(self) -> list[str]:
         """End all workers. Returns the names of those that have not ended."""

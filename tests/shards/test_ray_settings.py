@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 
 import pytest
+from scripted import Quick
 
-from ocean_actors import Settings, SettingsError
-from ocean_actors.actors import SystemClock
+from ocean_actors import OceanSystem, Settings, SettingsError
 from ocean_actors.errors import UsageError
-from ocean_actors.shards.executor import ExecutorContext, executor_spec
 from ocean_actors.shards.ray.executor import options_of, without_port_s_secrets
 from ocean_actors.shards.ray.link import environment
 
@@ -22,9 +22,8 @@ def settings(**ray: object) -> Settings:
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
-    context = ExecutorContext(settings(), SystemClock(), {})
     with pytest.raises(UsageError, match=r"^resync\.executor: ray needs .* 'ocean-actors\[ray\]'$"):
-        executor_spec("ray").build(context)
+        OceanSystem(settings(), [Quick])
 
 
 def test_names_within_the_runtime_environment_and_the_resources_stay_as_written() -> None:
@@ -71,8 +70,11 @@ def test_workers_are_not_given_port_s_secret() -> None:
 
 
 def test_an_existing_cluster_keeps_its_own_authentication(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pathlib import Path
-
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert environment(Path("x"), embedded=False)["RAY_AUTH_MODE"] == "disabled"
     assert environment(Path("x"), embedded=True)["RAY_AUTH_MODE"] == "token"
+
+
+def test_settings_in_the_environment_stay_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCEAN__PORT__CLIENT_SECRET", "a-secret")
+    assert "a-secret" not in environment(Path("x"), embedded=False).values()

@@ -20,13 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NoReturn
 
 import ray
 from ray.exceptions import RayActorError, RayError
 
 from ocean_actors.shards.outcome import Failed
+from ocean_actors.shards.ray import session
 from ocean_actors.shards.ray.messages import (
     CREDIT,
     Begin,
@@ -275,7 +275,7 @@ def connect(setup: Setup) -> None:
             )
         except Exception:
             ray.shutdown()
-            kill_session()
+            session.kill(os.getpid())
             if attempt == STARTS - 1:
                 raise
         else:
@@ -351,26 +351,6 @@ def end_session(folder: str) -> NoReturn:
     They share our session. A worker of Ray that has lost its node would end by itself a second
     later. `folder` holds the cluster's files.
     """
-    kill_session()
+    session.kill(os.getpid())
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
-
-
-def kill_session() -> None:
-    """Kill all processes that this one has started."""
-    own = os.getpid()
-    for pid in session_members(own):
-        if pid != own:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def session_members(session: int) -> list[int]:
-    """Returns the processes of a session that have not ended, where /proc tells (Linux)."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] not in "ZX":
-                found.append(int(folder.name))
-    return found

@@ -47,11 +47,6 @@ class RayExecutor:
     writes = True
 
     def __init__(self, context: ExecutorContext) -> None:
-        """Raises UsageError if the package is missing."""
-        if importlib.util.find_spec("ray") is None:
-            raise UsageError(
-                "resync.executor: ray needs the package ray: pip install 'ocean-actors[ray]'"
-            )
         self._context = context
         self._driver: RayDriver | None = None
         self._closed = False
@@ -213,4 +208,12 @@ def without_port_s_secrets(settings: Settings) -> Settings:
     return settings.model_copy(update={"port": port})
 
 
-SPEC = ExecutorSpec("ray", RayExecutor)
+def require(_settings: Settings) -> None:
+    """Raises UsageError if the package is missing."""
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError(
+            "resync.executor: ray needs the package ray: pip install 'ocean-actors[ray]'"
+        )
+
+
+SPEC = ExecutorSpec("ray", RayExecutor, require)

@@ -8,7 +8,6 @@ import pickle
 import queue
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from ocean_actors.log import get_logger
+from ocean_actors.shards.ray import session
 from ocean_actors.shards.ray.messages import (
     Events,
     FromDriver,
@@ -33,6 +33,7 @@ from ocean_actors.shards.ray.messages import (
 logger = get_logger(__name__)
 
 CLOSE_SECONDS = 1.0
+LONGEST_FOLDER = 20  # bytes of the path of temporary folders
 
 TOKEN = "token"  # noqa: S105  (the name of a file)
 """The file with the token of an embedded cluster, without which nobody is let in."""
@@ -59,7 +60,7 @@ class RayDriver:
 
     def __init__(self, setup: Setup) -> None:
         """Start the process. Raises OSError."""
-        self.folder = Path(tempfile.mkdtemp(prefix="ocean-ray-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="ocean-ray-", dir=_short_folder()))
         token = self.folder / TOKEN
         token.touch(mode=0o600)
         token.write_text(secrets.token_hex(32))
@@ -126,10 +127,10 @@ class RayDriver:
         try:
             self._process.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self._process.kill()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(CLOSE_SECONDS)
+        session.kill(self.pid)  # what it has left, if it was killed
         shutil.rmtree(self.folder, ignore_errors=True)
         return self._process.poll() is not None
 
@@ -149,6 +150,7 @@ class RayDriver:
                             heard = self._jobs.get(message.number)
                         if heard is not None:
                             heard.put(message)
+        session.kill(self.pid)
         end = end or Unusable(f"the process that is connected to Ray has ended{self._last_line()}")
         with self._lock:
             self._ended = end
@@ -167,8 +169,12 @@ class RayDriver:
 
 
 def environment(folder: Path, *, embedded: bool) -> Mapping[str, str]:
-    """Returns the environment of the driver: ours, and what Ray is to do."""
-    found = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+    """Returns the environment of the driver: ours without settings, and what Ray is to do.
+
+    Settings hold secrets, and all processes of an embedded cluster inherit this environment.
+    """
+    found = {name: value for name, value in os.environ.items() if not _is_setting(name)}
+    found.update(RAY_USAGE_STATS_ENABLED="0")
     if embedded:
         found.update(
             RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0",  # Ray's way to say: the loopback only
@@ -178,3 +184,13 @@ def environment(folder: Path, *, embedded: bool) -> Mapping[str, str]:
             RAY_prestart_worker_first_driver="0",
         )
     return found
+
+
+def _is_setting(name: str) -> bool:
+    return name.upper().startswith("OCEAN__")
+
+
+def _short_folder() -> str | None:
+    """Returns where temporary folders go; None: as usual. Paths of sockets may have 107 bytes."""
+    usual = tempfile.gettempdir()
+    return "/tmp" if len(usual) > LONGEST_FOLDER and os.access("/tmp", os.W_OK) else None  # noqa: S108
