@@ -41,6 +41,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     EXECUTORS: {
         "threads": "ocean_actors.shards.threads:SPEC",
         "processes": "ocean_actors.shards.processes:SPEC",
+        "ray": "ocean_actors.shards.ray.executor:SPEC",
     },
 }
 """By group and name, where our own parts are: the one place where they are registered."""

@@ -127,7 +127,7 @@ class CancellableSession(requests.Session):
         *,
         max_bytes: int | None = None,
         once: bool = False,
-        permit: Callable[[], None] | None = None,
+        permit: Callable[[], object] | None = None,
         redirected: bool = False,
         **kwargs: Any,
     ) -> requests.Response:

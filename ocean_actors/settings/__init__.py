@@ -22,6 +22,7 @@ from ocean_actors.settings.models import (
     SslSettings,
     WebhookSettings,
 )
+from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.settings import Settings
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "PollingSettings",
     "PortSettings",
     "PostgresLeaderSettings",
+    "RaySettings",
     "ResyncSettings",
     "RetrySettings",
     "Settings",

@@ -369,7 +369,7 @@ class ResyncSettings(Section):
     executor: Annotated[str, BeforeValidator(_executor)] = Field(
         default="threads",
         description="What does the shards of a `ShardedHandler`: `threads` or `processes` of this "
-        "machine, or what an installed package adds.",
+        "machine, `ray` (a Ray cluster), or what an installed package adds.",
     )
     workers: Annotated[Count, Field(ge=1, le=10_000)] = Field(
         default=4, description="How many shards are worked on at the same time."
@@ -378,6 +378,11 @@ class ResyncSettings(Section):
         default=1,
         description="How often a shard is tried again whose worker was lost: killed, out of "
         "memory, its machine away.",
+    )
+    shard_writes: bool = Field(
+        default=False,
+        description="Whether workers in other processes send their entities to Port themselves, "
+        "for runs of more entities than one process can send.",
     )
     worker_runs: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
         default=100,

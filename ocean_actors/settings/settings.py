@@ -47,6 +47,7 @@ from ocean_actors.settings.models import (
     not_bool,
 )
 from ocean_actors.settings.places import below
+from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.sources import Leaf, Names, Reader
 
 MASK = "***"
@@ -145,6 +146,7 @@ class Settings(Section):
         "without a limit.",
     )
     resync: ResyncSettings = ResyncSettings()
+    ray: RaySettings = RaySettings()
     http: HttpSettings = HttpSettings()
     control: ControlSettings = ControlSettings()
     ssl: SslSettings = SslSettings()
@@ -385,6 +387,8 @@ def _names(
             names[name] = _names(*below) if below else None
     if IntegrationSettings in models:
         names["config"] = Names(free=True)
+    if RaySettings in models:
+        names["runtime_env"] = names["resources"] = Names(free=True)
     names.pop("ignored", None)
     # Upstream adds settings here, and lets integrations add some.
     tolerant = not {Settings, PortSettings, IntegrationSettings}.isdisjoint(models)

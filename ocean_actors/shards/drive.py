@@ -10,12 +10,15 @@ import pickle
 import queue
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ocean_actors.actors import Clock, Timer
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Progress, ShardProgress
+from ocean_actors.port.entities import HandlerPort
+from ocean_actors.port.remote import BatchNotSent, BatchOffered, BatchSent, EntitiesRefused
+from ocean_actors.port.remote_writes import RemoteWrites
 from ocean_actors.resync.awaiting import awaited
 from ocean_actors.resync.handlers import RetryLater
 from ocean_actors.resync.run import ResyncRun
@@ -73,6 +76,7 @@ class _Working:
     place: Place = field(default_factory=Place)
     items: int = 0
     said: Advanced | None = None
+    writes: RemoteWrites | None = None
 
 
 class Drive:
@@ -101,6 +105,9 @@ class Drive:
         self._lock = threading.Lock()  # of `_working`, which the attempts' threads read and note in
         self._streams = EntityStreams(run, self._writing_failed)
         self._lost_log = Throttle(clock)
+        self._writes = (  # whether workers send entities themselves
+            settings.shard_writes and executor.writes and not settings.dry_run
+        )
         self._timer: Timer | None = None
 
     def do(self) -> None:
@@ -204,20 +211,35 @@ class Drive:
         except Exception as error:  # noqa: BLE001  (a class of the user's)
             raise ShardError(f"cannot be pickled: {one_line(error)}") from None
         limits = Limits(*self._run.limiter.limits)
-        return Task(self._run.info, self._run.handler, name, value, attempt.number, limits)
+        return Task(
+            self._run.info, self._run.handler, name, value, attempt.number, limits, self._writes
+        )
 
     def _stream(self, working: _Working) -> None:
         """The thread of one attempt."""
         outcome: Outcome = Cancelled()
         try:
             if self._places.take(working.place):
-                outcome = working.job.stream(functools.partial(self._deliver, working))
+                with self._writing(working):
+                    outcome = working.job.stream(functools.partial(self._deliver, working))
         except BaseException as error:  # a bug of the executor
             logger.exception("shard %s of handler %s", working.name, self._run.handler)
             outcome = Failed(one_line(error))
         finally:
             self._places.give_up(working.place)
             self._inbox.put(_Ended(working.attempt, outcome))
+
+    @contextlib.contextmanager
+    def _writing(self, working: _Working) -> Iterator[None]:
+        """Order and record the batches of a worker that writes itself."""
+        port = self._run.port
+        writes = port.remote_writes(working.job.tell) if isinstance(port, HandlerPort) else None
+        if not self._writes or writes is None:
+            yield
+            return
+        with writes:
+            working.writes = writes
+            yield
 
     def _deliver(self, working: _Working, event: Event) -> None:
         match event:
@@ -233,6 +255,12 @@ class Drive:
                 if log.isEnabledFor(record.levelno):
                     with contextlib.suppress(Exception):  # handlers are the embedding program's
                         log.handle(record)
+            case BatchOffered() | BatchSent() | BatchNotSent() | EntitiesRefused():
+                if isinstance(event, BatchOffered):
+                    working.items += event.items
+                    self._report()
+                if working.writes is not None:
+                    working.writes.hear(event)
             case Incomplete(reason):
                 self._run.port.mark_incomplete(f"shard {working.name}: {reason}")
 

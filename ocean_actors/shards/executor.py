@@ -20,6 +20,7 @@ from ocean_actors import plugins
 from ocean_actors.actors import Clock
 from ocean_actors.messages import FailedEntity, RunInfo
 from ocean_actors.port.batches import Item
+from ocean_actors.port.remote import FromWorker, ToWorker
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.settings import Settings
@@ -39,7 +40,8 @@ class Task:
     """One attempt at one shard. It can be pickled, and holds none of the settings' secrets.
 
     `handler` is the handler's name, a key of `ExecutorContext.factories`. `value` is what `shards`
-    listed, pickled. `attempt` counts from 1.
+    listed, pickled. `attempt` counts from 1. With `writes` the worker sends the entities to Port
+    itself, and emits what `port.remote` describes instead of `Entities`.
     """
 
     run: RunInfo
@@ -48,6 +50,7 @@ class Task:
     value: bytes = field(repr=False)
     attempt: int = 1
     limits: Limits = Limits()
+    writes: bool = False
 
 
 # -- what comes back from a worker, in this order ------------------------------------------------
@@ -90,7 +93,7 @@ class Incomplete:
     reason: str
 
 
-Event: TypeAlias = "Entities | Advanced | Logged | Incomplete"
+Event: TypeAlias = "Entities | Advanced | Logged | Incomplete | FromWorker"
 
 Deliver: TypeAlias = "Callable[[Event], None]"
 """Takes one event. It blocks while the parent has no room for more entities, which is the
@@ -107,6 +110,12 @@ class Job(Protocol):
         the last time before this method returns. No more events than a few are read ahead of
         `deliver`. If the worker disappears, the outcome is `Lost`; after `cancel` or `kill` it is
         `Cancelled`, unless the task had ended before. Never raises.
+        """
+
+    def tell(self, message: ToWorker) -> None:
+        """Pass a message to the worker of a task that `writes`; from any thread.
+
+        Never raises. It is lost if the worker is not at work on the task any more.
         """
 
     def cancel(self, reason: str) -> None:
@@ -130,6 +139,9 @@ class Executor(Protocol):
     them, and are kept from run to run. Each is left after it has worked in `resync.workerRuns`
     runs. A worker has one object of each handler class, which does one shard after another.
     """
+
+    writes: bool
+    """Whether workers can send entities to Port themselves (`resync.shardWrites`)."""
 
     def submit(self, task: Task, run: ResyncRun) -> Job:
         """Returns the job for a task; nothing is started before `Job.stream`.

@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
+from ocean_actors.port.remote import ToWorker
 from ocean_actors.shards.executor import Event, Task
 from ocean_actors.shards.outcome import Outcome
 
@@ -43,6 +44,14 @@ class Begin:
 
     number: int
     task: Task
+
+
+@dataclass(frozen=True)
+class Tell:
+    """To the process: what concerns the entities of a task, if it is still at work on it."""
+
+    number: int
+    message: ToWorker
 
 
 @dataclass(frozen=True)
@@ -101,8 +110,8 @@ class WorkerProcess:
         self._runs.add(run_id)
         return len(self._runs) <= most_runs
 
-    def begin(self, task: Task) -> None:
-        """Send a task. Raises Gone."""
+    def begin(self, task: Task) -> int:
+        """Send a task; returns its number. Raises Gone."""
         self._runs.add(task.run.id)
         self._number += 1
         data = pickle.dumps(Begin(self._number, task))
@@ -115,6 +124,12 @@ class WorkerProcess:
                 self._connection.send_bytes(data)
         except OSError as error:
             raise Gone from error
+        return self._number
+
+    def tell(self, number: int, message: ToWorker) -> None:
+        """Pass on what concerns the entities of a task."""
+        with contextlib.suppress(OSError), self._send_lock:  # `receive` tells that it has ended
+            self._connection.send(Tell(number, message))
 
     def receive(self) -> Event | Outcome:
         """Wait for the next event of the task, or its outcome. Raises Gone."""

@@ -25,8 +25,9 @@ from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.session import CancellableSession, SharedPauses
 from ocean_actors.shards.executor import Event, Logged, Task
 from ocean_actors.shards.outcome import Outcome
-from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel
+from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel, Tell
 from ocean_actors.shards.setup import WorkerSetup
+from ocean_actors.shards.writer import ShardWriter
 from ocean_actors.text import one_line
 
 F_SETSIG = 10  # of Linux; `fcntl` has it from Python 3.13 on
@@ -53,15 +54,18 @@ class Worker:
         self._sessions = Sessions(setup, self._clock)
         self._send_lock = threading.Lock()  # the shard's threads send as well
         self._current: tuple[int, CancelToken] | None = None
+        self._writer: tuple[int, ShardWriter] | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, CancelToken] | None] = queue.SimpleQueue()
-        _forward_logs(setup.log_levels, self._send)
+        forward_logs(setup.log_levels, self._send)
 
     def serve(self) -> None:
         """Do tasks until there are no more to come."""
         threading.Thread(target=self._listen, name="worker-listen", daemon=True).start()
         while (given := self._tasks.get()) is not None:
             task, token = given
-            outcome = self._workplace.work(task, token, self._send, self._sessions.open)
+            outcome = self._workplace.work(
+                task, token, self._send, self._sessions.open, self._set_writer
+            )
             self._current = None
             self._send(outcome)
         self._clock.close()
@@ -79,6 +83,10 @@ class Worker:
                     current = self._current
                     if current is not None and current[0] == message.number:
                         current[1].cancel(message.reason)
+                elif isinstance(message, Tell):
+                    writer = self._writer
+                    if writer is not None and writer[0] == message.number:
+                        writer[1].hear(message.message)
         if self._current is not None:
             _end_group()
         self._tasks.put(None)
@@ -86,6 +94,10 @@ class Worker:
             LEAVE_SECONDS
         )  # a thread of the user's code may keep the interpreter from ending
         _end_group()
+
+    def _set_writer(self, writer: ShardWriter | None) -> None:
+        current = self._current
+        self._writer = None if writer is None or current is None else (current[0], writer)
 
     def _send(self, message: Event | Outcome) -> None:
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
@@ -152,7 +164,8 @@ def portable(record: logging.LogRecord) -> logging.LogRecord:
     return logging.makeLogRecord(values)
 
 
-def _forward_logs(levels: Mapping[str, int], send: Callable[[Logged], None]) -> None:
+def forward_logs(levels: Mapping[str, int], send: Callable[[Logged], None]) -> None:
+    """Have all lines of the log of this process, from these levels on, sent to the parent."""
     root = logging.getLogger()
     root.handlers[:] = [_Forwarder(send)]
     for name, level in levels.items():

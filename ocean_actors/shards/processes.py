@@ -7,6 +7,7 @@ import threading
 import time
 
 from ocean_actors.log import get_logger
+from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
@@ -21,6 +22,8 @@ CLOSE_SECONDS = 1.0
 
 class ProcessExecutor:
     """Starts processes when there is work for them, and keeps them from run to run."""
+
+    writes = True
 
     def __init__(self, context: ExecutorContext) -> None:
         self._context = context
@@ -103,6 +106,7 @@ class ProcessJob:
         self._executor = executor
         self._task = task
         self._worker: WorkerProcess | None = None
+        self._number = 0  # of the task, in that process
         self._reason: str | None = None  # why it was cancelled
         self._killed = False
         self._lock = threading.Lock()  # `cancel` and `kill` come from other threads
@@ -121,7 +125,7 @@ class ProcessJob:
         outcome: Outcome | None = Cancelled() if cancelled else None
         try:
             if outcome is None:
-                worker.begin(self._task)
+                self._number = worker.begin(self._task)
             while outcome is None:
                 message = worker.receive()
                 if isinstance(message, Completed | Failed | Lost | Cancelled):
@@ -138,6 +142,13 @@ class ProcessJob:
             return outcome or self._without(f"its process {worker.pid} {ended}")
         self._executor.give_back(worker)
         return outcome
+
+    def tell(self, message: ToWorker) -> None:
+        """See `Job.tell`."""
+        with self._lock:
+            worker, number = self._worker, self._number
+        if worker is not None:
+            worker.tell(number, message)
 
     def cancel(self, reason: str) -> None:
         """See `Job.cancel`."""

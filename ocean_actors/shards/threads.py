@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from ocean_actors.actors import CancelToken
+from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.session import CancellableSession
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
@@ -14,6 +15,8 @@ from ocean_actors.shards.worker import Workplace
 
 class ThreadExecutor:
     """Does each task in the thread that streams its events, so it keeps no threads."""
+
+    writes = False  # it would be the same process
 
     def __init__(self, context: ExecutorContext) -> None:
         self._workplace = Workplace(context.settings, context.clock, context.factories)
@@ -59,6 +62,9 @@ class ThreadJob:
     def stream(self, deliver: Deliver) -> Outcome:
         """See `Job.stream`."""
         return self._executor.work(self, deliver)
+
+    def tell(self, message: ToWorker) -> None:
+        """See `Job.tell`; there is nothing to tell."""
 
     def cancel(self, reason: str) -> None:
         """See `Job.cancel`."""

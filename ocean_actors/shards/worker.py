@@ -6,7 +6,8 @@ import contextlib
 import os
 import pickle
 import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.actors.in_thread import in_thread
@@ -26,10 +27,15 @@ from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Outcome
 from ocean_actors.shards.shard import Shard
 from ocean_actors.text import one_line
 
+if TYPE_CHECKING:
+    from ocean_actors.shards.writer import ShardWriter
+
 logger = get_logger(__name__)
 
 OpenSession = Callable[[Task, CancelToken], CancellableSession]
 """Makes the session of a shard, which the token ends."""
+
+SetWriter = Callable[["ShardWriter | None"], None]
 
 
 class Workplace:
@@ -57,11 +63,13 @@ class Workplace:
         token: CancelToken,
         emit: Callable[[Event], None],
         open_session: OpenSession,
+        set_writer: SetWriter = lambda _writer: None,
     ) -> Outcome:
         """Do a task; returns how it ended, whatever the handler's code does.
 
         `token` raises ResyncAborted; cancel it to end the work. `emit` takes the events, from any
-        thread, and may block.
+        thread, and may block. `set_writer` is given what hears the messages for a task that
+        writes, and None when there are no more to come.
         """
         context = LogContext(
             self._settings.integration.identifier,
@@ -79,7 +87,10 @@ class Workplace:
                     task, value, self._settings, token, self._clock, logs, emit,
                     lambda: open_session(task, token),
                 )  # fmt: skip
-                items = _send_all(handler, shard, task, emit)
+                with self._writing(task, token, emit, set_writer) as writer:
+                    items = _send_all(handler, shard, task, writer.emit if writer else emit)
+                    if writer is not None:
+                        writer.finish()
                 self._give_back(task.handler, handler)
             except BaseException as raised:  # noqa: BLE001  (user code may raise anything)
                 error = raised
@@ -89,6 +100,24 @@ class Workplace:
             if isinstance(error, ResyncAborted) and token.cancelled:
                 return Cancelled()
             return _failed(task, error)
+
+    @contextlib.contextmanager
+    def _writing(
+        self, task: Task, token: CancelToken, emit: Callable[[Event], None], set_writer: SetWriter
+    ) -> Iterator[ShardWriter | None]:
+        """Yields what sends the entities of a task that writes itself; else None."""
+        if not task.writes:
+            yield None
+            return
+        from ocean_actors.shards.writer import ShardWriter
+
+        writer = ShardWriter(self._settings, token, self._clock, emit)
+        set_writer(writer)
+        try:
+            yield writer
+        finally:
+            writer.close()
+            set_writer(None)
 
     def _take(self, name: str) -> ShardedHandler:
         """Returns an object that nobody else uses. Raises what the user's code raises."""

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from workshop import KINDS, Kind, Workshop
+from workshop import KINDS, WITH_RAY, Kind, Workshop
+
+collect_ignore = [] if WITH_RAY else ["test_ray.py"]
 
 
 def _params() -> list[object]:
@@ -23,9 +25,20 @@ def kind(request: pytest.FixtureRequest) -> Kind:
     return found
 
 
+@pytest.fixture(scope="session")
+def ray_workshop() -> Iterator[Workshop]:
+    """An executor with an embedded cluster, which takes 10 s to start and 700 MB of memory."""
+    opened = Workshop(next(kind for kind in KINDS if kind.name == "ray"))
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="module")
-def workshop(kind: Kind) -> Iterator[Workshop]:
+def workshop(kind: Kind, request: pytest.FixtureRequest) -> Iterator[Workshop]:
     """An executor that several tests use, one after the other."""
+    if kind.name == "ray":
+        yield request.getfixturevalue("ray_workshop")
+        return
     opened = Workshop(kind)
     yield opened
     opened.close()

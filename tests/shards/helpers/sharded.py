@@ -41,6 +41,11 @@ class Sharded(ShardedHandler):
         for number in range(count):
             yield "thing", {"identifier": f"{prefix}-{number}"}
 
+    def chain(self, shard: Shard, number: int, next_one: int | None) -> Yielded:
+        """Yield one that relates to another."""
+        relations = {} if next_one is None else {"next": f"chain-{next_one}"}
+        yield "thing", {"identifier": f"chain-{number}", "relations": relations}
+
     async def things_async(self, shard: Shard, count: int) -> AsyncIterator[object]:
         for number in range(count):
             yield "thing", {"identifier": f"thing-{number}"}
@@ -113,6 +118,17 @@ class Sharded(ShardedHandler):
 
     def secret(self, shard: Shard) -> Yielded:
         yield "thing", {"identifier": shard.settings.port.client_secret.get_secret_value()}
+
+    def secrets(self, shard: Shard) -> Yielded:
+        token = shard.settings.control.token
+        yield (
+            "thing",
+            {
+                "identifier": "secrets",
+                "port": shard.settings.port.client_secret.get_secret_value(),
+                "control": None if token is None else token.get_secret_value(),
+            },
+        )
 
     def raises(self, shard: Shard, text: str) -> Yielded:
         yield "thing", {"identifier": "thing"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
 import queue
@@ -13,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from sharded import NotLoadable, Sharded
+from waiting import WITHIN
 
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.frozen import EMPTY, FrozenDict, freeze
@@ -35,7 +37,8 @@ from ocean_actors.shards.executor import (
 )
 from ocean_actors.shards.outcome import Outcome
 
-WITHIN = 60.0
+WITH_RAY = importlib.util.find_spec("ray") is not None
+"""`tox -e ray` installs it; the other environments do without."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,12 @@ class Kind:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+FOR_RAY = {"control": {"token": "a-secret-of-others"}}
+
 KINDS = [
     Kind("threads", isolated=False),
     Kind("processes", isolated=True),
+    *([Kind("ray", isolated=True, settings=FOR_RAY)] if WITH_RAY else []),
 ]
 
 
