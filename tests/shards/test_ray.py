@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 from sharded import Sharded
-from waiting import wait_for, wait_until
-from workshop import KINDS, WITHIN, Kind, Workshop
+from waiting import WITHIN, wait_for, wait_until
+from workshop import KINDS, Kind, Workshop
 
 from ocean_actors.messages import RunEnded
 from ocean_actors.sandbox import Sandbox
@@ -108,8 +109,10 @@ def address(ray_workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(driver.folder / TOKEN))
     monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     arguments = [each for process in session(driver.pid) for each in process.cmdline()]
-    (found,) = {each.partition("=")[2] for each in arguments if each.startswith("--gcs-address=")}
-    return found
+    start = "--gcs-address="
+    found: set[str] = {each.removeprefix(start) for each in arguments if each.startswith(start)}
+    (address,) = found
+    return address
 
 
 @pytest.fixture
@@ -120,13 +123,16 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.mark.parametrize("writes", [False, True], ids=["parent", "workers"])
 def test_a_run_on_an_existing_cluster_is_as_any_other(
-    sandbox: Sandbox, address: str, writes: bool
+    sandbox: Sandbox, address: str, writes: bool, tmp_path: Path
 ) -> None:
+    file = tmp_path / "shards.json"
+
     def system(*shards: list[Any]) -> SandboxedSystem:
+        file.write_text(json.dumps(shards))
         return SandboxedSystem(
             [Sharded],
             sandbox=sandbox,
-            integration={"identifier": "demo", "config": {"shards": list(shards)}},
+            integration={"identifier": "demo", "config": {"file": str(file)}},
             resync={"executor": "ray", "workers": 2, "shardWrites": writes},
             ray={"address": address, "resources": {"CPU": 0.5}},
         )
@@ -183,7 +189,7 @@ busy.outcome()
 
 def test_no_process_and_no_file_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, told, ready = tmp_path / "busy", tmp_path / "told", tmp_path / "ready"
-    folder = str(Path(__file__).parent)
+    folder = str(Path(__file__).parent / "helpers")
     parent = subprocess.Popen(  # noqa: S603
         [sys.executable, "-c", PARENT, str(busy), str(told), str(ready)],
         env={**os.environ, "PYTHONPATH": folder},

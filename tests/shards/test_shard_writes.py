@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sharded import Sharded
+from waiting import wait_for
 
 from ocean_actors.messages import RunEnded
 from ocean_actors.sandbox import Sandbox
@@ -25,13 +26,15 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def open_system(sandbox: Sandbox) -> Open:
+def open_system(sandbox: Sandbox, tmp_path: Path) -> Open:
     def open_one(*shards: list[Any], writes: bool = True, **resync: Any) -> SandboxedSystem:
+        file = tmp_path / "shards.json"
+        file.write_text(json.dumps(shards))
         settings = {"executor": "processes", "workers": 2, "shardWrites": writes, **resync}
         return SandboxedSystem(
             [Sharded],
             sandbox=sandbox,
-            integration={"identifier": "demo", "config": {"shards": list(shards)}},
+            integration={"identifier": "demo", "config": {"file": str(file)}},
             resync=settings,
         )
 
@@ -44,13 +47,6 @@ def identifiers(sandbox: Sandbox) -> list[str]:
 
 def bulk_calls(sandbox: Sandbox) -> list[Any]:
     return [call for call in sandbox.calls if call.path.endswith("/entities/bulk")]
-
-
-def wait_for(path: Path) -> None:
-    until = time.monotonic() + 30
-    while not path.exists():
-        assert time.monotonic() < until, f"{path} was not made in time"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("writes", [False, True], ids=["parent", "workers"])

@@ -49,7 +49,7 @@ OBJECT_STORE = 100 * 1024 * 1024  # bytes; large events pass through it
 STARTS = 3
 """How often an embedded cluster is started: Ray gives up after 15 to 30 s on a busy machine."""
 
-AHEAD = 4  # batches of events that a worker makes ahead
+AHEAD = 1  # batches of events that a worker makes ahead
 WAIT_SECONDS = 0.5
 IDLE_SECONDS = 300.0
 """Workers without work end when nothing was to be done for so long."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-CREDIT = 4
-"""How many batches of events of a job the driver sends ahead of what was delivered."""
+CREDIT = 1
+"""How many batches of events of a job the driver sends ahead of what was delivered. A batch has up
+to 256 KB of entities, so more would only take memory."""
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,18 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from ocean_actors import shards
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.resync.run import ResyncAborted
-from ocean_actors.shards.executor import Event, Logged, Task
+from ocean_actors.shards.executor import Entities, Event, Logged, Task
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
 from ocean_actors.shards.process_main import Sessions, forward_logs
 from ocean_actors.shards.setup import WorkerSetup
 from ocean_actors.shards.writer import ShardWriter
 
-WAITING = 8  # events that wait for Ray
+WAITING = 64  # events that wait for Ray; of chunks of entities, only one
 MOST_EVENTS = 32
-MOST_BYTES = 512 * 1024
-"""Of one batch of events; a larger event is a batch of its own."""
+"""Of one batch of events; a chunk of entities is the last of its batch."""
 
 OUTCOMES = (Completed, Failed, Lost, Cancelled)
 
@@ -37,9 +37,11 @@ class RayWorker:
         self._cancelled: dict[int, str] = {}  # before the task has begun
         self._lock = threading.Lock()  # `tell` and `cancel` come in a thread of their own
         self._events: queue.Queue[Event | Outcome] = queue.Queue(WAITING)
+        self._room = threading.Semaphore()
 
     def open(self, setup_data: bytes) -> None:
         """Take the setup, which holds secrets."""
+        shards.in_worker = True
         setup: WorkerSetup = pickle.loads(setup_data)  # noqa: S301  (of the run's process)
         path = list(sys.path)  # on another machine, its packages are elsewhere
         self._workplace = setup.workplace(self._clock)
@@ -51,7 +53,7 @@ class RayWorker:
         """Do a task; yields batches of pickled events, in the end with its outcome."""
         task: Task = pickle.loads(task_data)  # noqa: S301  (of the run's process)
         token = CancelToken(ResyncAborted)
-        self._events = queue.Queue(WAITING)
+        self._events, self._room = queue.Queue(WAITING), threading.Semaphore()
         with self._lock:
             self._current = (number, token)
             self._latest = number
@@ -89,7 +91,7 @@ class RayWorker:
         outcome: Outcome = Failed("the worker failed")
         try:
             outcome = self._workplace.work(
-                task, token, self._events.put, self._sessions.open, self._set_writer
+                task, token, self._emit, self._sessions.open, self._set_writer
             )
         finally:
             self._current = None  # lines that are logged later have no reader
@@ -98,15 +100,22 @@ class RayWorker:
     def _batch(self) -> tuple[list[Event | Outcome], bool]:
         """Wait for events; returns them, and whether the last is the outcome."""
         batch: list[Event | Outcome] = []
-        size = 0
         while True:
             event = self._events.get()
             batch.append(event)
             if isinstance(event, OUTCOMES):
                 return batch, True
-            size += getattr(event, "size", 200)
-            if len(batch) >= MOST_EVENTS or size >= MOST_BYTES or self._events.empty():
+            if isinstance(event, Entities):
+                self._room.release()
                 return batch, False
+            if len(batch) >= MOST_EVENTS or self._events.empty():
+                return batch, False
+
+    def _emit(self, event: Event) -> None:
+        """Take an event; blocks while a chunk of entities waits already."""
+        if isinstance(event, Entities):
+            self._room.acquire()
+        self._events.put(event)
 
     def _set_writer(self, writer: ShardWriter | None) -> None:
         with self._lock:
