@@ -20,6 +20,9 @@ from ocean_actors.shards.outcome import Outcome
 LEAVE_SECONDS = 2.0
 """How long a process that is not needed any more may take to end."""
 
+CANCEL_SECONDS = 1.0
+"""How long a cancellation waits for what is being sent before it."""
+
 _CODE = """\
 import sys
 sys.path[:] = [folder for folder in sys.path if folder]
@@ -142,8 +145,8 @@ class WorkerProcess:
         return message
 
     def cancel(self, reason: str) -> None:
-        """Have the task cancelled, without waiting."""
-        if not self._send_lock.acquire(blocking=False):  # it has not even taken the task yet
+        """Have the task cancelled. A process that does not even take its task is killed."""
+        if not self._send_lock.acquire(timeout=CANCEL_SECONDS):
             self.kill()
             return
         try:

@@ -76,6 +76,15 @@ def test_what_a_killed_shard_has_started_is_killed_as_well(
     wait_until(lambda: _has_ended(pid), "the end of the grandchild")
 
 
+def test_what_a_dead_process_has_forked_is_killed_and_hides_nothing(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    outcome = workshop.start("forks_and_dies", str(tmp_path / "pid")).outcome()
+    assert isinstance(outcome, Lost)
+    pid = int((tmp_path / "pid").read_text())
+    wait_until(lambda: _has_ended(pid), "the end of the forked process")
+
+
 def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
     workshop = Workshop(PROCESSES, workerRuns=2)
     try:

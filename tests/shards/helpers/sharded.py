@@ -106,6 +106,16 @@ class Sharded(ShardedHandler):
             _write(file, child.pid)
         yield "thing", {"identifier": "thing"}
 
+    def forks_and_dies(self, shard: Shard, file: str) -> Yielded:
+        """Leave a process behind that holds all connections open."""
+        child = os.fork()
+        if child == 0:
+            time.sleep(3600)
+            os._exit(0)
+        _write(file, child)
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield "thing", {"identifier": "thing"}
+
     def secret(self, shard: Shard) -> Yielded:
         yield "thing", {"identifier": shard.settings.port.client_secret.get_secret_value()}
 
