@@ -34,6 +34,7 @@ from ocean_actors.shards.ray.messages import (
     Delivered,
     Events,
     FromDriver,
+    JobEnded,
     KillJob,
     Ready,
     Setup,
@@ -46,7 +47,7 @@ from ocean_actors.shards.ray.worker import RayWorker
 from ocean_actors.text import one_line
 
 OBJECT_STORE = 100 * 1024 * 1024  # bytes; large events pass through it
-STARTS = 3
+STARTS = 6
 """How often an embedded cluster is started: Ray gives up after 15 to 30 s on a busy machine."""
 
 AHEAD = 1  # batches of events that a worker makes ahead
@@ -195,10 +196,12 @@ class Job:
         except BaseException as error:  # noqa: BLE001  (of Ray)
             failed = [Failed(reason_of(error))]
             self._driver.send(Events(self.number, pickle.dumps(failed)))
+            self._driver.send(JobEnded(self.number))
             worker.end()
         else:
             if not self._killed:
                 self._driver.give_back(worker)
+            self._driver.send(JobEnded(self.number))
         self._driver.forget(self)
 
     def _is_ready(self, worker: Worker) -> bool:

@@ -24,6 +24,7 @@ from ocean_actors.shards.ray.messages import (
     Begin,
     CancelJob,
     Delivered,
+    JobEnded,
     KillJob,
     Setup,
     ToTask,
@@ -139,8 +140,13 @@ class RayJob:
         heard: queue.SimpleQueue[Heard],
         deliver: Deliver,
     ) -> Outcome:
+        outcome: Outcome | None = None
         while True:
             message = heard.get()  # ended by the worker, the driver, or the timer of `kill`
+            if outcome is not None:
+                return outcome
+            if isinstance(message, JobEnded):
+                return self._without("its worker of Ray has said nothing")
             if isinstance(message, Unusable):
                 if driver.ready.is_set():
                     return self._without(message.reason)
@@ -149,8 +155,9 @@ class RayJob:
                 return self._without(f"its worker of Ray has gone: {message.reason}")
             for event in pickle.loads(message.data):  # noqa: S301  (made by our worker)
                 if isinstance(event, Completed | Failed | Lost | Cancelled):
-                    return event
-                deliver(event)
+                    outcome = event
+                else:
+                    deliver(event)
             driver.send(Delivered(number))
 
     def tell(self, message: ToWorker) -> None:

@@ -23,6 +23,7 @@ from ocean_actors.shards.ray import session
 from ocean_actors.shards.ray.messages import (
     Events,
     FromDriver,
+    JobEnded,
     Ready,
     Setup,
     ToDriver,
@@ -48,7 +49,7 @@ from ocean_actors.shards.ray.driver import main
 main(connection)
 """
 
-Heard = Events | WorkerLost | Unusable
+Heard = Events | JobEnded | WorkerLost | Unusable
 
 
 class RayDriver:

@@ -86,10 +86,17 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Events:
-    """From the driver: a pickled list of events of a job; the last may be its outcome."""
+    """From the driver: a pickled list of events of a job; the last one of all is its outcome."""
 
     number: int
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """From the driver: a job has ended, and its worker is free for the next one."""
+
+    number: int
 
 
 @dataclass(frozen=True)
@@ -100,4 +107,4 @@ class WorkerLost:
     reason: str
 
 
-FromDriver: TypeAlias = "Ready | Unusable | Events | WorkerLost"
+FromDriver: TypeAlias = "Ready | Unusable | Events | JobEnded | WorkerLost"
