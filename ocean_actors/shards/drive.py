@@ -271,8 +271,6 @@ class Drive:
         self._plan = self._plan.ended(attempt, outcome)
         name = self._names[attempt.shard]
         failed = len(self._plan.failures) > before
-        if failed:
-            self._run.port.mark_incomplete(f"shard {name} of {self._run.handler} failed")
         if isinstance(outcome, Lost):
             admission = self._lost_log.admit()
             if admission.admitted:

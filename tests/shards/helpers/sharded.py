@@ -106,13 +106,15 @@ class Sharded(ShardedHandler):
             _write(file, child.pid)
         yield "thing", {"identifier": "thing"}
 
-    def forks_and_dies(self, shard: Shard, file: str) -> Yielded:
-        """Leave a process behind that holds all connections open."""
+    def dies_and_leaves(self, shard: Shard, forked: str, started: str) -> Yielded:
+        """Leave processes behind, of which one holds all connections open."""
         child = os.fork()
         if child == 0:
             time.sleep(3600)
             os._exit(0)
-        _write(file, child)
+        _write(forked, child)
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+        _write(started, other.pid)
         os.kill(os.getpid(), signal.SIGKILL)
         yield "thing", {"identifier": "thing"}
 
