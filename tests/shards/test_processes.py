@@ -77,17 +77,17 @@ def test_what_a_killed_shard_has_started_is_killed_as_well(
     wait_until(lambda: _has_ended(pid), "the end of the grandchild")
 
 
+@pytest.mark.parametrize("forked", [False, True])  # a forked one holds all connections open
 def test_what_a_dead_process_has_started_is_killed_and_hides_nothing(
-    workshop: Workshop, tmp_path: Path
+    workshop: Workshop, tmp_path: Path, *, forked: bool
 ) -> None:
-    files = [tmp_path / "forked", tmp_path / "started"]
-    outcome = workshop.start("dies_and_leaves", *map(str, files)).outcome()
+    outcome = workshop.start("dies_and_leaves", str(tmp_path / "pid"), forked).outcome()
     assert isinstance(outcome, Lost)
-    pids = [int(file.read_text()) for file in files]
+    pid = int((tmp_path / "pid").read_text())
     try:
-        wait_until(lambda: all(_has_ended(pid) for pid in pids), "the end of what was left")
+        wait_until(lambda: _has_ended(pid), "the end of what was left")
     finally:
-        _kill_all(pids)
+        _kill_all([pid])
 
 
 def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:

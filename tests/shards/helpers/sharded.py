@@ -106,15 +106,14 @@ class Sharded(ShardedHandler):
             _write(file, child.pid)
         yield "thing", {"identifier": "thing"}
 
-    def dies_and_leaves(self, shard: Shard, forked: str, started: str) -> Yielded:
-        """Leave processes behind, of which one holds all connections open."""
-        child = os.fork()
+    def dies_and_leaves(self, shard: Shard, file: str, forked: bool) -> Yielded:
+        """Leave a process behind."""
+        sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        child = os.fork() if forked else subprocess.Popen(sleep).pid  # noqa: S603
         if child == 0:
             time.sleep(3600)
             os._exit(0)
-        _write(forked, child)
-        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
-        _write(started, other.pid)
+        _write(file, child)
         os.kill(os.getpid(), signal.SIGKILL)
         yield "thing", {"identifier": "thing"}
 
