@@ -302,7 +302,7 @@ class Drive:
     def _kill(self) -> None:
         for working in self._all_working():
             logger.warning(
-                "shard %s of handler %s did not end in time and is killed",
+                "shard %s of handler %s has not ended after the abort: its worker is given up",
                 working.name, self._run.handler,
             )  # fmt: skip
             working.job.kill()
