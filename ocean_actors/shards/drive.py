@@ -271,8 +271,6 @@ class Drive:
         self._plan = self._plan.ended(attempt, outcome)
         name = self._names[attempt.shard]
         failed = len(self._plan.failures) > before
-        if failed:
-            self._run.port.mark_incomplete(f"shard {name} of {self._run.handler} failed")
         if isinstance(outcome, Lost):
             admission = self._lost_log.admit()
             if admission.admitted:
@@ -304,7 +302,7 @@ class Drive:
     def _kill(self) -> None:
         for working in self._all_working():
             logger.warning(
-                "shard %s of handler %s did not end in time and is killed",
+                "shard %s of handler %s has not ended after the abort: its worker is given up",
                 working.name, self._run.handler,
             )  # fmt: skip
             working.job.kill()

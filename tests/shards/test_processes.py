@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -76,13 +77,17 @@ def test_what_a_killed_shard_has_started_is_killed_as_well(
     wait_until(lambda: _has_ended(pid), "the end of the grandchild")
 
 
-def test_what_a_dead_process_has_forked_is_killed_and_hides_nothing(
-    workshop: Workshop, tmp_path: Path
+@pytest.mark.parametrize("forked", [False, True])  # a forked one holds all connections open
+def test_what_a_dead_process_has_started_is_killed_and_hides_nothing(
+    workshop: Workshop, tmp_path: Path, *, forked: bool
 ) -> None:
-    outcome = workshop.start("forks_and_dies", str(tmp_path / "pid")).outcome()
+    outcome = workshop.start("dies_and_leaves", str(tmp_path / "pid"), forked).outcome()
     assert isinstance(outcome, Lost)
     pid = int((tmp_path / "pid").read_text())
-    wait_until(lambda: _has_ended(pid), "the end of the forked process")
+    try:
+        wait_until(lambda: _has_ended(pid), "the end of what was left")
+    finally:
+        _kill_all([pid])
 
 
 def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
@@ -129,7 +134,10 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     finally:
         parent.kill()
         parent.wait()
-    wait_until(lambda: all(_has_ended(pid) for pid in pids), "the end of the workers")
+    try:
+        wait_until(lambda: all(_has_ended(pid) for pid in pids), "the end of the workers")
+    finally:
+        _kill_all(pids)
 
 
 MAIN = """\
@@ -162,6 +170,13 @@ def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+
+
+def _kill_all(pids: list[int]) -> None:
+    """Leave nothing behind if the test has failed."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _has_ended(pid: int) -> bool:

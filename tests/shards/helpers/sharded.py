@@ -106,9 +106,10 @@ class Sharded(ShardedHandler):
             _write(file, child.pid)
         yield "thing", {"identifier": "thing"}
 
-    def forks_and_dies(self, shard: Shard, file: str) -> Yielded:
-        """Leave a process behind that holds all connections open."""
-        child = os.fork()
+    def dies_and_leaves(self, shard: Shard, file: str, forked: bool) -> Yielded:
+        """Leave a process behind."""
+        sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        child = os.fork() if forked else subprocess.Popen(sleep).pid  # noqa: S603
         if child == 0:
             time.sleep(3600)
             os._exit(0)
