@@ -16,6 +16,7 @@ from ocean_actors import tracing
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
+from ocean_actors.connections import Timeout
 from ocean_actors.context import ActorSpec, actor_parts, decides
 from ocean_actors.control.redaction import Redaction, secrets_of
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
@@ -40,7 +41,6 @@ from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.scope import narrowed
 from ocean_actors.resync.traces import FlushTraces, Traces
-from ocean_actors.session import Timeout
 from ocean_actors.settings import Settings
 from ocean_actors.shards.runner import ShardRunner
 

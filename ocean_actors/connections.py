@@ -1,7 +1,7 @@
-"""The connections of a `CancellableSession`: sockets that another thread can shut down.
+"""Connections whose sockets another thread can shut down.
 
-A session shuts them down when its token is cancelled or a call is overdue; whoever waits in
-one then gets an error or the end of the stream.
+A session, or a client of Port, shuts them down when its token is cancelled or a call is overdue;
+whoever waits in one then gets an error or the end of the stream.
 """
 
 from __future__ import annotations
@@ -20,21 +20,27 @@ from http.client import RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_write
 
 from ocean_actors import tls
-from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.actors import Clock
+
+Timeout = float | tuple[float, float]
+
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, and between two bytes of an answer."""
 
 MOST_IDLE = 64
 """Connections to one server that are kept open: as many as threads may call it at the same time."""
 
+SHORT_BODY = 64 * 1024
+"""Bytes of a body that is copied to be sent in one piece with the head of its request."""
 
-class AnswerTooLong(requests.RequestException):
+
+class AnswerTooLong(OSError):
     """A body is longer than the call allows, in bytes after decompression."""
 
 
@@ -110,6 +116,19 @@ class LiveSockets:
         if self.call is not None:
             self.call.use(sock)
 
+    @contextlib.contextmanager
+    def attempt(self, call: Call, clock: Clock, deadline: float | None) -> Iterator[None]:
+        """Have `call` be this thread's attempt, and end it once it takes `deadline` seconds."""
+        outer, self.call = self.call, call  # a hook of `requests` may call within an attempt
+        timer = None if deadline is None else clock.call_later(deadline, call.end)
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            call.use(None)
+            self.call = outer
+
     def shut_down(self) -> None:
         """Wake whoever waits in one of them: reads end, and writes fail."""
         with self._lock:
@@ -125,13 +144,14 @@ def _shut_down(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-class _CancellableConnection(HTTPConnection):
+class CancellableConnection(HTTPConnection):
     """A connection whose socket the session can shut down from the start."""
 
     def __init__(self, sockets: LiveSockets, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sockets = sockets
         self._answered = False  # since it was connected
+        self._held: list[bytes] | None = None
         self._twin: socket.socket | None = None
 
     def connect(self) -> None:
@@ -147,6 +167,9 @@ class _CancellableConnection(HTTPConnection):
 
     def send(self, data: Any) -> None:
         """Send a piece of a request, if its permit holds at that moment."""
+        if self._held is not None:
+            self._held.append(data)
+            return
         if self.sock is None and self.auto_open:
             self.connect()
         call = self._sockets.call
@@ -154,12 +177,18 @@ class _CancellableConnection(HTTPConnection):
             call.permit()
         super().send(data)
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Send a request."""
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+        """Send a request; a short body is sent along with its head, in one piece."""
         if self.sock is not None:
             self._sockets.use(self._plain_socket())
         with self._telling_stale():
-            super().request(*args, **kwargs)
+            self._held = [] if isinstance(body, bytes) and len(body) <= SHORT_BODY else None
+            try:
+                super().request(method, url, body, *args, **kwargs)
+            finally:
+                held, self._held = self._held, None
+            if held:
+                self.send(b"".join(held))
 
     def getresponse(self) -> Any:
         """Read the head of the answer."""
@@ -231,104 +260,18 @@ class _CancellableConnection(HTTPConnection):
         self._sockets.add(self._twin)
 
 
-class _CancellableTLSConnection(_CancellableConnection, HTTPSConnection):
+class CancellableTLSConnection(CancellableConnection, HTTPSConnection):
     """The same over TLS."""
 
 
-class CancellableAdapter(HTTPAdapter):
-    """Has its pools, those of proxies too, make cancellable connections.
-
-    A request over a connection that proves stale is sent once more, at once and over a fresh
-    one, if its method is one of `repeatable`. Loopback addresses are reached without a proxy.
-    """
-
-    def __init__(
-        self, token: CancelToken, sockets: LiveSockets, repeatable: frozenset[str], *, strict: bool
-    ) -> None:
-        super().__init__(pool_maxsize=MOST_IDLE)
-        self._token = token
-        self._sockets = sockets
-        self._repeatable = repeatable
-        self._strict = strict
-        self._own_contexts: dict[tuple[bool | str, ...], ssl.SSLContext] = {}
-        self._connections: dict[str, Callable[..., HTTPConnection]] = {
-            "http": functools.partial(_CancellableConnection, sockets),
-            "https": functools.partial(_CancellableTLSConnection, sockets),
-        }
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
-        """Send, and once more if the connection was stale."""
-        if is_loopback(request.url or ""):
-            kwargs["proxies"] = {}
-        try:
-            return super().send(request, *args, **kwargs)
-        except requests.ConnectionError as error:
-            stale = any(isinstance(each, StaleConnection) for each in causes(error))
-            if not (stale and self._is_repeatable(request)):
-                raise
-        self._token.check()
-        # The pool now opens a connection before it takes another idle one.
-        return super().send(request, *args, **kwargs)
-
-    def _is_repeatable(self, request: requests.PreparedRequest) -> bool:
-        call = self._sockets.call
-        once = call is not None and call.once
-        return not once and request.method in self._repeatable and has_plain_body(request)
-
-    def build_connection_pool_key_attributes(
-        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
-    ) -> Any:
-        """Have the pool use our TLS context; see `ocean_actors.tls`."""
-        host, options = super().build_connection_pool_key_attributes(request, verify, cert)
-        if host["scheme"] == "https" and verify:
-            options["ssl_context"] = self._context_for(verify, cert)
-        return host, options
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Prepare the pool; without authorities of its own, its context has them already."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]  # untyped stub
-        if verify is True:
-            conn.ca_certs = conn.ca_cert_dir = None
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        """Make the pools of a proxy; one that is reached over TLS is checked as servers are."""
-        if proxy.lower().startswith("https:"):
-            kwargs.setdefault("proxy_ssl_context", self._context_for(True, None))
-        return super().proxy_manager_for(proxy, **kwargs)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Find the pool for a request."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        if pool.ConnectionCls in (HTTPConnection, HTTPSConnection):  # else SOCKS, or ours already
-            pool.ConnectionCls = self._connections[pool.scheme]
-        return pool
-
-    def build_response(self, req: requests.PreparedRequest, resp: Any) -> requests.Response:
-        """Make the answer, its body still to be read."""
-        call = self._sockets.call
-        response = _CancellableResponse(self._token, None if call is None else call.max_bytes)
-        vars(response).update(vars(super().build_response(req, resp)))
-        return response
-
-    def _context_for(self, verify: bool | str, cert: Any) -> ssl.SSLContext:
-        """Returns the TLS context for these options of a request.
-
-        urllib3 loads what the options name into the context, so only the plain one is shared.
-        """
-        if verify is True and not cert:
-            return _shared_context(self._strict, tls.authorities(os.environ))
-        key = (verify, *((cert,) if isinstance(cert, str) else cert or ()))
-        context = self._own_contexts.get(key)
-        if context is None:
-            context = tls.client_context(strict=self._strict, trust=verify is True)
-            context = self._own_contexts.setdefault(key, context)
-        return context
-
-
 @functools.lru_cache(maxsize=8)
-def _shared_context(strict: bool, _authorities: tuple[tls.Authorities, ...]) -> ssl.SSLContext:
-    """Returns the context of all sessions: it takes 0.1 s to make."""
+def _context(strict: bool, _authorities: tuple[tls.Authorities, ...]) -> ssl.SSLContext:
     return tls.client_context(strict=strict)
+
+
+def shared_context(*, strict: bool) -> ssl.SSLContext:
+    """Returns the TLS context of all connections: it takes 0.1 s to make."""
+    return _context(strict, tls.authorities(os.environ))
 
 
 def is_loopback(url: str) -> bool:
@@ -338,11 +281,6 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def has_plain_body(request: requests.PreparedRequest) -> bool:
-    """Returns whether the body of a request can be sent again: it is not read from a stream."""
-    return isinstance(request.body, str | bytes | None)
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -357,35 +295,3 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         yield error
         inner = [getattr(error, "reason", None), error.__cause__, *error.args]
         waiting += [item for item in inner if isinstance(item, BaseException)]
-
-
-class _CancellableResponse(requests.Response):
-    """An answer whose body ends with the token's error once the token is cancelled.
-
-    Raises AnswerTooLong for a body of more than `max_bytes`.
-    """
-
-    def __init__(self, token: CancelToken, max_bytes: int | None) -> None:
-        super().__init__()
-        self._token = token
-        self._max_bytes = max_bytes
-
-    def iter_content(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        """Yields the body in pieces; see `requests.Response.iter_content`.
-
-        A failure closes the connection: a caller who gets no answer has nothing to close.
-        """
-        size = 0
-        try:
-            self._token.check()
-            for piece in super().iter_content(*args, **kwargs):
-                self._token.check()
-                size += len(piece)
-                if self._max_bytes is not None and size > self._max_bytes:
-                    raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
-                yield piece
-            self._token.check()  # what looks like the end may be our cut
-        except (Exception, Cancelled):
-            self.close()
-            self._token.check()
-            raise

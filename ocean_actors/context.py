@@ -23,11 +23,11 @@ from ocean_actors.messages import (
     checked_parameters,
 )
 from ocean_actors.resync.client import ResyncClient
-from ocean_actors.session import CancellableSession
 from ocean_actors.text import one_line
 
 if TYPE_CHECKING:
     from ocean_actors.actors.cell import Cell
+    from ocean_actors.session import CancellableSession
 
 
 class Integration(Protocol):
@@ -66,6 +66,8 @@ class IntegrationContext(actors.Context):
         the actor has its own.
         """
         if self._session is None:
+            from ocean_actors.session import CancellableSession
+
             self._session = CancellableSession(
                 self.token, clock=self.clock, strict=self._strict_tls
             )

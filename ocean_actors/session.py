@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +13,14 @@ from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.connections import Call, CancellableAdapter, LiveSockets, has_plain_body
+from ocean_actors.adapter import CancellableAdapter, has_plain_body
+from ocean_actors.connections import TIMEOUT, Call, LiveSockets, Timeout
 from ocean_actors.log import get_logger
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.retry import Attempts, Retry, asked_wait, random_jitter
 
 logger = get_logger(__name__)
-
-TIMEOUT = (10.0, 60.0)
-"""Seconds to connect, and between two bytes of an answer."""
 
 DEADLINE = 600.0
 """Seconds for one attempt, its redirects included, until the answer is complete."""
@@ -41,8 +39,6 @@ TRANSIENT = (
 LASTING = (requests.exceptions.SSLError,)
 
 RETRY = Retry(patience=900.0)
-
-Timeout = float | tuple[float, float]
 
 
 class CancellableSession(requests.Session):
@@ -74,7 +70,6 @@ class CancellableSession(requests.Session):
         timeout: Timeout = TIMEOUT,
         deadline: float | None = DEADLINE,
         retry: Retry = RETRY,
-        repeatable: frozenset[str] = RETRIED_METHODS,
         strict: bool = True,
         jitter: Callable[[], float] = random_jitter,
         limiter: RateLimiter | None = None,
@@ -83,10 +78,9 @@ class CancellableSession(requests.Session):
     ) -> None:
         """Watch `token` until `close`.
 
-        Requests of the methods `repeatable` are sent again, once, if an idle connection turns
-        out to be closed. `strict`: see `tls.client_context`. `jitter` gives the jitter, in
-        [0, 1). Sessions may share a `limiter` and the `pauses` that servers ask for. `waits`
-        counts how long calls wait for either.
+        `strict`: see `tls.client_context`. `jitter` gives the jitter, in [0, 1). Sessions may
+        share a `limiter` and the `pauses` that servers ask for. `waits` counts how long calls wait
+        for either.
         """
         super().__init__()
         self.token = token
@@ -102,7 +96,7 @@ class CancellableSession(requests.Session):
         self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         self._sockets = LiveSockets()
         self._forget = token.on_cancel(self._sockets.shut_down)
-        adapter = CancellableAdapter(token, self._sockets, repeatable, strict=strict)
+        adapter = CancellableAdapter(token, self._sockets, RETRIED_METHODS, strict=strict)
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -126,16 +120,12 @@ class CancellableSession(requests.Session):
         request: requests.PreparedRequest,
         *,
         max_bytes: int | None = None,
-        once: bool = False,
-        permit: Callable[[], object] | None = None,
         redirected: bool = False,
         **kwargs: Any,
     ) -> requests.Response:
         """Send a request; see `requests.Session.send`, and the class for the differences.
 
-        With `once` the request is not sent again if an idle connection turns out to be closed.
-        `permit` is called right before each piece of the request is sent, and may raise. Raises
-        AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
+        Raises AnswerTooLong if the body has more than `max_bytes` bytes after decompression.
         """
         if redirected:  # a part of an attempt
             return super().send(request, **kwargs)
@@ -150,7 +140,7 @@ class CancellableSession(requests.Session):
                 queued += waited
                 if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
-                outcome = self._attempt(request, Call(max_bytes, once=once, permit=permit), kwargs)
+                outcome = self._attempt(request, Call(max_bytes), kwargs)
                 delay = asked = None
                 if _is_worth_retrying(request, outcome):
                     now, asked = self._clock.monotonic(), self._asked(outcome)
@@ -222,7 +212,7 @@ class CancellableSession(requests.Session):
         """Send once. Returns the answer or the error; raises the token's error if cancelled."""
         self.token.check()
         outcome: requests.Response | Exception
-        with self._limited(call):
+        with self._sockets.attempt(call, self._clock, self.deadline):
             try:
                 outcome = super().send(request, **kwargs)
             except Exception as error:  # noqa: BLE001  (raised by the caller, if not retried)
@@ -236,50 +226,10 @@ class CancellableSession(requests.Session):
         message = f"no complete answer within {self.deadline:g} s"
         return requests.ReadTimeout(message, request=request)
 
-    @contextlib.contextmanager
-    def _limited(self, call: Call) -> Iterator[None]:
-        """End the sockets of this thread's attempt once it is overdue."""
-        outer, self._sockets.call = self._sockets.call, call  # a hook may call within an attempt
-        timer = None
-        if self.deadline is not None:
-            timer = self._clock.call_later(self.deadline, call.end)
-        try:
-            yield
-        finally:
-            if timer is not None:
-                timer.cancel()
-            call.use(None)
-            self._sockets.call = outer
-
     def _asked(self, outcome: requests.Response | Exception) -> float | None:
         if isinstance(outcome, Exception):
             return None
         return asked_wait(outcome.headers, self._clock.now())
-
-
-class SharedPauses:
-    """Until when servers asked to be left alone. Safe to use from any thread."""
-
-    def __init__(self) -> None:
-        self._ends: dict[str, tuple[float, float]] = {}
-        self._lock = threading.Lock()  # the threads that share a session
-
-    def begin(self, server: str, end: float, spread: float) -> None:
-        """Ask all callers to wait until `end` (monotonic), spread over some seconds more."""
-        with self._lock:
-            known, _ = self._ends.get(server, (end, 0.0))
-            self._ends[server] = max(known, end), spread
-
-    def wait(self, server: str, token: CancelToken, clock: Clock, jitter: float) -> None:
-        """Wait as the server asked; `jitter` is in [0, 1). Raises the token's error."""
-        seconds = self.remaining(server, clock.monotonic(), jitter)
-        if seconds > 0:
-            token.sleep(seconds, clock)
-
-    def remaining(self, server: str, now: float, jitter: float) -> float:
-        """Returns the seconds that a caller is to wait; `jitter` is in [0, 1)."""
-        end, spread = self._ends.get(server, (now, 0.0))
-        return end - now + spread * jitter if end > now else 0.0
 
 
 def _auth_of_url(request: requests.PreparedRequest) -> requests.PreparedRequest:

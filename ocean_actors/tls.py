@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+import certifi
 
 from ocean_actors.errors import OceanError
 
@@ -63,7 +63,7 @@ def client_context(*, strict: bool = True, trust: bool = True) -> ssl.SSLContext
     if not trust:
         return context
     named = authorities(os.environ)
-    for place in named or (Authorities("certifi", DEFAULT_CA_BUNDLE_PATH),):
+    for place in named or (Authorities("certifi", certifi.where()),):
         place.load_into(context)
     if not named:
         context.load_default_certs()

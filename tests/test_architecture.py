@@ -39,15 +39,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "blueprints": {*SMALL, "settings"},
     "retry": {*SMALL, "actors"},
     "connections": {*SMALL, "actors"},
+    "adapter": {*SMALL, "actors", "connections"},
+    "pauses": {*SMALL, "actors"},
     "rate_limit": {*SMALL, "actors"},
-    "session": {*SMALL, "actors", "connections", "rate_limit", "retry"},
+    "session": {*SMALL, "actors", "adapter", "connections", "pauses", "rate_limit", "retry"},
     "messages": {*SMALL, "actors"},
     "context": {*SMALL, "actors", "messages", "resync", "session"},
     "tracing": {*SMALL, "actors"},
     "mapping": {*SMALL, "actors", "throttle"},
     "resync": {
-        *SMALL, "actors", "blueprints", "mapping", "messages", "rate_limit", "session", "settings",
-        "throttle",
+        *SMALL, "actors", "blueprints", "mapping", "messages", "pauses", "rate_limit", "session",
+        "settings", "throttle",
         "tracing",
     },
     "shards": {
@@ -55,8 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "session", "settings", "throttle",
     },
     "port": {
-        *SMALL, "actors", "blueprints", "connections", "context", "messages", "resync", "retry",
-        "session", "settings", "throttle", "tracing",
+        *SMALL, "actors", "adapter", "blueprints", "connections", "context", "messages", "pauses",
+        "resync", "retry", "settings", "throttle", "tracing",
     },
     "web": {*SMALL, "actors", "throttle"},
     "live": {

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.actors import Cancelled, CancelToken
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import Pacing, RateLimiter, WaitTally
-from ocean_actors.session import CancellableSession, SharedPauses
+from ocean_actors.session import CancellableSession
 from ocean_actors.testing import ManualClock, SandboxedSystem
 
 SOON = 30  # seconds; bounds what must happen at once, on a machine that may be busy

@@ -14,7 +14,7 @@ from ocean_actors.retry import ONCE
 
 logger = get_logger(__name__)
 
-STOP_SECONDS = 0.9  # for the thread: the system gives its actors a second
+LONGEST_STOP = 60.0  # seconds
 SHOWN = {True: "leading", False: "standby"}
 
 
@@ -60,9 +60,14 @@ class LeaderActor(RoleActor):
         self._campaign.start()
 
     def on_stop(self) -> None:
-        """Resign, so that another instance takes over at once."""
-        if self._campaign is not None and not self._campaign.stop(STOP_SECONDS):
-            logger.warning("the campaign for the lead did not end in time; its thread is left")
+        """Resign, so that another instance takes over at once.
+
+        If the thread does not end, because the engine's client cannot be interrupted, neither does
+        this actor. So it counts as left behind, and Python does not exit while the thread is at
+        work, which can crash the process.
+        """
+        if self._campaign is not None:
+            self._campaign.stop(LONGEST_STOP)
 
     def on_failure(self, *_exc_info: object) -> None:
         """Do the same: the next life has a campaign of its own."""

@@ -70,15 +70,14 @@ class Campaign:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self, timeout: float) -> bool:
-        """Resign and end the thread; returns whether it ended within `timeout` seconds."""
+    def stop(self, timeout: float) -> None:
+        """Resign, and wait up to `timeout` seconds for the thread to end."""
         lease = self._lease
         if lease is not None:
             lease.end()  # before the interruption, which may lose the lead
         self._token.cancel("this instance resigns")
         self._election.interrupt()
         self._thread.join(timeout)
-        return not self._thread.is_alive()
 
     # -- the thread --------------------------------------------------------------------------
 

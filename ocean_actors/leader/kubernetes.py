@@ -26,6 +26,8 @@ from ocean_actors.settings import KubernetesLeaderSettings
 
 POLL_SECONDS = 0.5  # so that a Lease that is released is taken within a second
 RESIGN_SECONDS = 0.8
+RESIGN_CALLS = 5  # one may be interrupted, another may find that the Lease was changed meanwhile
+MOST_CONFLICTS = 5  # in a row
 MISSING = (
     "leader.type KUBERNETES needs the package kubernetes: pip install 'ocean-actors[kubernetes]'"
 )
@@ -58,10 +60,14 @@ class KubernetesElection:
         self._interrupted.clear()
         lock = self._joined(seat)
         until = self._clock.monotonic() + seconds
+        conflicts = 0
         while True:
             lock.asked_at = self._clock.monotonic()
             if self._election.try_acquire_or_renew():
                 return lock.asked_at
+            if lock.conflicted and conflicts < MOST_CONFLICTS:
+                conflicts += 1  # only the next version tells who leads
+                continue
             remaining = until - self._clock.monotonic()
             if remaining < POLL_SECONDS or self._interrupted.wait(POLL_SECONDS):
                 return None
@@ -71,9 +77,12 @@ class KubernetesElection:
         if self._api is None or self._lock is None:
             return
         until = time.monotonic() + RESIGN_SECONDS
-        with contextlib.suppress(ElectionError):
-            while not self._lock.released and (left := until - time.monotonic()) > 0:
-                self._api.timeout = left
+        for _ in range(RESIGN_CALLS):
+            left = until - time.monotonic()
+            if self._lock.released or left <= 0:
+                break
+            self._api.timeout = left
+            with contextlib.suppress(ElectionError):
                 self._lock.release()
         self._api.close()
         self._api = self._lock = None

@@ -41,53 +41,67 @@ class LeaseApi:
     """
 
     def __init__(self, settings: KubernetesLeaderSettings, timeout: float) -> None:
-        """Read the configuration and connect to nothing yet. Raises ElectionError."""
-        from kubernetes import client
-
+        """Connect to nothing yet, and read no configuration."""
         self.namespace = settings.namespace
         self.name = settings.name
         self.timeout = timeout
-        configuration = client.Configuration()
-        self._source = _load(configuration, find_kubeconfig(settings, os.environ))
-        self._host = configuration.host
-        configuration.retries = False  # the campaign repeats what fails
-        self._client = client.ApiClient(configuration)
-        self._leases = client.CoordinationV1Api(self._client)
+        self._settings = settings
+        self._source = self._host = ""  # of the configuration, and of the cluster
+        self._client: Any = None
         self._socket: socket.socket | None = None
-        self._asks = False
-        pool = self._client.rest_client.pool_manager.connection_from_url(self._host)
-        pool.ConnectionCls = self._tracked(pool.ConnectionCls)
+        self._asks = self._interrupted = False
 
     def read(self) -> Any:
         """Returns the Lease as a V1Lease; None if there is none."""
-        return self._call(self._leases.read_namespaced_lease, 404, self.name)
+        return self._call(self._leases().read_namespaced_lease, (404,), self.name)
 
     def create(self, lease: Any) -> Any:
         """Returns the Lease as it was created; None if there is one already."""
-        return self._call(self._leases.create_namespaced_lease, 409, body=lease)
+        return self._call(self._leases().create_namespaced_lease, (409,), body=lease)
 
     def replace(self, lease: Any) -> Any:
-        """Returns the Lease as it was replaced; None if it has changed since it was read."""
-        return self._call(self._leases.replace_namespaced_lease, 409, self.name, body=lease)
+        """Returns the Lease as it was replaced; None if it was changed or deleted since."""
+        return self._call(
+            self._leases().replace_namespaced_lease, (404, 409), self.name, body=lease
+        )
 
     def interrupt(self) -> None:
         """End the call that is under way, from any thread; no effect if there is none."""
         connected = self._socket
         if self._asks and connected is not None:
+            self._interrupted = True
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)  # beneath TLS
 
     def close(self) -> None:
-        """Close the connections. The next call makes a new one."""
-        self._client.rest_client.pool_manager.clear()
+        """Close the connections. The next call reads the configuration and makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.rest_client.pool_manager.clear()
 
-    def _call(self, method: Callable[..., Any], unless: int, *args: str, **body: Any) -> Any:
-        """Returns the answer, or None if its status is `unless`."""
+    def _leases(self) -> Any:
+        """Returns the client's calls. Raises ElectionError if the configuration is unusable."""
+        from kubernetes import client
+
+        if self._client is None:
+            configuration = client.Configuration()
+            self._source = _load(configuration, find_kubeconfig(self._settings, os.environ))
+            self._host = configuration.host
+            configuration.retries = False  # the campaign repeats what fails
+            self._client = client.ApiClient(configuration)
+            pool = self._client.rest_client.pool_manager.connection_from_url(self._host)
+            pool.ConnectionCls = self._tracked(pool.ConnectionCls)
+        return client.CoordinationV1Api(self._client)
+
+    def _call(
+        self, method: Callable[..., Any], unless: tuple[int, ...], *args: str, **body: Any
+    ) -> Any:
+        """Returns the answer, or None if its status is one of `unless`."""
         from kubernetes.client.exceptions import ApiException
         from kubernetes.config import ConfigException
         from urllib3.exceptions import HTTPError
 
-        self._asks = True
+        self._asks, self._interrupted = True, False
         try:
             return method(
                 *args,
@@ -97,11 +111,12 @@ class LeaseApi:
             )
         except ApiException as error:
             told = _message_of(error)
-            if error.status == unless and told is not None:
+            if error.status in unless and told is not None:
                 return None
             raise self._refused(error, told) from None
         except (HTTPError, OSError) as error:
-            problem = f"no answer from the API server at {self._host}: {one_line(error)}"
+            cause = "it took too long" if self._interrupted else _cause_of(error)
+            problem = f"no answer from the API server at {self._host}: {cause}"
             raise ElectionError(problem) from None
         except ConfigException as error:  # the token is read again now and then
             raise ElectionError(f"{self._source}: {one_line(error)}") from None
@@ -114,6 +129,7 @@ class LeaseApi:
     def _refused(self, error: Any, told: str | None) -> ElectionError:
         lease = f"the Lease {self.namespace}/{self.name}"
         if error.status == 401:
+            self.close()  # so that credentials that were renewed since are read
             return ElectionError(
                 f"the API server at {self._host} does not accept the credentials of {self._source}"
             )
@@ -152,6 +168,22 @@ def _load(configuration: Any, kubeconfig: str | None) -> str:
     except (config.ConfigException, OSError, ValueError, TypeError) as error:
         raise ElectionError(f"{source}: {one_line(error)}") from None
     return source
+
+
+def _cause_of(error: Exception) -> str:
+    """Returns why there was no answer, in words that do not differ from one call to the next."""
+    from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+    innermost: BaseException = error
+    while innermost.__cause__ is not None:
+        innermost = innermost.__cause__
+    if isinstance(innermost, OSError) and innermost.strerror:
+        return innermost.strerror
+    if isinstance(error, ConnectTimeoutError):
+        return "timed out while connecting"
+    if isinstance(error, ReadTimeoutError):
+        return "timed out while waiting for the answer"
+    return one_line(innermost)
 
 
 def _message_of(error: Any) -> str | None:

@@ -22,8 +22,8 @@ class Sighting:
     """One version of the Lease, and when this instance first saw it. Pure.
 
     `holder`: the identity of the leader; "" if there is none. `seconds`: for how long its last
-    renewal counts. `at`: seconds of this instance's `clock.monotonic()`. The clocks of other
-    instances, and the times that they write into the Lease, do not matter.
+    renewal counts; 0 if it was released. `at`: seconds of this instance's `clock.monotonic()`. The
+    clocks of other instances, and the times that they write into the Lease, do not matter.
     """
 
     version: str
@@ -35,9 +35,11 @@ class Sighting:
         """Returns whether `identity` may take the Lease, or renew it, at `now`.
 
         The renewal was asked for before it was seen. So the time to live that begins when it was
-        seen ends no earlier than the holder's. The longer one counts if the two differ.
+        seen ends no earlier than the holder's. The longer one counts if the two differ. If the
+        holder was removed by hand, its lease may still be valid.
         """
-        return self.holder in ("", identity) or now >= self.at + max(ttl, self.seconds)
+        released = not self.holder and not self.seconds
+        return released or self.holder == identity or now >= self.at + max(ttl, self.seconds)
 
 
 class LeaseMissing(Exception):
@@ -66,26 +68,27 @@ class LeaseLock:
         self._seat = seat
         self._ttl = ttl
         self._clock = clock
-        self._lease: Any = None  # the V1Lease of the newest sighting
+        self._lease: Any = None  # the V1Lease as it is; None if there is none
         self._sighting: Sighting | None = None
         self._in_doubt = False  # a write may have been carried out or not
 
     def get(self, _name: str, _namespace: str) -> tuple[bool, Any]:
         """Returns True and the record of the Lease, or False and the error that it is missing.
 
-        The record has no holder if this instance may take the Lease. Raises ElectionError if there
-        is no answer, or if the Lease is in use by another integration.
+        The record has no holder if this instance may take the Lease, and if the Lease of another
+        one was deleted, whose lease may still be valid. Raises ElectionError if there is no answer,
+        or if the Lease is in use by another integration.
         """
         from kubernetes.leaderelection.leaderelectionrecord import LeaderElectionRecord
 
         lease = self._api.read()
         self._saw(lease)
-        if lease is None:
+        if lease is None and self._is_free():
             return False, LeaseMissing()
-        spec = lease.spec
-        if spec is None or self._is_free():
-            return True, LeaderElectionRecord(None, None, None, None)
+        if lease is None or self._is_free():
+            return True, LeaderElectionRecord(None, None, None, None)  # see `update`
         self._check_seat(lease)
+        spec = lease.spec
         return True, LeaderElectionRecord(
             spec.holder_identity, spec.lease_duration_seconds, spec.acquire_time, spec.renew_time
         )
@@ -103,10 +106,16 @@ class LeaseLock:
         return self._is_free() and self._write(self._lease, updated_record.holder_identity)
 
     @property
+    def conflicted(self) -> bool:
+        """Whether the Lease was changed by somebody else between the last read and write."""
+        return self._in_doubt
+
+    @property
     def released(self) -> bool:
         """Whether it is certain that this instance does not hold the Lease."""
         seen = self._sighting
-        return not self._in_doubt and (seen is None or seen.holder != self.identity)
+        held = self._lease is not None and seen is not None and seen.holder == self.identity
+        return not self._in_doubt and not held
 
     def release(self) -> None:
         """Make one call towards `released`: a write, or a read if the newest version is unknown.
@@ -120,14 +129,13 @@ class LeaseLock:
 
     def _is_free(self) -> bool:
         seen = self._sighting
-        return seen is not None and seen.is_free(self.identity, self.asked_at, self._ttl)
+        return seen is None or seen.is_free(self.identity, self.asked_at, self._ttl)
 
     def _saw(self, lease: Any) -> None:
         self._in_doubt = False
         self._lease = lease
         if lease is None:
-            self._sighting = None
-            return
+            return  # the newest version that was seen still counts
         version = lease.metadata.resource_version
         if self._sighting is None or self._sighting.version != version:
             holder = lease.spec.holder_identity if lease.spec else None
@@ -145,7 +153,7 @@ class LeaseLock:
             spec.lease_transitions = (spec.lease_transitions or 0) + (self._lease is not None)
         spec.holder_identity = holder
         spec.renew_time = now
-        spec.lease_duration_seconds = math.ceil(self._ttl) if holder else 1  # as kubectl's library
+        spec.lease_duration_seconds = math.ceil(self._ttl) if holder else None
         annotations = lease.metadata.annotations or {}
         lease.metadata.annotations = {**annotations, SEAT: self._seat.name}
         self._in_doubt = True

@@ -18,7 +18,7 @@ class AttemptDue(Message):
 
 @dataclass(frozen=True)
 class LookAgain(Message):
-    """To itself: a flood may be over."""
+    """To itself: look what has arrived during a flood, which may be over."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -42,11 +45,8 @@ class LiveCounts:
 
 
 @dataclass(frozen=True)
-class CallArrived(Message):
-    """To the router: a call for which there was room."""
-
-    call: LiveCall
-    key: str
+class CallsArrived(Message):
+    """To the router: there are calls to `take`."""
 
 
 class LiveIntake:
@@ -63,6 +63,8 @@ class LiveIntake:
         self.numbers = itertools.count(1)
         """Of events; a router that was restarted goes on with them."""
         self.running = self.handled = self.retried = self.dead = 0
+        self._arrived: deque[tuple[LiveCall, str]] = deque()
+        self._tells = True
         self._router: Ref | None = None
         self._process = os.getpid()
 
@@ -106,5 +108,24 @@ class LiveIntake:
             return "unavailable"
         if not self.room.enter(len(call.body)):
             return "full"
-        router.tell(CallArrived(call, key))
+        self._arrived.append((call, key))
+        if self._tells:
+            self._tells = False
+            router.tell(CallsArrived())
         return "queued"
+
+    # -- for the router --------------------------------------------------------------------------
+
+    def tell_again(self) -> None:
+        """Have the router told of the next call. Then it has to `take` those that are there.
+
+        Until then it is told of no call, as waking it costs more than all else that is done for
+        one, and during a flood it looks by itself.
+        """
+        self._tells = True
+
+    def take(self) -> Iterator[tuple[LiveCall, str]]:
+        """Yields the calls that have arrived, with their keys, until there is none."""
+        with contextlib.suppress(IndexError):
+            while True:
+                yield self._arrived.popleft()

@@ -10,9 +10,7 @@ import pykka
 
 from ocean_actors.actors import (
     Actor,
-    AtLimit,
     CancelToken,
-    MailboxPolicy,
     Message,
     Ref,
     Terminated,
@@ -28,9 +26,8 @@ from ocean_actors.live.commands import (
     LookAgain,
     TimeUp,
 )
-from ocean_actors.live.flood import SECONDS as FLOOD_SECONDS
 from ocean_actors.live.flood import Flood
-from ocean_actors.live.intake import CallArrived, LiveIntake
+from ocean_actors.live.intake import CallsArrived, LiveIntake
 from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, Ticket
 from ocean_actors.live.router_log import RouterLog
 from ocean_actors.live.worker import (
@@ -48,6 +45,9 @@ GRACE_SECONDS = 5.0
 
 DRAIN_SECONDS = 0.7
 """For events that wait when the system stops; less than what the system waits for."""
+
+LOOK_SECONDS = 0.01
+"""Between two looks at what has arrived, during a flood."""
 
 MOST_HUNG = 8
 """Threads of one path that may hang: then no event of it is started until one of them ends."""
@@ -70,10 +70,6 @@ class Slot:
 class LiveRouter(Actor):
     """Queues the calls of one path and has them handled by workers, its children."""
 
-    mailbox: ClassVar[MailboxPolicy] = MailboxPolicy(
-        limit=10_000,
-        at_limit={Message: AtLimit.ADMIT},  # the intake bounds the calls
-    )
     subscribes_to: ClassVar[tuple[type[Message], ...]] = (
         RoleChanged, RunStarted, IntegrationRegistered,
     )  # fmt: skip
@@ -90,13 +86,14 @@ class LiveRouter(Actor):
         self._hung: set[Ref] = set()
         self._opened = 0
         self._flood = Flood()
-        self._waits_for_end = False  # of the flood
+        self._looks_again = False
         self._drained: pykka.Future[None] | None = None  # until it is set
         self._log = RouterLog(handler, services.clock)
 
     def on_start(self) -> None:
-        """Take calls."""
+        """Take calls, also those that a former life has left."""
         self._intake.open(self.context.ref)
+        self._pump()
 
     def on_stop(self) -> None:
         """Take no more calls, leave behind what has not ended, and say what is lost."""
@@ -106,7 +103,7 @@ class LiveRouter(Actor):
         self._intake.running = 0
 
     def on_failure(self, *_: Any) -> None:
-        """Do the same, until the restarted actor takes calls again; those in the mailbox stay."""
+        """Do the same, until the restarted actor takes calls again."""
         self._intake.shut()
         self._leave_behind()
         self._log.lost(len(self._queue))
@@ -116,11 +113,9 @@ class LiveRouter(Actor):
 
     # -- messages ----------------------------------------------------------------------------
 
-    @handles(CallArrived)
-    def on_arrived(self, event: CallArrived) -> None:
-        """Queue a call."""
-        self._flood.arrived(self.context.clock.monotonic())
-        self._queue.add(event.key, event.call)
+    @handles(CallsArrived)
+    def on_arrived(self, _message: CallsArrived) -> None:
+        """Queue them."""
         self._pump()
 
     @handles(CallHandled)
@@ -150,8 +145,8 @@ class LiveRouter(Actor):
 
     @handles(LookAgain)
     def on_look_again(self, _message: LookAgain) -> None:
-        """A flood may be over."""
-        self._waits_for_end = False
+        """Queue what has arrived during a flood."""
+        self._looks_again = False
         self._pump()
 
     @handles(TimeUp)
@@ -229,8 +224,8 @@ class LiveRouter(Actor):
     # -- parts -------------------------------------------------------------------------------
 
     def _pump(self) -> None:
-        """Start what can be started."""
-        most = self._most_at_work()
+        """Queue what has arrived, and start what can be started."""
+        most = self._take()
         while len(self._hung) < MOST_HUNG and (ticket := self._queue.start(most)) is not None:
             idle = (each for each in self._slots.values() if each.ticket is None)
             slot = next(idle, None) or self._open_slot()
@@ -244,13 +239,22 @@ class LiveRouter(Actor):
             self._drained.set(None)
             self._drained = None
 
-    def _most_at_work(self) -> int | None:
-        """Returns 1 while there is a flood, else None; later it is looked again."""
-        if not self._flood.lasts(self.context.clock.monotonic()):
+    def _take(self) -> int | None:
+        """Queue what has arrived. Returns how many events may be at work: 1 while there is a flood.
+
+        During a flood the router is not told of each call, but looks again.
+        """
+        now = self.context.clock.monotonic()
+        if not self._flood.lasts(now):
+            self._intake.tell_again()
+        for call, key in self._intake.take():
+            self._flood.arrived(now)
+            self._queue.add(key, call)
+        if not self._flood.lasts(now):
             return None
-        if not self._waits_for_end:
-            self._waits_for_end = True
-            self.context.schedule(FLOOD_SECONDS, LookAgain())
+        if not self._looks_again:
+            self._looks_again = True
+            self.context.schedule(LOOK_SECONDS, LookAgain())
         return 1
 
     def _end_attempts(self) -> None:

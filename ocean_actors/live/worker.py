@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ocean_actors.actors import Actor, CancelToken, Clock, Message, OnFailure, Supervision, handles
 from ocean_actors.errors import OceanError
@@ -21,11 +21,13 @@ from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.resync.awaiting import awaited
 from ocean_actors.resync.handler_actor import end_if_forked
 from ocean_actors.resync.handlers import RetryLater, retry_after
-from ocean_actors.session import CancellableSession
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 from ocean_actors.web.log import stack_of
+
+if TYPE_CHECKING:
+    from ocean_actors.session import CancellableSession
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class LiveTools:
     def session(self) -> CancellableSession:
         """A session for the third system's API."""
         if self._session is None:
+            from ocean_actors.session import CancellableSession
+
             strict = self.settings.ssl.third_party.x509.strict
             self._session = CancellableSession(self.token, clock=self._clock, strict=strict)
         return self._session

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ocean_actors._version import __version__
 from ocean_actors.actors import CancelToken, Clock, SystemClock
+from ocean_actors.connections import TIMEOUT, Timeout
 from ocean_actors.messages import PortRequest
 from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
@@ -26,7 +27,6 @@ from ocean_actors.port.transport import (
     segment,
 )
 from ocean_actors.retry import ONCE, random_jitter
-from ocean_actors.session import TIMEOUT, Timeout
 from ocean_actors.settings import IntegrationSettings, PortSettings
 
 if TYPE_CHECKING:

@@ -14,21 +14,24 @@ from http.client import responses
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-import requests
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
-from requests.utils import select_proxy
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.connections import AnswerTooLong, causes, is_loopback
+from ocean_actors.connections import TIMEOUT, AnswerTooLong, Call, Timeout, causes
 from ocean_actors.log import get_logger
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
+from ocean_actors.port.exchange import Exchange, Response, UnusableUrl, target_of
 from ocean_actors.port.identity import EXPORTER, Identity
 from ocean_actors.port.models import AccessToken, kind_of, parse_access_token
 from ocean_actors.port.permit import Permit
 from ocean_actors.port.tally import NO_ANSWER
-from ocean_actors.retry import ONCE, Attempts, Retry, asked_wait, random_jitter
-from ocean_actors.session import TIMEOUT, CancellableSession, SharedPauses, Timeout
+from ocean_actors.retry import Attempts, Retry, asked_wait, random_jitter
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
 from ocean_actors.tls import UnusableAuthorities
@@ -42,9 +45,6 @@ Parsed = TypeVar("Parsed")
 
 RETRY = Retry()
 TEMPORARY_STATUSES = frozenset({302, 303, 307, 408, 425, 429})  # and 5xx
-METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""All may be sent again over a fresh connection: creating twice answers 409. See `once`."""
-
 DEADLINE = 120.0  # seconds; for one attempt, until the answer is complete
 LONGEST_MESSAGE = 5 * DEADLINE
 """`message_bound` of actors that call Port, a few times for a message: Port being slow is logged,
@@ -90,15 +90,7 @@ class Transport:
         self._clock = clock
         self._jitter = jitter
         self._base_url = identity.port.base_url.rstrip("/") + "/v1"
-        self._session = CancellableSession(
-            token,
-            clock=clock,
-            timeout=timeout,
-            deadline=DEADLINE,
-            retry=ONCE,
-            repeatable=METHODS,
-            strict=strict,
-        )
+        self._exchange = Exchange(token, clock, timeout=timeout, deadline=DEADLINE, strict=strict)
         self._pace = pace or Pace()
         self._throttle = Throttle(clock)
         self._renewing = threading.Lock()  # so that many calls fetch one access token
@@ -175,7 +167,7 @@ class Transport:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._exchange.close()
 
     def _warn(self, error: PortError, delay: float) -> None:
         admission = self._throttle.admit()
@@ -272,53 +264,45 @@ class Transport:
         access: AccessToken | None,
     ) -> Parsed:
         """Send once. Raises PortError."""
-        prepared = self._prepare(request, access)
-        settings: dict[str, Any] = self._session.merge_environment_settings(
-            prepared.url, {}, False, None, None
-        )
-        place = self._place(request, settings["proxies"])
         try:
-            response = self._exchange(request, prepared, settings)
+            response = self._answer_to(request, access)
         except AnswerTooLong as error:
-            raise AnswerTooLarge(f"{place}: {error}") from None
-        except (OSError, HTTPError, ValueError) as error:  # what requests raises is an OSError
-            raise self._failure(place, error) from None
+            raise AnswerTooLarge(f"{self._place(request)}: {error}") from None
+        except (OSError, HTTPError, ValueError) as error:
+            raise self._failure(request, error) from None
         self._identity.note_clock(response.headers.get("Date"), self._clock.now())
-        if not 200 <= response.status_code < 300:
-            raise self._refusal(place, response, quoting=access is not None)
+        if not 200 <= response.status < 300:
+            raise self._refusal(request, response, quoting=access is not None)
         try:
             return parse({} if request.address else _json_object(response, request.empty))
         except UnexpectedAnswer as error:
-            raise self._error(place, response, str(error)) from None
+            raise self._error(request, response, str(error)) from None
 
-    def _exchange(
-        self, request: _Request, prepared: requests.PreparedRequest, settings: dict[str, Any]
-    ) -> requests.Response:
+    def _answer_to(self, request: _Request, access: AccessToken | None) -> Response:
         """Send, return the answer and count it; a call that is cancelled is not counted."""
+        target = target_of(self._url(request), tuple(request.query.items()))
+        headers = self._headers(request, access)
+        permit = (request.permit or self._check_permit) if request.writes else None
+        call = Call(request.max_bytes, once=request.once, permit=permit)
         tally, began = self._identity.tally, self._clock.monotonic()
         try:
-            with call_to_port(request.method, prepared.url or "") as span:
-                response = self._session.send(
-                    prepared,
-                    allow_redirects=False,
-                    max_bytes=request.max_bytes,
-                    once=request.once,
-                    permit=(request.permit or self._check_permit) if request.writes else None,
-                    **settings,
-                )
-                span.answered(response.status_code)
+            with call_to_port(request.method, target.url) as span:
+                response = self._exchange.send(request.method, target, headers, request.data, call)
+                span.answered(response.status)
         except Exception:
             tally.note(request.method, NO_ANSWER, self._clock.monotonic() - began)
             raise
-        tally.note(request.method, str(response.status_code), self._clock.monotonic() - began)
+        tally.note(request.method, str(response.status), self._clock.monotonic() - began)
         return response
 
     def _check_permit(self) -> float:
         """Returns for how many seconds writing is permitted. Raises as the permit does."""
         return math.inf if self._permit is None else self._permit(self._token, self._clock)
 
-    def _prepare(self, request: _Request, access: AccessToken | None) -> requests.PreparedRequest:
-        """Make the request. Raises PortError, which is lasting, if the URL cannot be used."""
+    def _url(self, request: _Request) -> str:
+        return request.address or self._base_url + request.path
+
+    def _headers(self, request: _Request, access: AccessToken | None) -> dict[str, str | bytes]:
         headers: dict[str, str | bytes] = {
             "User-Agent": (self._identity.user_agent + EXPORTER * request.exporter).encode(),
             "Accept": "application/json",
@@ -327,48 +311,41 @@ class Transport:
             headers["Authorization"] = access.authorization
         if request.data is not None:
             headers["Content-Type"] = "application/json"
-        url = request.address or self._base_url + request.path
-        try:
-            return self._session.prepare_request(
-                requests.Request(
-                    request.method, url, params=request.query, data=request.data, headers=headers
-                )
-            )
-        except ValueError as error:
-            raise PortError(f"{self._place(request, {})}: {one_line(str(error))}") from None
+        return headers
 
-    def _place(self, request: _Request, proxies: Mapping[str, str]) -> str:
+    def _place(self, request: _Request) -> str:
         """Returns where a request goes, for the start of an error: without credentials."""
-        url = request.address or self._base_url + request.path
-        proxy = None if is_loopback(url) else select_proxy(url, dict(proxies))
+        url = self._url(request)
         shown = url if request.address is None else "{0.scheme}://{0.netloc}".format(urlsplit(url))
         place = one_line(f"{request.method} {shown}")
+        proxy = self._exchange.proxy_of(url)
         return f"{place} through the proxy {_without_user(proxy)}" if proxy else place
 
-    def _failure(self, place: str, error: Exception) -> PortError:
+    def _failure(self, request: _Request, error: Exception) -> PortError:
         """Returns the error for a request without a complete answer."""
-        unusable = isinstance(error, InvalidURL | InvalidSchema | MissingSchema)
+        unusable = isinstance(error, UnusableUrl)
+        reason = one_line(self._identity.mask(_USER.sub("//", reason_of(error))))
         return PortError(
-            f"{place}: {one_line(self._identity.mask(_USER.sub('//', reason_of(error))))}",
+            f"{self._place(request)}: {reason}",
             temporary=not unusable,
             lasting=unusable or _is_lasting(error),
         )
 
-    def _refusal(self, place: str, response: requests.Response, *, quoting: bool) -> PortError:
+    def _refusal(self, request: _Request, response: Response, *, quoting: bool) -> PortError:
         """Returns the error for a status other than 2xx.
 
         Unless `quoting`, only JSON is quoted: other answers to a token call may repeat it.
         """
-        status = response.status_code
+        status = response.status
         temporary = status in TEMPORARY_STATUSES or status >= 500
         message = _message(response, quoting=quoting)
-        return self._error(place, response, message, temporary=temporary)
+        return self._error(request, response, message, temporary=temporary)
 
     def _error(
-        self, place: str, response: requests.Response, message: str, *, temporary: bool = True
+        self, request: _Request, response: Response, message: str, *, temporary: bool = True
     ) -> PortError:
-        status = response.status_code
-        text = f"{place}: {status} {responses.get(status, '')}".rstrip()
+        status = response.status
+        text = f"{self._place(request)}: {status} {responses.get(status, '')}".rstrip()
         message = one_line(self._identity.mask(message))
         return PortError(
             f"{text}: {message}" if message else text,
@@ -414,9 +391,9 @@ def ignore(_answer: Mapping[str, Any]) -> None:
     """Take any JSON object for an answer."""
 
 
-def _json_object(response: requests.Response, empty: Mapping[str, Any] | None) -> dict[str, Any]:
+def _json_object(response: Response, empty: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns the answer as a dict, or `empty` if it has no body. Raises UnexpectedAnswer."""
-    body = response.content
+    body = response.body
     if not body and empty is not None:
         return dict(empty)
     try:
@@ -429,9 +406,9 @@ def _json_object(response: requests.Response, empty: Mapping[str, Any] | None) -
     return answer
 
 
-def _message(response: requests.Response, *, quoting: bool) -> str:
+def _message(response: Response, *, quoting: bool) -> str:
     """Returns what an error says: of any length, for proxies answer errors too."""
-    status, body = response.status_code, response.content
+    status, body = response.status, response.body
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
@@ -463,9 +440,9 @@ def reason_of(error: BaseException) -> str:
                 f"the certificate is not trusted: {layer.verify_message} "
                 "(SSL_CERT_FILE names more authorities; see also ssl.port.x509.strict)"
             )
-        if isinstance(layer, requests.ConnectTimeout):
+        if isinstance(layer, ConnectTimeoutError) and not isinstance(layer, NewConnectionError):
             return "timed out while connecting"
-        if isinstance(layer, requests.Timeout):
+        if isinstance(layer, TimeoutError | ReadTimeoutError):
             return "timed out while waiting for the answer"
     innermost = layers[-1]
     if isinstance(innermost, OSError) and innermost.strerror:

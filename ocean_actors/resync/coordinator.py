@@ -55,6 +55,7 @@ from ocean_actors.messages import (
     Status,
     StopResyncs,
 )
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.resync import machine
 from ocean_actors.resync.flight import LONGEST_LINE, Flight, written_text
@@ -77,7 +78,6 @@ from ocean_actors.resync.totals import (
     shard_entities,
 )
 from ocean_actors.resync.traces import EndTrace, trace_of
-from ocean_actors.session import SharedPauses
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle

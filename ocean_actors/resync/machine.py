@@ -373,7 +373,7 @@ def step(state: State, event: Input) -> Step:
             return _fence_off(state, dropped=False)
         case StandBy(sources) if not state.standby:
             standby = replace(_without(state, sources), standby=True)
-            return _withdraw(standby, "another instance took over")
+            return _withdraw(standby, "this instance no longer leads")
         case Activate() if state.standby:
             return _release(replace(state, standby=False))
         case Abort(reason) if state.phase is Phase.RUNNING:

@@ -6,19 +6,22 @@ import math
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.resync.paced import PacedReports
-from ocean_actors.session import CancellableSession, SharedPauses
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
+
+if TYPE_CHECKING:
+    from ocean_actors.session import CancellableSession
 
 Item = TypeVar("Item")
 
@@ -207,6 +210,8 @@ class ResyncRun:
 
     def open_session(self, token: CancelToken) -> CancellableSession:
         """Returns another session of this run, which `token` ends; close it."""
+        from ocean_actors.session import CancellableSession
+
         return CancellableSession(
             token,
             clock=self._clock,

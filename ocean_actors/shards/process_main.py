@@ -20,9 +20,10 @@ from typing import NoReturn
 from ocean_actors import shards
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.log import ContextFilter
+from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import PartialRateLimiter
 from ocean_actors.resync.run import ResyncAborted
-from ocean_actors.session import CancellableSession, SharedPauses
+from ocean_actors.session import CancellableSession
 from ocean_actors.shards.executor import Event, Logged, Task
 from ocean_actors.shards.outcome import Outcome
 from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel, Tell

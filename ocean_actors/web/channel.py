@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 # The stubs of waitress (types-waitress) are wrong about these, so they stay untyped.
-from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
+from waitress.channel import ClientDisconnected, HTTPChannel  # type: ignore[import-untyped]
+from waitress.utilities import InternalServerError  # type: ignore[import-untyped]
 
-from ocean_actors.web.answers import RETRY, Answer, error_answer, too_large
 from ocean_actors.web.parser import HEAD_BYTES, HeldBytes, Parser
+from ocean_actors.web.tasks import JsonErrorTask, WholeTask
 
 CONNECTIONS = 256  # a file descriptor each
 REQUEST_SECONDS = 30.0  # for a whole request, head and body; and for the caller to read its answer
@@ -73,7 +73,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     """One connection. Its methods run in the server's loop, `service` in a task thread."""
 
     close_when_flushed: bool
+    current_outbuf_count: int
     request: Parser | None
+    requests: list[Parser]
 
     def __init__(
         self,
@@ -101,6 +103,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         self._began = now  # of the request that is arriving
         self._erred = False
         self._sends = False
+        self._ended = False  # the caller will send nothing more
         self._lingers_until: float | None = None
         self._lingered = 0
         super().__init__(server, sock, addr, adj, map=map)
@@ -134,13 +137,17 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     # -- reading ---------------------------------------------------------------------------------
 
     def _next_parser(self, adj: Any) -> Parser:
-        kind = HeldBytes if self.requests else Parser
+        kind = HeldBytes if self.requests or self.total_outbufs_len else Parser
         server = self.server
         return kind(adj, max_body_bytes=self.max_body_bytes, bodies_full=server.bodies_full)
 
     def readable(self) -> bool:
-        """Returns whether bytes are wanted; not while earlier ones are held."""
-        return not isinstance(self.request, HeldBytes) and bool(super().readable())
+        """Returns whether bytes are wanted: also while a request is at work, but only once.
+
+        Whoever changes the answer outside the loop has to wake the loop.
+        """
+        waits = isinstance(self.request, HeldBytes) or (self._ended and bool(self.requests))
+        return not (waits or self.will_close or self.close_when_flushed)
 
     def received(self, data: bytes) -> bool:
         """Takes bytes of a request; closes the connection if it has been arriving for too long."""
@@ -171,17 +178,48 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     # -- answering -------------------------------------------------------------------------------
 
     def service(self) -> None:
-        """Answers a request."""
+        """Answers a request, and wakes the loop if that has something to do then.
+
+        waitress wakes it after each answer, as it reads nothing while a request is at work.
+        """
+        request = self.requests[0]
         try:
-            self._erred = self.requests[0].error is not None
-            super().service()
+            closes = self._serve(request)
         except Exception:
             self.logger.exception("cannot answer")
             self.cancel()  # else it would count as being answered for ever
             self.server.pull_trigger()
-        if isinstance(self.request, HeldBytes):
+            return
+        request.close()
+        if self.current_outbuf_count:  # as in waitress: the next answer gets a buffer of its own
+            self.current_outbuf_count = self.adj.outbuf_high_watermark
+        with self.requests_lock:
+            self.close_when_flushed = closes
+            self.requests = []
+            held = isinstance(self.request, HeldBytes)
+        if held:
             self.server.resumable.append(self)
+        if held or closes or self._ended or self.total_outbufs_len:
             self.server.pull_trigger()
+
+    def _serve(self, request: Parser) -> bool:
+        """Returns whether the connection is to be closed after the answer."""
+        self._erred = request.error is not None
+        task = (self.error_task_class if self._erred else self.task_class)(self, request)
+        if not self.connected:
+            return True
+        try:
+            task.service()
+        except ClientDisconnected:
+            return True
+        except Exception:
+            self.logger.exception("cannot answer")
+            if task.wrote_header:
+                return True
+            request.error = InternalServerError("")
+            task = self.error_task_class(self, request)
+            task.service()
+        return bool(task.close_on_finish)
 
     def write_soon(self, data: Any) -> int:
         """Sends data, or queues them."""
@@ -224,9 +262,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             self.socket.shutdown(socket.SHUT_WR)
 
     def handle_read(self) -> None:
-        """Reads a request, or throws away the rest of one that was refused."""
+        """Reads a request, or throws away the rest of one that was refused.
+
+        A caller may end its half of the connection before it has its answer.
+        """
         if self._lingers_until is None:
-            super().handle_read()
+            self._ended = bool(self.requests) and self._at_end()
+            if not self._ended:
+                super().handle_read()
             return
         try:
             self._lingered += len(self.recv(65_536))  # at the end of the stream it closes itself
@@ -236,88 +279,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         if self._lingered > LINGER_BYTES or time.monotonic() > self._lingers_until:
             self.handle_close()
 
-
-class WholeTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
-    """Calls the application, and sends the head of its answer along with the body: one packet,
-    where waitress sends two.
-    """
-
-    close_on_finish: bool
-    wrote_header: bool
-
-    def __init__(self, channel: Channel, request: Parser) -> None:
-        super().__init__(channel, request)
-        self.logger = channel.logger
-
-    def get_environment(self) -> dict[str, Any]:
-        """Returns the WSGI environment; PATH_INFO is the path as it was sent.
-
-        waitress merges leading slashes and decodes the path, so that several paths reach one
-        handler, which may evade the rules of a proxy. No path of ours needs decoding.
-        """
-        environ: dict[str, Any] = super().get_environment()
-        environ["PATH_INFO"] = self.request.raw_path
-        return environ
-
-    def build_response_header(self) -> bytes:
-        """Returns the head; the connection ends with this answer if it keeps others out.
-
-        waitress also ends it after answers that have no body (304), which need no length.
-        """
-        if self.channel.server.crowded:
-            self.set_close_on_finish()
-        closes = self.request.headers.get("CONNECTION", "").lower() == "close"
-        stays = not (self.has_body or self.close_on_finish or closes) and self.version == "1.1"
-        head = bytes(super().build_response_header())
-        if stays:
-            self.close_on_finish = False
-            head = head.replace(b"\r\nConnection: close", b"", 1)
-        return head
-
-    def write(self, data: bytes) -> None:
-        """Sends a part of the body."""
-        if self.wrote_header or self.content_length != len(data) or not self.has_body:
-            super().write(data)
-            return
-        self.wrote_header = True
-        self.content_bytes_written = len(data)
-        self.channel.write_soon(self.build_response_header() + data)
-
-
-class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
-    """Answers a request that never reaches the application, without waitress's banner."""
-
-    def execute(self) -> None:
-        """Answers the request's error."""
-        error = self.request.error
-        answer = _answer(error.code, self.channel.max_body_bytes)
-        body = answer.encoded()
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", answer.content_type), *answer.headers.items()]
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.channel.refused(error.code, str(self.channel.addr[0]), _message(answer))
-        self.write(body)
-
-
-_MESSAGES = {
-    400: "this is no well-formed HTTP request",
-    431: f"request line and headers may have at most {HEAD_BYTES} bytes",
-    500: "internal error",
-    503: "too many large bodies are arriving",
-    505: "HTTP/1.1 and HTTP/1.0 are served",
-}
-
-
-def _answer(status: int, max_body_bytes: int) -> Answer:
-    if status == 413:
-        return too_large(max_body_bytes).answer()
-    message = _MESSAGES.get(status, "the request cannot be served")
-    return error_answer(status, message, RETRY if status == 503 else None)
-
-
-def _message(answer: Answer) -> str:
-    return str(answer.body["message"]) if isinstance(answer.body, Mapping) else ""
+    def _at_end(self) -> bool:
+        try:
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except OSError:
+            return False  # `recv` raises it again
 
 
 def dispensable(channels: Collection[Channel], limit: int) -> tuple[list[Channel], bool]:

@@ -12,13 +12,13 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Any
 
 # The stubs of waitress (types-waitress) are wrong about these, so they stay untyped.
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer  # type: ignore[import-untyped]
-from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 from waitress.wasyncore import dispatcher, loop  # type: ignore[import-untyped]
 
 from ocean_actors.log import get_logger
@@ -161,36 +161,42 @@ def affordable(connections: int) -> int:
     return min(connections, max(allowed // 2, 1))
 
 
-class _Tasks(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress is untyped
-    """waitress's task threads, remembered so that they can be joined."""
+class _Tasks:
+    """The threads that answer calls: in place of waitress's, whose queue wakes them more dearly."""
 
     def __init__(self, name: str, log: ServerLog) -> None:
-        super().__init__()
-        self.logger = log
+        self._log = log
         self._name = name
+        self._queue: SimpleQueue[HTTPChannel | None] = SimpleQueue()
         self._started: list[threading.Thread] = []
 
-    def start_new_thread(self, target: Callable[[int], None], thread_no: int) -> None:
-        """Starts a thread as waitress does, under our name."""
-        thread = threading.Thread(
-            target=target, name=f"{self._name}-{thread_no}", args=(thread_no,), daemon=True
-        )
-        thread.start()
-        self._started.append(thread)
+    def start(self, count: int) -> None:
+        """Starts the threads. Raises RuntimeError if there can be no more of them."""
+        for number in range(count):
+            name = f"{self._name}-{number}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            thread.start()
+            self._started.append(thread)
 
     def add_task(self, task: HTTPChannel) -> None:
-        """Queues a task as waitress does, without a warning for each call that has to wait."""
-        with self.lock:
-            self.queue.append(task)
-            self.queue_cv.notify()
+        """Has the request of a connection answered."""
+        self._queue.put(task)
 
     def join(self, deadline: float) -> list[str]:
         """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
-        self.set_thread_count(0)
+        for _ in self._started:
+            self._queue.put(None)
         others = [thread for thread in self._started if thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
         return [thread.name for thread in others if thread.is_alive()]
+
+    def _run(self) -> None:
+        while (task := self._queue.get()) is not None:
+            try:
+                task.service()
+            except BaseException:  # noqa: BLE001  (logged; the thread has to go on)
+                self._log.exception("cannot answer")
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress is untyped
@@ -323,7 +329,7 @@ class _Serving:
         self._wake_up = adjustments.asyncore_loop_timeout
         self._loop = threading.Thread(target=self._run, name=name, daemon=True)
         try:
-            self._tasks.set_thread_count(adjustments.threads)
+            self._tasks.start(adjustments.threads)
             self._loop.start()
         except BaseException:  # no more threads can be started
             self._tasks.join(time.monotonic() + 1.0)

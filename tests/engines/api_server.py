@@ -1,7 +1,7 @@
 """A stand-in of the Kubernetes API server: Leases, as the official client reads and writes them.
 
 Status codes, messages and rules follow Kubernetes 1.3x for coordination.k8s.io/v1: optimistic
-concurrency by resourceVersion, bearer tokens, rights by verb and namespace.
+concurrency by resourceVersion, watches, bearer tokens, rights by verb and namespace.
 """
 
 from __future__ import annotations
@@ -11,134 +11,20 @@ import re
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-GROUP = "coordination.k8s.io"
+from lease_events import Selection
+from leases import GROUP, Json, Leases, Refusal
+
+__all__ = ["TOKEN", "ApiServer", "Refusal", "kubeconfig_of"]
+
 LEASES = re.compile(rf"/apis/{GROUP}/v1/namespaces/([^/]+)/leases(?:/([^/]+))?")
-MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
-VERBS = {"GET": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 TOKEN = "secret-token"
-USER = "system:serviceaccount:default:ocean"
-
-Json = dict[str, Any]
-
-
-class Refusal(Exception):
-    """The answer is a Status."""
-
-    def __init__(self, code: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.body = {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-            "message": message, "reason": reason, "code": code,
-        }  # fmt: skip
-
-
-class Leases:
-    """What etcd has: it survives a restart of the API server."""
-
-    def __init__(self) -> None:
-        self.namespaces = {"default"}
-        self.forbidden: set[str] = set()  # verbs
-        self._lock = threading.Lock()
-        self._version = 100
-        self._leases: dict[tuple[str, str], Json] = {}
-
-    def find(self, namespace: str, name: str) -> Json:
-        """Raises Refusal if there is none."""
-        with self._lock:
-            return self._found(namespace, name)
-
-    def release_all(self) -> None:
-        """Have nobody hold any Lease."""
-        with self._lock:
-            for (namespace, name), lease in self._leases.items():
-                spec = {**lease["spec"], "holderIdentity": ""}
-                self._stored(namespace, name, {**lease, "spec": spec}, {})
-
-    def answer(self, method: str, namespace: str, name: str | None, body: Json) -> tuple[int, Json]:
-        """Returns the status and the body. Raises Refusal."""
-        verb = VERBS[method] if name or method == "POST" else "list"
-        if verb in self.forbidden:
-            what = f'leases.{GROUP} "{name}"' if name else f"leases.{GROUP}"
-            message = (
-                f'{what} is forbidden: User "{USER}" cannot {verb} resource "leases" in API group '
-                f'"{GROUP}" in the namespace "{namespace}"'
-            )
-            raise Refusal(403, "Forbidden", message)
-        with self._lock:
-            if method == "GET":
-                return 200, self._found(namespace, name) if name else self._list(namespace)
-            if method == "POST":
-                return 201, self._created(namespace, body)
-            assert name is not None
-            if method == "DELETE":
-                del self._leases[namespace, self._found(namespace, name)["metadata"]["name"]]
-                return 200, {"kind": "Status", "apiVersion": "v1", "status": "Success"}
-            if method == "PATCH":  # a merge patch
-                body = _merged(self._found(namespace, name), body)
-            return 200, self._replaced(namespace, name, body)
-
-    def _found(self, namespace: str, name: str) -> Json:
-        if (namespace, name) not in self._leases:
-            raise Refusal(404, "NotFound", f'leases.{GROUP} "{name}" not found')
-        return self._leases[namespace, name]
-
-    def _list(self, namespace: str) -> Json:
-        items = [lease for (where, _), lease in self._leases.items() if where == namespace]
-        metadata = {"resourceVersion": str(self._version)}
-        return {
-            "kind": "LeaseList", "apiVersion": f"{GROUP}/v1", "metadata": metadata, "items": items
-        }  # fmt: skip
-
-    def _created(self, namespace: str, body: Json) -> Json:
-        name = body["metadata"]["name"]
-        if namespace not in self.namespaces:
-            raise Refusal(404, "NotFound", f'namespaces "{namespace}" not found')
-        if (namespace, name) in self._leases:
-            raise Refusal(409, "AlreadyExists", f'leases.{GROUP} "{name}" already exists')
-        if body["metadata"].get("resourceVersion"):
-            message = "resourceVersion should not be set on objects to be created"
-            raise Refusal(500, "InternalError", message)
-        created = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return self._stored(namespace, name, body, {"creationTimestamp": created})
-
-    def _replaced(self, namespace: str, name: str, body: Json) -> Json:
-        old = self._found(namespace, name)["metadata"]
-        if body["metadata"].get("name") != name:
-            message = "the name of the object does not match the name on the URL"
-            raise Refusal(400, "BadRequest", message)
-        version = body["metadata"].get("resourceVersion")
-        if not version:
-            message = (
-                f'leases.{GROUP} "{name}" is invalid: metadata.resourceVersion: Invalid value: '
-                "0: must be specified for an update"
-            )
-            raise Refusal(422, "Invalid", message)
-        if version != old["resourceVersion"]:
-            message = (
-                f'Operation cannot be fulfilled on leases.{GROUP} "{name}": the object has been '
-                "modified; please apply your changes to the latest version and try again"
-            )
-            raise Refusal(409, "Conflict", message)
-        return self._stored(namespace, name, body, {"creationTimestamp": old["creationTimestamp"]})
-
-    def _stored(self, namespace: str, name: str, body: Json, metadata: Json) -> Json:
-        spec = body.get("spec") or {}
-        _check(name, spec)
-        self._version += 1
-        metadata = {
-            **body["metadata"], **metadata, "namespace": namespace, "uid": f"uid-{name}",
-            "resourceVersion": str(self._version),
-        }  # fmt: skip
-        lease = {"kind": "Lease", "apiVersion": f"{GROUP}/v1", "metadata": metadata, "spec": spec}
-        self._leases[namespace, name] = lease
-        return lease
 
 
 class ApiServer:
@@ -154,6 +40,8 @@ class ApiServer:
         """While it is set, requests are carried out and not answered."""
         self.hang_on: str | None = None
         """The same for one method only."""
+        self.before: Callable[[str], object] = lambda _method: None
+        """Is called with the method of each call before it is carried out."""
         self.tls = tls
         self._server: _Server | None = None
         self.port = 0
@@ -178,17 +66,21 @@ class ApiServer:
 
     def kubeconfig(self, token: str = TOKEN, port: int | None = None) -> str:
         """Returns a file for the official client, as JSON, which is YAML."""
-        server = self.url if port is None else f"http://127.0.0.1:{port}"
-        return json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "here", "cluster": {"server": server}}],
-                "users": [{"name": "ocean", "user": {"token": token}}],
-                "contexts": [{"name": "c", "context": {"cluster": "here", "user": "ocean"}}],
-                "current-context": "c",
-            }
-        )
+        return kubeconfig_of(self.url if port is None else f"http://127.0.0.1:{port}", token)
+
+
+def kubeconfig_of(server: str, token: str = TOKEN) -> str:
+    """Returns a file for the official client, as JSON, which is YAML."""
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "here", "cluster": {"server": server}}],
+            "users": [{"name": "ocean", "user": {"token": token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "here", "user": "ocean"}}],
+            "current-context": "c",
+        }
+    )
 
 
 class _Server(ThreadingHTTPServer):
@@ -241,7 +133,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         api.calls.append(f"{self.command} {self.path}")
+        api.before(self.command)
         try:
+            self._check(api)
+            query = dict(parse_qsl(urlsplit(self.path).query))
+            if query.get("watch") in ("1", "true", "True"):
+                self._watch(api, query)
+                return
             code, body = self._carry_out(api, json.loads(raw) if raw else {})
         except Refusal as refusal:
             code, body = refusal.code, refusal.body
@@ -259,42 +157,42 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815  (as http.server says)
 
-    def _carry_out(self, api: ApiServer, body: Json) -> tuple[int, Json]:
+    def _check(self, api: ApiServer) -> None:
         if api.fail_with is not None:
             raise api.fail_with
         kind, _, token = self.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer" or token != TOKEN:
             raise Refusal(401, "Unauthorized", "Unauthorized")
+
+    def _carry_out(self, api: ApiServer, body: Json) -> tuple[int, Json]:
+        namespace, name = self._place()
+        return api.leases.answer(self.command, namespace, name, body)
+
+    def _place(self) -> tuple[str, str | None]:
         match = LEASES.fullmatch(urlsplit(self.path).path)
         if match is None:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
-        return api.leases.answer(self.command, match[1], match[2], body)
+        return match[1], match[2]
+
+    def _watch(self, api: ApiServer, query: dict[str, str]) -> None:
+        """Stream the events until `timeoutSeconds` are over."""
+        namespace, name = self._place()
+        api.leases.check_right("watch", namespace, name)
+        selection = Selection.of(namespace, query)
+        until = time.monotonic() + selection.seconds
+        stopped = cast("_Server", self.server).stopped
+
+        def over() -> bool:
+            return stopped.is_set() or time.monotonic() >= until
+
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for line in api.leases.events.watch(selection, api.leases.newest, over):
+            if line:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+        self.wfile.write(b"0\r\n\r\n")
 
     def log_message(self, *_args: object) -> None:
         pass
-
-
-def _merged(old: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict) or not isinstance(old, dict):
-        return patch
-    merged = {**old, **{key: _merged(old.get(key), value) for key, value in patch.items()}}
-    return {key: value for key, value in merged.items() if value is not None}
-
-
-def _check(name: str, spec: Json) -> None:
-    for key in ("acquireTime", "renewTime"):
-        value = spec.get(key)
-        if value is not None and not MICRO_TIME.fullmatch(value):
-            message = (
-                f'Lease in version "v1" cannot be handled as a Lease: parsing time "{value}" as '
-                '"2006-01-02T15:04:05.000000Z07:00": cannot parse'
-            )
-            raise Refusal(400, "BadRequest", message)
-    seconds = spec.get("leaseDurationSeconds")
-    if seconds is not None and not isinstance(seconds, int):
-        message = 'Lease in version "v1" cannot be handled as a Lease: json: cannot unmarshal'
-        raise Refusal(400, "BadRequest", message)
-    for key, least in (("leaseDurationSeconds", 1), ("leaseTransitions", 0)):
-        if spec.get(key) is not None and spec[key] < least:
-            message = f'Lease.{GROUP} "{name}" is invalid: spec.{key}: Invalid value: {spec[key]}'
-            raise Refusal(422, "Invalid", message)

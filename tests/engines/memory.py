@@ -20,10 +20,16 @@ class MemoryServer:
         self._away = False
         self._news = 0
         self.bug: Exception | None = None
+        self.answers = threading.Event()
+        """While it is not set, no question is answered, nor can it be interrupted."""
+        self.answers.set()
+        self.asked = threading.Event()
         self._holders: dict[str, tuple[object, float]] = {}
         self._changed = threading.Condition()
 
     def campaign(self, who: object, seat: Seat, ttl: float, clock: Clock) -> float | None:
+        self.asked.set()
+        self.answers.wait()
         with self._changed:
             if self.bug is not None:
                 bug, self.bug = self.bug, None

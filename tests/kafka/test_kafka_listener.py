@@ -262,15 +262,15 @@ def test_a_poisoned_topic_stalls_nothing(
     huge = b'{"x": "' + b"under-test " * 900_000 + b'"}'
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
-        last = organization.publish(*poison * 50, huge, organization.request(), huge, *poison * 50)
+        last = organization.publish(*poison * 15, huge, organization.request(), huge, *poison * 15)
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(last + 1)
         shown = organization.eventually(
-            lambda: (found := organization.shown(rig))["messages"] == 1_003 and found
+            lambda: (found := organization.shown(rig))["messages"] == 303 and found
         )
         assert shown["requests"] == 1
         assert shown["unreadable"]["too long"] == 2
-        assert shown["unreadable"]["nested too deeply"] == 100
+        assert shown["unreadable"]["nested too deeply"] == 30
     skipped = [each for each in caplog.messages if "cannot be read" in each]
     assert 1 <= len(skipped) <= 5
 

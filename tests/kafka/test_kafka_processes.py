@@ -164,7 +164,7 @@ def test_an_instance_that_was_asleep_too_long_gives_way(processes: Processes) ->
     first.send_signal(signal.SIGSTOP)
     processes.expect(f"begin {first.pid}", f"begin {second.pid}")
     first.send_signal(signal.SIGCONT)
-    processes.expect_output("another instance took over")
+    processes.expect_output("this instance no longer leads")
     organization.eventually(lambda: processes.output().count("standing by") >= 2)
     assert processes.log() == [f"begin {first.pid}", f"begin {second.pid}"]
     processes.let_finish()

@@ -244,6 +244,19 @@ def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
     assert actors["leader"]["restarts"] == 1
 
 
+def test_an_engine_that_cannot_be_interrupted_is_left_behind(
+    start: Callable[..., SandboxedSystem], server: memory.MemoryServer
+) -> None:
+    server.answers.clear()
+    rig = start(Quick)
+    assert server.asked.wait(WITHIN)
+    try:
+        rig.system.stop()
+        assert rig.system.left_behind == ["leader"]  # so the process is ended despite the thread
+    finally:
+        server.answers.set()
+
+
 def test_with_an_engine_that_has_no_election_an_instance_leads(
     start: Callable[..., SandboxedSystem], monkeypatch: pytest.MonkeyPatch
 ) -> None:

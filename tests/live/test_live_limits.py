@@ -16,7 +16,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from rig import Hooked, Nothing, counts, hooked, post, serving, tell, until
+from rig import Hooked, Nothing, counts, hooked, post, serving, settled, tell, until
 from tracker import signature_of
 
 from ocean_actors import (
@@ -33,6 +33,7 @@ from ocean_actors import (
 from ocean_actors.actors import Backoff
 from ocean_actors.live.flood import CALLS, SECONDS, Flood
 from ocean_actors.live.handler import LiveHandlerError, built_handlers
+from ocean_actors.live.router import LOOK_SECONDS
 from ocean_actors.messages import RoleChanged
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
@@ -118,7 +119,7 @@ def test_a_thread_that_hangs_is_left_behind_and_its_key_goes_on(go: threading.Ev
         event = rig.expect(LiveEventFailed)
         assert "its thread is left behind" in event.failure
         assert event.attempts == 1
-        wait_idle(rig.system._actors, parked="live-tracker-1")
+        wait_idle(rig.system._actors, parked="live-tracker-*")
         assert counts(rig)["handled"] == 1
         assert rig.system.status()["leftBehind"] == ["live-tracker-1"]
         go.set()
@@ -178,6 +179,31 @@ def test_a_flood_is_many_calls_in_a_short_time() -> None:
         flood.arrived(1.0 + number * SECONDS / 100)
     assert flood.lasts(1.0 + SECONDS / 2)
     assert not flood.lasts(1.0 + SECONDS)
+
+
+def test_during_a_flood_the_router_looks_and_is_not_told_of_each_call() -> None:
+    clock, go_on = ManualClock(), threading.Event()
+
+    def work(_call: LiveCall, _live: Live) -> None:
+        go_on.wait(30)
+
+    with serving(hooked(work), clock=clock) as rig:
+
+        def handled() -> int:
+            wait_idle(rig.system._actors, 30, parked="live-tracker-*")
+            actors = {each["name"]: each["handled"] for each in rig.system._actors.snapshot()}
+            return int(actors["live-tracker"])
+
+        for number in range(CALLS + 1):  # the last begins the flood: its end is far away
+            assert tell(rig, str(number))[0] == 202
+            before = handled()
+        for number in range(50):
+            assert tell(rig, f"more-{number}")[0] == 202
+        assert handled() == before
+        clock.advance(LOOK_SECONDS)
+        assert handled() == before + 1
+        go_on.set()
+        settled(rig, handled=CALLS + 51)
 
 
 def test_in_a_flood_one_event_is_handled_at_a_time_and_then_all(go: threading.Event) -> None:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from ocean_actors.actors import Backoff, CancelToken, SystemClock
+from ocean_actors.connections import SHORT_BODY
 from ocean_actors.leader.lease import Lease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -89,8 +90,9 @@ def test_the_lease_is_asked_once_more_between_the_head_of_a_call_and_its_body(
     client: Callable[..., PortClient], current: CurrentLease, sandbox: Sandbox
 ) -> None:
     current.change(active=True, lease=ends_after(1))
+    long = {**REPORT, "padding": "x" * SHORT_BODY}  # a short body is sent along with the head
     with pytest.raises(PortError, match=r"^not sent"):
-        client(permit=permit(current)).report_resync_state(REPORT, retry=ONCE)
+        client(permit=permit(current)).report_resync_state(long, retry=ONCE)
     assert sandbox.reports("mine") == []
 
 
@@ -99,7 +101,7 @@ def test_a_call_is_not_repeated_once_the_lease_has_ended(
 ) -> None:
     caller = client(permit=permit(current))
     caller.get_integration()
-    current.change(active=True, lease=ends_after(2))  # head and body
+    current.change(active=True, lease=ends_after(1))  # a call in one piece
     sandbox.fail("status", None, status=503, path="/resync-state")
     twice = Retry(attempts=2, backoff=Backoff(initial=0.01, maximum=0.01))
     with pytest.raises(PortError, match=r"^not sent"):

@@ -249,10 +249,10 @@ def test_many_entities_cost_no_memory(
     port.upsert("package", packages(*range(100)))
     tracemalloc.start()
     try:
-        few, many = peak(500), peak(10_000)
+        few, many = peak(500), peak(4_000)
     finally:
         tracemalloc.stop()
-    assert many - few < 10_000 * 8 * 4 + 100_000  # eight bytes each, and how arrays grow
+    assert many - few < 4_000 * 8 * 4 + 100_000  # eight bytes each, and how arrays grow
 
 
 # -- reconcile ---------------------------------------------------------------------------------

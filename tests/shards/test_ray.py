@@ -175,11 +175,11 @@ def test_a_driver_that_was_killed_costs_an_attempt_and_is_replaced(
 PARENT = """\
 import sys
 from pathlib import Path
+from waiting import wait_for
 from workshop import KINDS, Workshop
 workshop = Workshop(next(each for each in KINDS if each.name == "ray"))
 busy = workshop.start("spins", sys.argv[1])
-while not Path(sys.argv[1]).exists():
-    pass
+wait_for(Path(sys.argv[1]))
 driver = workshop.executor.driver()
 Path(sys.argv[2]).write_text(f"{driver.pid} {driver.folder}")
 Path(sys.argv[3]).touch()

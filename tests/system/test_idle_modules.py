@@ -13,9 +13,9 @@ from ocean_actors.sandbox import Sandbox
 WITHIN = 60.0
 
 UNUSED = {
-    "asyncio", "bottle", "cryptography", "ctypes", "dotenv", "jgo", "jq",
-    "kafka", "multiprocessing", "opentelemetry", "pip", "prometheus_client", "rich", "setuptools",
-    "sqlite3", "trustme", "xml", "xmlrpc",
+    "asyncio", "bottle", "charset_normalizer", "cryptography", "ctypes", "dotenv", "jgo", "jq",
+    "kafka", "multiprocessing", "opentelemetry", "pip", "prometheus_client", "requests", "rich",
+    "setuptools", "sqlite3", "trustme", "xml", "xmlrpc",
     "ocean_actors.check", "ocean_actors.control.client", "ocean_actors.demo",
     "ocean_actors.group.group",
     "ocean_actors.listeners.kafka", "ocean_actors.listeners.once",

@@ -15,9 +15,9 @@ import requests
 from scripted import WITHIN, Quick, Script
 
 from ocean_actors import ResyncHandler, RunEnded
-from ocean_actors.messages import StopResyncs
+from ocean_actors.messages import Admit, Ignore, Reception, ResyncRequested
 from ocean_actors.sandbox import Sandbox
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
 HTTP = {"host": "127.0.0.1", "port": 0}
 LISTENERS: dict[str, dict[str, Any]] = {
@@ -106,6 +106,7 @@ def test_it_is_live_while_port_hangs(sandbox: Sandbox) -> None:
     clock = ManualClock()
     with SandboxedSystem([Quick], sandbox=sandbox, clock=clock, http=HTTP) as rig:
         rig.expect(RunEnded)
+        wait_idle(rig.system._actors, WITHIN)  # then the next poll is due
         sandbox.fail("hang", None)
         hanging = len(sandbox.calls) + 1
         clock.advance(0.2)
@@ -114,7 +115,7 @@ def test_it_is_live_while_port_hangs(sandbox: Sandbox) -> None:
         assert probe(rig, "live") == (200, {"ok": True})
 
 
-class Stuck(pykka.ThreadingFuture[None]):
+class Stuck(pykka.ThreadingFuture[Reception]):
     """Holds whoever sets it."""
 
     def __init__(self) -> None:
@@ -131,16 +132,18 @@ def test_a_coordinator_that_hangs_fails_the_liveness_probe_until_it_goes_on() ->
     with SandboxedSystem([Quick], clock=clock, http=HTTP) as rig:
         try:
             rig.expect(RunEnded)
+            wait_idle(rig.system._actors, WITHIN)  # the time-outs of calls go by the same clock
             coordinator = rig.system._resync._coordinator
             assert coordinator is not None
-            coordinator.tell(StopResyncs(stuck))
+            request = ResyncRequested(reason="please", trigger="test", requested_at=clock.now())
+            coordinator.tell(Admit(request, stuck, Ignore("to hang when it answers")))
             assert stuck.reached.wait(WITHIN)
             clock.advance(29)
             assert probe(rig, "live") == (200, {"ok": True})
             clock.advance(1)
             status, answer = probe(rig, "live")
             assert status == 503
-            assert answer == {"ok": False, "reason": "coordinator has been in StopResyncs for 30 s"}
+            assert answer == {"ok": False, "reason": "coordinator has been in Admit for 30 s"}
         finally:
             stuck.go_on.set()
         wait_for(lambda: probe(rig, "live")[0] == 200)

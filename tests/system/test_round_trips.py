@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from scripted import Quick, Script
 
-from ocean_actors import ResyncHandler, RunEnded, RunStarted
+from ocean_actors import IntegrationRegistered, ResyncHandler, RunEnded, RunStarted
 from ocean_actors.port.background import in_background
-from ocean_actors.testing import SandboxedSystem
+from ocean_actors.testing import SandboxedSystem, wait_idle
 
 CALM = {"type": "POLLING", "interval": 3600}
 WITHIN = 30.0
@@ -52,7 +52,8 @@ def test_the_report_of_a_run_delays_no_handler(
     script: Script, scripted: type[ResyncHandler]
 ) -> None:
     with SandboxedSystem([scripted], eventListener={**CALM, "resyncOnStart": False}) as rig:
-        rig.sandbox.wait_for(lambda: rig.sandbox.calls[-1:] and rig.system.status()["registered"])
+        rig.expect(IntegrationRegistered)
+        wait_idle(rig.system._actors, WITHIN)
         rig.sandbox.fail("hang", method="PATCH", path="/resync-state$")
         rig.system.request_resync()
         script.wait_until_at_work()

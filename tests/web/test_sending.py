@@ -1,7 +1,11 @@
-"""How answers leave: by the task thread that made them, by the loop only if bytes are left."""
+"""How answers leave: by the task thread that made them, by the loop only if bytes are left.
+
+And what the loop does meanwhile: it reads once, and is not woken for what it need not do.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import socket
 import threading
@@ -104,3 +108,68 @@ def test_the_loop_sends_what_a_task_thread_could_not(serve: Callable[..., HttpSe
         head, _, body = read_all(connection).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200")
     assert body == b"".join(bytes([65 + number]) * MEBIBYTE for number in range(LONG))
+
+
+CALL = b"GET / HTTP/1.1\r\nHost: here\r\n\r\n"
+
+
+class Woken(Channel):
+    """Counts how often the threads that answer wake the loop."""
+
+    count = 0
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        wake = self.server.pull_trigger
+
+        def counted() -> None:
+            Woken.count += 1
+            wake()
+
+        self.server.pull_trigger = counted
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    found = b""
+    while not found.endswith(b"hello"):
+        found += connection.recv(65_536)
+    return found
+
+
+def test_an_answer_that_was_sent_does_not_wake_the_loop(
+    serve: Callable[..., HttpServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Woken, "count", 0)
+    server = serve(hello, channel=Woken)
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):  # a connection each: nothing comes while the thread ends its work
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+            stack.enter_context(connection)
+            connection.sendall(CALL)
+            read_answer(connection)
+        server.stop()  # all threads have ended
+        assert Woken.count == 0
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_caller_who_ends_its_half_of_the_connection_gets_its_answers(
+    serve: Callable[..., HttpServer], calls: int
+) -> None:
+    came, go_on = threading.Event(), threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["PATH_INFO"] == "/":
+            came.set()
+            go_on.wait(30)
+        return hello(environ, start_response)
+
+    server = serve(slow)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(CALL)
+        assert came.wait(30)
+        connection.sendall(CALL * (calls - 1))
+        connection.shutdown(socket.SHUT_WR)
+        for _ in range(2):  # now the loop has seen the end
+            assert requests.get(f"{server.url}/quick", timeout=30).text == "hello"
+        go_on.set()
+        assert read_all(connection).count(b"hello") == calls
