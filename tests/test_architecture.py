@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracing",
     },
     "shards": {
-        *SMALL, "actors", "loading", "mapping", "messages", "port", "rate_limit", "resync",
+        *SMALL, "actors", "loading", "mapping", "messages", "pauses", "port", "rate_limit", "resync",
         "session", "settings", "throttle",
     },
     "port": {
