@@ -51,6 +51,8 @@ if TYPE_CHECKING:  # the same names as in _MODULES, for type checkers and editor
     from ocean_actors.resync.handlers import ResyncHandler, RetryLater
     from ocean_actors.resync.run import ResyncAborted, ResyncRun
     from ocean_actors.settings import Settings, SettingsError
+    from ocean_actors.shards.handler import ShardedHandler
+    from ocean_actors.shards.shard import Shard
     from ocean_actors.system import OceanSystem
 
 _MODULES = {
@@ -93,6 +95,8 @@ _MODULES = {
     "RunStarted": "ocean_actors.messages",
     "Settings": "ocean_actors.settings",
     "SettingsError": "ocean_actors.settings",
+    "Shard": "ocean_actors.shards.shard",
+    "ShardedHandler": "ocean_actors.shards.handler",
     "Supervision": "ocean_actors.actors",
     "SystemGroup": "ocean_actors.group.group",
     "UpsertResult": "ocean_actors.messages",
@@ -139,6 +143,8 @@ __all__ = [
     "RunStarted",
     "Settings",
     "SettingsError",
+    "Shard",
+    "ShardedHandler",
     "Supervision",
     "SystemGroup",
     "UpsertResult",

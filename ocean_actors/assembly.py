@@ -42,6 +42,7 @@ from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.scope import narrowed
 from ocean_actors.resync.traces import FlushTraces, Traces
 from ocean_actors.settings import Settings
+from ocean_actors.shards.runner import ShardRunner
 
 if TYPE_CHECKING:
     from ocean_actors.leader.spec import Election
@@ -77,7 +78,7 @@ class Assembly:
         """Raises TypeError for a custom actor that cannot be built.
 
         Raises BlueprintError if two handlers declare a blueprint differently, UsageError if the
-        settings of `leader` cannot be used.
+        settings of `leader` or `resync.executor` cannot be used.
         """
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
@@ -91,6 +92,9 @@ class Assembly:
         declared = united({name: each.blueprints for name, each in handlers.items()})
         self._blueprints = declared if settings.initialize_port_resources else ()
         self.kinds = {name: handler.kinds for name, handler in handlers.items()}
+        factories = {name: handler.build for name, handler in handlers.items()}
+        self._shards = ShardRunner(settings, actors.clock, factories)
+        self._shards.require()
         self.registered = threading.Event()
         self.custom_names: frozenset[str] = frozenset()
         self._custom = [actor_parts(spec) for spec in custom]
@@ -171,6 +175,7 @@ class Assembly:
             sync_metrics=None if self._dry_run else self._spawn_page_actors(),
             traces=self._spawn_traces(),
             generation=self._generation,
+            sharding=self._shards,
             name="coordinator",
         )
         self._resync.connect(coordinator)
@@ -207,6 +212,10 @@ class Assembly:
     def cancel(self) -> None:
         """End every call to Port."""
         self._cancel.cancel("stopping")
+
+    def end_workers(self) -> list[str]:
+        """End the workers of shards; returns the names of those that have not ended."""
+        return self._shards.close()
 
     def close(self) -> None:
         """Close the clients of Port."""

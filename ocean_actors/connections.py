@@ -60,7 +60,7 @@ class Call:
         max_bytes: int | None,
         *,
         once: bool = False,
-        permit: Callable[[], None] | None = None,
+        permit: Callable[[], object] | None = None,
     ) -> None:
         self.max_bytes = max_bytes
         self.once = once

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +26,8 @@ T = TypeVar("T")
 
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 OURS = str(Path(__file__).parent)
+
+_files: dict[str, str] = {}
 
 
 class HandlerError(UsageError):
@@ -53,7 +55,7 @@ def load_actors(given: Sequence[str], named: Sequence[str], folder: Path) -> lis
 def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
     """Returns the class at `module:Class` or `path/to/file.py:Class`. Raises HandlerError."""
     from ocean_actors.live.handler import LiveHandler
-    from ocean_actors.resync.handlers import ResyncHandler
+    from ocean_actors.resync.handlers import ResyncHandler, missing_method
 
     found, name = _load(place)
     if not inspect.isclass(found) or not issubclass(found, ResyncHandler | LiveHandler):
@@ -62,7 +64,7 @@ def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
         )
     if inspect.isabstract(found):
         live = issubclass(found, LiveHandler)
-        method = "handle(self, call, live)" if live else "resync(self, run)"
+        method = "handle(self, call, live)" if live else missing_method(found)
         raise HandlerError(f"{place}: {name} has no method {method}")
     return found
 
@@ -133,12 +135,18 @@ def _execute(file: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None  # noqa: S101, PT018  (it ends in .py)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # for dataclasses, pickle, and files beside it that import it
+    _files[name] = str(file)
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[name], _files[name]
         raise
     return module
+
+
+def loaded_files() -> Mapping[str, str]:
+    """Returns the files that were loaded as modules, by the modules' names."""
+    return _files
 
 
 def _free_name(file: Path) -> str:

@@ -59,10 +59,11 @@ class LogContext:
     """The run's id."""
     trigger: str | None = None
     handler: str | None = None
+    shard: str | None = None
 
 
 NO_CONTEXT = LogContext()
-FIELDS = ("integration", "run", "trigger", "handler")
+FIELDS = ("integration", "run", "trigger", "handler", "shard")
 """The attributes that a `ContextFilter` puts on records."""
 
 _context: ContextVar[LogContext] = ContextVar("ocean_actors_log_context", default=NO_CONTEXT)
@@ -89,7 +90,7 @@ def logging_context(context: LogContext) -> Iterator[None]:
 
 
 class ContextFilter(logging.Filter):
-    """Puts `integration`, `run`, `trigger` and `handler` on every record, None where unknown.
+    """Puts `integration`, `run`, `trigger`, `handler` and `shard` on records, None where unknown.
 
     Add it to a handler (not to a logger, whose filters do not see the records of its children).
     Values that a record brings along, as those of `run.logger` do, are kept. With a

@@ -327,13 +327,34 @@ class ConfigFetched(Message):
 
 
 @dataclass(frozen=True)
+class ShardProgress:
+    """How far a shard at work is: entities that it has yielded, and what it says itself.
+
+    `done`, `total` and `message` are as in `Progress`, None where it has said nothing. `attempt`
+    counts from 1.
+    """
+
+    name: str
+    items: int = 0
+    attempt: int = 1
+    done: float | None = None
+    total: float | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True)
 class Progress:
-    """How far a handler has come, in units of its own: finite numbers, and one line of text."""
+    """How far a handler has come, in units of its own: finite numbers, and one line of text.
+
+    Of a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work. Other
+    handlers have None there.
+    """
 
     handler: str
     done: float
     total: float | None = None
     message: str | None = None
+    shards: tuple[ShardProgress, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ LISTENERS = "ocean_actors.listeners"
 LEADERS = "ocean_actors.leaders"
 """The group of the engines of leader election: each entry is a `leader.spec.LeaderSpec`."""
 
+EXECUTORS = "ocean_actors.executors"
+"""The group of what runs shards: each entry is a `shards.executor.ExecutorSpec`."""
+
 OURS: Mapping[str, Mapping[str, str]] = {
     LISTENERS: {
         "POLLING": "ocean_actors.listeners.polling:SPEC",
@@ -34,6 +37,11 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "NONE": "ocean_actors.leader.spec:NONE",
         "POSTGRES": "ocean_actors.leader.postgres:SPEC",
         "KUBERNETES": "ocean_actors.leader.kubernetes:SPEC",
+    },
+    EXECUTORS: {
+        "threads": "ocean_actors.shards.threads:SPEC",
+        "processes": "ocean_actors.shards.processes:SPEC",
+        "ray": "ocean_actors.shards.ray.executor:SPEC",
     },
 }
 """By group and name, where our own parts are: the one place where they are registered."""
@@ -48,6 +56,11 @@ def known(group: str) -> tuple[str, ...]:
     ours = OURS.get(group, {})
     others = sorted({each.name for each in entry_points(group=group)} - set(ours))
     return (*ours, *others)
+
+
+def is_known(group: str, name: str) -> bool:
+    """Returns whether a group has a part of that name."""
+    return _find(group, name) is not None
 
 
 def load(group: str, name: str) -> object:

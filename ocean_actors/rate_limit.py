@@ -107,6 +107,13 @@ class RateLimiter:
             if concurrency is not None:
                 self._concurrency = min(concurrency, self._concurrency or concurrency)
 
+    @property
+    def limits(self) -> tuple[float | None, int | None]:
+        """The calls that may begin in a second, and be under way; None: any number."""
+        with self._lock:
+            interval = self._pacing.interval
+            return (1 / interval if interval else None), self._concurrency
+
     @contextlib.contextmanager
     def turn(self, token: CancelToken, waits: WaitTally) -> Iterator[float]:
         """Wait for the turn of a call, which the `with` block makes; yields the seconds waited.
@@ -161,6 +168,25 @@ class RateLimiter:
         self._under_way += 1
         turn.at, self._pacing = self._pacing.reserve(self._clock.monotonic())
         turn.granted.set()
+
+
+class PartialRateLimiter(RateLimiter):
+    """Takes one of `parts` equal parts of each limit: each of several processes has one.
+
+    At least one call may be under way.
+    """
+
+    def __init__(self, clock: Clock, parts: int) -> None:
+        super().__init__(clock)
+        self._parts = parts
+
+    def limit(self, *, per_second: float | None = None, concurrency: int | None = None) -> None:
+        """See `RateLimiter.limit`; the limit is for all parts together."""
+        _check(per_second, concurrency)
+        super().limit(
+            per_second=None if per_second is None else per_second / self._parts,
+            concurrency=None if concurrency is None else max(1, concurrency // self._parts),
+        )
 
 
 def _check(per_second: object, concurrency: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ocean_actors import shards
 from ocean_actors._version import __version__
 from ocean_actors.actors import ActorSystem, Clock, SystemClock
 from ocean_actors.actors.event_iterator import (
@@ -168,6 +169,11 @@ class OceanSystem(Stoppable):
         """
         if self._started_at is not None:
             raise RuntimeError("an OceanSystem starts once: make a new one")
+        if shards.in_worker:
+            raise RuntimeError(
+                "a worker process starts no OceanSystem: put what starts it below "
+                '`if __name__ == "__main__":`'
+            )
         self._started_at = self._actors.clock.now()
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
@@ -302,7 +308,7 @@ class OceanSystem(Stoppable):
     def stop_seconds(self) -> float:
         """How long a stop may take, in seconds."""
         grace = self.settings.resync.abort_grace
-        return grace + FLUSH_SECONDS + 3 * STOP_SECONDS + SERVERS_STOP_SECONDS
+        return grace + FLUSH_SECONDS + 4 * STOP_SECONDS + SERVERS_STOP_SECONDS
 
     @property
     def left_behind(self) -> list[str]:
@@ -471,6 +477,7 @@ class OceanSystem(Stoppable):
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
             self._parts.flush(FLUSH_SECONDS)
             self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)
+            self._left_behind += self._parts.end_workers()
             self._servers.stop_http()
             self._parts.close()
             if self._own_clock:

@@ -52,6 +52,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "settings", "throttle",
         "tracing",
     },
+    "shards": {
+        *SMALL, "actors", "loading", "mapping", "messages", "pauses", "port", "rate_limit",
+        "resync", "session", "settings", "throttle",
+    },
     "port": {
         *SMALL, "actors", "adapter", "blueprints", "connections", "context", "messages", "pauses",
         "resync", "retry", "settings", "throttle", "tracing",

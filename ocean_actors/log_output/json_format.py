@@ -17,9 +17,9 @@ class JsonLineFormatter(JsonFormatter):
     """Formats a record as one line of JSON in ASCII.
 
     The fields are `time` (ISO 8601, UTC), `level`, `logger` and `message`; where they apply
-    `integration`, `run`, `trigger` and `handler`, `exc` and `stack` (a traceback, a stack), and
-    `repeated` (how often the message came again). Other fields are what the logging call gave as
-    `extra`, or as a dict in place of the message; they replace none of the above.
+    `integration`, `run`, `trigger`, `handler` and `shard`, `exc` and `stack` (a traceback, a
+    stack), and `repeated` (how often the message came again). Other fields are what the logging
+    call gave as `extra`, or as a dict in place of the message; they replace none of the above.
     """
 
     def __init__(self) -> None:

@@ -172,4 +172,11 @@ def _bar(name: str, progress: Mapping[str, Any], *, working: bool) -> list[Text 
     if not total or total < 0:
         return [label, ProgressBar(1, 0, width=BAR_COLUMNS), Text(f"{done:g}")]
     share = min(max(done / total, 0.0), 1.0)
-    return [label, ProgressBar(1, share, width=BAR_COLUMNS), Text(f"{done:g}/{total:g}")]
+    figures = f"{done:g}/{total:g}{_shards_text(progress)}"
+    return [label, ProgressBar(1, share, width=BAR_COLUMNS), Text(figures)]
+
+
+def _shards_text(progress: Mapping[str, Any]) -> str:
+    """Returns how many entities each running shard has yielded; nothing without shards."""
+    shards = progress.get("shards") or ()
+    return "".join(f" {one_line(each['name'], 20)}:{each['items']}" for each in shards)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ocean_actors.text import escaped, one_line
 
-FIELDS = ("run", "trigger", "handler")
+FIELDS = ("run", "trigger", "handler", "shard")
 
 DIM, RESET = "\x1b[2m", "\x1b[0m"
 COLOURS = {
@@ -20,7 +20,7 @@ COLOURS = {
 
 
 class TextFormatter(logging.Formatter):
-    """Formats a record as `time LEVEL logger: message [run=… trigger=… handler=…]`.
+    """Formats a record as `time LEVEL logger: message [run=… trigger=… handler=… shard=…]`.
 
     Control characters are escaped, so that a message stays in its line and steers no terminal.
     Only tracebacks have more than one line.

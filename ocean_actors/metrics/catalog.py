@@ -52,6 +52,15 @@ CATALOG = (
         "How much of its work in the present run a handler has done, from 0 to 1.", ("handler",),
     ),
     Metric(
+        "shards", "gauge",
+        "The shards of a handler in the present run, by state: done (or failed), running, waiting.",
+        ("handler", "state"),
+    ),
+    Metric(
+        "shard_entities", "gauge",
+        "How many entities the shards that run now have yielded so far.", ("handler",),
+    ),
+    Metric(
         "rate_limit_wait_seconds_total", "counter",
         "How long calls of a handler waited for run.session.limit, or as a server asked for it.",
         ("handler",),

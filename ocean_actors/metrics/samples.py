@@ -64,6 +64,12 @@ def _resync(resync: ResyncMetrics) -> Iterator[Sample]:
         "handler_progress_ratio", {(name,): ratio for name, ratio in resync.progress.items()}
     )
     yield from _values(
+        "shards", {(name, state): count for (name, state), count in resync.shards.items()}
+    )
+    yield from _values(
+        "shard_entities", {(name,): count for name, count in resync.shard_entities.items()}
+    )
+    yield from _values(
         "rate_limit_wait_seconds_total", {(name,): each for name, each in resync.waited.items()}
     )
     yield from _values("entities_total", _by_result(added(totals.written, resync.written)))

@@ -13,7 +13,7 @@ from ocean_actors.messages import PortRequest
 from ocean_actors.port import models
 from ocean_actors.port.errors import PortError, UnexpectedAnswer
 from ocean_actors.port.identity import Identity
-from ocean_actors.port.models import Integration, KafkaCredentials, Organization
+from ocean_actors.port.models import AccessToken, Integration, KafkaCredentials, Organization
 from ocean_actors.port.permit import Permit
 from ocean_actors.port.tally import Calls
 from ocean_actors.port.transport import (
@@ -282,6 +282,30 @@ class PortClient:
             empty=empty,
             once=once,
             writes=_writes(method, path),
+        )
+
+    def delegate(
+        self, method: str, send: Callable[[AccessToken, float], tuple[str, Parsed]], retry: Retry
+    ) -> Parsed:
+        """Make a call that another process sends; see `Transport.delegate`."""
+        self._refuse_writing(method, "")
+        return self._transport.delegate(method, send, retry)
+
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[dict[str, Any]], Parsed],
+        access: AccessToken,
+        *,
+        query: Mapping[str, str],
+        body: bytes,
+        permit: Callable[[], object],
+    ) -> Parsed:
+        """Make a call once, with an access token of another process; see `Transport.attempt`."""
+        self._refuse_writing(method, path)
+        return self._transport.attempt(
+            method, path, parse, access, query=query, body=body, permit=permit
         )
 
     def deliver(self, method: str, address: str, body: Mapping[str, Any] | bytes) -> None:

@@ -142,6 +142,8 @@ class DryRunWriter(EntityWriter):
 class DryRunCalls(EntityCalls):
     """Compares what one handler sends with what Port has."""
 
+    delegates = False
+
     def __init__(
         self,
         client: PortClient,

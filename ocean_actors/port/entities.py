@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING
 
 from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo, UpsertResult, Written
@@ -30,6 +31,10 @@ from ocean_actors.port.upserts import (
 )
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
+
+if TYPE_CHECKING:
+    from ocean_actors.port.remote import ToWorker
+    from ocean_actors.port.remote_writes import RemoteWrites
 
 __all__ = ["EntityWriter", "FailedEntity", "HandlerPort", "ReconcileRefused", "UpsertResult"]
 
@@ -210,6 +215,23 @@ class HandlerPort:
             raise
         return counts.result()
 
+    def remote_writes(self, tell: Callable[[ToWorker], None]) -> RemoteWrites | None:
+        """Returns what has the batches of a worker in another process written, as this handler's.
+
+        `tell` sends to the worker, from any thread, and raises nothing. None if nothing is
+        written, as in a dry run.
+        """
+        from ocean_actors.port.remote_writes import RemoteWrites
+
+        if not self._calls.delegates:
+            return None
+        self._require_own_process()
+        query = upsert_query(self._run.config, self._origin(), None, None)
+        return RemoteWrites(
+            self._handler, self._client, query, self._sent, self._throttle, self._writes,
+            self._flight.group(self._client.token), tell,
+        )  # fmt: skip
+
     async def aupsert(
         self,
         blueprint: str,
@@ -294,7 +316,8 @@ class HandlerPort:
             if entity is END_OF_CHUNK:
                 yield None
                 continue
-            item = encode(entity)
+            # the workers of shards have encoded theirs
+            item = entity if isinstance(entity, Item | FailedEntity) else encode(entity)
             if isinstance(item, Item):
                 yield item
             else:

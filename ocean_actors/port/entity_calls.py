@@ -19,7 +19,12 @@ PATIENT = Retry(attempts=10, seconds=900.0, backoff=Backoff(initial=0.5, maximum
 
 
 class EntityCalls:
-    """Makes the calls for one handler of a run. A dry run has a subclass that only reads."""
+    """Makes the calls for one handler of a run. A dry run has a subclass that only reads.
+
+    `delegates`: workers in other processes may make such calls, too.
+    """
+
+    delegates = True
 
     def __init__(
         self, client: PortClient, sent: SentEntities, writes: RunWrites, each: Each = map

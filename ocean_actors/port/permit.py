@@ -11,8 +11,11 @@ from ocean_actors.resync.current_lease import CurrentLease
 ABORT_SECONDS = 5.0
 """How long a run without a lease waits to be aborted, before its call fails."""
 
-Permit = Callable[[CancelToken, Clock], None]
-"""Returns if the call may be sent; else raises PortError, or the error of the call's token."""
+Permit = Callable[[CancelToken, Clock], float]
+"""Returns for how many seconds calls may certainly be sent from now on.
+
+If they may not, it raises PortError, or the error of the call's token.
+"""
 
 
 def permit(lease: CurrentLease, patience: float = 0.0) -> Permit:
@@ -22,9 +25,9 @@ def permit(lease: CurrentLease, patience: float = 0.0) -> Permit:
     cancelled, as whoever manages the lease is about to do that.
     """
 
-    def check(token: CancelToken, clock: Clock) -> None:
+    def check(token: CancelToken, clock: Clock) -> float:
         if lease.valid():
-            return
+            return lease.seconds()
         if patience:
             token.sleep(patience, clock)
         raise PortError("not sent to Port: another instance may have taken over", temporary=True)

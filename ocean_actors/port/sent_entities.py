@@ -40,6 +40,12 @@ class SentEntities:
         `superseded` of the identifiers were left out, as a live event has written them.
         """
         prints = array("Q", (fingerprint(blueprint, identifier) for identifier in sent))
+        self.add_prints(handler, blueprint, prints, failed, superseded)
+
+    def add_prints(
+        self, handler: str, blueprint: str, prints: array[int], failed: int, superseded: int = 0
+    ) -> None:
+        """As `add`, by the fingerprints of blueprint and identifier (`array("Q")`)."""
         with self._lock:
             self._sent.extend(prints)
             counts = (len(prints) - superseded, failed, superseded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import socket
 import ssl
@@ -126,12 +127,20 @@ class Transport:
         request = _Request(
             method, path, query or {}, data, exporter, max_bytes, empty, once, writes
         )
+        return self.repeat(lambda access: self._send(request, parse, access), retry)
+
+    def repeat(self, attempt: Callable[[AccessToken], Parsed], retry: Retry) -> Parsed:
+        """Make a call by `attempt`, which sends it once with an access token.
+
+        As `call`: it is repeated as `retry` says, and once more with a fresh access token if Port
+        refuses the one that it had. `attempt` raises PortError.
+        """
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
                 self._pace.pauses.wait(self._base_url, self._token, self._clock, self._jitter())
             try:
-                return self._authorised(request, parse)
+                return self._authorised(attempt)
             except PortError as error:
                 if error.temporary:
                     self._pace.refused(error)
@@ -165,16 +174,60 @@ class Transport:
         if admission.admitted:
             logger.warning("%s; retrying in %.1f s%s", error, delay, admission.more)
 
-    def _authorised(self, request: _Request, parse: Callable[[dict[str, Any]], Parsed]) -> Parsed:
+    def delegate(
+        self, method: str, send: Callable[[AccessToken, float], tuple[str, Parsed]], retry: Retry
+    ) -> Parsed:
+        """Make a call that writes and that `send` has sent by another process; see `repeat`.
+
+        `send` also gets the seconds after which the call may not begin. It returns the status of
+        the answer and what it says, or raises PortError.
+        """
+
+        def attempt(access: AccessToken) -> Parsed:
+            seconds = self._check_permit()
+            tally, began, code = self._identity.tally, self._clock.monotonic(), NO_ANSWER
+            try:
+                code, parsed = send(access, seconds)
+            except PortError as error:
+                code = NO_ANSWER if error.status is None else str(error.status)
+                raise
+            finally:
+                if not self._token.cancelled:
+                    tally.note(method, code, self._clock.monotonic() - began)
+            return parsed
+
+        return self.repeat(attempt, retry)
+
+    def attempt(
+        self,
+        method: str,
+        path: str,
+        parse: Callable[[dict[str, Any]], Parsed],
+        access: AccessToken,
+        *,
+        query: Mapping[str, str],
+        body: bytes,
+        permit: Callable[[], object],
+    ) -> Parsed:
+        """Make a call that writes the integration's own entities, once, with an access token.
+
+        `permit` is called right before each piece is sent. Raises what it raises, PortError, also
+        for a 401, and the token's error when that is cancelled.
+        """
+        self._identity.keep(access, self._clock.monotonic())  # to mask it in errors
+        request = _Request(method, path, query, body, exporter=True, writes=True, permit=permit)
+        return self._send(request, parse, access)
+
+    def _authorised(self, attempt: Callable[[AccessToken], Parsed]) -> Parsed:
         """Send with the access token; once more with a fresh one if Port refuses it."""
         access = self._access_token()
         try:
-            return self._send(request, parse, access)
+            return attempt(access)
         except PortError as error:
             if error.status != 401:
                 raise
         self._identity.forget(access)
-        return self._send(request, parse, self._access_token())
+        return attempt(self._access_token())
 
     def _access_token(self) -> AccessToken:
         token = self._identity.valid_token(self._clock.monotonic())
@@ -229,7 +282,7 @@ class Transport:
         """Send, return the answer and count it; a call that is cancelled is not counted."""
         target = target_of(self._url(request), tuple(request.query.items()))
         headers = self._headers(request, access)
-        permit = self._check_permit if request.writes else None
+        permit = (request.permit or self._check_permit) if request.writes else None
         call = Call(request.max_bytes, once=request.once, permit=permit)
         tally, began = self._identity.tally, self._clock.monotonic()
         try:
@@ -242,9 +295,9 @@ class Transport:
         tally.note(request.method, str(response.status), self._clock.monotonic() - began)
         return response
 
-    def _check_permit(self) -> None:
-        if self._permit is not None:
-            self._permit(self._token, self._clock)
+    def _check_permit(self) -> float:
+        """Returns for how many seconds writing is permitted. Raises as the permit does."""
+        return math.inf if self._permit is None else self._permit(self._token, self._clock)
 
     def _url(self, request: _Request) -> str:
         return request.address or self._base_url + request.path
@@ -319,6 +372,9 @@ class _Request:
     writes: bool = False
     address: str | None = field(default=None, repr=False)
     """Where it goes instead of `path` below `port.baseUrl`; its answer is not read."""
+
+    permit: Callable[[], object] | None = None
+    """Asked instead of the permit of the client."""
 
 
 def segment(value: str) -> str:

@@ -70,7 +70,10 @@ class UpsertCall:
 
         def read() -> Iterator[Item | None]:
             nonlocal is_last
-            yield from items
+            for item in items:
+                if item is None:  # the next may take long: what has failed is told before
+                    self._group.check()
+                yield item
             is_last = True
 
         for batch in batches(read(), lambda: self._sender.largest):

@@ -68,9 +68,15 @@ from ocean_actors.resync.handler_actor import (
 )
 from ocean_actors.resync.handlers import HandlerSpec
 from ocean_actors.resync.history import History, request_data
-from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter
+from ocean_actors.resync.run import ResyncAborted, ResyncRun, RunWriter, Sharding
 from ocean_actors.resync.scope import all_kinds, scope_of
-from ocean_actors.resync.totals import GetMetrics, ResyncMetrics, progress_ratios
+from ocean_actors.resync.totals import (
+    GetMetrics,
+    ResyncMetrics,
+    progress_ratios,
+    shard_counts,
+    shard_entities,
+)
 from ocean_actors.resync.traces import EndTrace, trace_of
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
@@ -125,6 +131,7 @@ class ResyncCoordinator(Actor):
         sync_metrics: Ref | None = None,
         traces: Ref | None = None,
         generation: ConfigGeneration | None = None,
+        sharding: Sharding | None = None,
     ) -> None:
         """Prepare; the handlers start with the actor.
 
@@ -133,7 +140,8 @@ class ResyncCoordinator(Actor):
         `run.port`. The id of a run is `run_prefix`, a hyphen and its number. Unless `active`, the
         coordinator stands by until it is told `SetRole`. `sync_metrics` is told `RunStarted`,
         `HandlerEnded` and `RunEnded`. `generation` is advanced whenever a run's config is asked
-        for. `traces` ends the spans of runs; without it nothing is traced.
+        for. `traces` ends the spans of runs; without it nothing is traced. `sharding` has workers
+        do the shards of a `ShardedHandler`.
         """
         super().__init__()
         self._generation = generation or ConfigGeneration()
@@ -144,6 +152,7 @@ class ResyncCoordinator(Actor):
         self._reporter = reporter
         self._sync_metrics = sync_metrics
         self._traces = traces
+        self._sharding = sharding
         self._open_writer = open_writer
         self._run_prefix = run_prefix
         kinds = FrozenDict({name: spec.kinds for name, spec in handlers.items()})
@@ -398,6 +407,8 @@ class ResyncCoordinator(Actor):
             measured,
             written=flight.writer.written(),
             progress=progress_ratios(flight.info.handlers, state.present.working, flight.progress),
+            shards=shard_counts(flight.progress),
+            shard_entities=shard_entities(flight.progress),
         )
 
     # -- outputs -----------------------------------------------------------------------------
@@ -504,6 +515,7 @@ class ResyncCoordinator(Actor):
             run = ResyncRun(
                 info, name, token, self.context.clock, port, report, self._all_settings,
                 trace=flight.trace, limiter=limiter, pauses=pauses, waits=self._waits[name],
+                sharding=self._sharding,
             )  # fmt: skip
             flight.parts[name] = run
             ref.tell(StartResync(run))
@@ -534,6 +546,7 @@ class ResyncCoordinator(Actor):
             fenced = self._refs[name]
             self._fenced[fenced] = flight.parts[name]
             self.context.abandon(fenced)
+            flight.parts[name].fenced.cancel("the handler was fenced off")
             self.context.watch(fenced)
             self._spawn_handler(name)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Lease
 
 logger = get_logger(__name__)
+
+UNKNOWN_SECONDS = 1.0
 
 
 class CurrentLease:
@@ -25,6 +29,18 @@ class CurrentLease:
         """Returns whether this instance runs the resyncs, and no other one can do so."""
         active, lease = self._role
         return active and is_valid(lease)
+
+    def seconds(self) -> float:
+        """Returns for how many seconds a lease that is valid certainly stays so.
+
+        Infinity if the role cannot be lost. A lease of a custom listener that cannot say
+        (`remaining()`) counts for a second.
+        """
+        _active, lease = self._role
+        if lease is None:
+            return math.inf
+        remaining: object = getattr(lease, "remaining", None)
+        return float(remaining()) if callable(remaining) else UNKNOWN_SECONDS
 
 
 def is_valid(lease: Lease | None) -> bool:

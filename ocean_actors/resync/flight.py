@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +58,7 @@ class Flight:
                     "message": item.message,
                     "rate": self.paces[name].rate(moment),
                     "secondsLeft": self.paces[name].seconds_left(moment),
+                    **_shards_data(item),
                 }
                 for name, item in self.progress.items()
             },
@@ -84,6 +85,13 @@ class Flight:
         texts = [] if kinds == known else [f"kinds {', '.join(kinds)}"]
         texts += [f"parameters {', '.join(map(str, parameters))}"] if parameters else []
         return one_line("".join(f"; {text}" for text in texts), LONGEST_LINE)
+
+
+def _shards_data(progress: Progress) -> dict[str, Any]:
+    """Returns the shards at work; nothing for a handler without shards."""
+    if progress.shards is None:
+        return {}
+    return {"shards": [asdict(each) for each in progress.shards]}
 
 
 def waiting_text(calls: int) -> str:

@@ -147,7 +147,8 @@ def _checked_name(factory: object) -> str:
         if not issubclass(made, ResyncHandler):
             raise TypeError(f"handlers: {name} is not a subclass of ResyncHandler")
         if inspect.isabstract(made):
-            raise TypeError(f"handlers: {name} is abstract: it has no method resync(self, run)")
+            missing = missing_method(made)
+            raise TypeError(f"handlers: {name} is abstract: it has no method {missing}")
     elif isinstance(made, ResyncHandler):
         name = type(made).__name__
         raise TypeError(f"handlers: expected the class {name}, not an object of it")
@@ -158,6 +159,14 @@ def _checked_name(factory: object) -> str:
         name = given if isinstance(given, str) else type(made).__name__
     _require_no_arguments(name, factory)
     return one_line(name, 80)
+
+
+def missing_method(made: type) -> str:
+    """Returns the first method that an abstract class lacks, with its arguments."""
+    names: frozenset[str] = getattr(made, "__abstractmethods__", frozenset())
+    argument = {"resync": "run", "shards": "run", "resync_shard": "shard"}
+    first = next((each for each in argument if each in names), min(names, default="resync"))
+    return f"{first}(self, {argument.get(first, '…')})"
 
 
 def _unwrapped(factory: object) -> object:

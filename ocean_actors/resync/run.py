@@ -8,13 +8,14 @@ from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from ocean_actors.actors import Cancelled, CancelToken, Clock, Timer
+from ocean_actors.actors import Cancelled, CancelToken, Clock
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
 from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
+from ocean_actors.resync.paced import PacedReports
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-PROGRESS_SECONDS = 0.1
 LARGEST_COUNT = 2**63 - 1
 
 
@@ -84,6 +84,13 @@ class RunWriter(Protocol):
         """Close the connections."""
 
 
+class Sharding(Protocol):
+    """Has the workers of a system do shards."""
+
+    def resync(self, handler: object, run: ResyncRun) -> None:
+        """Do the shards of a handler, a `ShardedHandler`; raises what fails the run."""
+
+
 class ResyncRun:
     """One handler's view of a run.
 
@@ -104,6 +111,7 @@ class ResyncRun:
         limiter: RateLimiter | None = None,
         pauses: SharedPauses | None = None,
         waits: WaitTally | None = None,
+        sharding: Sharding | None = None,
     ) -> None:
         self.info = info
         self.handler = handler
@@ -114,18 +122,20 @@ class ResyncRun:
         self.settings = settings
         """The settings of the system, immutable; the handlers' own are `integration.config`."""
         self.token = token
+        self.fenced = CancelToken(ResyncAborted)
+        """Cancelled if the handler is fenced off, as it did not return in time."""
         self.trace = trace
         self.waits = waits or WaitTally()
         """How long the calls of `session` waited for the rate limit of the run or of a server."""
-        self._limiter = limiter  # these two are the run's, for all handlers
-        self._pauses = pauses
+        self.limiter = limiter or RateLimiter(clock)
+        """What `session.limit` limits: the calls of all handlers of the run."""
+        self._pauses = pauses or SharedPauses()
+        self.sharding = sharding
+        """Has workers do the shards of a `ShardedHandler`."""
         context = LogContext(current_context().integration, info.id, info.trigger, handler)
         self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
         self._clock = clock
-        self._report = report
-        self._latest: Progress | None = None  # was not reported yet
-        self._pause: Timer | None = None  # the next report may follow when it is over
-        self._progress_lock = threading.Lock()  # the clock's thread reports too
+        self._reports = PacedReports(clock, report)
         self._session: CancellableSession | None = None
         self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
         self._mapping = PortMapping(info.config, token, clock, self._logger, port.mark_incomplete)
@@ -195,17 +205,21 @@ class ResyncRun:
         """
         with self._session_lock:
             if self._session is None:
-                from ocean_actors.session import CancellableSession
-
-                self._session = CancellableSession(
-                    self.token,
-                    clock=self._clock,
-                    strict=self.settings.ssl.third_party.x509.strict,
-                    limiter=self._limiter,
-                    pauses=self._pauses,
-                    waits=self.waits,
-                )
+                self._session = self.open_session(self.token)
             return self._session
+
+    def open_session(self, token: CancelToken) -> CancellableSession:
+        """Returns another session of this run, which `token` ends; close it."""
+        from ocean_actors.session import CancellableSession
+
+        return CancellableSession(
+            token,
+            clock=self._clock,
+            strict=self.settings.ssl.third_party.x509.strict,
+            limiter=self.limiter,
+            pauses=self._pauses,
+            waits=self.waits,
+        )
 
     def resources(self, kind: str) -> tuple[Resource, ...]:
         """Returns the entries of Port's mapping (`config["resources"]`) for a kind.
@@ -245,38 +259,19 @@ class ResyncRun:
         A `done` that is not a finite number counts as 0, such a `total` as None.
         """
         latest = Progress(
-            self.handler, _count(done) or 0, _count(total),
+            self.handler, count_of(done) or 0, count_of(total),
             None if message is None else one_line(message),
         )  # fmt: skip
-        with self._progress_lock:
-            self._latest = latest
-            if self._pause is None:
-                self._send_progress()
-                self._pause = self._clock.call_later(PROGRESS_SECONDS, self._pause_over)
+        self.report(latest)
 
-    def _pause_over(self) -> None:
-        with self._progress_lock:
-            if self._pause is None:
-                return  # it was closed meanwhile
-            more = self._latest is not None
-            self._send_progress()
-            self._pause = (
-                self._clock.call_later(PROGRESS_SECONDS, self._pause_over) if more else None
-            )
-
-    def _send_progress(self) -> None:
-        latest, self._latest = self._latest, None
-        if latest is not None:
-            self._report(latest)
+    def report(self, progress: Progress) -> None:
+        """Report progress as it is; see `progress`."""
+        self._reports.offer(progress)
 
     def close(self) -> None:
         """Report the last progress and close what was opened. Called when the handler is done."""
         self._mapping.close()
-        with self._progress_lock:
-            if self._pause is not None:
-                self._pause.cancel()
-                self._pause = None
-            self._send_progress()
+        self._reports.close()
         with self._session_lock:
             session = self._session
         if session is not None:
@@ -286,7 +281,7 @@ class ResyncRun:
         return f"<ResyncRun {self.id}: {self.reason}>"
 
 
-def _count(value: object) -> float | None:
+def count_of(value: object) -> float | None:
     """Returns `value` as a plain number that JSON can hold; None if it is not a finite one."""
     if isinstance(value, int):
         return max(-LARGEST_COUNT, min(int(value), LARGEST_COUNT))

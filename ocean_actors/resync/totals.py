@@ -76,8 +76,9 @@ class ResyncMetrics:
 
     `active`: this instance runs the resyncs. `waiting`: see `Totals.requests`. `written`: by the
     run in flight. `progress` is the share that each handler of that run has done, from 0 to 1,
-    where it can be told. `waited` are the seconds that calls of each handler waited for rate
-    limits.
+    where it can be told. `shards` counts the shards of each `ShardedHandler` by state (`done`,
+    `running`, `waiting`), and `shard_entities` the entities of those that run. `waited` are the
+    seconds that calls of each handler waited for rate limits.
     """
 
     active: bool
@@ -85,6 +86,8 @@ class ResyncMetrics:
     waiting: tuple[str, ...] = ()
     written: Written = field(default_factory=Written)
     progress: Mapping[str, float] = field(default_factory=dict)
+    shards: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    shard_entities: Mapping[str, int] = field(default_factory=dict)
     waited: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -96,6 +99,26 @@ def added(one: Written, other: Written) -> Written:
         one.deleted + other.deleted,
         superseded=one.superseded + other.superseded,
     )
+
+
+def shard_counts(progress: Mapping[str, Progress]) -> dict[tuple[str, str], int]:
+    """Returns the shards by handler and state, of the handlers that have shards."""
+    counts: dict[tuple[str, str], int] = {}
+    for name, said in progress.items():
+        if said.shards is not None:
+            done, running = int(said.done), len(said.shards)
+            waiting = max(0, int(said.total or 0) - done - running)
+            counts |= {(name, "done"): done, (name, "running"): running, (name, "waiting"): waiting}
+    return counts
+
+
+def shard_entities(progress: Mapping[str, Progress]) -> dict[str, int]:
+    """Returns how many entities the shards that run have yielded, by handler."""
+    return {
+        name: sum(each.items for each in said.shards)
+        for name, said in progress.items()
+        if said.shards is not None
+    }
 
 
 def progress_ratios(

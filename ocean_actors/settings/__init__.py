@@ -23,6 +23,7 @@ from ocean_actors.settings.models import (
     WebhookSettings,
 )
 from ocean_actors.settings.ocean import OceanSettings
+from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.settings import Settings
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "PollingSettings",
     "PortSettings",
     "PostgresLeaderSettings",
+    "RaySettings",
     "ResyncSettings",
     "RetrySettings",
     "Settings",

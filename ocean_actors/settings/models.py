@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from ocean_actors import plugins
 from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.settings.errors import UnusableError
 
@@ -115,6 +116,14 @@ def _strip(value: Any) -> Any:
 
 def _upper(value: Any) -> Any:
     return value.strip().upper() if isinstance(value, str) else value
+
+
+def _executor(value: Any) -> Any:
+    name = value.strip().lower() if isinstance(value, str) else value
+    if not isinstance(name, str) or not plugins.is_known(plugins.EXECUTORS, name):
+        known = ", ".join(plugins.known(plugins.EXECUTORS))
+        raise UnusableError(f"expected one of {known}")
+    return name
 
 
 Seconds = Annotated[float, BeforeValidator(not_bool), Field(gt=0, le=YEAR, allow_inf_nan=False)]
@@ -357,6 +366,28 @@ class ResyncSettings(Section):
         "have changed.",
     )
     retry: RetrySettings = RetrySettings()
+    executor: Annotated[str, BeforeValidator(_executor)] = Field(
+        default="threads",
+        description="What does the shards of a `ShardedHandler`: `threads` or `processes` of this "
+        "machine, `ray` (a Ray cluster), or what an installed package adds.",
+    )
+    workers: Annotated[Count, Field(ge=1, le=10_000)] = Field(
+        default=4, description="How many shards are worked on at the same time."
+    )
+    shard_retries: Annotated[Count, Field(ge=0, le=1000)] = Field(
+        default=1,
+        description="How often a shard is tried again whose worker was lost: killed, out of "
+        "memory, its machine away.",
+    )
+    shard_writes: bool = Field(
+        default=False,
+        description="Whether workers in other processes send their entities to Port themselves, "
+        "for runs of more entities than one process can send.",
+    )
+    worker_runs: Annotated[Count, Field(ge=1, le=1_000_000)] = Field(
+        default=100,
+        description="In how many runs a worker process works before another one replaces it.",
+    )
 
 
 class X509Settings(Section):

@@ -50,6 +50,7 @@ from ocean_actors.settings.models import (
 )
 from ocean_actors.settings.ocean import FolderSettings, OceanSettings, folder_settings
 from ocean_actors.settings.places import below, path_below, program_below
+from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.sources import Leaf, Names, Reader
 
 MASK = "***"
@@ -158,6 +159,7 @@ class Settings(Section):
         "without a limit.",
     )
     resync: ResyncSettings = ResyncSettings()
+    ray: RaySettings = RaySettings()
     http: HttpSettings = HttpSettings()
     control: ControlSettings = ControlSettings()
     ssl: SslSettings = SslSettings()
@@ -437,6 +439,8 @@ def _names(
             names[name] = _names(*below) if below else None
     if IntegrationSettings in models:
         names["config"] = Names(free=True)
+    if RaySettings in models:
+        names["runtime_env"] = names["resources"] = Names(free=True)
     if Settings in models:
         names.pop("ignored")
         names.pop("upstream")

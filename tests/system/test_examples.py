@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import importlib.util
 import json
 import queue
@@ -54,6 +55,24 @@ def example(name: str) -> Any:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_checksums_of_all_folders_are_sent(tmp_path: Path) -> None:
+    for folder, name in (("a", "one"), ("a", "two"), ("b", "three")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(name)
+    handler = example("checksums").Checksums
+    integration = {"identifier": "checksums", "config": {"folder": str(tmp_path)}}
+    with SandboxedSystem(
+        [handler], blueprints=handler.blueprints, integration=integration, eventListener=CALM
+    ) as rig:
+        assert rig.expect(RunEnded).status == "completed"
+        digests = {
+            each["identifier"]: each["properties"]["sha256"]
+            for each in rig.sandbox.entities("file")
+        }
+    assert sorted(digests) == ["a/one", "a/two", "b/three"]
+    assert digests["a/one"] == hashlib.sha256(b"one").hexdigest()
 
 
 def test_a_changed_file_requests_a_resync_and_an_unchanged_one_does_not(

@@ -1,0 +1,74 @@
+"""The executor of one system: made when the first sharded run needs it, ended with the system."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ocean_actors.actors import Clock
+from ocean_actors.resync.handlers import HandlerFactory
+from ocean_actors.resync.run import ResyncRun
+from ocean_actors.settings import Settings
+from ocean_actors.shards.places import Places
+
+if TYPE_CHECKING:
+    from ocean_actors.shards.executor import Executor
+
+
+OURS_WITHOUT_NEEDS = ("threads", "processes")
+
+
+class ShardRunner:
+    """Has the workers of a system do shards: the `Sharding` of `resync.run`.
+
+    It imports nothing and starts nothing before the first sharded run.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock, factories: Mapping[str, HandlerFactory]
+    ) -> None:
+        """`factories` are the system's handlers by name."""
+        self._settings = settings
+        self._clock = clock
+        self._factories = factories
+        self._places = Places(settings.resync.workers)
+        self._executor: Executor | None = None
+        self._closed = False
+        self._lock = threading.Lock()  # the threads of the handlers ask at the same time
+
+    def resync(self, handler: object, run: ResyncRun) -> None:
+        """Do the shards of a handler; see `Drive.do`. Raises UsageError if no worker can be had."""
+        from ocean_actors.shards.drive import Drive
+        from ocean_actors.shards.handler import ShardedHandler
+
+        assert isinstance(handler, ShardedHandler)  # noqa: S101  (it calls this)
+        executor = self._find_executor()
+        Drive(handler, run, executor, self._places, self._settings.resync, self._clock).do()
+
+    def require(self) -> None:
+        """Raises UsageError if the executor that the settings name cannot be used here."""
+        name = self._settings.resync.executor
+        if name not in OURS_WITHOUT_NEEDS:
+            from ocean_actors.shards.executor import executor_spec
+
+            executor_spec(name).require(self._settings)
+
+    def close(self) -> list[str]:
+        """End all workers. Returns the names of those that have not ended."""
+        with self._lock:
+            self._closed = True
+            executor = self._executor
+        return [] if executor is None else executor.close()
+
+    def _find_executor(self) -> Executor:
+        from ocean_actors.shards.executor import ExecutorContext, executor_spec
+
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the system has stopped")
+            if self._executor is None:
+                spec = executor_spec(self._settings.resync.executor)
+                context = ExecutorContext(self._settings, self._clock, self._factories)
+                self._executor = spec.build(context)
+            return self._executor

@@ -1,0 +1,179 @@
+"""The processes of the executor `processes`: what is started, reused, and left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from waiting import has_ended, wait_for, wait_until
+from workshop import KINDS, Workshop
+
+from ocean_actors.shards.outcome import Cancelled, Completed, Lost
+
+pytestmark = pytest.mark.xdist_group("shards-processes")
+HELPERS = Path(__file__).parent / "helpers"
+PROCESSES = next(each for each in KINDS if each.name == "processes")
+
+
+@pytest.fixture(scope="module")
+def workshop() -> Iterator[Workshop]:
+    opened = Workshop(PROCESSES)
+    yield opened
+    opened.close()
+
+
+def pid_of(workshop: Workshop) -> int:
+    attempted = workshop.start("object_and_process")
+    assert attempted.outcome() == Completed(1)
+    (name,) = attempted.identifiers()
+    return int(name.partition("-")[0])
+
+
+def test_a_process_serves_shard_after_shard_and_run_after_run(workshop: Workshop) -> None:
+    first = pid_of(workshop)
+    workshop.run = workshop.new_run()
+    assert pid_of(workshop) == first
+
+
+def test_a_process_that_was_killed_while_idle_is_replaced(workshop: Workshop) -> None:
+    first = pid_of(workshop)
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: has_ended(first), "the end of the process")
+    assert pid_of(workshop) != first
+
+
+def test_a_lost_process_is_described(workshop: Workshop) -> None:
+    outcome = workshop.start("dies").outcome()
+    assert isinstance(outcome, Lost)
+    assert outcome.reason.endswith("was killed (SIGKILL), perhaps as memory ran out")
+    outcome = workshop.start("leaves", 3).outcome()
+    assert isinstance(outcome, Lost)
+    assert outcome.reason.endswith("ended with exit code 3")
+
+
+def test_no_argument_holds_a_secret_and_the_settings_arrive(workshop: Workshop) -> None:
+    arguments = " ".join(psutil.Process(pid_of(workshop)).cmdline())
+    assert "a-secret-of-port" not in arguments
+    attempted = workshop.start("secret")
+    assert attempted.outcome() == Completed(1)
+    assert attempted.identifiers() == ["a-secret-of-port"]
+
+
+def test_what_a_killed_shard_has_started_is_killed_as_well(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    attempted = workshop.start("starts_a_process", str(tmp_path / "pid"))
+    wait_for(tmp_path / "pid")
+    pid = int((tmp_path / "pid").read_text())
+    attempted.job.kill()
+    assert attempted.outcome() == Cancelled()
+    wait_until(lambda: has_ended(pid), "the end of the grandchild")
+
+
+@pytest.mark.parametrize("forked", [False, True])  # a forked one holds all connections open
+def test_what_a_dead_process_has_started_is_killed_and_hides_nothing(
+    workshop: Workshop, tmp_path: Path, *, forked: bool
+) -> None:
+    outcome = workshop.start("dies_and_leaves", str(tmp_path / "pid"), forked).outcome()
+    assert isinstance(outcome, Lost)
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        wait_until(lambda: has_ended(pid), "the end of what was left")
+    finally:
+        _kill_all([pid])
+
+
+def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
+    workshop = Workshop(PROCESSES, workerRuns=2)
+    try:
+        pids = []
+        for _ in range(3):
+            workshop.run = workshop.new_run()
+            pids += [pid_of(workshop), pid_of(workshop)]
+        assert len(set(pids[:4])) == 1
+        assert pids[4] == pids[5] != pids[0]
+        wait_until(lambda: has_ended(pids[0]), "the end of the first")
+    finally:
+        workshop.close()
+
+
+PARENT = """\
+import sys
+from pathlib import Path
+from workshop import KINDS, Workshop
+sys.path.append({tests!r})
+processes = next(each for each in KINDS if each.name == "processes")
+workshop = Workshop(processes)
+busy = workshop.start("searches", sys.argv[1])
+idle = workshop.start("writes_pid", sys.argv[2])
+idle.outcome()
+Path(sys.argv[3]).touch()
+busy.outcome()
+"""
+
+
+def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
+    busy, idle, ready = tmp_path / "busy", tmp_path / "idle", tmp_path / "ready"
+    folder = str(HELPERS)
+    parent = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", PARENT.format(tests=folder), str(busy), str(idle), str(ready)],
+        env={**os.environ, "PYTHONPATH": folder},
+    )
+    try:
+        wait_for(ready)
+        wait_for(busy)
+        pids = [int(busy.read_text()), int(idle.read_text())]
+        assert not any(has_ended(pid) for pid in pids)
+    finally:
+        parent.kill()
+        parent.wait()
+    try:
+        wait_until(lambda: all(has_ended(pid) for pid in pids), "the end of the workers")
+    finally:
+        _kill_all(pids)
+
+
+MAIN = """\
+from ocean_actors import ShardedHandler
+from workshop import KINDS, Workshop
+from ocean_actors.shards.outcome import Completed
+
+class InMain(ShardedHandler):
+    def shards(self, run):
+        return ["a"]
+    def resync_shard(self, shard):
+        yield "thing", {"identifier": "from-main"}
+
+if __name__ == "__main__":
+    processes = next(each for each in KINDS if each.name == "processes")
+    workshop = Workshop(processes, handlers={"InMain": InMain})
+    attempted = workshop.start("x", handler="InMain")
+    assert attempted.outcome() == Completed(1)
+    assert attempted.identifiers() == ["from-main"]
+    workshop.close()
+    print("done")
+"""
+
+
+def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(MAIN)
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, str(tmp_path / "main.py")],
+        env={**os.environ, "PYTHONPATH": str(HELPERS)},
+        capture_output=True, text=True, check=False, timeout=100,
+    )  # fmt: skip
+    assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
+
+
+def _kill_all(pids: list[int]) -> None:
+    """Leave nothing behind if the test has failed."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,219 @@
+"""The executor `ray` beside its contract: the embedded cluster, and what it keeps to itself.
+
+`tox -e ray` runs these. Each cluster that is started takes some 10 s and 700 MB.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sharded import Sharded
+from waiting import WITHIN, wait_for, wait_until
+from workshop import KINDS, Kind, Workshop
+
+from ocean_actors.messages import RunEnded
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost
+from ocean_actors.shards.ray.executor import RayExecutor
+from ocean_actors.shards.ray.link import TOKEN, RayDriver
+from ocean_actors.testing.sandboxed import SandboxedSystem
+
+pytestmark = pytest.mark.xdist_group("shards-ray")
+RAY = next((each for each in KINDS if each.name == "ray"), Kind("ray", isolated=True))
+OF_PORT, OF_OTHERS = "a-secret-of-port", "a-secret-of-others"
+
+
+def driver_of(workshop: Workshop) -> RayDriver:
+    """Returns the process that is connected to Ray, which may have to be started."""
+    assert workshop.start("things", 1).outcome() == Completed(1)
+    executor = workshop.executor
+    assert isinstance(executor, RayExecutor)
+    return executor.driver()
+
+
+def session(leader: int) -> list[psutil.Process]:
+    """Returns the processes of a session that have not ended."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def wait_until_gone(leader: int) -> None:
+    wait_until(lambda: session(leader) == [], "the end of all that the driver has started")
+
+
+def names_of(processes: list[psutil.Process]) -> str:
+    return " ".join(each.name() for each in processes)
+
+
+def test_the_embedded_cluster_listens_on_the_loopback_only(ray_workshop: Workshop) -> None:
+    processes = session(driver_of(ray_workshop).pid)
+    assert "gcs_server" in names_of(processes)
+    addresses = {
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+
+
+def test_secrets_are_in_no_argument_environment_or_file(ray_workshop: Workshop) -> None:
+    driver = driver_of(ray_workshop)
+    attempted = ray_workshop.start("secrets")
+    assert attempted.outcome() == Completed(1)
+    assert attempted.entities() == [{"identifier": "secrets", "port": "", "control": OF_OTHERS}]
+    for process in session(driver.pid):
+        said = " ".join([*process.cmdline(), *process.environ().values()])
+        assert OF_PORT not in said
+        assert OF_OTHERS not in said
+    files = [each for each in driver.folder.rglob("*") if each.is_file()]
+    assert any(each.suffix == ".log" for each in files)
+    for file in files:
+        content = file.read_bytes()
+        assert OF_PORT.encode() not in content, file
+        assert OF_OTHERS.encode() not in content, file
+    assert (driver.folder / TOKEN).stat().st_mode & 0o077 == 0
+
+
+def test_what_a_killed_shard_has_started_is_killed_as_well(
+    ray_workshop: Workshop, tmp_path: Path
+) -> None:
+    attempted = ray_workshop.start("starts_a_process", str(tmp_path / "pid"))
+    wait_for(tmp_path / "pid")
+    grandchild = psutil.Process(int((tmp_path / "pid").read_text()))
+    attempted.job.kill()
+    assert attempted.outcome() == Cancelled()
+    wait_until(lambda: not grandchild.is_running(), "the end of the grandchild")
+
+
+@pytest.fixture
+def address(ray_workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Returns the address of the embedded cluster, into which others are let."""
+    driver = driver_of(ray_workshop)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(driver.folder / TOKEN))
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    arguments = [each for process in session(driver.pid) for each in process.cmdline()]
+    start = "--gcs-address="
+    found: set[str] = {each.removeprefix(start) for each in arguments if each.startswith(start)}
+    (address,) = found
+    return address
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize("writes", [False, True], ids=["parent", "workers"])
+def test_a_run_on_an_existing_cluster_is_as_any_other(
+    sandbox: Sandbox, address: str, writes: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "shards.json"
+
+    def system(*shards: list[Any]) -> SandboxedSystem:
+        file.write_text(json.dumps(shards))
+        return SandboxedSystem(
+            [Sharded],
+            sandbox=sandbox,
+            integration={"identifier": "demo", "config": {"file": str(file)}},
+            resync={"executor": "ray", "workers": 2, "shardWrites": writes},
+            ray={"address": address, "resources": {"CPU": 0.5}},
+        )
+
+    with system(["things", 45, "a"], ["things", 10, "b"]) as rig:
+        assert rig.expect(RunEnded, WITHIN).status == "completed"
+    with system(["things", 30, "a"], ["dies", 1]) as rig:
+        ended = rig.expect(RunEnded, WITHIN)
+    assert (ended.status, ended.written.deleted) == ("completed", 25)
+    expected = [*(f"a-{n}" for n in range(30)), "thing-0", "thing-1"]
+    found = [entity["identifier"] for entity in sandbox.entities("thing")]
+    assert sorted(found) == sorted(expected)
+
+
+def test_a_cluster_that_cannot_be_reached_is_one_line(
+    open_ray: Callable[..., Workshop],
+) -> None:
+    outcome = open_ray({"address": "127.0.0.1:1"}).start("things", 1).outcome()
+    assert isinstance(outcome, Failed)
+    assert outcome.reason.startswith("Ray cannot be used: 127.0.0.1:1 cannot be reached: ")
+    assert "\n" not in outcome.reason
+
+
+def test_a_driver_that_was_killed_costs_an_attempt_and_is_replaced(
+    open_ray: Callable[..., Workshop], tmp_path: Path
+) -> None:
+    workshop = open_ray()
+    first = driver_of(workshop).pid
+    attempted = workshop.start("waits", str(tmp_path / "began"), str(tmp_path / "ended"))
+    wait_for(tmp_path / "began")
+    os.kill(first, signal.SIGKILL)
+    assert isinstance(attempted.outcome(), Lost)
+    wait_until_gone(first)
+    second = driver_of(workshop).pid
+    assert second != first
+    assert workshop.close() == []
+    wait_until_gone(second)
+
+
+PARENT = """\
+import sys
+from pathlib import Path
+from waiting import wait_for
+from workshop import KINDS, Workshop
+workshop = Workshop(next(each for each in KINDS if each.name == "ray"))
+busy = workshop.start("spins", sys.argv[1])
+wait_for(Path(sys.argv[1]))
+driver = workshop.executor.driver()
+Path(sys.argv[2]).write_text(f"{driver.pid} {driver.folder}")
+Path(sys.argv[3]).touch()
+busy.outcome()
+"""
+
+
+def test_no_process_and_no_file_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
+    busy, told, ready = tmp_path / "busy", tmp_path / "told", tmp_path / "ready"
+    folder = str(Path(__file__).parent / "helpers")
+    parent = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", PARENT, str(busy), str(told), str(ready)],
+        env={**os.environ, "PYTHONPATH": folder},
+    )
+    try:
+        wait_for(ready)
+        driver, folder = told.read_text().split()
+        assert "raylet" in names_of(session(int(driver)))
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until_gone(int(driver))
+    assert not Path(folder).exists()
+
+
+@pytest.fixture
+def open_ray() -> Iterator[Callable[..., Workshop]]:
+    opened: list[Workshop] = []
+
+    def open_one(ray: Any = None) -> Workshop:
+        kind = Kind("ray", isolated=True, settings={"ray": ray or {}})
+        opened.append(Workshop(kind))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()

@@ -1,0 +1,89 @@
+"""Two hundred runs, of which some are aborted and in some workers die, at random."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from sharded import Sharded
+from sharded_system import Rig, children
+from waiting import wait_until
+from workshop import KINDS
+
+from ocean_actors import ResyncHandler, ResyncRun, RunEnded
+from ocean_actors.sandbox.legal import runs_of
+from ocean_actors.shards.drive import Drive
+from ocean_actors.testing import SandboxedSystem
+
+RUNS = 200
+WORKERS = 2
+ITEMS = 8  # of each shard
+PROCESSES = next(each for each in KINDS if each.name == "processes")
+
+
+class Plain(ResyncHandler):
+    """Sends in one thread what the last run of the soak sends."""
+
+    kinds = Sharded.kinds
+    blueprints = Sharded.blueprints
+
+    def resync(self, run: ResyncRun) -> None:
+        names = [f"{prefix}-{number}" for prefix in ("a", "b", "c") for number in range(ITEMS)]
+        run.port.upsert("thing", [{"identifier": name} for name in names])
+        run.port.reconcile()
+
+
+def living(*kinds: type) -> dict[str, int]:
+    """How many objects of these classes exist."""
+    gc.collect()
+    found = Counter(type(each).__name__ for each in gc.get_objects() if type(each) in kinds)
+    return {kind.__name__: found[kind.__name__] for kind in kinds}
+
+
+@pytest.mark.xdist_group("shards-processes")
+def test_after_a_soak_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL)  # runs fail on purpose
+    chance = random.Random(18)  # noqa: S311
+    statuses: Counter[str] = Counter()
+    before = children()
+    with Rig(PROCESSES, tmp_path, resync={"workers": WORKERS, "workerRuns": 100}) as rig:
+        for number in range(RUNS):
+            dying = chance.random()
+            shards: list[list[object]] = [["things", ITEMS, prefix] for prefix in ("a", "b", "c")]
+            if dying < 0.02:
+                shards[1] = ["dies", 1]  # once: the shard is done by another worker
+            elif dying < 0.025:
+                shards[1] = ["dies"]
+            elif dying < 0.1:
+                shards[1] = ["raises", "something"]
+            rig.begin(*shards)
+            if chance.random() < 0.3:
+                time.sleep(chance.random() / 50)
+                rig.system.abort("at random")
+            ended = rig.expect(RunEnded)
+            statuses[ended.status] += 1
+            if ended.status != "completed":
+                assert ended.written.deleted == 0 or ended.status == "aborted"
+            if number == RUNS // 4:
+                threads, objects = threading.active_count(), living(Drive, ResyncRun)
+        assert min(statuses[each] for each in ("completed", "failed", "aborted")) > 0
+        assert rig.run(*([["things", ITEMS, prefix] for prefix in ("a", "b", "c")])).status == (
+            "completed"
+        )
+        wait_until(lambda: threading.active_count() <= threads + WORKERS, "the end of threads")
+        assert living(Drive, ResyncRun)["Drive"] <= objects["Drive"] + 1
+        assert living(ResyncRun)["ResyncRun"] <= objects["ResyncRun"] + 2
+        wait_until(lambda: len(children() - before) <= WORKERS, "the end of replaced workers")
+        identifiers = rig.identifiers()
+        reports = rig.sandbox.reports(rig.identifier)
+    assert len(runs_of(reports)) == RUNS + 1  # raises unless their order is legal
+    wait_until(lambda: children() <= before, "the end of all workers")
+    with SandboxedSystem([Plain]) as plain:
+        assert plain.expect(RunEnded).status == "completed"
+        assert identifiers == {each["identifier"] for each in plain.sandbox.entities("thing")}
