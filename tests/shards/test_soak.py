@@ -10,10 +10,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import psutil
 import pytest
 from sharded import Sharded
-from sharded_system import Rig
+from sharded_system import Rig, children
 from waiting import wait_until
 from workshop import KINDS
 
@@ -52,7 +51,7 @@ def test_after_a_soak_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     caplog.set_level(logging.CRITICAL)  # runs fail on purpose
     chance = random.Random(18)  # noqa: S311
     statuses: Counter[str] = Counter()
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    before = children()
     with Rig(PROCESSES, tmp_path, resync={"workers": WORKERS, "workerRuns": 100}) as rig:
         for number in range(RUNS):
             dying = chance.random()
@@ -80,12 +79,11 @@ def test_after_a_soak_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         wait_until(lambda: threading.active_count() <= threads + WORKERS, "the end of threads")
         assert living(Drive, ResyncRun)["Drive"] <= objects["Drive"] + 1
         assert living(ResyncRun)["ResyncRun"] <= objects["ResyncRun"] + 2
-        new = {each.pid for each in psutil.Process().children(recursive=True)} - before
-        assert len(new) <= WORKERS
+        wait_until(lambda: len(children() - before) <= WORKERS, "the end of replaced workers")
         identifiers = rig.identifiers()
         reports = rig.sandbox.reports(rig.identifier)
     assert len(runs_of(reports)) == RUNS + 1  # raises unless their order is legal
-    assert {each.pid for each in psutil.Process().children(recursive=True)} <= before
+    wait_until(lambda: children() <= before, "the end of all workers")
     with SandboxedSystem([Plain]) as plain:
         assert plain.expect(RunEnded).status == "completed"
         assert identifiers == {each["identifier"] for each in plain.sandbox.entities("thing")}

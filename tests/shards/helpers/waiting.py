@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 WITHIN = 300.0 if importlib.util.find_spec("ray") else 60.0  # as in workshop.py
 
 
@@ -20,3 +22,12 @@ def wait_until(so: Callable[[], object], what: str) -> None:
 def wait_for(path: Path) -> None:
     """Wait until a file exists."""
     wait_until(path.exists, str(path))
+
+
+def has_ended(pid: int) -> bool:
+    """Returns whether a process has ended, though nobody may have waited for it."""
+    try:
+        process = psutil.Process(pid)  # as long as a thread of it ends, it cannot be waited for
+        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() == 1
+    except psutil.NoSuchProcess:
+        return True
