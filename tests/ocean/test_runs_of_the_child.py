@@ -144,7 +144,7 @@ def test_the_integration_can_ask_for_a_resync(shared: Rig) -> None:
 def test_port_is_told_of_runs_by_us_alone_and_of_kinds_by_the_integration(shared: Rig) -> None:
     shared.run()
     reports = shared.sandbox.statuses("shop")
-    shared.sandbox.wait_for(lambda: shared.sandbox.statuses("shop")[-1] == "completed")
+    shared.sandbox.wait_for(lambda: shared.sandbox.statuses("shop")[-1:] == ["completed"])
     assert reports.count("running") == sum(each != "running" for each in reports) + (
         reports[-1] == "running"
     )
