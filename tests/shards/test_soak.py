@@ -1,4 +1,4 @@
-"""Two hundred runs, of which some are aborted and in some workers die, at random."""
+"""Many runs, of which some are aborted and in some workers die, at random."""
 
 from __future__ import annotations
 
@@ -47,13 +47,19 @@ def living(*kinds: type) -> dict[str, int]:
 
 
 @pytest.mark.xdist_group("shards-processes")
-def test_after_a_soak_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("runs", "writes"), [(RUNS, False), (RUNS // 4, True)], ids=["parent", "workers"]
+)
+def test_after_a_soak_all_is_well(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: int, writes: bool
+) -> None:
     caplog.set_level(logging.CRITICAL)  # runs fail on purpose
     chance = random.Random(18)  # noqa: S311
     statuses: Counter[str] = Counter()
     before = children()
-    with Rig(PROCESSES, tmp_path, resync={"workers": WORKERS, "workerRuns": 100}) as rig:
-        for number in range(RUNS):
+    resync = {"workers": WORKERS, "workerRuns": 100, "shardWrites": writes}
+    with Rig(PROCESSES, tmp_path, resync=resync) as rig:
+        for number in range(runs):
             dying = chance.random()
             shards: list[list[object]] = [["things", ITEMS, prefix] for prefix in ("a", "b", "c")]
             if dying < 0.02:
@@ -70,19 +76,20 @@ def test_after_a_soak_all_is_well(tmp_path: Path, caplog: pytest.LogCaptureFixtu
             statuses[ended.status] += 1
             if ended.status != "completed":
                 assert ended.written.deleted == 0 or ended.status == "aborted"
-            if number == RUNS // 4:
+            if number == runs // 4:
                 threads, objects = threading.active_count(), living(Drive, ResyncRun)
         assert min(statuses[each] for each in ("completed", "failed", "aborted")) > 0
-        assert rig.run(*([["things", ITEMS, prefix] for prefix in ("a", "b", "c")])).status == (
-            "completed"
-        )
+        found = rig.identifiers()
+        last = rig.run(*(["things", ITEMS, prefix] for prefix in ("a", "b", "c")))
+        assert last.status == "completed"
         wait_until(lambda: threading.active_count() <= threads + WORKERS, "the end of threads")
         assert living(Drive, ResyncRun)["Drive"] <= objects["Drive"] + 1
         assert living(ResyncRun)["ResyncRun"] <= objects["ResyncRun"] + 2
         wait_until(lambda: len(children() - before) <= WORKERS, "the end of replaced workers")
         identifiers = rig.identifiers()
+        assert last.written.deleted == len(found - identifiers)
         reports = rig.sandbox.reports(rig.identifier)
-    assert len(runs_of(reports)) == RUNS + 1  # raises unless their order is legal
+    assert len(runs_of(reports)) == runs + 1  # raises unless their order is legal
     wait_until(lambda: children() <= before, "the end of all workers")
     with SandboxedSystem([Plain]) as plain:
         assert plain.expect(RunEnded).status == "completed"
