@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from workshop import KINDS, WITH_RAY, Kind, Workshop
 
-collect_ignore = [] if WITH_RAY else ["test_ray.py"]
+collect_ignore = [] if WITH_RAY else ["test_ray.py", "test_ray_cluster.py"]
 
 
 def _params() -> list[object]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,16 +15,13 @@ from typing import Any
 
 import psutil
 import pytest
-from sharded import Sharded
-from waiting import WITHIN, wait_for, wait_until
+from sessions import session, wait_until_gone
+from waiting import wait_for, wait_until
 from workshop import KINDS, Kind, Workshop
 
-from ocean_actors.messages import RunEnded
-from ocean_actors.sandbox import Sandbox
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost
 from ocean_actors.shards.ray.executor import RayExecutor
 from ocean_actors.shards.ray.link import TOKEN, RayDriver
-from ocean_actors.testing.sandboxed import SandboxedSystem
 
 pytestmark = pytest.mark.xdist_group("shards-ray")
 RAY = next((each for each in KINDS if each.name == "ray"), Kind("ray", isolated=True))
@@ -38,22 +34,6 @@ def driver_of(workshop: Workshop) -> RayDriver:
     executor = workshop.executor
     assert isinstance(executor, RayExecutor)
     return executor.driver()
-
-
-def session(leader: int) -> list[psutil.Process]:
-    """Returns the processes of a session that have not ended."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (ProcessLookupError, psutil.NoSuchProcess):
-            continue
-    return found
-
-
-def wait_until_gone(leader: int) -> None:
-    wait_until(lambda: session(leader) == [], "the end of all that the driver has started")
 
 
 def names_of(processes: list[psutil.Process]) -> str:
@@ -99,52 +79,6 @@ def test_what_a_killed_shard_has_started_is_killed_as_well(
     attempted.job.kill()
     assert attempted.outcome() == Cancelled()
     wait_until(lambda: not grandchild.is_running(), "the end of the grandchild")
-
-
-@pytest.fixture
-def address(ray_workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Returns the address of the embedded cluster, into which others are let."""
-    driver = driver_of(ray_workshop)
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(driver.folder / TOKEN))
-    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    arguments = [each for process in session(driver.pid) for each in process.cmdline()]
-    start = "--gcs-address="
-    found: set[str] = {each.removeprefix(start) for each in arguments if each.startswith(start)}
-    (address,) = found
-    return address
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.mark.parametrize("writes", [False, True], ids=["parent", "workers"])
-def test_a_run_on_an_existing_cluster_is_as_any_other(
-    sandbox: Sandbox, address: str, writes: bool, tmp_path: Path
-) -> None:
-    file = tmp_path / "shards.json"
-
-    def system(*shards: list[Any]) -> SandboxedSystem:
-        file.write_text(json.dumps(shards))
-        return SandboxedSystem(
-            [Sharded],
-            sandbox=sandbox,
-            integration={"identifier": "demo", "config": {"file": str(file)}},
-            resync={"executor": "ray", "workers": 2, "shardWrites": writes},
-            ray={"address": address, "resources": {"CPU": 0.5}},
-        )
-
-    with system(["things", 45, "a"], ["things", 10, "b"]) as rig:
-        assert rig.expect(RunEnded, WITHIN).status == "completed"
-    with system(["things", 30, "a"], ["dies", 1]) as rig:
-        ended = rig.expect(RunEnded, WITHIN)
-    assert (ended.status, ended.written.deleted) == ("completed", 25)
-    expected = [*(f"a-{n}" for n in range(30)), "thing-0", "thing-1"]
-    found = [entity["identifier"] for entity in sandbox.entities("thing")]
-    assert sorted(found) == sorted(expected)
 
 
 def test_a_cluster_that_cannot_be_reached_is_one_line(

@@ -48,7 +48,7 @@ from ocean_actors.text import one_line
 
 OBJECT_STORE = 100 * 1024 * 1024  # bytes; large events pass through it
 STARTS = 6
-"""How often an embedded cluster is started: Ray gives up after 15 to 30 s on a busy machine."""
+"""How often a node is started: Ray gives up after 15 to 30 s on a busy machine."""
 
 AHEAD = 1  # batches of events that a worker makes ahead
 WAIT_SECONDS = 0.5
@@ -56,7 +56,8 @@ IDLE_SECONDS = 300.0
 """Workers without work end when nothing was to be done for so long."""
 
 REACH_SECONDS = 30.0
-JOIN_SECONDS = 300.0
+JOIN_SECONDS = 120.0
+END_SECONDS = 5.0
 
 
 def main(connection: Connection) -> NoReturn:
@@ -113,7 +114,17 @@ class Driver:
 
     def end(self) -> NoReturn:
         """End this process and all that it has started."""
+        if self._setup.address is not None:
+            ending = threading.Thread(target=self._end_workers, daemon=True)
+            ending.start()
+            ending.join(END_SECONDS)
         end_session(self._setup.folder)
+
+    def _end_workers(self) -> None:
+        """Kill the actors. Their cluster notes only some 15 s later that our node has gone."""
+        for job in list(self._jobs.values()):
+            job.kill()
+        self._end_idle()
 
     def send(self, message: FromDriver) -> None:
         """Send to the run's process."""
@@ -264,7 +275,7 @@ def connect(setup: Setup) -> None:
         "runtime_env": dict(setup.runtime_env) or None,
     }
     if setup.address is not None:
-        connect_to(setup.address, common)
+        connect_to(setup.address, setup.folder, common)
         return
     for attempt in range(STARTS):
         try:
@@ -285,11 +296,11 @@ def connect(setup: Setup) -> None:
             return
 
 
-def connect_to(address: str, options: Mapping[str, Any]) -> None:
-    """Connect to an existing cluster, of which this machine may have to become a node.
+def connect_to(address: str, folder: str, options: Mapping[str, Any]) -> None:
+    """Connect to an existing cluster as a node of its own: Ray lets only its nodes connect.
 
-    Ray lets only its own nodes connect. The node that we add offers no resources, so no worker
-    is started on it, and it leaves the cluster with us.
+    The node offers no resources, so no worker is started on it. Its files are in `folder`, by
+    which Ray tells it from other nodes of this machine. With `auto`, it is the machine's node.
     """
     if address == "auto":
         ray.init(address=address, **options)
@@ -299,23 +310,44 @@ def connect_to(address: str, options: Mapping[str, Any]) -> None:
         socket.create_connection((host, int(port)), REACH_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise Unreachable(f"{address} cannot be reached: {one_line(error)}") from None
-    try:
-        ray.init(address=address, **options)
-    except Exception:  # noqa: BLE001  (Ray raises several types; the second attempt tells)
-        ray.shutdown()
-        join(address)
-        ray.init(address=address, **options)
+    join(address, folder)
+    ray.init(address=address, _temp_dir=folder, **options)
 
 
-def join(address: str) -> None:
-    """Make this machine a node of a cluster, as long as this process lives."""
+def join(address: str, folder: str) -> None:
+    """Start a node of a cluster, which ends with this process. Raises Unreachable."""
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={address}"]
-    options = ["--num-cpus=0", "--disable-usage-stats", f"--object-store-memory={OBJECT_STORE}"]
-    subprocess.run([*command, *options], check=True, timeout=JOIN_SECONDS)  # noqa: S603
+    options = [
+        "--num-cpus=0",
+        f"--object-store-memory={OBJECT_STORE}",
+        f"--temp-dir={folder}",
+        "--disable-usage-stats",
+        # Other nodes of this machine have the usual ports.
+        "--min-worker-port=0",
+        "--max-worker-port=0",
+        "--dashboard-agent-listen-port=0",
+    ]
+    text = ""
+    for _ in range(STARTS):
+        try:
+            ended = subprocess.run(  # noqa: S603  (our own arguments)
+                [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                timeout=JOIN_SECONDS, text=True, errors="replace", check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            text = f"not within {JOIN_SECONDS:g} s"
+        else:
+            if ended.returncode == 0:
+                return
+            text = ended.stdout.strip().rpartition("\n")[2]
+        session.kill(os.getpid())
+        if "timed out during startup" not in text:
+            break
+    raise Unreachable(f"{address} cannot be joined: {one_line(text, 300)}")
 
 
 class Unreachable(Exception):
-    """Nothing listens at the cluster's address; the text is one line."""
+    """The cluster at an address cannot be used; the text is one line."""
 
 
 def reason_of(error: BaseException) -> str:
