@@ -156,7 +156,7 @@ class _Forwarder(logging.Handler):
 def portable(record: logging.LogRecord) -> logging.LogRecord:
     """Returns a copy of a record with its message and traceback formatted, and plain values."""
     values = {
-        name: value if isinstance(value, PLAIN) else one_line(value)
+        name: value if type(value) in PLAIN else one_line(value)
         for name, value in vars(record).items()
     }
     values.update(msg=record.getMessage(), args=None, exc_info=None)
