@@ -188,7 +188,9 @@ def test_handlers_of_files_work(kind: Kind, tmp_path: Path) -> None:
         assert rig.identifiers() == {"from-filed_handlers", "from-kafka"}
 
 
-def test_a_shard_that_hangs_ends_with_its_run(kind: Kind, tmp_path: Path) -> None:
+def test_a_shard_that_hangs_ends_with_its_run(
+    kind: Kind, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     until = tmp_path / "until"
     with Rig(kind, tmp_path, resync={"abortGrace": 0.2}) as rig:
         rig.begin(["hangs", str(tmp_path / "began"), str(until)], ["things", 1])
@@ -203,6 +205,12 @@ def test_a_shard_that_hangs_ends_with_its_run(kind: Kind, tmp_path: Path) -> Non
             assert rig.system.status()["leftBehind"] == ["handler-Sharded"]
         assert rig.run(["things", 2, "next"]).status == "completed"
         until.touch()
+    wait_until(lambda: _given_up(caplog), "the line about the worker")
+    assert _given_up(caplog) == 1
+
+
+def _given_up(caplog: pytest.LogCaptureFixture) -> int:
+    return sum(each.getMessage().endswith("its worker is given up") for each in caplog.records)
 
 
 def test_a_dropped_run_frees_its_workers_at_once(kind: Kind, tmp_path: Path) -> None:
@@ -235,6 +243,16 @@ def test_handlers_of_partials_share_the_workers(kind: Kind, tmp_path: Path) -> N
 
 
 # -- what does not depend on the executor ----------------------------------------------------------
+
+
+def test_thousands_of_failing_shards_do_not_flood_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Rig(THREADS, tmp_path) as rig:
+        ended = rig.run(*(["raises", str(number)] for number in range(50)))
+    assert "50 of 50 shards failed" in ended.failures[0]
+    lines = [each for each in caplog.records if each.name.endswith("shards.worker")]
+    assert 1 <= len(lines) <= 20
 
 
 def test_a_shard_that_cannot_be_pickled_is_named(tmp_path: Path) -> None:
