@@ -15,7 +15,9 @@ import pytest
 from waiting import has_ended, wait_for, wait_until
 from workshop import KINDS, Workshop
 
+from ocean_actors.shards.executor import Logged, Task
 from ocean_actors.shards.outcome import Cancelled, Completed, Lost
+from ocean_actors.shards.process import WorkerProcess
 
 pytestmark = pytest.mark.xdist_group("shards-processes")
 HELPERS = Path(__file__).parent / "helpers"
@@ -88,6 +90,32 @@ def test_what_a_dead_process_has_started_is_killed_and_hides_nothing(
         wait_until(lambda: has_ended(pid), "the end of what was left")
     finally:
         _kill_all([pid])
+
+
+def test_a_forked_process_does_not_write_into_its_parent_s_connection(workshop: Workshop) -> None:
+    attempted = workshop.start("forks")
+    assert attempted.outcome() == Completed(1)
+    assert attempted.identifiers() == ["exit code 1"]
+    assert not any(isinstance(event, Logged) for event in attempted.events)
+
+
+def test_an_attempt_that_is_cancelled_as_it_begins_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = []
+    begin = WorkerProcess.begin
+
+    def begin_late(worker: WorkerProcess, task: Task) -> int:
+        pids.append(worker.pid)
+        attempted.job.cancel("at the last moment")
+        return begin(worker, task)
+
+    monkeypatch.setattr(WorkerProcess, "begin", begin_late)
+    with contextlib.closing(Workshop(PROCESSES)) as workshop:
+        for each in ("first", "second"):  # of a new process, and of one that is used again
+            attempted = workshop.prepare("endless", str(tmp_path / each))
+            assert attempted.start().outcome() == Cancelled()
+    assert len(set(pids)) == 1
 
 
 def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
