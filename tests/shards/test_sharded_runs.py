@@ -140,12 +140,6 @@ def test_a_run_without_shards_deletes_all(rig: Rig) -> None:
     assert rig.identifiers() == set()
 
 
-def test_a_handler_that_cannot_be_built_in_a_worker_is_named(kind: Kind, tmp_path: Path) -> None:
-    with Rig(kind, tmp_path, handlers=[NotLoadable]) as rig:
-        ended = rig.run()
-        assert ended.failures == ("NotLoadable: ImportError: no module named 'missing'",)
-
-
 def test_a_handler_of_a_function_works_where_it_needs_no_pickling(
     kind: Kind, tmp_path: Path
 ) -> None:
@@ -243,6 +237,12 @@ def test_handlers_of_partials_share_the_workers(kind: Kind, tmp_path: Path) -> N
 
 
 # -- what does not depend on the executor ----------------------------------------------------------
+
+
+def test_a_handler_that_cannot_be_built_is_named(tmp_path: Path) -> None:
+    with Rig(THREADS, tmp_path, handlers=[NotLoadable]) as rig:
+        ended = rig.run()
+        assert ended.failures == ("NotLoadable: ImportError: no module named 'missing'",)
 
 
 def test_thousands_of_failing_shards_do_not_flood_the_log(
