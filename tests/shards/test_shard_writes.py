@@ -15,6 +15,8 @@ from workshop import KINDS
 
 from ocean_actors.messages import RunEnded
 from ocean_actors.sandbox import Sandbox
+from ocean_actors.shards.executor import Entities
+from ocean_actors.shards.streams import EntityStreams
 from ocean_actors.testing.sandboxed import SandboxedSystem
 
 pytestmark = pytest.mark.xdist_group("shard-writes")
@@ -75,6 +77,15 @@ def test_counts_and_what_is_deleted_are_exact(rig: Rig) -> None:
     assert (ended.status, written.upserted, written.deleted) == ("completed", 42, 15)
     kept = [f"a-{n}" for n in range(30)] + [f"b-{n}" for n in range(12)]
     assert identifiers(rig.sandbox) == sorted(kept)
+
+
+def test_workers_write_themselves(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_streams: EntityStreams, chunk: Entities) -> None:
+        raise AssertionError(f"{chunk.items} entities came to the run's process")
+
+    monkeypatch.setattr(EntityStreams, "put", refuse)
+    assert rig.run(["things", 45]).status == "completed"
+    assert len(identifiers(rig.sandbox)) == 45
 
 
 def test_a_worker_that_dies_while_it_writes_is_replaced_and_nothing_is_deleted_too_much(
