@@ -18,7 +18,7 @@ from benchmarks.report import Line, Row, as_json, lines_of, table
 
 NAMES = (
     "actors", "control", "idle", "jq_mapping", "kafka_listener", "live_events", "metrics",
-    "resync_requests", "scale", "shard_writes", "shards", "start", "upsert", "webhook",
+    "ocean", "resync_requests", "scale", "shard_writes", "shards", "start", "upsert", "webhook",
 )  # fmt: skip
 PAGE = ROOT / "docs" / "performance.md"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.http_load import post, sent, signed_calls
 from benchmarks.peers import port_ocean_python
 from benchmarks.port import wait_until_idle
-from benchmarks.programs import Program, free_port
+from benchmarks.programs import ROOT, Program, free_port
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing.sandboxed import port_of
 
@@ -89,6 +89,23 @@ def ours(
 
 
 @contextlib.contextmanager
+def inside(sandbox: Sandbox, mode: str = "", entities: int = 1) -> Iterator[Integration]:
+    """Run port-ocean inside `ocean-actors run`, under WEBHOOK."""
+    python = port_ocean_python.python()
+    port = free_port()
+    settings = _settings(sandbox, "inside", "WEBHOOK", port, 60)
+    del settings["handlers"]
+    settings["ocean"] = {"path": str(UPSTREAM), "python": str(python)}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "config.yaml"
+        file.write_text(json.dumps(settings), encoding="utf-8")
+        env = {**_env(mode, entities), "BENCHMARK_INSIDE": "yes", "PYTHONPATH": ""}
+        with Program(run_command(file), env, folder=ROOT) as program:
+            calls = signed_calls(sandbox.client_secret, "inside")
+            yield Integration("inside", program, sandbox, port, calls, "/health/ready")
+
+
+@contextlib.contextmanager
 def many(sandbox: Sandbox, count: int, interval: float) -> Iterator[Program]:
     """Run so many integrations in one process, of which each has a settings file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -131,7 +148,7 @@ def _env(mode: str, entities: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def upstream(
-    sandbox: Sandbox, listener: str, entities: int = 0, interval: float = 60
+    sandbox: Sandbox, listener: str, entities: int = 0, interval: float = 60, mode: str = ""
 ) -> Iterator[Integration]:
     """Run port-ocean, as its command `ocean sail` does."""
     port = free_port()
@@ -147,7 +164,7 @@ def upstream(
         ),
         "APPLICATION__PORT": str(port),
         "PYTHONPATH": "",
-        **_env("", entities),
+        **_env(mode, entities),
     }
     command = [str(python), "-c", "from port_ocean.run import run; run()"]
     with Program(command, env, UPSTREAM) as program:

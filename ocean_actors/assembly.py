@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ocean_actors.leader.spec import Election
     from ocean_actors.live.handler import LiveHandler
     from ocean_actors.live.setup import LiveEvents
+    from ocean_actors.ocean.bridge import OceanBridge
     from ocean_actors.port.dry_run_writer import ShowDryRun
 
 logger = get_logger(__name__)
@@ -72,6 +73,7 @@ class Assembly:
         generation: ConfigGeneration,
         show_dry_run: ShowDryRun | None = None,
         live: Sequence[LiveHandler] = (),
+        ocean: OceanBridge | None = None,
     ) -> None:
         """Raises TypeError for a custom actor that cannot be built.
 
@@ -81,6 +83,7 @@ class Assembly:
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
         self._dry_run = settings.resync.dry_run
+        self._ocean = ocean
         self._election = self._find_election(actors)
         self.standby = self.spec.standby or self._election is not None
         """Whether this instance stands by until it is told that it leads."""
@@ -132,6 +135,9 @@ class Assembly:
         )  # fmt: skip
         listeners = {self.listener_name: self.listener, **self._schedule_listener()}
         elects = self._election is not None
+        # An integration inside creates itself in Port, with its mapping, before we register it.
+        # Under KAFKA only the listener, which starts later, knows whether it may.
+        held = self._ocean is not None and not self.spec.standby
         spawn(
             ListenerSupervisor,
             self.registered,
@@ -150,8 +156,11 @@ class Assembly:
             active=not self.standby,
             only_active=elects,
             schedule=self._schedule,
+            held=held,
             name="integration",
         )
+        if self._ocean is not None:
+            self._ocean.spawn(self._actors, self._client(), lambda: integration.tell(Register()))
         if self.live is not None:
             self._flushed_last += self.live.spawn(self._actors)  # before there is any event
         coordinator = spawn(
@@ -160,7 +169,7 @@ class Assembly:
             settings,
             integration,
             None if self._dry_run else self._spawn_reporter(),
-            self._open_writer,
+            self._open_writer if self._ocean is None else self._ocean.open_writer,
             uuid.uuid4().hex[:8],
             active=not self.standby,
             sync_metrics=None if self._dry_run else self._spawn_page_actors(),
@@ -172,7 +181,8 @@ class Assembly:
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
         self._spawn_leader()
-        integration.tell(Register())  # the last, so that nobody misses an event
+        if not held:
+            integration.tell(Register())  # the last, so that nobody misses an event
 
     def _live_events(self, handlers: Sequence[LiveHandler]) -> LiveEvents:
         from ocean_actors.live.setup import live_events
@@ -235,12 +245,17 @@ class Assembly:
         self._flushed_last.append((reporter, FlushReports))
         return reporter
 
-    def _spawn_page_actors(self) -> Ref:
-        """Start what Port's page of the integration is told by; returns the one for runs."""
+    def _spawn_page_actors(self) -> Ref | None:
+        """Start what Port's page of the integration is told by; returns the one for runs.
+
+        An integration inside tells Port of its runs by itself.
+        """
         settings = self.settings
-        if settings.port.ship_logs:
+        if settings.port.ship_logs:  # beside those that an integration inside sends
             shipper = self._actors.spawn(LogShipper, self._client(PAGE_TIMEOUT), name="log-shipper")
             self._flushed_last.append((shipper, Flush))
+        if self._ocean is not None:
+            return None
         source = Source(settings.integration.identifier, settings.integration.type, __version__)
         sync_metrics = self._actors.spawn(
             SyncMetrics,

@@ -19,6 +19,8 @@ from ocean_actors.errors import UsageError
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.leader.spec import leader_spec
 from ocean_actors.listeners.spec import listener_spec
+from ocean_actors.ocean.folder import OceanFolderError
+from ocean_actors.ocean.probe import Installation, find_installation
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
@@ -41,14 +43,24 @@ class Line:
 
 
 def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Iterator[Line]:
-    """Look at the settings and try Port; changes nothing there.
+    """Look at the settings, at the integration of Port Ocean if they name one, and try Port.
 
-    Port is asked for the blueprints that the classes in `handlers` declare.
+    Nothing is changed, and nothing of the integration is executed. Port is asked for the
+    blueprints that the classes in `handlers` declare.
     """
     own = settings.integration
     yield Line(True, "settings", f"{source}: integration {own.identifier} of type {own.type}")
     if settings.ignored:
-        yield Line(True, "not used", ", ".join(settings.ignored))
+        topic = "not used" if settings.ocean.path is None else "passed on"
+        yield Line(True, topic, ", ".join(settings.ignored))
+    installation: Installation | None = None
+    if settings.ocean.path is not None:
+        try:
+            installation = find_installation(settings.ocean)
+        except OceanFolderError as error:
+            yield Line(False, "ocean", str(error))
+        else:
+            yield from _ocean(installation, settings)
     yield Line(True, "listener", _listener(settings))
     yield from _leader(settings)
     try:
@@ -69,7 +81,7 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
         blueprints = ()
     client = PortClient(settings.port, own, strict=settings.ssl.port.x509.strict)
     try:
-        yield from _port(client, settings, blueprints)
+        yield from _port(client, settings, blueprints, installation)
     finally:
         client.close()
 
@@ -78,6 +90,43 @@ def _listener(settings: Settings) -> str:
     described = listener_spec(settings.event_listener.type).describe(settings.event_listener)
     every = settings.scheduled_resync_interval
     return described if every is None else f"{described}; and a scheduled resync every {every} min"
+
+
+def _ocean(found: Installation, settings: Settings) -> Iterator[Line]:
+    """Say what is known of an integration of Port Ocean, then each of its faults."""
+    folder, probe = found.folder, found.probe
+    version = ".".join(str(each) for each in probe.python_version)
+    name = one_line(f"{folder.type or 'an integration without a name'} {folder.version or ''}", 80)
+    ocean = f"port-ocean {one_line(probe.port_ocean, 40)}" if probe.port_ocean else "no port-ocean"
+    faults = probe.faults(allow_untested=settings.ocean.allow_untested)
+    yield Line(
+        not faults, "ocean", f"{name} in {folder.path}: {ocean}, Python {version} ({probe.python})"
+    )
+    for fault in faults:
+        yield Line(False, "ocean", fault)
+    kinds = [one_line(each, 80) for each in found.kinds]
+    if probe.any_kind:
+        kinds.append("and any other that the mapping names" if kinds else "any")
+    yield Line(True, "kinds", ", ".join(kinds) or "none are known before it runs")
+    if folder.features:
+        yield Line(True, "features", ", ".join(one_line(each, 80) for each in folder.features))
+
+
+def _mapping(integration: Integration, found: Installation) -> Line:
+    """Says whether Port's mapping names kinds that an integration of Port Ocean lacks."""
+    resources = (integration.config or {}).get("resources")
+    entries = resources if isinstance(resources, list) else []
+    kinds = [each.get("kind") for each in entries if isinstance(each, dict)]
+    named = tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, str)))
+    lacking = found.lacking(named)
+    if lacking:
+        names = ", ".join(one_line(each, 80) for each in lacking[:10])
+        more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+        return Line(
+            False, "mapping", f"the mapping in Port names kinds that the integration lacks: "
+            f"{names}{more}",
+        )  # fmt: skip
+    return Line(True, "mapping", ", ".join(one_line(each, 80) for each in named) or "it is empty")
 
 
 def _leader(settings: Settings) -> Iterator[Line]:
@@ -96,7 +145,10 @@ def _leader(settings: Settings) -> Iterator[Line]:
 
 
 def _port(
-    client: PortClient, settings: Settings, blueprints: Sequence[FrozenDict]
+    client: PortClient,
+    settings: Settings,
+    blueprints: Sequence[FrozenDict],
+    installation: Installation | None,
 ) -> Iterator[Line]:
     url = settings.port.base_url
     try:
@@ -105,14 +157,19 @@ def _port(
         yield Line(False, "Port", f"{url}: {error}")
         return
     yield Line(True, "Port", f"{url}: organization {organization.id}")
-    yield from _integration(client, settings)
+    yield from _integration(client, settings, installation)
     for blueprint in blueprints:
         yield _blueprint(client, blueprint, created=settings.initialize_port_resources)
 
 
-def _integration(client: PortClient, settings: Settings) -> Iterator[Line]:
+def _integration(
+    client: PortClient, settings: Settings, installation: Installation | None
+) -> Iterator[Line]:
     try:
-        yield Line(True, "integration", _known(client.get_integration(retry=ONCE)))
+        integration = client.get_integration(retry=ONCE)
+        yield Line(True, "integration", _known(integration))
+        if installation is not None:
+            yield _mapping(integration, installation)
         request = client.get_resync_request(retry=ONCE)
     except PortError as error:
         if error.status == 404:

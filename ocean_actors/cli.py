@@ -40,6 +40,7 @@ NO_THREAD = "can't start new thread"
 """What Python says where memory or the number of threads is limited."""
 
 LOG_FORMATS = ("auto", "text", "json")
+LOG_LEVEL = "APPLICATION__LOG_LEVEL"
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -81,13 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run integrations until they are stopped")
     _add_config(run)
     _add_handlers(run)
+    _add_ocean(run)
     run.add_argument(
         "--actor", action="append", default=[], metavar="MODULE_OR_FILE.py:CLASS",
         help="a custom actor; may be given several times; default: the setting actors",
     )  # fmt: skip
     run.add_argument(
-        "--log-level", default="INFO", type=_log_level, metavar="LEVEL",
-        help=f"one of {', '.join(LOG_LEVELS)}; default: INFO",
+        "--log-level", type=_log_level, metavar="LEVEL",
+        help=f"one of {', '.join(LOG_LEVELS)}; default: {LOG_LEVEL}, as Port Ocean has it, else "
+        "INFO",
     )  # fmt: skip
     run.add_argument(
         "--log-format", default="auto", choices=LOG_FORMATS,
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="check the settings, and try Port")
     _add_config(check)
     _add_handlers(check)
+    _add_ocean(check)
     check.set_defaults(command=_check)
 
     add_commands(commands)
@@ -159,10 +163,38 @@ def _add_handlers(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_ocean(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--ocean", metavar="FOLDER",
+        help="the folder of an integration of Port Ocean, which runs inside; default: the setting "
+        "ocean.path",
+    )  # fmt: skip
+    command.add_argument(
+        "--ocean-python", metavar="PATH",
+        help="the Python that has its dependencies; default: the setting ocean.python, else "
+        ".venv/bin/python in FOLDER, else python3",
+    )  # fmt: skip
+
+
+def _ocean(options: argparse.Namespace) -> dict[str, str]:
+    """Returns the settings of the section `ocean` that the command line gives."""
+    given = {"path": options.ocean, "python": options.ocean_python}
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _log_level(name: str) -> str:
     if name.upper() not in LOG_LEVELS:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(LOG_LEVELS)}, got {name!r}")
     return name.upper()
+
+
+def _log_level_of_environment() -> str:
+    """Returns the level that the variable of Port Ocean says. Raises UsageError."""
+    level = os.environ.get(LOG_LEVEL) or "INFO"
+    try:
+        return _log_level(level.strip())
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"{LOG_LEVEL}: {error}") from None
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -170,12 +202,16 @@ def _run(options: argparse.Namespace) -> int:
     from ocean_actors.log_output.setup import LogSetup
     from ocean_actors.signals import SignalHandlers
 
-    members = load_members(options.configs, options.handler, options.actor, dry_run=options.dry_run)
+    members = load_members(
+        options.configs, options.handler, options.actor, dry_run=options.dry_run,
+        ocean=_ocean(options),
+    )  # fmt: skip
     only = members[0].identifier if len(members) == 1 else None
-    log = LogSetup(options.log_level, options.log_format, only)
+    log_level = options.log_level or _log_level_of_environment()
+    log = LogSetup(log_level, options.log_format, only)
     # kafka-python logs ten lines for each attempt to connect, and passwords at DEBUG; we log
     # what matters ourselves.
-    kafka_level = logging.INFO if options.log_level == "DEBUG" else logging.CRITICAL
+    kafka_level = logging.INFO if log_level == "DEBUG" else logging.CRITICAL
     logging.getLogger("kafka").setLevel(kafka_level)
     _log_unused_settings(members)
     _warn_of_unusable_authorities()
@@ -242,7 +278,9 @@ def _check(options: argparse.Namespace) -> int:
     from ocean_actors.group.members import agreed
 
     good = True
-    members = load_members(options.configs, options.handler, need_handlers=False)
+    members = load_members(
+        options.configs, options.handler, need_handlers=False, ocean=_ocean(options)
+    )
     for member in agreed(members) if len(members) > 1 else members:
         classes = [each for each in member.handlers if isinstance(each, type)]
         for line in check(member.settings, member.name, classes):
@@ -310,9 +348,11 @@ def _log_unused_settings(members: Sequence[Member]) -> None:
     for member in members:
         if member.settings.ignored:
             with logging_context(LogContext(member.identifier)):
-                logging.getLogger(__name__).info(
-                    "settings not used here: %s", ", ".join(member.settings.ignored)
-                )
+                if member.settings.ocean.path is None:
+                    text = "settings not used here: %s"
+                else:
+                    text = "settings that only the integration inside may use: %s"
+                logging.getLogger(__name__).info(text, ", ".join(member.settings.ignored))
 
 
 def _warn_of_unusable_authorities() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ocean_actors.log import get_logger
 from ocean_actors.settings import HttpSettings
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 PROBE_THREADS = 2  # enough for probes and metrics, which wait for nothing
+PROXIED_SECONDS = 600.0  # for a caller to read the whole answer to a call that was passed on
+PROXIED_BYTES = 1 << 20  # of an answer that are in memory until the caller has read them
 
 
 def is_served(wanted: bool | None, settings: HttpSettings, *, listens: bool) -> bool:
@@ -35,7 +38,8 @@ class HttpEndpoint:
     """Serves an application on `http.host` and `http.port`. Started and stopped by its owner.
 
     `listens`: an application that others call is part of it, so that it has to be served. It gets
-    `threads`, by default `http.threads`; without it, `PROBE_THREADS` at most.
+    `threads`, by default `http.threads`; without it, `PROBE_THREADS` at most. Calls for whose path
+    `is_proxied` is true have `http.threads` threads of their own.
     """
 
     def __init__(
@@ -46,7 +50,9 @@ class HttpEndpoint:
         *,
         listens: bool,
         threads: int | None = None,
+        is_proxied: Callable[[str], bool] | None = None,
     ) -> None:
+        self._is_proxied = is_proxied
         self._settings = settings
         self._app = app
         self._log = log
@@ -68,13 +74,22 @@ class HttpEndpoint:
         warning and serves nothing. Otherwise raises OSError, its text saying what to do.
         """
         from ocean_actors.web.channel import limits
-        from ocean_actors.web.server import HttpServer, PortInUse
+        from ocean_actors.web.server import HttpServer, PortInUse, SlowCalls
 
         http = self._settings
+        proxied: dict[str, Any] = {}
+        answer_seconds = float("inf")
+        if self._is_proxied is not None:
+            answer_seconds = PROXIED_SECONDS
+            proxied = {
+                "slow": SlowCalls(self._is_proxied, http.threads),
+                "outbuf_high_watermark": PROXIED_BYTES,
+            }
         server = HttpServer(
             self._app, http.host, http.port,
             threads=self._threads,
-            **limits(http.max_body_bytes, self._log.refused),
+            **limits(http.max_body_bytes, self._log.refused, answer_seconds=answer_seconds),
+            **proxied,
         )  # fmt: skip
         try:
             server.start()

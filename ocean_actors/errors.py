@@ -11,6 +11,9 @@ class OceanError(Exception):
     lasting: bool = False
     """Whether trying the same again cannot help, so that `resync.retry` does not apply."""
 
+    explained: bool = False
+    """Whether the text says all, so that no traceback is logged if it fails an actor."""
+
 
 class UsageError(OceanError):
     """Arguments or settings that cannot be used; `str()` is one readable line."""

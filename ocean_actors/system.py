@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from ocean_actors.control.events import EventRing
     from ocean_actors.control.server import ControlServer
     from ocean_actors.metrics.collector import SystemCollector
+    from ocean_actors.ocean.bridge import OceanBridge
     from ocean_actors.port.dry_run import DryRunResult
 
 logger = get_logger(__name__)
@@ -93,7 +94,8 @@ class OceanSystem(Stoppable):
         self.exit_code = 0
         self.cause: str | None = None
         resync_handlers, live_handlers = split_handlers(handlers)
-        named = named_handlers(resync_handlers)
+        self._ocean = self._find_ocean(resync_handlers)
+        named = self._ocean.handlers if self._ocean else named_handlers(resync_handlers)
         live = built_handlers(live_handlers)
         generation = ConfigGeneration()
         kinds = all_kinds({name: handler.kinds for name, handler in named.items()})
@@ -123,6 +125,7 @@ class OceanSystem(Stoppable):
             generation,
             show_dry_run,
             live,
+            self._ocean,
         )
         control = None
         if is_control_served(serve_control, settings):
@@ -135,12 +138,19 @@ class OceanSystem(Stoppable):
         mounted = self._parts.listener.app
         self.serves_metrics = has_metrics(settings.http, listens=mounted is not None)
         """Whether `wsgi_app` serves `/metrics`."""
+        self._proxy = None if self._ocean is None else self._ocean.proxy(self._web_log)
         self._app = self.make_app(metrics=self.serves_metrics)
-        self.takes_calls = mounted is not None or self._parts.live is not None
-        """Whether others call `wsgi_app`: under WEBHOOK, and with live handlers."""
+        proxied = self._proxy is not None and not self._parts.spec.job
+        self.takes_calls = mounted is not None or self._parts.live is not None or proxied
+        """Whether others call `wsgi_app`: under WEBHOOK, with live handlers, and with an
+        integration of Port Ocean unless it runs once.
+        """
         http = None
         if is_served(serve_http, settings.http, listens=self.takes_calls):
-            http = HttpEndpoint(settings.http, self._app, self._web_log, listens=self.takes_calls)
+            http = HttpEndpoint(
+                settings.http, self._app, self._web_log, listens=self.takes_calls,
+                is_proxied=None if self._proxy is None else self._app.is_proxied,
+            )  # fmt: skip
         self._servers = Servers(http, control)
         self._started_at: datetime | None = None
         self._stop_requested = threading.Event()
@@ -280,6 +290,7 @@ class OceanSystem(Stoppable):
             "cause": self.cause,
             "resync": None if self._actors.forked else self._resync.status(),
             "live": self._live_status(),
+            "ocean": None if self._ocean is None else self._ocean.status(actors),
             "actors": actors,
             "deadLetters": dict(self._actors.dead_letters.counts),
             "leftBehind": self._left_behind or fenced,
@@ -360,12 +371,13 @@ class OceanSystem(Stoppable):
             standby=self._parts.standby,
         )
 
-    def make_app(self, *, metrics: bool) -> WsgiApp:
+    def make_app(self, *, metrics: bool) -> EndpointApp:
         """Returns another `wsgi_app`, which serves `/metrics` if `metrics` is true."""
         return EndpointApp(
             self.health, self._web_log, metrics=self.metrics if metrics else None,
             mounted=self._parts.listener.app,
             live=None if self._parts.live is None else self._parts.live.app,
+            proxy=self._proxy,
         )  # fmt: skip
 
     @property
@@ -374,8 +386,9 @@ class OceanSystem(Stoppable):
 
         It serves `GET /health/live` and `GET /health/ready`, `GET /metrics` as `http.metrics`
         says, `POST /live/<path>` for each live handler, and what the listener serves: `POST
-        /resync` under WEBHOOK. It may be called at any time; unless the system works, it is not
-        ready and answers the POSTs with 503.
+        /resync` under WEBHOOK. With an integration of Port Ocean, every other call is passed on to
+        it. It may be called at any time; unless the system works, it is not ready and answers the
+        POSTs with 503.
         """
         return self._app
 
@@ -390,6 +403,14 @@ class OceanSystem(Stoppable):
         return self._servers.control_url
 
     # -- parts -------------------------------------------------------------------------------
+
+    def _find_ocean(self, handlers: Sequence[HandlerFactory]) -> OceanBridge | None:
+        """Returns the bridge to an integration of Port Ocean, if the settings name one."""
+        if self.settings.ocean.path is None:
+            return None
+        from ocean_actors.ocean.bridge import ocean_bridge
+
+        return ocean_bridge(self.settings, handlers)
 
     def _make_control(self, events: EventRing) -> ControlServer:
         from ocean_actors.control.controlled import Controlled

@@ -68,6 +68,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "endpoint": {*SMALL, "settings", "web"},
     "metrics": {*SMALL, "messages", "port", "resync"},
     "control": {*SMALL, "actors", "connections", "messages", "settings", "web"},
+    "ocean": {
+        *SMALL, "actors", "context", "messages", "port", "resync", "retry", "settings", "throttle",
+        "web",
+    },
     "leader": {*SMALL, "actors", "context", "messages", "port", "retry", "settings"},
     "listeners": {
         *SMALL, "actors", "context", "leader", "messages", "port", "resync", "retry", "settings",

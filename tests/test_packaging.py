@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "ocean_actors"
+CHILD = PACKAGE / "ocean" / "child"
 
 PRIVATE_PARTS_ARE_USED = {"kafka-python", "pykka", "urllib3", "waitress"}
 
@@ -41,13 +42,18 @@ def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def imported() -> Iterator[tuple[str, str]]:
-    """Every package that a file of ours imports, and the file."""
+    """Every package that a file of ours imports, and the file.
+
+    The child of Port Ocean runs in another Python, with the packages of the integration.
+    """
     for file in PACKAGE.rglob("*.py"):
+        if CHILD in file.parents:
+            continue
         for node in run_time_nodes(ast.parse(file.read_text())):
             modules = []
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.module:
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 modules = [node.module]
             for module in modules:
                 yield module.partition(".")[0], str(file.relative_to(ROOT))

@@ -25,6 +25,7 @@ from ocean_actors.settings import (
     KafkaSettings,
     KubernetesLeaderSettings,
     NoLeaderSettings,
+    OceanSettings,
     OnceSettings,
     OnNewRequest,
     PollingSettings,
@@ -1026,6 +1027,7 @@ def rows() -> list[str]:
         (["control"], ControlSettings),
         (["ssl", "port", "x509"], X509Settings),
         (["ssl", "third_party", "x509"], X509Settings),
+        (["ocean"], OceanSettings),
     ]
     return [
         f"| `{'.'.join(camel(part) for part in (*path, name))}` "

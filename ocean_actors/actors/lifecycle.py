@@ -18,6 +18,7 @@ from ocean_actors.actors.mailbox import Asker, Envelope
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.signals import ActorFailed
 from ocean_actors.actors.supervision import OnFailure, Verdict, judge
+from ocean_actors.errors import OceanError
 from ocean_actors.log import get_logger, owner, set_context
 from ocean_actors.text import one_line
 
@@ -168,7 +169,9 @@ class Lifecycle:
         if cell.stopping.is_set():
             self._end_cause = cell.failure
             self._publish_failure(OnFailure.STOP)
-            logger.error("%s failed while it stopped: %s", cell.name, cell.failure, exc_info=error)
+            logger.error(
+                "%s failed while it stopped: %s", cell.name, cell.failure, exc_info=_trace(error)
+            )
             return False
         self._stop_children()
         verdict = judge(
@@ -188,7 +191,7 @@ class Lifecycle:
         cell = self._cell
         logger.error(
             "%s failed and restarts in %.2f s: %s",
-            cell.name, seconds, cell.failure, exc_info=error,
+            cell.name, seconds, cell.failure, exc_info=_trace(error),
         )  # fmt: skip
         cell.state = "restarting"
         cell.restarts += 1
@@ -208,7 +211,7 @@ class Lifecycle:
         cell.stop()
         self._publish_failure(verdict.action)
         if verdict.action is OnFailure.STOP:
-            logger.error("%s failed and stops: %s", cell.name, cell.failure, exc_info=error)
+            logger.error("%s failed and stops: %s", cell.name, cell.failure, exc_info=_trace(error))
             return
         self._services.fail(cell.name, error)
         times = len(verdict.failures)
@@ -216,7 +219,7 @@ class Lifecycle:
         crash_loop = f" {times} times in {window:g} s" if times > 1 else ""
         logger.error(
             "%s failed%s and ends the system: %s",
-            cell.name, crash_loop, cell.failure, exc_info=error,
+            cell.name, crash_loop, cell.failure, exc_info=_trace(error),
         )  # fmt: skip
 
     def _publish_failure(self, action: OnFailure) -> None:
@@ -232,7 +235,10 @@ class Lifecycle:
         self._services.fail(cell.name, error)
         with contextlib.suppress(BaseException):
             logger.critical(
-                "%s cannot go on and ends the system: %s", cell.name, cell.failure, exc_info=error
+                "%s cannot go on and ends the system: %s",
+                cell.name,
+                cell.failure,
+                exc_info=_trace(error),
             )
 
     def end(self) -> None:
@@ -294,3 +300,8 @@ class Lifecycle:
                     child.name, CHILDREN_TIMEOUT, cell.name,
                 )  # fmt: skip
         cell.children.clear()
+
+
+def _trace(error: BaseException) -> BaseException | None:
+    """Returns the error whose traceback is logged; None if its text says all."""
+    return None if isinstance(error, OceanError) and error.explained is True else error

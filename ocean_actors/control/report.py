@@ -22,6 +22,7 @@ def report(status: Json) -> Iterator[str]:
     if not stopped:
         yield from _listening(status.get("listening") or {}, now)
         yield from _leader(status.get("leader") or {}, now)
+        yield from _ocean(status.get("ocean") or {})
     resync = status.get("resync")
     if resync is None and not stopped:
         yield _row("resyncs", "the coordinator does not answer")
@@ -59,6 +60,14 @@ def _leader(leader: Json, now: datetime | None) -> Iterator[str]:
         since = _since(leader.get("since"), now)
         error = f": {leader['error']}" if leader.get("error") else ""
         yield _row("leader", f"{leader.get('state')} for {since} ({leader.get('engine')}){error}")
+
+
+def _ocean(ocean: Json) -> Iterator[str]:
+    if ocean:
+        facts = [str(ocean.get("state")), str(ocean.get("path"))]
+        facts += [f"port-ocean {ocean['version']}"] if ocean.get("version") else []
+        facts += [f"process {ocean['pid']}"] if ocean.get("pid") else []
+        yield _row("ocean", ", ".join(facts))
 
 
 def _present(resync: Json, now: datetime | None) -> Iterator[str]:

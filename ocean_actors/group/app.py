@@ -26,11 +26,15 @@ Healths = Mapping[str, Health]
 
 @dataclass(frozen=True)
 class Mounted:
-    """The web application of one integration, and what probes are told of it."""
+    """The web application of one integration, and what probes are told of it.
+
+    `is_proxied` says for a path as the application sees it whether calls wait for somebody else.
+    """
 
     identifier: str
     app: WsgiApp
     health: Callable[[], Health]
+    is_proxied: Callable[[str], bool] = lambda _path: False
 
 
 class GroupApp(JsonApp):
@@ -72,6 +76,11 @@ class GroupApp(JsonApp):
         if found is None:
             return super().__call__(environ, start_response)
         return self._forward(*found, environ, start_response)
+
+    def is_proxied(self, path: str) -> bool:
+        """Returns whether calls of a path, as it was sent, wait for somebody else's answer."""
+        found = None if path in self._paths else self._find(path)
+        return found is not None and found[1].is_proxied(path[len(found[0]) :])
 
     def _find(self, path: str) -> tuple[str, Mounted] | None:
         """Returns the integration below whose path `path` is; an identifier may hold slashes."""

@@ -68,14 +68,11 @@ class SystemGroup(Stoppable):
         share = max(LEAST_SHARE, shared.http.threads // max(1, taking))
         # All share the port, which faces the internet if one listens by WEBHOOK.
         with_metrics = all(each.serves_metrics for each in self.systems)
+        apps = [each.make_app(metrics=with_metrics) for each in self.systems]
         self._app = GroupApp(
             [
-                Mounted(
-                    each.settings.integration.identifier,
-                    each.make_app(metrics=with_metrics),
-                    each.health,
-                )
-                for each in self.systems
+                Mounted(each.settings.integration.identifier, app, each.health, app.is_proxied)
+                for each, app in zip(self.systems, apps, strict=True)
             ],
             log,
             share=share,
@@ -84,7 +81,11 @@ class SystemGroup(Stoppable):
         http = None
         if is_served(serve_http, shared.http, listens=taking > 0):
             threads = share * taking + PROBE_THREADS
-            http = HttpEndpoint(shared.http, self._app, log, listens=taking > 0, threads=threads)
+            proxied = any(each.settings.ocean.path is not None for each in self.systems)
+            http = HttpEndpoint(
+                shared.http, self._app, log, listens=taking > 0, threads=threads,
+                is_proxied=self._app.is_proxied if proxied else None,
+            )  # fmt: skip
         self._servers = Servers(http, self._made_control(rings) if controlled else None)
         self._started = False
         self._exit_code = 0

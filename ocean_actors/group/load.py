@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ocean_actors.errors import UsageError
@@ -24,20 +24,29 @@ def load_members(
     *,
     dry_run: bool = False,
     need_handlers: bool = True,
+    ocean: Mapping[str, str] | None = None,
 ) -> list[Member]:
     """Returns an integration for each settings file; without a file, that of the environment.
 
-    `handlers` and `actors` are the command line's, in place of those that the one file names.
-    Raises UsageError, which names the file if there are several.
+    `handlers` and `actors` are the command line's, in place of those that the one file names;
+    `ocean` are settings of that section, which override those of the one file. Raises UsageError,
+    which names the file if there are several.
     """
     if "" in configs:  # of a shell's variable that is not set
         raise UsageError("CONFIG: expected the path of a file, got an empty text")
     if len(configs) < 2:
-        member = _load(configs[0] if configs else None, handlers, actors, dry_run=dry_run)
-        if need_handlers and not split_handlers(member.handlers)[0]:
-            raise UsageError(f"{NO_HANDLER}, or with --handler file.py:Class")
+        member = _load(
+            configs[0] if configs else None, handlers, actors, dry_run=dry_run, ocean=ocean
+        )
+        if need_handlers and not _has_handler(member):
+            raise UsageError(
+                f"{NO_HANDLER}, or with --handler file.py:Class; or name the folder of an "
+                "integration of Port Ocean with --ocean"
+            )
         return [member]
-    for option, given in (("--handler", handlers), ("--actor", actors), ("--dry-run", dry_run)):
+    for option, given in (
+        ("--handler", handlers), ("--actor", actors), ("--dry-run", dry_run), ("--ocean", ocean),
+    ):  # fmt: skip
         if given:
             raise UsageError(f"{option}: expected one CONFIG, got {len(configs)}")
     members = []
@@ -47,7 +56,7 @@ def load_members(
             _require_own_modules(
                 (*member.settings.handlers, *member.settings.actors), Path(config).parent
             )
-            if need_handlers and not split_handlers(member.handlers)[0]:
+            if need_handlers and not _has_handler(member):
                 raise UsageError(NO_HANDLER)
         except UsageError as error:
             text = str(error)
@@ -65,8 +74,15 @@ def _load(
     actors: Sequence[str] = (),
     *,
     dry_run: bool = False,
+    ocean: Mapping[str, str] | None = None,
 ) -> Member:
-    settings = Settings.from_environment() if config is None else Settings.from_file(config)
+    overrides = {"ocean": ocean} if ocean else {}
+    if config is None:
+        settings = Settings.from_environment(overrides=overrides)
+    else:
+        settings = Settings.from_file(config, overrides=overrides)
+    if dry_run and settings.ocean.path is not None:
+        raise UsageError("--dry-run: an integration of Port Ocean writes to Port by itself")
     if dry_run:
         settings = settings.for_dry_run()
     folder = Path() if config is None else Path(config).parent
@@ -76,6 +92,11 @@ def _load(
         load_actors(actors, settings.actors, folder),
         config or "the environment",
     )
+
+
+def _has_handler(member: Member) -> bool:
+    """Returns whether there is something that runs the resyncs."""
+    return member.settings.ocean.path is not None or bool(split_handlers(member.handlers)[0])
 
 
 def _require_own_modules(places: Iterable[str], folder: Path) -> None:

@@ -122,6 +122,7 @@ class IntegrationActor(Actor):
         active: bool = True,
         only_active: bool = False,
         schedule: Schedule | None = None,
+        held: bool = False,
     ) -> None:
         """Take the client to ask with.
 
@@ -129,7 +130,8 @@ class IntegrationActor(Actor):
         many seconds the registration may take; a lasting error then ends it at once. Without it
         there is no limit. `blueprints` are created if Port lacks them, unless this instance is
         not `active`, until `RoleChanged` says that it is. With `only_active` the registration
-        waits for that too, is repeated each time, and `schedule` goes on from Port's record.
+        waits for that too, is repeated each time, and `schedule` goes on from Port's record. With
+        `held` it is registered only when it is told `Register`.
         """
         super().__init__()
         self._requests = requests
@@ -148,6 +150,7 @@ class IntegrationActor(Actor):
         self._active = active
         self._only_active = only_active
         self._schedule = schedule
+        self._only_told = held
         self._held: FetchConfig | None = None  # the question that waits for the blueprints
         self._failed_provisions = 0
         self._provision_timer: Timer | None = None
@@ -163,7 +166,7 @@ class IntegrationActor(Actor):
     @handles(IntegrationMissing)
     def on_missing(self, _event: IntegrationMissing) -> None:
         """Register anew: somebody deleted the integration in Port."""
-        if self._known is not None and not self._registering:
+        if self._known is not None and not (self._registering or self._only_told):
             self._register()
 
     @handles(RegisterAgain)
@@ -218,7 +221,7 @@ class IntegrationActor(Actor):
         if self._provision_timer is not None:
             self._provision_timer.cancel()
         if event.active and self._only_active:
-            if not self._registering:
+            if not (self._registering or self._only_told):
                 self._register()
         elif event.active and self._known is not None:
             self._provision(math.inf)
@@ -267,7 +270,7 @@ class IntegrationActor(Actor):
         self._failed_fetches = 0
         if self._known is not None:
             self._fetch(question)
-        elif not self._registering:
+        elif not (self._registering or self._only_told):
             self._register()
 
     @handles(FetchAgain)

@@ -7,7 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from ocean_actors.sandbox.entity_rules import Writing, check_properties, read_entity
+from ocean_actors.sandbox.entity_rules import (
+    Writing,
+    check_properties,
+    read_entity,
+    without_unknown,
+)
 from ocean_actors.sandbox.errors import ApiError, conflict, invalid, not_found
 from ocean_actors.sandbox.search import compile_query
 from ocean_actors.sandbox.stamps import Stamps
@@ -74,6 +79,7 @@ class Catalog:
     """Blueprints by identifier, and the entities of each by identifier."""
 
     def __init__(self, stamps: Stamps) -> None:
+        self.refuse_unknown_properties = True
         self._stamps = stamps
         self._blueprints: dict[str, Json] = {}
         self._entities: dict[str, dict[str, Entity]] = {}
@@ -150,6 +156,8 @@ class Catalog:
         """Write an entity; returns it and whether it is new. Raises ApiError."""
         model = self.blueprint(blueprint)
         fields = read_entity(body, self._one_matching)
+        if not self.refuse_unknown_properties:
+            fields = without_unknown(fields, model.get("schema") or {})
         old = self._entities[blueprint].get(fields.identifier)
         if old is not None and not writing.upsert:
             raise conflict("entity_exists", f'Entity "{fields.identifier}" exists already')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ocean_actors.sandbox.errors import ApiError, invalid
@@ -60,6 +60,13 @@ def read_entity(body: Any, resolve: Resolve) -> Fields:
         raise invalid("title and icon: must be strings")
     resolved = {name: _relation(name, value, resolve) for name, value in relations.items()}
     return Fields(identifier, given, properties, resolved)
+
+
+def without_unknown(entity: Fields, schema: Json) -> Fields:
+    """Returns the entity without the properties that its blueprint does not have."""
+    known = schema.get("properties") or {}
+    kept = {name: value for name, value in entity.properties.items() if name in known}
+    return replace(entity, properties=kept)
 
 
 def check_properties(properties: Json, schema: Json) -> None:

@@ -255,6 +255,7 @@ class Behaviour(Snake):
     webhook_signing: Literal["signed", "unsigned", "wrong"] = "signed"
     ingest_addresses: bool = True
     relations_need_targets: bool = False
+    refuse_unknown_properties: bool = True
 
 
 class KafkaCredentials(Snake):

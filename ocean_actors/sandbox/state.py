@@ -67,6 +67,7 @@ class State:
         self.behaviour = behaviour
         self.tokens.lifetime = behaviour.token_lifetime
         self.tokens.refusing = behaviour.refuse_credentials
+        self.catalog.refuse_unknown_properties = behaviour.refuse_unknown_properties
         self.integrations.config_change_creates_request = behaviour.config_change_creates_request
 
     def organization(self) -> Json:

@@ -22,6 +22,7 @@ from ocean_actors.settings.models import (
     SslSettings,
     WebhookSettings,
 )
+from ocean_actors.settings.ocean import OceanSettings
 from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.settings import Settings
 
@@ -34,6 +35,7 @@ __all__ = [
     "LeaderSettings",
     "ListenerSettings",
     "NoLeaderSettings",
+    "OceanSettings",
     "OnNewRequest",
     "OnceSettings",
     "PollingSettings",

@@ -51,7 +51,7 @@ def read_data(path: Path) -> object:
 
 def _json(path: Path) -> object:
     name = written_name(path)
-    text = _read(path)
+    text = read_text(path)
     try:
         value: object = json.loads(
             text,
@@ -81,7 +81,7 @@ def _refuse(constant: str) -> object:
 
 def _yaml(path: Path) -> object:
     name = written_name(path)
-    text = _read(path)
+    text = read_text(path)
     try:
         values: object = yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -115,12 +115,12 @@ def read_dotenv(path: Path) -> dict[str, str]:
     The file may be a named pipe. A `$` in a value has no special meaning. Raises `SettingsError`
     if the file cannot be read.
     """
-    # `.env/` may be a virtual environment; a link to nothing is a mistake, which `_read` tells.
+    # `.env/` may be a virtual environment; a link to nothing is a mistake, which `read_text` tells.
     if not os.path.lexists(path) or os.path.isdir(path):
         return {}
     from dotenv import dotenv_values
 
-    values = dotenv_values(stream=io.StringIO(_read(path)), interpolate=False)
+    values = dotenv_values(stream=io.StringIO(read_text(path)), interpolate=False)
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -190,7 +190,7 @@ _Loader.add_constructor(INTEGER, _Loader.construct_number)
 _Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_number)
 
 
-def _read(path: Path) -> str:
+def read_text(path: Path) -> str:
     """Returns the text of a file or named pipe. Raises `SettingsError`."""
     name = written_name(path)
     try:

@@ -1,4 +1,4 @@
-"""Makes the places of handlers and actors in a settings file relative to the file's folder."""
+"""Makes the places and paths that a settings file names relative to the file's folder."""
 
 from __future__ import annotations
 
@@ -21,6 +21,19 @@ def below(folder: Path, value: Any) -> Any:
     if not isinstance(found, list | tuple):
         return value
     return [_below(folder, item) if isinstance(item, str) else item for item in found]
+
+
+def path_below(folder: Path, value: Any) -> Any:
+    """Returns a path that a settings file in `folder` names, seen from the working folder."""
+    return str(folder / value.strip()) if isinstance(value, str) and value.strip() else value
+
+
+def program_below(folder: Path, value: Any) -> Any:
+    """Returns a program that a settings file in `folder` names.
+
+    Only a path is changed; a bare name such as `python3.12` is searched in `PATH`.
+    """
+    return path_below(folder, value) if isinstance(value, str) and "/" in value else value
 
 
 def _below(folder: Path, place: str) -> str:

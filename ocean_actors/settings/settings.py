@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, Field, InstanceOf, ValidationError
 
 from ocean_actors import plugins
-from ocean_actors.settings import sources
+from ocean_actors.frozen import FrozenDict, freeze
+from ocean_actors.settings import ocean, sources
 from ocean_actors.settings.errors import (
     SettingsError,
     UnusableError,
@@ -36,6 +37,7 @@ from ocean_actors.settings.models import (
     KafkaSettings,
     ListenerSettings,
     OnceSettings,
+    PeerSettings,
     Places,
     PollingSettings,
     PortSettings,
@@ -46,13 +48,21 @@ from ocean_actors.settings.models import (
     WebhookSettings,
     not_bool,
 )
-from ocean_actors.settings.places import below
+from ocean_actors.settings.ocean import FolderSettings, OceanSettings, folder_settings
+from ocean_actors.settings.places import below, path_below, program_below
 from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.sources import Leaf, Names, Reader
 
 MASK = "***"
 CONFIG: Leaf = ("integration", "config")
-PLACES: tuple[Leaf, ...] = (("handlers",), ("actors",))
+OCEAN_PATH: Leaf = ("ocean", "path")
+BELOW_FOLDER: Mapping[Leaf, Callable[[Path, Any], Any]] = {
+    ("handlers",): below,
+    ("actors",): below,
+    OCEAN_PATH: path_below,
+    ("ocean", "python"): program_below,
+}
+"""How the settings are changed that name files, seen from the settings file's folder."""
 
 ModelT = TypeVar("ModelT", bound=Section)
 
@@ -97,6 +107,9 @@ ONLY_THE_TYPES = Names(
     {choice.section: Names({"type": None}, tolerant=True) for choice in CHOICES}, tolerant=True
 )
 """Enough to read the types, by which the names of the other settings are found."""
+
+ONLY_THE_PATH = Names({"ocean": Names({"path": None}, tolerant=True)}, tolerant=True)
+"""Enough to read where an integration of upstream's is, whose folder holds settings, too."""
 
 
 def _minutes(value: Any) -> Any:
@@ -150,9 +163,12 @@ class Settings(Section):
     http: HttpSettings = HttpSettings()
     control: ControlSettings = ControlSettings()
     ssl: SslSettings = SslSettings()
+    ocean: OceanSettings = OceanSettings()
     ignored: tuple[str, ...] = Field(
         default=(), repr=False, description="The given settings that are not used, as written."
     )
+    upstream: dict[str, Any] = Field(default_factory=FrozenDict, repr=False)
+    """The values of those in `ignored` that upstream knows, by the variables that set them."""
 
     @classmethod
     def from_dict(
@@ -224,7 +240,7 @@ class Settings(Section):
         return {
             key_name((name,)): _masked(getattr(self, name))
             for name in type(self).model_fields
-            if name != "ignored"
+            if name not in ("ignored", "upstream")
         }
 
 
@@ -238,7 +254,10 @@ def _load(
     """Make settings; `folder` is that of the file that `values` come from."""
     if not isinstance(values, Mapping):
         raise SettingsError([f"settings: expected a mapping, got {describe_type(values)}"])
-    read = functools.partial(_read, values, dotenv, env, overrides, folder)
+    path = _read(values, dotenv, env, overrides, folder, FolderSettings(), ONLY_THE_PATH)
+    beneath = folder_settings(path.leaves.get(OCEAN_PATH))
+    dotenv = {**beneath.dotenv, **dotenv}
+    read = functools.partial(_read, values, dotenv, env, overrides, folder, beneath)
     types = read(ONLY_THE_TYPES)
     found = {choice: _chosen_model(types, choice) for choice in CHOICES}
     models = {choice.section: model for choice, (model, _) in found.items()}
@@ -260,7 +279,9 @@ def _load(
     problems = list(dict.fromkeys([*reader.problems, *problems, *others]))
     if problems or settings is None:
         raise SettingsError(problems)
-    return settings.model_copy(update={"ignored": tuple(dict.fromkeys(reader.ignored))})
+    upstream = {variable_name(leaf): value for leaf, value in reader.unused.items()}
+    ignored = tuple(dict.fromkeys(reader.ignored))
+    return settings.model_copy(update={"ignored": ignored, "upstream": freeze(upstream)})
 
 
 def _without_unset(reader: Reader, leaves: Mapping[Leaf, Any]) -> dict[Leaf, Any]:
@@ -287,14 +308,14 @@ def _read(
     env: Mapping[str, str],
     overrides: Mapping[str, Any],
     folder: Path | None,
+    beneath: FolderSettings,
     names: Names,
 ) -> Reader:
     """Read all sources, the later above the earlier, as far as `names` knows their keys."""
     reader = Reader(names)
-    reader.read(values, {**dotenv, **env})
-    for leaf in PLACES:
-        if folder is not None and leaf in reader.leaves:
-            reader.leaves[leaf] = below(folder, reader.leaves[leaf])
+    variables = {**dotenv, **env}
+    _read_beneath(reader, beneath, variables)
+    _read_file(reader, values, variables, folder)
     reader.read_environment(dotenv)
     reader.read_environment(env)
     reader.read(overrides)
@@ -303,6 +324,27 @@ def _read(
     if port and reader.leaves.get(("http", "port")) is None:
         reader.set(("http", "port"), port, name, name)
     return reader
+
+
+def _read_beneath(reader: Reader, beneath: FolderSettings, variables: Mapping[str, str]) -> None:
+    """Read what the folder of an integration says; like upstream without values that are unset."""
+    if beneath.type is not None:
+        reader.set(("integration", "type"), beneath.type, "integration.type")
+    _read_file(reader, beneath.values, variables, beneath.folder)
+    for leaf, value in reader.leaves.items():
+        reader.leaves[leaf], _ = sources.prune(value, key_name(leaf))
+
+
+def _read_file(
+    reader: Reader, values: Mapping[str, Any], variables: Mapping[str, str], folder: Path | None
+) -> None:
+    """Read the values of a file in `folder`, from which the paths in them start."""
+    earlier = {leaf: reader.leaves.pop(leaf) for leaf in BELOW_FOLDER if leaf in reader.leaves}
+    reader.read(values, variables)
+    for leaf, change in BELOW_FOLDER.items():
+        if folder is not None and leaf in reader.leaves:
+            reader.leaves[leaf] = change(folder, reader.leaves[leaf])
+    reader.leaves = {**earlier, **reader.leaves}
 
 
 def _chosen_model(reader: Reader, choice: Choice) -> tuple[type[Section] | None, str | None]:
@@ -357,6 +399,16 @@ def _validated(
         ]
 
 
+UNUSED: Mapping[type[Section], frozenset[str]] = {
+    Settings: ocean.TOP_LEVEL,
+    PortSettings: ocean.PORT,
+    IntegrationSettings: ocean.INTEGRATION,
+    ListenerSettings: ocean.EVENT_LISTENER,
+    PeerSettings: ocean.SSL_CLIENT,
+}
+"""Keys of upstream that are not used here, by the section that they stand in."""
+
+
 # --- read from the models -------------------------------------------------------------------------
 
 
@@ -389,10 +441,15 @@ def _names(
         names["config"] = Names(free=True)
     if RaySettings in models:
         names["runtime_env"] = names["resources"] = Names(free=True)
-    names.pop("ignored", None)
+    if Settings in models:
+        names.pop("ignored")
+        names.pop("upstream")
     # Upstream adds settings here, and lets integrations add some.
     tolerant = not {Settings, PortSettings, IntegrationSettings}.isdisjoint(models)
-    return Names(names, tolerant=tolerant, credentials=frozenset(credentials))
+    unused = frozenset[str]().union(
+        *(keys for section, keys in UNUSED.items() if any(issubclass(m, section) for m in models))
+    )
+    return Names(names, tolerant=tolerant, credentials=frozenset(credentials), unused=unused)
 
 
 def _masked(value: Any, secret: bool = False) -> Any:

@@ -41,18 +41,24 @@ Leaf: TypeAlias = tuple[str, ...]
 class Names:
     """The names that a mapping may hold.
 
-    `tolerant`: other keys are ignored with a note, not refused. `free`: the keys are the user's
-    own. `credentials`: the names for which an empty variable is a mistake, not an unset value.
+    `tolerant`: other keys are ignored with a note, not refused; those in `unused` always are.
+    `free`: the keys are the user's own. `credentials`: the names for which an empty variable is a
+    mistake, not an unset value.
     """
 
     names: Mapping[str, Names | None] = field(default_factory=dict)
     tolerant: bool = False
     free: bool = False
     credentials: frozenset[str] = frozenset()
+    unused: frozenset[str] = frozenset()
 
     def find(self, key: str) -> str | None:
         """Returns the name that `key` stands for, ignoring case and underscores."""
         return next((name for name in self.names if _fold(name) == _fold(key)), None)
+
+    def find_unused(self, key: str) -> str | None:
+        """Returns the name in `unused` that `key` stands for, ignoring case and underscores."""
+        return next((name for name in self.unused if _fold(name) == _fold(key)), None)
 
     def nearest(self, key: str) -> str | None:
         """Returns the name that `key` may be a misspelling of."""
@@ -77,6 +83,7 @@ class Reader:
         self.variables: dict[Leaf, str] = {}  # the environment variables that some came from
         self.problems: list[str] = []
         self.ignored: list[str] = []
+        self.unused: dict[Leaf, Any] = {}  # the values of the keys that `Names.unused` lists
         self._root = root
         self._values = 0
 
@@ -117,7 +124,7 @@ class Reader:
             written = source.written(path, key)
             name = section.find(key) if isinstance(key, str) else None
             if name is None:
-                self._unknown(section, path, key, written)
+                self._unknown(section, path, key, value, source)
                 continue
             if name in seen:
                 self.problems.append(f"{written}: the same as {describe(seen[name])}; give it once")
@@ -142,9 +149,13 @@ class Reader:
             except UnusableError as error:
                 self.problems.append(f"{written}: {error}")
 
-    def _unknown(self, section: Names, path: Leaf, key: Any, written: str) -> None:
+    def _unknown(self, section: Names, path: Leaf, key: Any, value: Any, source: _Source) -> None:
+        written = source.written(path, key)
         if not isinstance(key, str):
             self.problems.append(f"{written}: a key must be text; put it in quotes")
+        elif (unused := section.find_unused(key)) is not None:
+            self.ignored.append(written)
+            self._keep_unused((*path, unused), value, written, source)
         elif (near := section.nearest(key)) is not None:
             meant = key_name((*path, near))
             self.problems.append(f"{written}: unknown key; did you mean {meant}?")
@@ -152,6 +163,18 @@ class Reader:
             self.ignored.append(written)
         else:
             self.problems.append(f"{written}: unknown key")
+
+    def _keep_unused(self, leaf: Leaf, value: Any, written: str, source: _Source) -> None:
+        try:
+            plain, _ = prune(self._plain(value, source), written)
+        except UnusableError as error:
+            self.problems.append(f"{written}: {error}")
+            return
+        before = self.unused.get(leaf)
+        if isinstance(before, Mapping) and isinstance(plain, Mapping):
+            plain = overlay(before, plain)
+        if plain is not None:
+            self.unused[leaf] = plain
 
     def _mapping(self, value: Any, source: _Source) -> Mapping[Any, Any]:
         """Returns a section's values: a mapping, or a JSON object in a string.

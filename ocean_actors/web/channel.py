@@ -46,11 +46,13 @@ def limits(
     request_seconds: float = REQUEST_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     connections: int = CONNECTIONS,
+    answer_seconds: float = float("inf"),
 ) -> Mapping[str, Any]:
     """Returns the arguments of an `HttpServer` that strangers reach; see docs/webhook.md.
 
     `refused(status, address, message)` is called for each request that never reaches the
-    application, from any thread.
+    application, from any thread. A connection is closed if a thread is still at its answer
+    `answer_seconds` after the first byte, however steadily the caller reads.
     """
     return {
         "channel": functools.partial(
@@ -58,6 +60,7 @@ def limits(
             max_body_bytes=max_body_bytes,
             request_seconds=request_seconds,
             idle_seconds=idle_seconds,
+            answer_seconds=answer_seconds,
             refused=refused,
         ),
         "connections": connections,
@@ -88,18 +91,22 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         max_body_bytes: int = MAX_BODY_BYTES,
         request_seconds: float = REQUEST_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
+        answer_seconds: float = float("inf"),
         refused: Refused = _log_nothing,
     ) -> None:
         now = time.monotonic()
         self.logger = server.logger
         self.request_seconds = request_seconds
         self.idle_seconds = idle_seconds
+        self.answer_seconds = answer_seconds
         self.max_body_bytes = max_body_bytes
         self.refused = refused
         self.parser_class = self._next_parser
         self.error_task_class = JsonErrorTask
         self.task_class = WholeTask
         self.moved = now  # when bytes last came in or went out
+        self.queued = now  # when the request at work began to wait for a thread
+        self._answers_since: float | None = None  # when a thread sent the first byte of an answer
         self._began = now  # of the request that is arriving
         self._erred = False
         self._sends = False
@@ -125,6 +132,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         """Whether the caller kept us waiting for too long, at `now` (monotonic seconds)."""
         if self._lingers_until is not None:
             return now > self._lingers_until
+        if self._answers_since is not None and now - self._answers_since > self.answer_seconds:
+            return True
         if self.total_outbufs_len:  # it does not read its answer
             return now - self.moved > self.request_seconds
         if not self.is_idle:
@@ -133,6 +142,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         return now - self.moved > self.idle_seconds or (
             arrives and now - self._began > self.request_seconds
         )
+
+    @property
+    def path(self) -> str | None:
+        """The path of the request that is to be answered, None if there is no usable request."""
+        requests = self.requests
+        return requests[0].raw_path if requests and requests[0].error is None else None
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -190,6 +205,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             self.cancel()  # else it would count as being answered for ever
             self.server.pull_trigger()
             return
+        finally:
+            self._answers_since = None
         request.close()
         if self.current_outbuf_count:  # as in waitress: the next answer gets a buffer of its own
             self.current_outbuf_count = self.adj.outbuf_high_watermark
@@ -224,6 +241,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
     def write_soon(self, data: Any) -> int:
         """Sends data, or queues them."""
         self.moved = time.monotonic()
+        if self._answers_since is None:
+            self._answers_since = self.moved
         return int(super().write_soon(data))
 
     def writable(self) -> bool:

@@ -36,6 +36,11 @@ class WebLog:
         """Log that serving `what` raised `error`, with the frames that led there."""
         self.add("failed", logging.ERROR, f"{what} failed: {one_line(error)}", stack_of(error))
 
+    def cut_short(self, what: str, error: BaseException) -> None:
+        """Log that the answer to `what` could not be sent to its end."""
+        text = f"the answer to {what} was cut short: {one_line(error)}"
+        self.add("cut short", logging.WARNING, text)
+
     def add(self, kind: object, level: int, message: str, stack: str = "") -> None:
         """Log a line, or count it for the next line of its `kind`; `stack` follows it."""
         throttle = self._throttles.get(kind)

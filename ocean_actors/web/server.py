@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
@@ -41,6 +42,18 @@ OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 WsgiApp = Callable[..., Any]
 
 
+@dataclass(frozen=True)
+class SlowCalls:
+    """Which calls wait for somebody else, and the threads that these calls have for themselves.
+
+    So all other calls are answered at once, whatever these wait for. `has(path)` is called in the
+    server's loop with the path as it was sent, and must not wait.
+    """
+
+    has: Callable[[str], bool]
+    threads: int
+
+
 class PortInUse(OSError):
     """Raised if another socket listens on the port; the text names host and port."""
 
@@ -48,6 +61,7 @@ class PortInUse(OSError):
 class HttpServer:
     """Serves `app` on `host`:`port` (0: any free port) from threads of its own.
 
+    `threads` answer the calls, except for those that are `slow`, which have threads of their own.
     `channel` makes what serves a connection, and `connections` is how many there may be; both
     come from `channel.limits`. `limits` are waitress's adjustments (`max_request_body_size` in
     bytes, …; docs.pylonsproject.org/projects/waitress, "Arguments"). The server names no version
@@ -66,9 +80,11 @@ class HttpServer:
         threads: int = 4,
         channel: Callable[..., HTTPChannel] = Channel,
         connections: int = CONNECTIONS,
+        slow: SlowCalls | None = None,
         **limits: Any,
     ) -> None:
         self._app = app
+        self._slow = slow
         self._channel = channel
         self._connections = connections
         self._host = host
@@ -109,7 +125,7 @@ class HttpServer:
         bound = _bind(self._host, self._wanted_port)
         try:
             self._serving = _Serving(
-                self._app, bound, adjustments, self._channel, self._connections
+                self._app, bound, adjustments, self._channel, self._connections, self._slow
             )
         except BaseException:
             bound.close()
@@ -182,10 +198,14 @@ class _Tasks:
         """Has the request of a connection answered."""
         self._queue.put(task)
 
-    def join(self, deadline: float) -> list[str]:
-        """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
+    def end(self) -> None:
+        """Has the threads end once the calls before are answered."""
         for _ in self._started:
             self._queue.put(None)
+
+    def join(self, deadline: float) -> list[str]:
+        """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
+        self.end()
         others = [thread for thread in self._started if thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -197,6 +217,40 @@ class _Tasks:
                 task.service()
             except BaseException:  # noqa: BLE001  (logged; the thread has to go on)
                 self._log.exception("cannot answer")
+
+
+class _Lanes:
+    """The dispatcher of a server: a queue and threads for slow calls, and others for the rest."""
+
+    def __init__(self, name: str, log: ServerLog, slow: SlowCalls | None) -> None:
+        self._fast = _Tasks(name, log)
+        self._slow = None if slow is None else (slow, _Tasks(f"{name}-slow", log))
+
+    def start(self, count: int) -> None:
+        """Starts the threads; `count` of them are for calls that are not slow.
+
+        Raises RuntimeError if there can be no more of them.
+        """
+        self._fast.start(count)
+        if self._slow is not None:
+            slow, tasks = self._slow
+            tasks.start(slow.threads)
+
+    def add_task(self, channel: Channel) -> None:
+        """Queues the request of a channel."""
+        channel.queued = time.monotonic()
+        path = None if self._slow is None else channel.path
+        if self._slow is not None and path is not None and self._slow[0].has(path):
+            self._slow[1].add_task(channel)
+        else:
+            self._fast.add_task(channel)
+
+    def join(self, deadline: float) -> list[str]:
+        """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
+        lanes = [self._fast] if self._slow is None else [self._fast, self._slow[1]]
+        for each in lanes:
+            each.end()
+        return [name for each in lanes for name in each.join(deadline)]
 
 
 class _Server(TcpWSGIServer):  # type: ignore[misc]  # waitress is untyped
@@ -304,13 +358,14 @@ class _Serving:
         adjustments: Adjustments,
         channel: Callable[..., HTTPChannel],
         connections: int,
+        slow: SlowCalls | None,
     ) -> None:
         name = f"http-{bound.getsockname()[1]}"
         self._address = "{}:{}".format(*bound.getsockname()[:2])
         self._map: dict[int, dispatcher] = {}
         self._log = ServerLog(self._address)
         self._stopping = threading.Event()
-        self._tasks = _Tasks(name, self._log)
+        self._tasks = _Lanes(name, self._log, slow)
         affordable_connections = affordable(connections)
         self._server = _Server(
             app,

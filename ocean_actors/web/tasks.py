@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,9 @@ from waitress.task import ErrorTask, WSGITask  # type: ignore[import-untyped]
 
 from ocean_actors.web.answers import RETRY, Answer, error_answer, too_large
 from ocean_actors.web.parser import HEAD_BYTES, Parser
+
+WAITED = "ocean_actors.waited"
+"""The key of the WSGI environment that has the seconds for which a call waited for a thread."""
 
 
 class WholeTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
@@ -25,13 +29,14 @@ class WholeTask(WSGITask):  # type: ignore[misc]  # waitress is untyped
         self.logger = channel.logger
 
     def get_environment(self) -> dict[str, Any]:
-        """Returns the WSGI environment; PATH_INFO is the path as it was sent.
+        """Returns the WSGI environment; PATH_INFO is the path as it was sent, and `WAITED` is set.
 
         waitress merges leading slashes and decodes the path, so that several paths reach one
         handler, which may evade the rules of a proxy. No path of ours needs decoding.
         """
         environ: dict[str, Any] = super().get_environment()
         environ["PATH_INFO"] = self.request.raw_path
+        environ[WAITED] = time.monotonic() - self.channel.queued
         return environ
 
     def build_response_header(self) -> bytes:

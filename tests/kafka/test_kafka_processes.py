@@ -141,7 +141,7 @@ def test_the_standby_serves_what_a_killed_instance_left_and_nothing_more_is_hear
     processes.let_finish()
     organization.expect_committed(1)
     sandbox = organization.sandbox
-    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1] == "completed")
+    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1:] == ["completed"])
     statuses = sandbox.statuses("under-test")
     assert statuses[0] == "running"
     assert statuses[-2:] == ["running", "completed"]
@@ -172,7 +172,7 @@ def test_an_instance_that_was_asleep_too_long_gives_way(processes: Processes) ->
     served = [f"begin {first.pid}", f"begin {second.pid}", f"end {second.pid}"]
     processes.expect(*served)
     # Nothing of the first is reported: its run is ended by the second, in Port as well.
-    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1] == "completed")
+    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1:] == ["completed"])
     assert sandbox.statuses("under-test") == ["running", "aborted", "running", "completed"]
 
 
@@ -196,5 +196,5 @@ def test_what_an_instance_ends_right_after_it_slept_is_not_reported(processes: P
     processes.let_finish(second)
     organization.eventually(lambda: f"end {second.pid}" in processes.log())
     organization.expect_committed(1)
-    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1] == "completed")
+    sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1:] == ["completed"])
     assert sandbox.statuses("under-test") == ["running", "aborted", "running", "completed"]

@@ -112,7 +112,7 @@ def test_a_frozen_leader_writes_and_reports_nothing_when_it_wakes_up(
     leader.thaw()
     rig.wait_for(lambda: "stands by" in leader.log)
     rig.let_finish()
-    rig.wait_for(lambda: rig.statuses()[-1] == "completed")
+    rig.wait_for(lambda: rig.statuses()[-1:] == ["completed"])
     assert sum(run in runs for _, run in rig.writes()) == before
     rig.check_one_run_at_a_time()
     ends = runs_of(rig.sandbox.reports(IDENTIFIER))
@@ -177,7 +177,7 @@ def test_a_leader_without_an_engine_stands_by_at_the_end_of_its_lease_and_comes_
         rig.let_finish()
     finally:
         real_engine.start()
-    rig.wait_for(lambda: rig.statuses()[-1] == "completed")
+    rig.wait_for(lambda: rig.statuses()[-1:] == ["completed"])
     assert runs_of(rig.sandbox.reports(IDENTIFIER))[-2:] == ["aborted", "completed"]
 
 

@@ -381,7 +381,7 @@ def test_what_was_missed_while_down_is_caught_up(sandbox: Sandbox, missed: str) 
     with Webhook(sandbox, port=webhook.front.port) as webhook:  # so that Port is told nothing new
         run = webhook.expect(RunStarted).run
         assert run.trigger == "webhook"
-        webhook.sandbox.wait_for(lambda: webhook.statuses()[-1] == "completed", WITHIN)
+        webhook.sandbox.wait_for(lambda: webhook.statuses()[-1:] == ["completed"], WITHIN)
 
 
 def test_when_nothing_was_missed_nothing_runs(sandbox: Sandbox) -> None:

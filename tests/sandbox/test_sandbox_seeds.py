@@ -92,3 +92,21 @@ def test_relations_may_need_their_targets() -> None:
         assert (status, message) == (422, 'relations.to.target: blueprint "b" does not exist')
         assert create({"identifier": "b"}) == (201, "")
         assert create(CIRCLE[0]) == (201, "")
+
+
+def test_properties_that_a_blueprint_lacks_may_be_left_out() -> None:
+    with Sandbox(blueprints=[{"identifier": "a"}]) as sandbox:
+        credentials = {"clientId": sandbox.client_id, "clientSecret": sandbox.client_secret}
+        url = f"{sandbox.url}/v1"
+        token = requests.post(f"{url}/auth/access_token", json=credentials, timeout=30).json()
+        bearer = {"Authorization": f"Bearer {token['accessToken']}"}
+
+        def write() -> int:
+            entity = {"identifier": "one", "properties": {"odd": 1}}
+            address = f"{url}/blueprints/a/entities"
+            return requests.post(address, json=entity, headers=bearer, timeout=30).status_code
+
+        assert write() == 422
+        sandbox.configure(refuse_unknown_properties=False)
+        assert write() == 201
+        assert [each["properties"] for each in sandbox.entities("a")] == [{}]

@@ -178,7 +178,7 @@ from pathlib import Path
 from waiting import wait_for
 from workshop import KINDS, Workshop
 workshop = Workshop(next(each for each in KINDS if each.name == "ray"))
-busy = workshop.start("spins", sys.argv[1])
+busy = workshop.start("hangs", sys.argv[1], sys.argv[1] + "-until")
 wait_for(Path(sys.argv[1]))
 driver = workshop.executor.driver()
 Path(sys.argv[2]).write_text(f"{driver.pid} {driver.folder}")

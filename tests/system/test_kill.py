@@ -168,7 +168,7 @@ def test_killed_at_any_moment_what_was_asked_for_is_run_in_the_end(
         process.wait(WITHIN)
     start("Faithful", QUIET)
     sandbox.wait_for(lambda: titles(sandbox) == ["change 3"], WITHIN)
-    sandbox.wait_for(lambda: sandbox.statuses(DEMO)[-1] == "completed", WITHIN)
+    sandbox.wait_for(lambda: sandbox.statuses(DEMO)[-1:] == ["completed"], WITHIN)
     assert runs_of(sandbox.reports(DEMO))[-1] == "completed"
 
 

@@ -1,0 +1,1 @@
+"""Integrations of Port Ocean, run unchanged in a child process."""

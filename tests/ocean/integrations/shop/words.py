@@ -1,0 +1,5 @@
+"""A module beside `main.py`, as integrations have them."""
+
+
+def hello() -> str:
+    return "hello"

@@ -1,0 +1,152 @@
+"""Children that misbehave, and those of which nothing but the protocol matters."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from shop import Rig, Shop, is_gone, wait_until
+
+from ocean_actors import RunStarted
+from ocean_actors.ocean.actor import OceanChild
+from ocean_actors.sandbox import Sandbox
+from ocean_actors.testing import ManualClock, wait_idle
+
+pytestmark = pytest.mark.xdist_group("ocean-0.56.2")  # one worker installs it
+
+
+def test_garbage_on_the_pipe_is_told_in_few_lines_and_changes_nothing(
+    impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    with impostor("garbage") as rig:
+        rig.ended("completed")
+        assert rig.child["state"] == "ready"
+    told = [each.getMessage() for each in caplog.records if "is no event" in each.getMessage()]
+    assert 0 < len(told) <= 5
+    assert "\\x1b[31mhello" in told[0]
+    assert max(map(len, told)) < 400
+
+
+def test_a_child_that_does_not_get_ready_in_time_ends_the_system(
+    impostor: Callable[..., Rig],
+) -> None:
+    with impostor("never", start_timeout=0.5) as rig:
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 1
+        assert rig.system.cause == (
+            "the Ocean process did not get ready within 0.5 s (ocean.startTimeout)"
+        )
+        assert rig.sandbox.integration("shop") is None
+
+
+def test_a_child_that_dies_again_and_again_ends_the_system_with_its_last_lines(
+    impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    limit = OceanChild.supervision.limit
+    clock = ManualClock()
+    with impostor("dies", clock) as rig:
+        for number in range(1, limit + 1):
+            wait_until(lambda: rig.actor("ocean")["restarts"] == number, "a restart")  # noqa: B023
+            wait_idle(rig.system._actors)  # it waits for the end of its backoff
+            clock.advance(OceanChild.supervision.backoff.maximum)
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 1
+        assert rig.system.cause == (
+            "actor ocean failed: ChildDied: the Ocean process ended: exit code 9; its last lines: "
+            "it has no wheels"
+        )
+    assert "Traceback" not in caplog.text
+
+
+def test_the_stop_ends_the_child_and_its_threads(impostor: Callable[..., Rig]) -> None:
+    before = set(threading.enumerate())  # those of a system that tests share
+    with impostor("well") as rig:
+        rig.ended("completed")
+        child = rig.child["pid"]
+    assert is_gone(child)
+    left = set(threading.enumerate()) - before
+    assert not [each for each in left if each.name.startswith("ocean-")]
+    assert rig.system.left_behind == []
+
+
+def test_an_integration_that_cannot_be_loaded_ends_the_system_and_says_where(
+    newest: Path, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    (shop.folder / "words.py").write_text("raise ValueError('no words')\n")
+    with Rig(shop, newest) as rig:
+        assert rig.system.wait(120)
+        assert rig.system.exit_code == 1
+        assert rig.system.cause == (
+            "the Ocean integration cannot start: ValueError: no words "
+            f"({shop.folder.resolve()}/words.py:1)"
+        )
+    assert "Traceback" not in caplog.text
+
+
+def test_while_port_is_away_no_child_is_started(
+    impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
+) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail("status", 2, status=503, path="^/v1/integration")
+        with impostor("well", sandbox=sandbox) as rig:
+            rig.ended("completed")
+            assert rig.actor("ocean")["restarts"] == 0
+    assert "the Ocean process is started once Port answers; retrying in" in caplog.text
+
+
+def test_a_run_that_is_fenced_off_is_ended_before_the_next_one_begins(
+    impostor: Callable[..., Rig],
+) -> None:
+    resync = {"onNewRequest": "drop", "abortGrace": 1}
+    with impostor("stuck", resync=resync) as rig:
+        started = rig.expect(RunStarted, 60)
+        wait_until(lambda: rig.child["state"] == "ready", "a child")
+        child = rig.child["pid"]
+        rig.system.request_resync("newer")
+        assert rig.ended("aborted").run.id == started.run.id
+        wait_until(lambda: rig.child["pid"] not in (None, child), "another child")
+        assert is_gone(child)
+        rig.system.abort("seen")
+        rig.ended("aborted")
+
+
+def test_under_once_the_system_ends_after_its_run(impostor: Callable[..., Rig]) -> None:
+    with impostor("well", eventListener={"type": "ONCE"}) as rig:
+        assert rig.system.wait(60)
+        assert rig.system.exit_code == 0
+        assert rig.statuses() == ["running", "completed"]
+
+
+def test_an_integration_that_was_deleted_in_port_is_created_anew_by_another_child(
+    impostor: Callable[..., Rig],
+) -> None:
+    with impostor("well") as rig:
+        rig.ended("completed")
+        child = rig.child["pid"]
+        rig.sandbox.delete_integration("shop")
+        wait_until(lambda: rig.child["pid"] not in (None, child), "another child")
+        wait_until(lambda: rig.sandbox.integration("shop"), "the integration")
+        rig.run()
+
+
+def test_a_run_that_waits_for_a_child_is_run_by_the_next_one_if_this_one_dies(
+    impostor: Callable[..., Rig], shop: Shop
+) -> None:
+    go = shop.place / "go"
+    go.touch()
+    with impostor("late") as rig:
+        rig.ended("completed")
+        child = rig.child["pid"]
+        go.unlink()
+        os.kill(child, signal.SIGKILL)
+        wait_until(lambda: rig.child["state"] == "starting", "another child")
+        rig.shop.order()
+        rig.system.request_resync("while there is no child")
+        rig.expect(RunStarted, 60)
+        os.kill(rig.child["pid"], signal.SIGKILL)
+        go.touch()
+        assert rig.ended("completed").run.reason == "while there is no child"
