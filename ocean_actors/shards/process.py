@@ -95,6 +95,7 @@ class WorkerProcess:
         finally:
             os.close(read)
         self._exit = _exit_descriptor(self._process.pid)
+        _lifelines.add(self._lifeline)
 
     @property
     def pid(self) -> int:
@@ -184,10 +185,24 @@ class WorkerProcess:
             self.kill()
             if not self._ended:
                 self._ended = True
+                _lifelines.discard(self._lifeline)
                 os.close(self._lifeline)
                 if self._exit is not None:
                     os.close(self._exit)
         return _ended(code)
+
+
+_lifelines: set[int] = set()  # of the processes that have not been ended
+
+
+def _close_lifelines() -> None:
+    """Close those of a process that was forked from this one: it may live longer."""
+    for descriptor in _lifelines:
+        os.close(descriptor)
+    _lifelines.clear()
+
+
+os.register_at_fork(after_in_child=_close_lifelines)
 
 
 def _exit_descriptor(pid: int) -> int | None:

@@ -133,7 +133,9 @@ def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
 
 
 PARENT = """\
+import os
 import sys
+import time
 from pathlib import Path
 from workshop import KINDS, Workshop
 sys.path.append({tests!r})
@@ -142,7 +144,12 @@ workshop = Workshop(processes)
 busy = workshop.start("searches", sys.argv[1])
 idle = workshop.start("writes_pid", sys.argv[2])
 idle.outcome()
-Path(sys.argv[3]).touch()
+child = os.fork()  # as a pool of processes does; it outlives its parent
+if child == 0:
+    time.sleep(3600)
+    os._exit(0)
+Path(sys.argv[3] + ".new").write_text(str(child))
+Path(sys.argv[3] + ".new").rename(sys.argv[3])
 busy.outcome()
 """
 
@@ -158,14 +165,16 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
         wait_for(ready)
         wait_for(busy)
         pids = [int(busy.read_text()), int(idle.read_text())]
+        forked = int(ready.read_text())
         assert not any(has_ended(pid) for pid in pids)
     finally:
         parent.kill()
         parent.wait()
     try:
         wait_until(lambda: all(has_ended(pid) for pid in pids), "the end of the workers")
+        assert not has_ended(forked)
     finally:
-        _kill_all(pids)
+        _kill_all([*pids, forked])
 
 
 MAIN = """\
