@@ -32,6 +32,7 @@ ACTORS = 1_000
 TIMERS = 10_000
 IDLE_SECONDS = 1.0
 PYKKA = "pykka"
+SWITCHES = "varies with how the interpreter switches between the two threads; see the range"
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def idle_cpu(timers: int) -> float:
 def measure(rounds: int) -> Iterator[Row]:
     yield Row(
         "tell", f"messages a second of a burst of {TELLS:,}, until the last is handled",
-        "/s", side_by_side(tells, rounds), (Target(1.5, PYKKA),),
+        "/s", side_by_side(tells, rounds), (Target(1.5, PYKKA, reason=SWITCHES),),
     )  # fmt: skip
     yield Row(
         "ask", "questions a second, one after the other",

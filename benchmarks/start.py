@@ -12,6 +12,8 @@ from benchmarks.report import OURS, Row, Target, alternate
 PACKAGES = ()
 ROUNDS = 7
 
+IMPORTS = "four fifths are imports; those of pydantic, urllib3 and PyYAML alone take 0.2 s"
+
 
 def ours_seconds() -> float:
     with port() as sandbox, ours(sandbox, "POLLING") as integration:
@@ -29,5 +31,9 @@ def measure(rounds: int) -> Iterator[Row]:
         "start to handler",
         "from the start of the process to the handler's first line; Port knows the integration "
         "and answers at once",
-        "s", samples, (Target(1 / 8, NAME, at_most=True), Target(0.22, at_most=True)),
+        "s", samples,
+        (
+            Target(1 / 8, NAME, at_most=True, reason=IMPORTS),
+            Target(0.22, at_most=True, reason=IMPORTS),
+        ),
     )  # fmt: skip
