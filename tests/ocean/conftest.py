@@ -11,8 +11,6 @@ import pytest
 from pythons import BOTH, NEWEST, python_with
 from shop import Rig, Shop
 
-from ocean_actors.testing import ManualClock
-
 IMPOSTOR = Path(__file__).with_name("impostor.py")
 
 
@@ -48,7 +46,7 @@ def shop(tmp_path: Path) -> Shop:
 def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
     """Returns what makes a system whose child is an impostor."""
 
-    def make(mode: str, clock: ManualClock | None = None, **settings: Any) -> Rig:
+    def make(mode: str, **settings: Any) -> Rig:
         python = tmp_path / f"python-{mode}"
         python.write_text(
             "#!/bin/sh\n"
@@ -58,6 +56,6 @@ def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
             "esac\n"
         )
         python.chmod(0o755)
-        return Rig(shop, python, clock=clock, **settings)
+        return Rig(shop, python, **settings)
 
     return make
