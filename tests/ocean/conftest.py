@@ -20,13 +20,14 @@ def newest() -> Path:
     return python_with(NEWEST)
 
 
-@pytest.fixture(scope="session", params=BOTH)
+@pytest.fixture(scope="module", params=BOTH)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
-    """Returns a system that the tests share; its first run has ended.
+    """Returns a system that the tests of a module share; its first run has ended.
 
-    A child takes seconds to start. A test that ends the child waits for the next one.
+    A child takes seconds to start. A test that ends the child waits for the next one. Tests of
+    other modules count threads and log lines of the process, so it may not outlive its module.
     """
     shop = Shop(tmp_path_factory.mktemp("shop"))
     python = python_with(request.param)
