@@ -53,8 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "tracing",
     },
     "shards": {
-        *SMALL, "actors", "loading", "mapping", "messages", "pauses", "port", "rate_limit",
-        "resync", "session", "settings", "throttle",
+        *SMALL, "actors", "loading", "log_output", "mapping", "messages", "pauses", "port",
+        "rate_limit", "resync", "session", "settings", "throttle",
     },
     "port": {
         *SMALL, "actors", "adapter", "blueprints", "connections", "context", "messages", "pauses",

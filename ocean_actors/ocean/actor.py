@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,30 +21,32 @@ from ocean_actors.actors import (
 )
 from ocean_actors.context import Actor
 from ocean_actors.errors import OceanError
-from ocean_actors.log import current_context, get_logger, logging_context
-from ocean_actors.messages import CoordinatorStopped, IntegrationMissing, RoleChanged
+from ocean_actors.log import get_logger
+from ocean_actors.messages import CoordinatorStopped, IntegrationMissing, Lease, RoleChanged
 from ocean_actors.ocean import protocol
 from ocean_actors.ocean.address import ChildAddress
+from ocean_actors.ocean.child_log import ChildLog, upstream_logger
 from ocean_actors.ocean.environment import child_environment
-from ocean_actors.ocean.handler import NAME
 from ocean_actors.ocean.job import AbortJob, Job, JobEnded, StartJob
 from ocean_actors.ocean.process import ChildProcess, Ended, Garbage, Printed
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.transport import LONGEST_MESSAGE
+from ocean_actors.resync.current_lease import is_valid
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
-from ocean_actors.throttle import Throttle
 
 logger = get_logger(__name__)
-upstream_logger = get_logger("port_ocean")
-"""What the integration logs. Upstream sends it to Port by itself, so it is not under ours."""
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 EXIT_SECONDS = 0.6
 """For the child to end by itself, at the stop; it is told before, when the last run has ended."""
 
 KILLED_SECONDS = 0.3  # for a child that was killed to be gone
+SHARE_OF_LEASE = 1 / 3
+SHORTEST_WAIT = 0.1
+"""The child is told the lease anew after this share of what is left of it, in seconds at least."""
+
 SHARE_OF_GRACE = 0.75
 LONGEST_MARGIN = 2.0
 """A child is killed after this share of `resync.abortGrace`, or so many seconds before its end."""
@@ -77,6 +80,13 @@ class StartChild(Message):
 
 
 @dataclass(frozen=True)
+class TellLease(Message):
+    """To itself: tell the child how long `lease` is valid."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True)
 class StartTimeUp(Message):
     """To itself: the child has to be ready by now."""
 
@@ -96,7 +106,9 @@ class OceanChild(Actor):
     A child that ends unasked is an incident: its run fails, and supervision starts another child
     within its budget. A child that is killed as it did not obey an abort is replaced at once.
     While Port cannot be reached, none is started, as it would fail. On standby there is none: it
-    would register the integration and serve its live events and actions.
+    would register the integration and serve its live events and actions. While this instance leads
+    by a lease, the child is told again and again how long that is valid, and ends by itself then:
+    this process may be frozen while another instance takes over.
     """
 
     subscribes_to = (RoleChanged, CoordinatorStopped, IntegrationMissing)
@@ -123,6 +135,7 @@ class OceanChild(Actor):
         self._address = address
         self._on_ready = on_ready
         self._active = False
+        self._lease: Lease | None = None
         self._stopping = False
         self._process: ChildProcess | None = None
         self._ready: protocol.Ready | None = None
@@ -140,7 +153,7 @@ class OceanChild(Actor):
 
     def on_start(self) -> None:
         """Wait for the role."""
-        self._garbage_log = Throttle(self.context.clock)
+        self._log = ChildLog(self.context.clock, lambda: self._job)
         self._show("standby")
 
     # -- the role, and the end -------------------------------------------------------------------
@@ -148,14 +161,34 @@ class OceanChild(Actor):
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
         """Start a child once this instance is active; kill it at once when it stands by."""
-        self._active = event.active
+        self._active, self._lease = event.active, event.lease
         if event.active:
             self._start()
+            if event.lease is not None:
+                self.context.ref.tell(TellLease(event.lease))
         elif self._process is not None:
             self._kill("this instance stands by")
-        else:
-            self._settle(JobEnded("aborted"))
+        else:  # a job that waits for a process is about to be aborted
             self._show("standby")
+
+    @handles(TellLease)
+    def on_tell_lease(self, message: TellLease) -> None:
+        """Tell the child anew before the time that it knows is over."""
+        if message.lease is self._lease:
+            seconds = self._tell_lease()
+            if seconds is not None:
+                delay = max(seconds * SHARE_OF_LEASE, SHORTEST_WAIT)
+                self.context.schedule(delay, TellLease(message.lease))
+
+    def _tell_lease(self) -> float | None:
+        """Tell the child how long the lease is valid. Returns the seconds; None: it cannot say."""
+        remaining: object = getattr(self._lease, "remaining", None)
+        if not callable(remaining):  # there is no lease, or one of a custom listener
+            return None
+        seconds = float(remaining())
+        if self._process is not None:
+            self._process.tell(protocol.command("lease", until=time.monotonic() + seconds))
+        return seconds
 
     @handles(IntegrationMissing)
     def on_missing(self, _event: IntegrationMissing) -> None:
@@ -220,13 +253,11 @@ class OceanChild(Actor):
         level = logging.getLevelName(upstream_logger.getEffectiveLevel())
         level = level if level in protocol.LEVELS else "INFO"  # upstream knows no others
         environment = child_environment(settings, os.environ)
-        tell, hear, key = self.context.ref.tell, self._log, object()
-        context = current_context()
+        tell, log, key = self.context.ref.tell, self._log.take, object()
 
         def listen(event: protocol.Event | Printed | Garbage | Ended) -> None:
             if isinstance(event, protocol.Logged | Printed | Garbage):
-                with logging_context(context):
-                    hear(event)
+                log(event)
             else:
                 tell(ChildSaid(key, event))
 
@@ -239,6 +270,7 @@ class OceanChild(Actor):
                 f"ocean.python: {installed.python} cannot be executed: {error.strerror or error}"
             ) from None
         self._key, self._ready, self._failed, self._expected_end = key, None, None, False
+        self._tell_lease()
         self._began = self.context.clock.monotonic()
         seconds = settings.ocean.start_timeout
         self._start_timer = self.context.schedule(seconds, StartTimeUp(key))
@@ -338,6 +370,11 @@ class OceanChild(Actor):
         if failed is not None:
             what = "integration cannot start" if ready is None else "process ended"
             text = f"the Ocean {what}: {failed.reason}"
+        if not is_valid(self._lease):  # it ended by itself; the job is about to be aborted
+            self._active = self._sent = False
+            self._show("standby")
+            logger.info("the Ocean process ended, as the lease of this instance ran out")
+            return
         if expected:
             if self._sent or not self._active:
                 self._settle(JobEnded("aborted", text))
@@ -442,20 +479,3 @@ class OceanChild(Actor):
             url=self._address.url,
             kinds=[asdict(each) for each in self._counts.kinds],
         )
-
-    def _log(self, event: protocol.Logged | Printed | Garbage) -> None:
-        """Log a line of the child's, in the thread that reads it."""
-        match event:
-            case protocol.Logged(level, text, run):
-                job = self._job
-                extra = {"run": run}
-                if run is not None:
-                    trigger = job.trigger if job is not None and job.run_id == run else None
-                    extra |= {"handler": NAME, "trigger": trigger}
-                upstream_logger.log(logging.getLevelName(level), "%s", text, extra=extra)
-            case Printed(text, error):
-                upstream_logger.log(logging.WARNING if error else logging.INFO, "%s", text)
-            case Garbage(why):
-                admission = self._garbage_log.admit()
-                if admission.admitted:
-                    logger.warning("%s%s", why, admission.more)

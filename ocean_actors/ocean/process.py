@@ -40,6 +40,9 @@ READ = 65_536
 REST_SECONDS = 0.5
 """For what is left in the pipes once the process has ended, if something still holds them open."""
 
+CLOSED_SECONDS = 5.0
+"""For a process that has closed its pipe of events to end; it could not say how a run ended."""
+
 Listener = Callable[["protocol.Event | Printed | Garbage | Ended"], object]
 
 
@@ -189,10 +192,14 @@ class ChildProcess:
 
     def _serve(self, selector: selectors.BaseSelector) -> None:
         until: float | None = None
+        exited = False
         while selector.get_map():
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
-                return
+                if exited:
+                    return
+                self.kill("it closed its pipe of events")
+                until = left = None
             for key, _ in selector.select(left):
                 data = os.read(key.fd, READ)
                 if data:
@@ -200,9 +207,11 @@ class ChildProcess:
                     continue
                 selector.unregister(key.fd)
                 if key.data is None:
-                    until = time.monotonic() + REST_SECONDS
-                else:
-                    key.data.end()
+                    exited, until = True, time.monotonic() + REST_SECONDS
+                    continue
+                key.data.end()
+                if key.fd == self._events and not exited:
+                    until = time.monotonic() + CLOSED_SECONDS
 
     def _on_events(self, lines: Sequence[bytes]) -> None:
         for line in lines:

@@ -1,9 +1,10 @@
 """What the parent and the child of Port Ocean tell each other: one JSON object a line. Pure.
 
 Commands (to the child) are `{"command": "run", "run": 3, "id": "ab12-3"}`, `{"command": "abort",
-"run": 3}` and `{"command": "exit"}`. Events (from the child) have `"event"` in place of that, and
-one class below for each name. A child that writes anything else is not believed: `parsed` raises
-ProtocolError, which shows what was written in one escaped line.
+"run": 3}`, `{"command": "lease", "until": 1234.5}` (end by yourself then, a time of the machine's
+monotonic clock, unless told a later one) and `{"command": "exit"}`. Events (from the child) have
+`"event"` in place of that, and one class below for each name. A child that writes anything else is
+not believed: `parsed` raises ProtocolError, which shows what was written in one escaped line.
 """
 
 from __future__ import annotations

@@ -88,6 +88,8 @@ def forwarded_call(environ: Mapping[str, Any], body_bytes: int) -> ForwardedCall
     if body_bytes or environ.get("CONTENT_LENGTH") or method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(body_bytes)
     headers.update(_forwarded_for(environ, headers))
+    # A call of HTTP/1.0 may have none, which is sent on as HTTP/1.1.
+    headers.setdefault("Host", f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
     headers["Connection"] = "close"
     return ForwardedCall(method, f"{path}?{query}" if query else path, tuple(headers.items()))
 

@@ -59,7 +59,8 @@ def encode(entity: object) -> Item | FailedEntity:
         text = ENCODER.encode(entity)
     except (TypeError, ValueError, RecursionError) as error:
         return FailedEntity(name, None, "invalid", one_line(f"cannot be written as JSON: {error}"))
-    return Item(name, text.encode(), identifier if isinstance(identifier, str) else None)
+    exact = str.__str__(identifier) if isinstance(identifier, str) else None  # of a subclass too
+    return Item(name, text.encode(), exact)
 
 
 def as_stored(identifier: object) -> object:

@@ -45,7 +45,8 @@ class Chunks:
         item = encode(entity)
         group = self._groups.get(blueprint)
         if group is None:
-            group = self._groups[blueprint] = []
+            # What is sent to the parent has no class of the user's, which it would have to import.
+            group = self._groups[str.__str__(blueprint)] = []
         group.append(item)
         self.items += 1
         self._waiting += 1

@@ -301,6 +301,8 @@ class Drive:
 
     def _kill(self) -> None:
         for working in self._all_working():
+            if working.place.given_up:
+                continue  # it has been killed before, or has not begun
             logger.warning(
                 "shard %s of handler %s has not ended after the abort: its worker is given up",
                 working.name, self._run.handler,
@@ -335,12 +337,18 @@ class Drive:
 
 def shard_names(values: Sequence[object]) -> list[str]:
     """Returns a name for each shard: its text in one line, numbered if several have the same."""
+    texts = [one_line(value, 80) or "(empty)" for value in values]
+    used = set(texts)  # a numbered name may be the text of another shard
     seen: Counter[str] = Counter()
     names = []
-    for value in values:
-        name = one_line(value, 80) or "(empty)"
-        seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    for text in texts:
+        seen[text] += 1
+        name = text
+        if seen[text] > 1:
+            while (name := f"{text}-{seen[text]}") in used:
+                seen[text] += 1
+            used.add(name)
+        names.append(name)
     return names
 
 

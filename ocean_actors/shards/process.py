@@ -77,6 +77,7 @@ class WorkerProcess:
         self._ended = False
         self._runs: set[str] = set()
         self._send_lock = threading.Lock()  # tasks and cancellations come from several threads
+        self._end_lock = threading.Lock()  # an attempt may end it while the executor is closed
         ours, theirs = socket.socketpair()
         read, self._lifeline = os.pipe()
         try:
@@ -94,6 +95,7 @@ class WorkerProcess:
         finally:
             os.close(read)
         self._exit = _exit_descriptor(self._process.pid)
+        _lifelines.add(self._lifeline)
 
     @property
     def pid(self) -> int:
@@ -150,7 +152,8 @@ class WorkerProcess:
             self.kill()
             return
         try:
-            self._connection.send(Cancel(self._number, reason))
+            if self._setup is None:  # else it has no task yet
+                self._connection.send(Cancel(self._number, reason))
         except OSError:
             pass  # it has ended, which `receive` tells
         finally:
@@ -178,13 +181,28 @@ class WorkerProcess:
         if not self.wait(LEAVE_SECONDS):
             self.kill()
         code = self._process.wait()
-        self.kill()
-        if not self._ended:
-            self._ended = True
-            os.close(self._lifeline)
-            if self._exit is not None:
-                os.close(self._exit)
+        with self._end_lock:
+            self.kill()
+            if not self._ended:
+                self._ended = True
+                _lifelines.discard(self._lifeline)
+                os.close(self._lifeline)
+                if self._exit is not None:
+                    os.close(self._exit)
         return _ended(code)
+
+
+_lifelines: set[int] = set()  # of the processes that have not been ended
+
+
+def _close_lifelines() -> None:
+    """Close those of a process that was forked from this one: it may live longer."""
+    for descriptor in _lifelines:
+        os.close(descriptor)
+    _lifelines.clear()
+
+
+os.register_at_fork(after_in_child=_close_lifelines)
 
 
 def _exit_descriptor(pid: int) -> int | None:

@@ -20,10 +20,12 @@ from typing import NoReturn
 from ocean_actors import shards
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.log import ContextFilter
+from ocean_actors.log_output.text_format import TextFormatter
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import PartialRateLimiter
 from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.session import CancellableSession
+from ocean_actors.shards.errors import ShardError
 from ocean_actors.shards.executor import Event, Logged, Task
 from ocean_actors.shards.outcome import Outcome
 from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel, Tell
@@ -57,6 +59,8 @@ class Worker:
         self._current: tuple[int, CancelToken] | None = None
         self._writer: tuple[int, ShardWriter] | None = None
         self._tasks: queue.SimpleQueue[tuple[Task, CancelToken] | None] = queue.SimpleQueue()
+        self._forked = False
+        os.register_at_fork(after_in_child=self._after_fork)
         forward_logs(setup.log_levels, self._send)
 
     def serve(self) -> None:
@@ -100,7 +104,17 @@ class Worker:
         current = self._current
         self._writer = None if writer is None or current is None else (current[0], writer)
 
+    def _after_fork(self) -> None:
+        """Leave the connection to the worker: what two processes write into it would be mixed."""
+        self._forked = True
+        handler = logging.StreamHandler()
+        handler.setFormatter(TextFormatter())
+        handler.addFilter(ContextFilter())
+        logging.getLogger().handlers[:] = [handler]
+
     def _send(self, message: Event | Outcome) -> None:
+        if self._forked:
+            raise ShardError("a process that a shard has forked cannot yield or report anything")
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         try:
             with self._send_lock:
@@ -156,7 +170,7 @@ class _Forwarder(logging.Handler):
 def portable(record: logging.LogRecord) -> logging.LogRecord:
     """Returns a copy of a record with its message and traceback formatted, and plain values."""
     values = {
-        name: value if isinstance(value, PLAIN) else one_line(value)
+        name: value if type(value) in PLAIN else one_line(value)
         for name, value in vars(record).items()
     }
     values.update(msg=record.getMessage(), args=None, exc_info=None)

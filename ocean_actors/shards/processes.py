@@ -126,6 +126,8 @@ class ProcessJob:
         try:
             if outcome is None:
                 self._number = worker.begin(self._task)
+                if self._reason is not None:  # since a moment ago, when there was no task to cancel
+                    worker.cancel(self._reason)
             while outcome is None:
                 message = worker.receive()
                 if isinstance(message, Completed | Failed | Lost | Cancelled):

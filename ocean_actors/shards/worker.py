@@ -26,6 +26,7 @@ from ocean_actors.shards.handler import ShardedHandler
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Outcome
 from ocean_actors.shards.shard import Shard
 from ocean_actors.text import one_line
+from ocean_actors.throttle import Throttle
 
 if TYPE_CHECKING:
     from ocean_actors.shards.writer import ShardWriter
@@ -55,6 +56,7 @@ class Workplace:
         self._factories = factories
         self._idle: dict[str, list[ShardedHandler]] = {}
         self._lock = threading.Lock()  # the threads of the executor `threads`
+        self._failed_log = Throttle(clock)
         self._process = os.getpid()
 
     def work(
@@ -99,7 +101,7 @@ class Workplace:
                 return Completed(items)
             if isinstance(error, ResyncAborted) and token.cancelled:
                 return Cancelled()
-            return _failed(task, error)
+            return self._failed(task, error)
 
     @contextlib.contextmanager
     def _writing(
@@ -139,6 +141,24 @@ class Workplace:
     def _give_back(self, name: str, handler: ShardedHandler) -> None:
         with self._lock:
             self._idle[name].append(handler)
+
+    def _failed(self, task: Task, error: BaseException) -> Failed:
+        """Returns the outcome, and logs it: with a traceback unless the error explains itself.
+
+        There may be thousands of shards, which fail for the same reason.
+        """
+        ours = isinstance(error, OceanError)
+        reason = one_line(str(error)) if isinstance(error, ShardError) else one_line(error)
+        admission = self._failed_log.admit()
+        if admission.admitted:
+            with contextlib.suppress(Exception):  # the error's own class may raise anything
+                logger.error(
+                    "shard %s of handler %s failed in run %s: %s%s",
+                    task.shard, task.handler, task.run.id, reason, admission.more,
+                    exc_info=None if ours else error,
+                )  # fmt: skip
+        lasting = isinstance(error, OceanError) and error.lasting is True
+        return Failed(reason, lasting, retry_after(error))
 
 
 def _send_all(
@@ -190,16 +210,3 @@ async def _each_async(yielded: AsyncIterable[object], chunks: Chunks, shard: Sha
         close = getattr(yielded, "aclose", None)
         if callable(close):
             await close()
-
-
-def _failed(task: Task, error: BaseException) -> Failed:
-    """Returns the outcome, and logs it: with a traceback unless the error explains itself."""
-    ours = isinstance(error, OceanError)
-    reason = one_line(str(error)) if isinstance(error, ShardError) else one_line(error)
-    with contextlib.suppress(Exception):  # the error's own class may raise anything
-        logger.error(
-            "shard %s of handler %s failed in run %s: %s",
-            task.shard, task.handler, task.run.id, reason, exc_info=None if ours else error,
-        )  # fmt: skip
-    lasting = isinstance(error, OceanError) and error.lasting is True
-    return Failed(reason, lasting, retry_after(error))

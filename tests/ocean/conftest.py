@@ -11,8 +11,6 @@ import pytest
 from pythons import BOTH, NEWEST, python_with
 from shop import Rig, Shop
 
-from ocean_actors.testing import ManualClock
-
 IMPOSTOR = Path(__file__).with_name("impostor.py")
 
 
@@ -22,13 +20,14 @@ def newest() -> Path:
     return python_with(NEWEST)
 
 
-@pytest.fixture(scope="session", params=BOTH)
+@pytest.fixture(scope="module", params=BOTH)
 def shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Rig]:
-    """Returns a system that the tests share; its first run has ended.
+    """Returns a system that the tests of a module share; its first run has ended.
 
-    A child takes seconds to start. A test that ends the child waits for the next one.
+    A child takes seconds to start. A test that ends the child waits for the next one. Tests of
+    other modules count threads and log lines of the process, so it may not outlive its module.
     """
     shop = Shop(tmp_path_factory.mktemp("shop"))
     python = python_with(request.param)
@@ -48,7 +47,7 @@ def shop(tmp_path: Path) -> Shop:
 def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
     """Returns what makes a system whose child is an impostor."""
 
-    def make(mode: str, clock: ManualClock | None = None, **settings: Any) -> Rig:
+    def make(mode: str, **settings: Any) -> Rig:
         python = tmp_path / f"python-{mode}"
         python.write_text(
             "#!/bin/sh\n"
@@ -58,6 +57,6 @@ def impostor(newest: Path, shop: Shop, tmp_path: Path) -> Callable[..., Rig]:
             "esac\n"
         )
         python.chmod(0o755)
-        return Rig(shop, python, clock=clock, **settings)
+        return Rig(shop, python, **settings)
 
     return make

@@ -23,6 +23,9 @@ def main(mode: str, commands: int, events: int) -> None:
     if mode == "late":
         while not os.path.exists("../go"):
             time.sleep(0.02)
+    if mode == "closes":
+        os.close(events)
+        time.sleep(3600)
     if mode == "garbage":
         os.write(events, b"\x1b[31mhello\n\xff\xfe\n[1]\n" + b"x" * 3_000_000 + b"\n")
         for _ in range(1000):

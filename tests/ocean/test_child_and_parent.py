@@ -50,6 +50,29 @@ def test_a_child_whose_loop_is_blocked_ends_with_the_process_that_started_it(
             assert sandbox.statuses(IDENTIFIER) == ["running", "aborted"]
 
 
+def test_a_child_ends_by_itself_while_the_process_that_leads_is_frozen(
+    newest: Path, shop: Shop, engine: memory.MemoryServer, tmp_path: Path
+) -> None:
+    shop.order(mode="block")
+    paths = [tmp_path / "packages", Path(memory.__file__).parent]
+    leader = {"type": "MEMORY", "ttl": 9}
+    with Sandbox() as sandbox, (tmp_path / "log").open("w") as log:
+        settings = shop.settings(newest, port=port_of(sandbox), leader=leader)
+        config = tmp_path / "config.yaml"
+        config.write_text(json.dumps({**settings, "control": {"enabled": False}}))
+        with subprocess.Popen(  # noqa: S603  (our own command)
+            [sys.executable, "-m", "ocean_actors", "run", str(config)], stderr=log, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
+        ) as process:  # fmt: skip
+            try:
+                shop.wait_for_note("waiting")
+                (child,) = children_of(process.pid)
+                os.kill(process.pid, signal.SIGSTOP)
+                wait_until(lambda: is_gone(child), "the child's end")
+            finally:
+                process.kill()
+
+
 def children_of(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for each in found for child in each.read_text().split()]

@@ -12,6 +12,8 @@ import pytest
 from shop import Rig, Shop, is_gone, wait_until
 
 from ocean_actors import RunStarted
+from ocean_actors.context import Actor
+from ocean_actors.ocean import process
 from ocean_actors.ocean.actor import OceanChild
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, wait_idle
@@ -31,6 +33,53 @@ def test_garbage_on_the_pipe_is_told_in_few_lines_and_changes_nothing(
     assert max(map(len, told)) < 400
 
 
+def test_a_child_that_closes_its_pipe_of_events_is_killed(
+    impostor: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "CLOSED_SECONDS", 0.1)
+    with impostor("closes") as rig:
+        wait_until(lambda: rig.actor("ocean").get("restarts") == 1, "the end of the child")
+    assert "the Ocean process ended: it was killed: it closed its pipe of events" in caplog.text
+
+
+class MyLease:
+    """A lease that a test ends. It says for how long it is valid, as those of the engines do."""
+
+    def __init__(self) -> None:
+        self.held = True
+
+    def valid(self) -> bool:
+        return self.held
+
+    def remaining(self) -> float:
+        return 60.0 if self.held else 0.0
+
+
+def test_a_child_that_ends_with_the_lease_of_this_instance_is_no_incident(
+    impostor: Callable[..., Rig],
+) -> None:
+    lease = MyLease()
+    electors: list[Actor] = []
+
+    class Elector(Actor):
+        """Takes the role, and does not notice when it is lost."""
+
+        def on_start(self) -> None:
+            electors.append(self)
+            self.context.set_role(active=False)
+            self.context.set_role(active=True, lease=lease)
+
+    with impostor("stuck", actors=[Elector]) as rig:
+        wait_until(lambda: rig.child["state"] == "ready", "a child")
+        rig.expect(RunStarted, 60)
+        lease.held = False
+        os.kill(rig.child["pid"], signal.SIGKILL)
+        wait_until(lambda: rig.child["state"] == "standby", "the end of the child")
+        assert rig.actor("ocean")["restarts"] == 0
+        electors[0].context.set_role(active=False)
+        rig.ended("aborted")
+
+
 def test_a_child_that_does_not_get_ready_in_time_ends_the_system(
     impostor: Callable[..., Rig],
 ) -> None:
@@ -48,7 +97,7 @@ def test_a_child_that_dies_again_and_again_ends_the_system_with_its_last_lines(
 ) -> None:
     limit = OceanChild.supervision.limit
     clock = ManualClock()
-    with impostor("dies", clock) as rig:
+    with impostor("dies", clock=clock) as rig:
         for number in range(1, limit + 1):
             wait_until(lambda: rig.actor("ocean")["restarts"] == number, "a restart")  # noqa: B023
             wait_idle(rig.system._actors)  # it waits for the end of its backoff
@@ -85,6 +134,16 @@ def test_an_integration_that_cannot_be_loaded_ends_the_system_and_says_where(
             f"({shop.folder.resolve()}/words.py:1)"
         )
     assert "Traceback" not in caplog.text
+
+
+def test_an_on_start_that_raises_is_told_and_resyncs_run_as_they_do_under_port_ocean(
+    newest: Path, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.order(**{"raise": "on_start"})
+    with Rig(shop, newest) as rig:
+        rig.ended("completed")
+        wait_until(lambda: "the on_start of the shop is broken" in caplog.text, "the reason")
+        assert rig.actor("ocean")["restarts"] == 0
 
 
 def test_while_port_is_away_no_child_is_started(

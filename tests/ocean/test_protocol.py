@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ocean_actors.ocean.child.pipe import Parent
 from ocean_actors.ocean.protocol import (
     Failed,
     Finished,
@@ -114,3 +116,13 @@ def try_to_parse(written: bytes) -> None:
 
 def test_a_command_is_one_line() -> None:
     assert command("run", run=3, id="a\nb") == b'{"command": "run", "run": 3, "id": "a\\nb"}\n'
+
+
+def test_an_event_survives_what_the_integration_wrote_to_its_descriptor() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"junk without a line break")
+    Parent(writing).send("requested")
+    os.close(writing)
+    with open(reading, "rb") as stream:
+        lines = [line for line in stream.read().split(b"\n") if line]
+    assert parsed(lines[-1]) == Requested()

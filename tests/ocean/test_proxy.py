@@ -112,6 +112,13 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def test_a_call_of_http_1_0_without_a_host_passes_with_one(front: Front) -> None:
+    child = front.serve().child(ok())
+    assert front.send(b"GET /integration/a HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200 OK\r\n")
+    (host,) = headers_of(child.requests[0])[b"host"]
+    assert host.endswith(f":{front.server.port}".encode())
+
+
 def test_a_call_passes_as_it_was_sent(front: Front) -> None:
     child = front.serve().child(ok())
     target = "/integration/a%2Fb/%2e%2E//c;d|e?q=%20&a=+b%zz&q"
@@ -543,7 +550,10 @@ def test_probes_are_answered_while_all_other_calls_wait(front: Front) -> None:
 def test_a_call_that_waited_too_long_is_not_passed_on(front: Front) -> None:
     child = front.serve().child(ok())
     statuses: list[str] = []
-    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/x", "wsgi.input": io.BytesIO()}
+    environ = {
+        "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "SERVER_NAME": "shop", "SERVER_PORT": "80",
+        "wsgi.input": io.BytesIO(),
+    }  # fmt: skip
     log = WebLog(SystemClock())
     proxy = OceanProxy(front.address, log, max_body_bytes=MAX_BODY, times=ProxyTimes(queue=30.0))
     for waited in (29.9, 30.1):

@@ -15,7 +15,9 @@ import pytest
 from waiting import has_ended, wait_for, wait_until
 from workshop import KINDS, Workshop
 
+from ocean_actors.shards.executor import Logged, Task
 from ocean_actors.shards.outcome import Cancelled, Completed, Lost
+from ocean_actors.shards.process import WorkerProcess
 
 pytestmark = pytest.mark.xdist_group("shards-processes")
 HELPERS = Path(__file__).parent / "helpers"
@@ -90,6 +92,32 @@ def test_what_a_dead_process_has_started_is_killed_and_hides_nothing(
         _kill_all([pid])
 
 
+def test_a_forked_process_does_not_write_into_its_parent_s_connection(workshop: Workshop) -> None:
+    attempted = workshop.start("forks")
+    assert attempted.outcome() == Completed(1)
+    assert attempted.identifiers() == ["exit code 1"]
+    assert not any(isinstance(event, Logged) for event in attempted.events)
+
+
+def test_an_attempt_that_is_cancelled_as_it_begins_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pids = []
+    begin = WorkerProcess.begin
+
+    def begin_late(worker: WorkerProcess, task: Task) -> int:
+        pids.append(worker.pid)
+        attempted.job.cancel("at the last moment")
+        return begin(worker, task)
+
+    monkeypatch.setattr(WorkerProcess, "begin", begin_late)
+    with contextlib.closing(Workshop(PROCESSES)) as workshop:
+        for each in ("first", "second"):  # of a new process, and of one that is used again
+            attempted = workshop.prepare("endless", str(tmp_path / each))
+            assert attempted.start().outcome() == Cancelled()
+    assert len(set(pids)) == 1
+
+
 def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
     workshop = Workshop(PROCESSES, workerRuns=2)
     try:
@@ -105,7 +133,9 @@ def test_a_process_is_replaced_after_as_many_runs_as_set() -> None:
 
 
 PARENT = """\
+import os
 import sys
+import time
 from pathlib import Path
 from workshop import KINDS, Workshop
 sys.path.append({tests!r})
@@ -114,7 +144,12 @@ workshop = Workshop(processes)
 busy = workshop.start("searches", sys.argv[1])
 idle = workshop.start("writes_pid", sys.argv[2])
 idle.outcome()
-Path(sys.argv[3]).touch()
+child = os.fork()  # as a pool of processes does; it outlives its parent
+if child == 0:
+    time.sleep(3600)
+    os._exit(0)
+Path(sys.argv[3] + ".new").write_text(str(child))
+Path(sys.argv[3] + ".new").rename(sys.argv[3])
 busy.outcome()
 """
 
@@ -130,14 +165,16 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
         wait_for(ready)
         wait_for(busy)
         pids = [int(busy.read_text()), int(idle.read_text())]
+        forked = int(ready.read_text())
         assert not any(has_ended(pid) for pid in pids)
     finally:
         parent.kill()
         parent.wait()
     try:
         wait_until(lambda: all(has_ended(pid) for pid in pids), "the end of the workers")
+        assert not has_ended(forked)
     finally:
-        _kill_all(pids)
+        _kill_all([*pids, forked])
 
 
 MAIN = """\

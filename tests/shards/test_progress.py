@@ -42,6 +42,10 @@ def test_the_terminal_shows_the_entities_of_each_running_shard() -> None:
     assert "3/40 org-a:320 org-b:7" in capture.get()
 
 
+def test_a_numbered_name_is_not_that_of_another_shard() -> None:
+    assert shard_names(["a", "a", "a-2", "a", "a-2"]) == ["a", "a-3", "a-2", "a-4", "a-2-2"]
+
+
 def test_shards_are_named_by_their_text_each_once() -> None:
     assert shard_names(["a", ("b", 1), "a", "", "x\ny"]) == [
         "a",

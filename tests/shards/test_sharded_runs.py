@@ -140,12 +140,6 @@ def test_a_run_without_shards_deletes_all(rig: Rig) -> None:
     assert rig.identifiers() == set()
 
 
-def test_a_handler_that_cannot_be_built_in_a_worker_is_named(kind: Kind, tmp_path: Path) -> None:
-    with Rig(kind, tmp_path, handlers=[NotLoadable]) as rig:
-        ended = rig.run()
-        assert ended.failures == ("NotLoadable: ImportError: no module named 'missing'",)
-
-
 def test_a_handler_of_a_function_works_where_it_needs_no_pickling(
     kind: Kind, tmp_path: Path
 ) -> None:
@@ -188,7 +182,9 @@ def test_handlers_of_files_work(kind: Kind, tmp_path: Path) -> None:
         assert rig.identifiers() == {"from-filed_handlers", "from-kafka"}
 
 
-def test_a_shard_that_hangs_ends_with_its_run(kind: Kind, tmp_path: Path) -> None:
+def test_a_shard_that_hangs_ends_with_its_run(
+    kind: Kind, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     until = tmp_path / "until"
     with Rig(kind, tmp_path, resync={"abortGrace": 0.2}) as rig:
         rig.begin(["hangs", str(tmp_path / "began"), str(until)], ["things", 1])
@@ -203,6 +199,9 @@ def test_a_shard_that_hangs_ends_with_its_run(kind: Kind, tmp_path: Path) -> Non
             assert rig.system.status()["leftBehind"] == ["handler-Sharded"]
         assert rig.run(["things", 2, "next"]).status == "completed"
         until.touch()
+    lines = [each.getMessage() for each in caplog.records]
+    given_up = [line for line in lines if line.endswith("its worker is given up")]
+    assert len(given_up) == len(set(given_up))  # of each shard that was slow to end
 
 
 def test_a_dropped_run_frees_its_workers_at_once(kind: Kind, tmp_path: Path) -> None:
@@ -235,6 +234,22 @@ def test_handlers_of_partials_share_the_workers(kind: Kind, tmp_path: Path) -> N
 
 
 # -- what does not depend on the executor ----------------------------------------------------------
+
+
+def test_a_handler_that_cannot_be_built_is_named(tmp_path: Path) -> None:
+    with Rig(THREADS, tmp_path, handlers=[NotLoadable]) as rig:
+        ended = rig.run()
+        assert ended.failures == ("NotLoadable: ImportError: no module named 'missing'",)
+
+
+def test_thousands_of_failing_shards_do_not_flood_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Rig(THREADS, tmp_path) as rig:
+        ended = rig.run(*(["raises", str(number)] for number in range(50)))
+    assert "50 of 50 shards failed" in ended.failures[0]
+    lines = [each for each in caplog.records if each.name.endswith("shards.worker")]
+    assert 1 <= len(lines) <= 20
 
 
 def test_a_shard_that_cannot_be_pickled_is_named(tmp_path: Path) -> None:

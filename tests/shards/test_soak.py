@@ -83,8 +83,8 @@ def test_after_a_soak_all_is_well(
         last = rig.run(*(["things", ITEMS, prefix] for prefix in ("a", "b", "c")))
         assert last.status == "completed"
         wait_until(lambda: threading.active_count() <= threads + WORKERS, "the end of threads")
-        assert living(Drive, ResyncRun)["Drive"] <= objects["Drive"] + 1
-        assert living(ResyncRun)["ResyncRun"] <= objects["ResyncRun"] + 2
+        wait_until(lambda: living(Drive)["Drive"] <= objects["Drive"] + 1, "the end of drives")
+        wait_until(lambda: living(ResyncRun)["ResyncRun"] <= objects["ResyncRun"] + 2, "of runs")
         wait_until(lambda: len(children() - before) <= WORKERS, "the end of replaced workers")
         identifiers = rig.identifiers()
         assert last.written.deleted == len(found - identifiers)

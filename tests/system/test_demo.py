@@ -50,7 +50,10 @@ def test_an_interrupted_demo_ends_in_a_line(number: Any) -> None:
         demo.stdout.readline()
         demo.send_signal(number)
         _, errors = demo.communicate(timeout=30)
-    assert (demo.returncode, errors) == (1, "ocean-actors: interrupted\n")
+    # CPython ends itself by SIGINT if one has interrupted an `exec`, of which importing dataclasses
+    # has many, even if the exception was caught.
+    assert demo.returncode in (1, -signal.SIGINT)
+    assert errors == "ocean-actors: interrupted\n"
 
 
 def test_a_system_of_the_test_kit_reaches_its_sandbox_in_spite_of_a_proxy(

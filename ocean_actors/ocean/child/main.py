@@ -15,6 +15,7 @@ import traceback
 from typing import Any
 
 from .kinds import located
+from .lease import Lease
 from .pipe import Parent
 from .resyncs import Resyncs
 from .upstream import kinds_of, load_app, make_clients, prepare, replace_parts, set_up_log
@@ -29,11 +30,12 @@ UNUSABLE = 3
 class Child:
     """The integration, and the parent's commands."""
 
-    def __init__(self, parent: Parent, commands: int) -> None:
+    def __init__(self, parent: Parent) -> None:
         self._parent = parent
-        self._commands = commands
         self._app: Any = None
         self._resyncs: Resyncs | None = None
+        self._server: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # once it takes commands
 
     def load(self, level: str) -> None:
         """Load the integration in the working folder."""
@@ -78,27 +80,41 @@ class Child:
             raise RuntimeError("the integration was not loaded")
         make_clients(self._app)
         resyncs.keep_context()
-        arguments = (self._commands, asyncio.get_running_loop(), server, resyncs)
-        threading.Thread(target=listen, args=arguments, daemon=True).start()
+        self._server, self._loop = server, asyncio.get_running_loop()
         self._parent.send("ready", port=port, version=__version__, kinds=kinds_of(self._app))
 
-
-def listen(commands: int, loop: asyncio.AbstractEventLoop, server: Any, resyncs: Resyncs) -> None:
-    """Obey the parent's commands; the end of the file means that the parent has gone."""
-
-    def obey(command: dict[str, Any]) -> None:
-        match command["command"]:
-            case "run":
-                resyncs.start(command["run"], command["id"])
-            case "abort":
-                resyncs.abort(command["run"])
-            case "exit":
-                server.should_exit = True
-
-    with open(commands, "rb", closefd=False) as stream:
-        for line in stream:
+    def tell(self, command: dict[str, Any]) -> None:
+        """Have a command obeyed. Before the loop runs, the only one that may come is the last."""
+        if self._loop is None:
+            end_group()
+        else:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(obey, json.loads(line))
+                self._loop.call_soon_threadsafe(self._obey, command)
+
+    def _obey(self, command: dict[str, Any]) -> None:
+        resyncs = self._resyncs
+        match command["command"]:
+            case "exit":
+                self._server.should_exit = True
+            case "run" if resyncs is not None:
+                resyncs.start(command["run"], command["id"])
+            case "abort" if resyncs is not None:
+                resyncs.abort(command["run"])
+
+
+def listen(commands: int, child: Child) -> None:
+    """Obey the parent's commands; the end of the file means that the parent has gone.
+
+    The lease is extended here, as the integration may block the loop.
+    """
+    lease = Lease(end_group)
+    with contextlib.suppress(OSError), open(commands, "rb", closefd=False) as stream:
+        for line in stream:
+            command = json.loads(line)
+            if command["command"] == "lease":
+                lease.extend(command["until"])
+            else:
+                child.tell(command)
     end_group()
 
 
@@ -156,7 +172,8 @@ def main(commands: int, events: int, level: str) -> None:
     parent = Parent(events)
     lasting = True
     try:
-        child = Child(parent, commands)
+        child = Child(parent)
+        threading.Thread(target=listen, args=(commands, child), daemon=True).start()
         child.load(level)
         lasting = False
         child.serve()

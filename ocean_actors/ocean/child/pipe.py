@@ -23,8 +23,11 @@ class Parent:
         self._lock = threading.Lock()
 
     def send(self, event: str, **fields: object) -> None:
-        """Send one event. A parent that has gone is noticed by whoever reads the commands."""
-        line = json.dumps({"event": event, **fields}, default=str).encode() + b"\n"
+        """Send one event. A parent that has gone is noticed by whoever reads the commands.
+
+        It begins with a line break, in case the integration wrote to the descriptor by mistake.
+        """
+        line = b"\n" + json.dumps({"event": event, **fields}, default=str).encode() + b"\n"
         with self._lock, contextlib.suppress(OSError):
             while line:
                 line = line[os.write(self._descriptor, line) :]

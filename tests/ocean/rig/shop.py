@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import requests
 
 from ocean_actors import RunEnded, RunStarted
+from ocean_actors.context import Actor
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem
 
@@ -72,11 +73,13 @@ class Rig(SandboxedSystem):
         shop: Shop,
         python: Path,
         *,
+        actors: Sequence[Callable[[], Actor]] = (),
         clock: ManualClock | None = None,
         sandbox: Sandbox | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__([], clock=clock, sandbox=sandbox, **shop.settings(python, **settings))
+        given = shop.settings(python, **settings)
+        super().__init__([], actors, clock=clock, sandbox=sandbox, **given)
         self.shop = shop
 
     @property

@@ -117,6 +117,17 @@ class Sharded(ShardedHandler):
         os.kill(os.getpid(), signal.SIGKILL)
         yield "thing", {"identifier": "thing"}
 
+    def forks(self, shard: Shard) -> Yielded:
+        """Go on in two processes, of which the second one logs."""
+        child = os.fork()
+        ended = "in the child"
+        if child == 0:
+            logging.getLogger("forked").warning("by the child")
+        else:
+            _, status = os.waitpid(child, 0)
+            ended = f"exit code {os.waitstatus_to_exitcode(status)}"
+        yield "thing", {"identifier": ended}
+
     def secret(self, shard: Shard) -> Yielded:
         yield "thing", {"identifier": shard.settings.port.client_secret.get_secret_value()}
 
