@@ -98,11 +98,10 @@ def _ocean(found: Installation, settings: Settings) -> Iterator[Line]:
     version = ".".join(str(each) for each in probe.python_version)
     name = one_line(f"{folder.type or 'an integration without a name'} {folder.version or ''}", 80)
     ocean = f"port-ocean {one_line(probe.port_ocean, 40)}" if probe.port_ocean else "no port-ocean"
-    faults = probe.faults(allow_untested=settings.ocean.allow_untested)
     yield Line(
-        not faults, "ocean", f"{name} in {folder.path}: {ocean}, Python {version} ({probe.python})"
+        True, "ocean", f"{name} in {folder.path}: {ocean}, Python {version} ({probe.python})"
     )
-    for fault in faults:
+    for fault in probe.faults(allow_untested=settings.ocean.allow_untested):
         yield Line(False, "ocean", fault)
     kinds = [one_line(each, 80) for each in found.kinds]
     if probe.any_kind:
