@@ -65,10 +65,11 @@ def test_every_package_that_is_imported_is_declared() -> None:
     for extra in ("broker", "jq", "kubernetes", "postgres", "ray"):
         declared |= requirements(config["options.extras_require"][extra])
     distributions = packages_distributions()
+    python = {*sys.stdlib_module_names, "tomllib"}  # which is part of it since 3.11
     undeclared = {
         (package, file)
         for package, file in imported()
-        if package not in {*sys.stdlib_module_names, "ocean_actors"}
+        if package not in {*python, "ocean_actors"}
         and not {name.lower().replace("_", "-") for name in distributions.get(package, [package])}
         & set(declared)
     }
