@@ -28,7 +28,9 @@ from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 logger = get_logger(__name__)
 
 OFFER_SECONDS = 1.0
-COALESCE_SECONDS = 0.1
+COALESCE_SECONDS = 0.025
+"""A quarter of the coordinator's wait for the end of a burst, so that it hears of a burst in time
+even if it is slow to answer."""
 
 
 class NotTaken(OceanError):
