@@ -15,13 +15,12 @@ from ocean_actors import tls
 from ocean_actors.actors import Cancelled, CancelToken
 from ocean_actors.connections import (
     MOST_IDLE,
-    AnswerTooLong,
     CancellableConnection,
     CancellableTLSConnection,
     LiveSockets,
-    StaleConnection,
-    causes,
+    checked,
     is_loopback,
+    is_stale,
     shared_context,
 )
 
@@ -54,8 +53,7 @@ class CancellableAdapter(HTTPAdapter):
         try:
             return super().send(request, *args, **kwargs)
         except requests.ConnectionError as error:
-            stale = any(isinstance(each, StaleConnection) for each in causes(error))
-            if not (stale and self._is_repeatable(request)):
+            if not (is_stale(error) and self._is_repeatable(request)):
                 raise
         self._token.check()
         # The pool now opens a connection before it takes another idle one.
@@ -137,15 +135,10 @@ class _CancellableResponse(requests.Response):
 
         A failure closes the connection: a caller who gets no answer has nothing to close.
         """
-        size = 0
         try:
             self._token.check()
-            for piece in super().iter_content(*args, **kwargs):
-                self._token.check()
-                size += len(piece)
-                if self._max_bytes is not None and size > self._max_bytes:
-                    raise AnswerTooLong(f"the answer is longer than {self._max_bytes} bytes")
-                yield piece
+            pieces = super().iter_content(*args, **kwargs)
+            yield from checked(pieces, self._token, self._max_bytes)
             self._token.check()  # what looks like the end may be our cut
         except (Exception, Cancelled):
             self.close()

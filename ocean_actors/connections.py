@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from http.client import RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,7 @@ from urllib3.util.connection import allowed_gai_family
 from urllib3.util.wait import wait_for_write
 
 from ocean_actors import tls
-from ocean_actors.actors import Clock
+from ocean_actors.actors import CancelToken, Clock
 
 Timeout = float | tuple[float, float]
 
@@ -281,6 +281,26 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def checked(pieces: Iterable[bytes], token: CancelToken, max_bytes: int | None) -> Iterator[bytes]:
+    """Yields the pieces of a body.
+
+    Raises AnswerTooLong after more than `max_bytes` bytes, and the token's error once that is
+    cancelled.
+    """
+    size = 0
+    for piece in pieces:
+        token.check()
+        size += len(piece)
+        if max_bytes is not None and size > max_bytes:
+            raise AnswerTooLong(f"the answer is longer than {max_bytes} bytes")
+        yield piece
+
+
+def is_stale(error: BaseException) -> bool:
+    """Returns whether a request failed because its connection had ended while it was idle."""
+    return any(isinstance(each, StaleConnection) for each in causes(error))
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -23,15 +23,14 @@ from urllib3.util import make_headers, parse_url
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import (
     MOST_IDLE,
-    AnswerTooLong,
     Call,
     CancellableConnection,
     CancellableTLSConnection,
     LiveSockets,
-    StaleConnection,
     Timeout,
-    causes,
+    checked,
     is_loopback,
+    is_stale,
     shared_context,
 )
 
@@ -167,8 +166,7 @@ class Exchange:
         try:
             return self._open(method, target, headers, body)
         except (OSError, HTTPError) as error:
-            stale = any(isinstance(each, StaleConnection) for each in causes(error))
-            if call.once or not stale:
+            if call.once or not is_stale(error):
                 raise
         self._token.check()
         # The pool now opens a connection before it takes another idle one.
@@ -192,21 +190,15 @@ class Exchange:
 
     def _read(self, raw: Any, call: Call) -> Response:
         """Read the body. A failure closes the connection."""
-        parts: list[bytes] = []
-        size = 0
         try:
-            for piece in raw.stream(PIECE, decode_content=True):
-                self._token.check()
-                size += len(piece)
-                if call.max_bytes is not None and size > call.max_bytes:
-                    raise AnswerTooLong(f"the answer is longer than {call.max_bytes} bytes")
-                parts.append(piece)
+            pieces = raw.stream(PIECE, decode_content=True)
+            body = b"".join(checked(pieces, self._token, call.max_bytes))
         except BaseException:
             raw.close()
             raise
         finally:
             raw.release_conn()
-        return Response(raw.status, raw.headers, b"".join(parts))
+        return Response(raw.status, raw.headers, body)
 
     def _route(self, origin: str) -> Route:
         """Returns how an origin is reached. Raises UnusableUrl."""
