@@ -178,7 +178,7 @@ def affordable(connections: int) -> int:
 
 
 class _Tasks:
-    """The threads that answer calls: in place of waitress's, whose queue wakes them more dearly."""
+    """The threads that answer calls. They replace waitress's, whose queue costs more per call."""
 
     def __init__(self, name: str, log: ServerLog) -> None:
         self._log = log
@@ -199,13 +199,12 @@ class _Tasks:
         self._queue.put(task)
 
     def end(self) -> None:
-        """Has the threads end once the calls before are answered."""
+        """Has the threads end once the calls that wait are answered."""
         for _ in self._started:
             self._queue.put(None)
 
     def join(self, deadline: float) -> list[str]:
-        """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
-        self.end()
+        """Waits for them after `end`; returns the names of those alive at `deadline` (monotonic)."""
         others = [thread for thread in self._started if thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -223,8 +222,9 @@ class _Lanes:
     """The dispatcher of a server: a queue and threads for slow calls, and others for the rest."""
 
     def __init__(self, name: str, log: ServerLog, slow: SlowCalls | None) -> None:
+        self._slow_calls = slow
         self._fast = _Tasks(name, log)
-        self._slow = None if slow is None else (slow, _Tasks(f"{name}-slow", log))
+        self._slow = _Tasks(f"{name}-slow", log)  # without threads unless there are slow calls
 
     def start(self, count: int) -> None:
         """Starts the threads; `count` of them are for calls that are not slow.
@@ -232,22 +232,19 @@ class _Lanes:
         Raises RuntimeError if there can be no more of them.
         """
         self._fast.start(count)
-        if self._slow is not None:
-            slow, tasks = self._slow
-            tasks.start(slow.threads)
+        if self._slow_calls is not None:
+            self._slow.start(self._slow_calls.threads)
 
     def add_task(self, channel: Channel) -> None:
         """Queues the request of a channel."""
         channel.queued = time.monotonic()
-        path = None if self._slow is None else channel.path
-        if self._slow is not None and path is not None and self._slow[0].has(path):
-            self._slow[1].add_task(channel)
-        else:
-            self._fast.add_task(channel)
+        slow, path = self._slow_calls, channel.path
+        is_slow = slow is not None and path is not None and slow.has(path)
+        (self._slow if is_slow else self._fast).add_task(channel)
 
     def join(self, deadline: float) -> list[str]:
         """Ends the threads; returns the names of those still alive at `deadline` (monotonic)."""
-        lanes = [self._fast] if self._slow is None else [self._fast, self._slow[1]]
+        lanes = (self._fast, self._slow)
         for each in lanes:
             each.end()
         return [name for each in lanes for name in each.join(deadline)]
