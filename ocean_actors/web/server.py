@@ -204,7 +204,7 @@ class _Tasks:
             self._queue.put(None)
 
     def join(self, deadline: float) -> list[str]:
-        """Waits for them after `end`; returns the names of those alive at `deadline` (monotonic)."""
+        """Waits for them after `end`; returns those alive at `deadline` (monotonic), by name."""
         others = [thread for thread in self._started if thread is not threading.current_thread()]
         for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
