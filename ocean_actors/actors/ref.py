@@ -91,10 +91,10 @@ class Ref(pykka.ActorRef[Any]):
             self._recipient.dead_letter(message)
 
     def deliver(self, message: Message) -> bool:
-        """Put `message` into the mailbox on behalf of the runtime; never waits.
+        """Put `message` into the mailbox for the runtime, or for the actor itself; never waits.
 
         Returns whether it was taken. There is no sender to tell of a refusal, so a refusal is
-        counted, and logged once per actor; a message to a stopped actor is no dead letter.
+        counted, and logged once per actor; a message to a stopped actor is not a dead letter.
         """
         return self._deliver(Envelope(message))
 

@@ -52,7 +52,7 @@ class PollingListener(Actor):
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
         look = self._watcher.look(self.context.jitter())
         if look.observed is not None:
-            self.context.ref.tell(look.observed)
+            self.context.ref.deliver(look.observed)  # this actor may have been stopped meanwhile
             self._last_poll_at = self.context.clock.now()
         if look.missing:
             self.context.publish(IntegrationMissing())

@@ -29,12 +29,13 @@ from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
 from ocean_actors.leader.spec import LeaderSpec
 from ocean_actors.sandbox import Sandbox
-from ocean_actors.testing import ManualClock, SandboxedSystem
+from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 from ocean_actors.testing.sandboxed import port_of
 
 HTTP = {"host": "127.0.0.1", "port": 0}
 MEMORY = {"type": "MEMORY"}
 POLLING = {"type": "POLLING", "interval": 0.1, "resyncOnStart": False}
+WEBHOOK = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}  # where nobody hears Port
 
 
 @pytest.fixture(autouse=True)
@@ -129,10 +130,9 @@ def test_a_standby_is_live_and_not_ready_and_asks_port_for_the_organisation_alon
 def test_calls_of_a_standby_are_refused_to_be_sent_again(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
-    webhook = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}
-    first = start(Quick, Pages, eventListener=webhook)
+    first = start(Quick, Pages, eventListener=WEBHOOK)
     wait_for(lambda: leading(first))
-    second = start(Quick, Pages, eventListener=webhook)
+    second = start(Quick, Pages, eventListener=WEBHOOK)
     wait_for(lambda: state(second) == "standby")
     for path in ("/resync", "/live/pages"):
         status, headers = post(second, path)
@@ -176,6 +176,25 @@ def test_an_instance_that_loses_the_lead_aborts_its_run_and_may_lead_again(
         lambda: rig.statuses() == ["running", "aborted", "running", "completed"], WITHIN
     )
     wait_for(lambda: probe(rig, "ready")[0] == 200)
+
+
+@pytest.mark.parametrize("kind", [POLLING, WEBHOOK], ids=lambda each: each["type"])
+def test_an_answer_for_a_listener_that_the_loss_of_the_lead_stopped_is_dropped_silently(
+    start: Callable[..., SandboxedSystem],
+    sandbox: Sandbox,
+    server: memory.MemoryServer,
+    kind: dict[str, Any],
+) -> None:
+    name = kind["type"].lower()
+    sandbox.fail("hang", path="-request$")
+    rig = start(Quick, eventListener=kind)
+    wait_for(lambda: leading(rig) and not sandbox.faults)  # the listener waits for Port's answer
+    server.give_to(object())
+    wait_for(lambda: state(rig) == "standby")
+    wait_idle(rig.system._actors, 30, parked=name)  # it has been told to stop
+    sandbox.release()
+    wait_for(lambda: name not in {each["name"] for each in rig.system.status()["actors"]})
+    assert rig.system.status()["deadLetters"] == {}
 
 
 def test_without_an_engine_it_leads_until_its_lease_ends(

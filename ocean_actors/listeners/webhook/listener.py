@@ -88,7 +88,7 @@ class WebhookListener(Actor):
         self._looked_at = self.context.clock.monotonic()
         look = self._watcher.look(self.context.jitter())
         if look.observed is not None:
-            self.context.ref.tell(look.observed)
+            self.context.ref.deliver(look.observed)  # this actor may have been stopped meanwhile
         if look.missing:
             self.context.publish(IntegrationMissing())
         self._look_in(look.next_in)
