@@ -132,7 +132,9 @@ class Woken(Channel):
 def read_answer(connection: socket.socket) -> bytes:
     found = b""
     while not found.endswith(b"hello"):
-        found += connection.recv(65_536)
+        piece = connection.recv(65_536)
+        assert piece, "the connection was closed before the answer was complete"
+        found += piece
     return found
 
 
