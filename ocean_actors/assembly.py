@@ -156,7 +156,7 @@ class Assembly:
             active=not self.standby,
             only_active=elects,
             schedule=self._schedule,
-            held=held,
+            only_told=held,
             name="integration",
         )
         if self._ocean is not None:

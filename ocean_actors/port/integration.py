@@ -122,7 +122,7 @@ class IntegrationActor(Actor):
         active: bool = True,
         only_active: bool = False,
         schedule: Schedule | None = None,
-        held: bool = False,
+        only_told: bool = False,
     ) -> None:
         """Take the client to ask with.
 
@@ -131,7 +131,7 @@ class IntegrationActor(Actor):
         there is no limit. `blueprints` are created if Port lacks them, unless this instance is
         not `active`, until `RoleChanged` says that it is. With `only_active` the registration
         waits for that too, is repeated each time, and `schedule` goes on from Port's record. With
-        `held` it is registered only when it is told `Register`.
+        `only_told` it is registered only when this actor is told `Register`.
         """
         super().__init__()
         self._requests = requests
@@ -150,7 +150,7 @@ class IntegrationActor(Actor):
         self._active = active
         self._only_active = only_active
         self._schedule = schedule
-        self._only_told = held
+        self._only_told = only_told
         self._held: FetchConfig | None = None  # the question that waits for the blueprints
         self._failed_provisions = 0
         self._provision_timer: Timer | None = None
@@ -166,13 +166,17 @@ class IntegrationActor(Actor):
     @handles(IntegrationMissing)
     def on_missing(self, _event: IntegrationMissing) -> None:
         """Register anew: somebody deleted the integration in Port."""
-        if self._known is not None and not (self._registering or self._only_told):
+        if self._known is not None and self._may_register():
             self._register()
 
     @handles(RegisterAgain)
     def on_register_again(self, _message: RegisterAgain) -> None:
         """Register after a backoff."""
         self._register()
+
+    def _may_register(self) -> bool:
+        """Returns whether to register without being told: not if a timer is set to do so."""
+        return not (self._registering or self._only_told)
 
     def _register(self) -> None:
         """Register, or set a timer to try again, or shut down if that cannot succeed."""
@@ -221,7 +225,7 @@ class IntegrationActor(Actor):
         if self._provision_timer is not None:
             self._provision_timer.cancel()
         if event.active and self._only_active:
-            if not (self._registering or self._only_told):
+            if self._may_register():
                 self._register()
         elif event.active and self._known is not None:
             self._provision(math.inf)
@@ -270,7 +274,7 @@ class IntegrationActor(Actor):
         self._failed_fetches = 0
         if self._known is not None:
             self._fetch(question)
-        elif not (self._registering or self._only_told):
+        elif self._may_register():
             self._register()
 
     @handles(FetchAgain)
