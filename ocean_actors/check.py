@@ -112,7 +112,7 @@ def _ocean(found: Installation, settings: Settings) -> Iterator[Line]:
 
 
 def _mapping(integration: Integration, found: Installation) -> Line:
-    """Says whether Port's mapping names kinds that an integration of Port Ocean lacks."""
+    """Returns a line that tells which of the mapping's kinds an integration of Port Ocean lacks."""
     resources = (integration.config or {}).get("resources")
     entries = resources if isinstance(resources, list) else []
     kinds = [each.get("kind") for each in entries if isinstance(each, dict)]

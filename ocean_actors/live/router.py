@@ -115,7 +115,7 @@ class LiveRouter(Actor):
 
     @handles(CallsArrived)
     def on_arrived(self, _message: CallsArrived) -> None:
-        """Queue them."""
+        """Queue the calls that have arrived."""
         self._pump()
 
     @handles(CallHandled)
@@ -242,7 +242,7 @@ class LiveRouter(Actor):
     def _take(self) -> int | None:
         """Queue what has arrived. Returns how many events may be at work: 1 while there is a flood.
 
-        During a flood the router is not told of each call, but looks again.
+        During a flood the router is not told of each call; it looks every `LOOK_SECONDS`.
         """
         now = self.context.clock.monotonic()
         if not self._flood.lasts(now):
