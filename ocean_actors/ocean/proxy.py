@@ -183,11 +183,12 @@ class OceanProxy:
     def _pass_on(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ.get(WAITED, 0.0) > self._times.queue:
             raise Refusal(503, "too many calls wait for the integration", RETRY)
-        if self._address.url is None:
+        url = self._address.url  # another thread may set it at any time
+        if url is None:
             raise Refusal(503, "the integration does not run now", RETRY, noteworthy=False)
         body = read_body(environ, self._max_body_bytes)
         call = forwarded_call(environ, len(body))
-        connection = _Connection(self._address.url, self._times)
+        connection = _Connection(url, self._times)
         try:
             response = _answered(connection, call, body)
             length = response.length
