@@ -111,8 +111,8 @@ class ChildProcess:
             os.close(theirs_in)
             os.close(theirs_out)
         self._events = events
-        self._lock = threading.Lock()  # of `_commands`, which is closed once
-        self._closed = False
+        self._lock = threading.Lock()  # of `_commands` and the group's number, which end once
+        self._gone = False
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, name="ocean-reader", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="ocean-waiter", daemon=True)
@@ -128,7 +128,7 @@ class ChildProcess:
     def tell(self, command: bytes) -> bool:
         """Send a command; returns False if the process does not take it."""
         with self._lock:
-            if self._closed:
+            if self._gone:
                 return False
             try:
                 return os.write(self._commands, command) == len(command)
@@ -137,9 +137,12 @@ class ChildProcess:
 
     def kill(self, why: str) -> None:
         """Kill the process and all that it has forked; `Ended.text` says why."""
-        if self._killed is None:
-            self._killed = why
-        self._kill_group()
+        with self._lock:
+            if self._gone:  # its number may be that of another group by now
+                return
+            if self._killed is None:
+                self._killed = why
+            self._kill_group()
 
     def join(self, seconds: float) -> bool:
         """Wait for the process and the threads to end; returns whether they have."""
@@ -158,10 +161,10 @@ class ChildProcess:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             self._process.wait()
-        self._kill_group()
-        self._process.wait()
         with self._lock:
-            self._closed = True
+            self._kill_group()
+            self._process.wait()  # at once: it has ended
+            self._gone = True
             os.close(self._commands)
         os.close(self._wake)  # the reader hears of it
 

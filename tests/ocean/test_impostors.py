@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -120,6 +121,20 @@ def test_the_stop_ends_the_child_and_its_threads(impostor: Callable[..., Rig]) -
     left = set(threading.enumerate()) - before
     assert not [each for each in left if each.name.startswith("ocean-")]
     assert rig.system.left_behind == []
+
+
+def test_a_process_that_has_ended_is_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    true = shutil.which("true") or ""
+    ended = process.ChildProcess(true, tmp_path, os.environ, "INFO", told.append)
+    assert ended.join(30.0)
+    assert told == [process.Ended(0, "exit code 0")]
+    signalled: list[int] = []  # another group may have got its number
+    monkeypatch.setattr(os, "killpg", lambda number, _signal: signalled.append(number))
+    ended.kill("too late")
+    assert signalled == []
 
 
 def test_an_integration_that_cannot_be_loaded_ends_the_system_and_says_where(
