@@ -32,7 +32,7 @@ from ocean_actors.ocean.process import ChildProcess, Ended, Garbage, Printed
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.transport import LONGEST_MESSAGE
-from ocean_actors.resync.current_lease import is_valid
+from ocean_actors.resync.current_lease import is_valid, remaining_seconds
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
 
@@ -181,12 +181,12 @@ class OceanChild(Actor):
                 self.context.schedule(delay, TellLease(message.lease))
 
     def _tell_lease(self) -> float | None:
-        """Tell the child how long the lease is valid. Returns the seconds; None: it cannot say."""
-        remaining: object = getattr(self._lease, "remaining", None)
-        if not callable(remaining):  # there is no lease, or one of a custom listener
-            return None
-        seconds = float(remaining())
-        if self._process is not None:
+        """Tell the child for how many seconds the lease is valid, and return them.
+
+        Returns None if there is no lease, or one that cannot say.
+        """
+        seconds = None if self._lease is None else remaining_seconds(self._lease)
+        if seconds is not None and self._process is not None:
             self._process.tell(protocol.command("lease", until=time.monotonic() + seconds))
         return seconds
 
