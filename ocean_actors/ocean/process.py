@@ -56,7 +56,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Garbage:
-    """A line on the pipe of events that is no event; `why` is one line."""
+    """A line on the pipe of events that is not an event; `why` is one line."""
 
     why: str
 

@@ -117,8 +117,8 @@ def answer_head(
 ) -> tuple[str, list[tuple[str, str]]]:
     """Returns the status line and the headers of an integration's answer, for WSGI.
 
-    `length` is that of the body, None if only its end tells. Raises Refusal (502) for a status
-    that is no answer.
+    `length` is that of the body, None if the body ends with the connection. Raises Refusal (502)
+    for a status that cannot be passed on.
     """
     if not 200 <= status <= 599:
         raise Refusal(502, "the integration sent an answer that cannot be passed on", RETRY)

@@ -22,13 +22,18 @@ from ocean_actors.testing import ManualClock, wait_idle
 pytestmark = pytest.mark.xdist_group("ocean-0.56.2")  # one worker installs it
 
 
+def wait_for_restarts(rig: Rig, count: int) -> None:
+    """Wait until the actor of the child was restarted so many times. Raises AssertionError."""
+    wait_until(lambda: rig.actor("ocean").get("restarts") == count, f"{count} restarts")
+
+
 def test_garbage_on_the_pipe_is_told_in_few_lines_and_changes_nothing(
     impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
 ) -> None:
     with impostor("garbage") as rig:
         rig.ended("completed")
         assert rig.child["state"] == "ready"
-    told = [each.getMessage() for each in caplog.records if "is no event" in each.getMessage()]
+    told = [each.getMessage() for each in caplog.records if "is not an event" in each.getMessage()]
     assert 0 < len(told) <= 5
     assert "\\x1b[31mhello" in told[0]
     assert max(map(len, told)) < 400
@@ -39,7 +44,7 @@ def test_a_child_that_closes_its_pipe_of_events_is_killed(
 ) -> None:
     monkeypatch.setattr(process, "CLOSED_SECONDS", 0.1)
     with impostor("closes") as rig:
-        wait_until(lambda: rig.actor("ocean").get("restarts") == 1, "the end of the child")
+        wait_for_restarts(rig, 1)
     assert "the Ocean process ended: it was killed: it closed its pipe of events" in caplog.text
 
 
@@ -100,7 +105,7 @@ def test_a_child_that_dies_again_and_again_ends_the_system_with_its_last_lines(
     clock = ManualClock()
     with impostor("dies", clock=clock) as rig:
         for number in range(1, limit + 1):
-            wait_until(lambda: rig.actor("ocean")["restarts"] == number, "a restart")  # noqa: B023
+            wait_for_restarts(rig, number)
             wait_idle(rig.system._actors)  # it waits for the end of its backoff
             clock.advance(OceanChild.supervision.backoff.maximum)
         assert rig.system.wait(60)
