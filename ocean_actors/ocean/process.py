@@ -38,10 +38,13 @@ LONGEST_LAST = 200  # characters of them
 LONGEST_OUTPUT = 2_000  # bytes of one line that it prints
 READ = 65_536
 REST_SECONDS = 0.5
-"""For what is left in the pipes once the process has ended, if something still holds them open."""
+"""Seconds to read what is left in the pipes of a process that has ended, if they stay open."""
 
 CLOSED_SECONDS = 5.0
-"""For a process that has closed its pipe of events to end; it could not say how a run ended."""
+"""Seconds for a process that has closed its pipe of events to end, before it is killed.
+
+It can no longer say how a run ended.
+"""
 
 Listener = Callable[["protocol.Event | Printed | Garbage | Ended"], object]
 
@@ -175,6 +178,7 @@ class ChildProcess:
     def _read(self) -> None:
         """Tell the listener what comes, until the process has ended and nothing is left."""
         process = self._process
+        # They are pipes.
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
         try:
             with selectors.DefaultSelector() as selector:

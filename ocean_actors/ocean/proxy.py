@@ -257,7 +257,7 @@ class _Pieces(Iterator[bytes]):
                 raise http.client.IncompleteRead(b"", self._response.length)
         except (OSError, http.client.HTTPException) as error:
             self._log.cut_short(self._name, error)
-            # The caller must not take what it got for the whole answer.
+            # The caller must not take what it got for the whole answer. (waitress is untyped.)
             from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
 
             raise ClientDisconnected from error
