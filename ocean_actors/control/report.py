@@ -43,7 +43,7 @@ def _head(status: Json, now: datetime | None) -> Iterator[str]:
     if status.get("startedAt") and not status.get("stopped"):
         facts.append(f"up {_since(status['startedAt'], now)}")
     if not status.get("registered"):
-        facts.append("Port was not reached yet")
+        facts.append("not registered with Port yet")
     yield one_line(f"{status.get('integration')}: {state}") + f" ({one_line(', '.join(facts))})"
     if status.get("cause"):
         yield _row("cause", status["cause"])

@@ -32,7 +32,7 @@ from ocean_actors.ocean.process import ChildProcess, Ended, Garbage, Printed
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.transport import LONGEST_MESSAGE
-from ocean_actors.resync.current_lease import is_valid
+from ocean_actors.resync.current_lease import is_valid, remaining_seconds
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
 
@@ -40,16 +40,18 @@ logger = get_logger(__name__)
 
 PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 EXIT_SECONDS = 0.6
-"""For the child to end by itself, at the stop; it is told before, when the last run has ended."""
+"""Seconds for the child to end by itself at the stop. It was told to when the last run ended."""
 
 KILLED_SECONDS = 0.3  # for a child that was killed to be gone
 SHARE_OF_LEASE = 1 / 3
-SHORTEST_WAIT = 0.1
-"""The child is told the lease anew after this share of what is left of it, in seconds at least."""
+"""The child is told how long the lease is valid after each such share of what is left of it."""
 
+SHORTEST_WAIT = 0.1  # seconds between two times that the child is told so
 SHARE_OF_GRACE = 0.75
 LONGEST_MARGIN = 2.0
-"""A child is killed after this share of `resync.abortGrace`, or so many seconds before its end."""
+"""A child that does not obey an abort is killed after `SHARE_OF_GRACE` of `resync.abortGrace`, or
+this many seconds before the end of it, whichever is later.
+"""
 
 
 class ChildDied(OceanError):
@@ -181,12 +183,12 @@ class OceanChild(Actor):
                 self.context.schedule(delay, TellLease(message.lease))
 
     def _tell_lease(self) -> float | None:
-        """Tell the child how long the lease is valid. Returns the seconds; None: it cannot say."""
-        remaining: object = getattr(self._lease, "remaining", None)
-        if not callable(remaining):  # there is no lease, or one of a custom listener
-            return None
-        seconds = float(remaining())
-        if self._process is not None:
+        """Tell the child for how many seconds the lease is valid, and return them.
+
+        Returns None if there is no lease, or one that cannot say.
+        """
+        seconds = None if self._lease is None else remaining_seconds(self._lease)
+        if seconds is not None and self._process is not None:
             self._process.tell(protocol.command("lease", until=time.monotonic() + seconds))
         return seconds
 
@@ -418,7 +420,7 @@ class OceanChild(Actor):
         self._sent = True
         self._counts = protocol.RunCounts()
         if not process.tell(protocol.command("run", run=job.number, id=job.run_id)):
-            process.kill("it reads no commands")
+            process.kill("it does not read its commands")
 
     @handles(AbortJob)
     def on_abort_job(self, message: AbortJob) -> None:

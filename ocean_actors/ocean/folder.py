@@ -11,6 +11,7 @@ from typing import Any
 from ocean_actors.errors import UsageError
 from ocean_actors.settings import SettingsError
 from ocean_actors.settings.errors import written_name
+from ocean_actors.settings.ocean import project
 
 SPECS = ("spec.json", "spec.yaml", "spec.yml")
 PYTHON = Path(".venv") / "bin" / "python"
@@ -53,13 +54,13 @@ def read_folder(path: str | Path) -> Folder:
                 f"ocean.path: there is no main.py in {name}; expected the folder of an "
                 "integration of Port Ocean"
             )
-        project, spec = _project(folder), _spec(folder)
+        metadata, spec = project(folder), _spec(folder)
     except SettingsError as error:
         raise OceanFolderError(str(error)) from None
     except (OSError, ValueError) as error:
         raise OceanFolderError(f"ocean.path: {name}: {written_name(error)}") from None
     return Folder(
-        folder, _text(project, "name"), _text(project, "version"), _kinds(spec), _features(spec)
+        folder, _text(metadata, "name"), _text(metadata, "version"), _kinds(spec), _features(spec)
     )
 
 
@@ -87,12 +88,6 @@ def find_python(folder: Folder, python: str | None) -> str:
     raise OceanFolderError(
         f"ocean.python: {why}; expected a Python with the integration's dependencies"
     )
-
-
-def _project(folder: Path) -> Mapping[str, Any]:
-    from ocean_actors.settings.ocean import project
-
-    return project(folder)
 
 
 def _spec(folder: Path) -> Mapping[str, Any]:

@@ -136,7 +136,7 @@ def require_installation(settings: OceanSettings, seconds: float = SECONDS) -> I
 def probe(folder: Folder, python: str, seconds: float = SECONDS) -> Probe:
     """Returns what an interpreter tells, within `seconds`.
 
-    Raises OceanFolderError if it cannot be executed, does not answer, or is no Python.
+    Raises OceanFolderError if it cannot be executed, does not answer, or is not a Python.
     """
     mark = secrets.token_hex(8)
     output, code = _run(

@@ -38,10 +38,13 @@ LONGEST_LAST = 200  # characters of them
 LONGEST_OUTPUT = 2_000  # bytes of one line that it prints
 READ = 65_536
 REST_SECONDS = 0.5
-"""For what is left in the pipes once the process has ended, if something still holds them open."""
+"""Seconds to read what is left in the pipes of a process that has ended, if they stay open."""
 
 CLOSED_SECONDS = 5.0
-"""For a process that has closed its pipe of events to end; it could not say how a run ended."""
+"""Seconds for a process that has closed its pipe of events to end, before it is killed.
+
+It can no longer say how a run ended.
+"""
 
 Listener = Callable[["protocol.Event | Printed | Garbage | Ended"], object]
 
@@ -56,7 +59,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Garbage:
-    """A line on the pipe of events that is no event; `why` is one line."""
+    """A line on the pipe of events that is not an event; `why` is one line."""
 
     why: str
 
@@ -111,8 +114,8 @@ class ChildProcess:
             os.close(theirs_in)
             os.close(theirs_out)
         self._events = events
-        self._lock = threading.Lock()  # of `_commands`, which is closed once
-        self._closed = False
+        self._lock = threading.Lock()  # of `_commands` and the group's number, which end once
+        self._gone = False
         self.pid = self._process.pid
         self._reader = threading.Thread(target=self._read, name="ocean-reader", daemon=True)
         self._waiter = threading.Thread(target=self._wait, name="ocean-waiter", daemon=True)
@@ -128,7 +131,7 @@ class ChildProcess:
     def tell(self, command: bytes) -> bool:
         """Send a command; returns False if the process does not take it."""
         with self._lock:
-            if self._closed:
+            if self._gone:
                 return False
             try:
                 return os.write(self._commands, command) == len(command)
@@ -137,9 +140,12 @@ class ChildProcess:
 
     def kill(self, why: str) -> None:
         """Kill the process and all that it has forked; `Ended.text` says why."""
-        if self._killed is None:
-            self._killed = why
-        self._kill_group()
+        with self._lock:
+            if self._gone:  # its number may be that of another group by now
+                return
+            if self._killed is None:
+                self._killed = why
+            self._kill_group()
 
     def join(self, seconds: float) -> bool:
         """Wait for the process and the threads to end; returns whether they have."""
@@ -158,10 +164,10 @@ class ChildProcess:
                 os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         else:
             self._process.wait()
-        self._kill_group()
-        self._process.wait()
         with self._lock:
-            self._closed = True
+            self._kill_group()
+            self._process.wait()  # at once: it has ended
+            self._gone = True
             os.close(self._commands)
         os.close(self._wake)  # the reader hears of it
 
@@ -172,6 +178,7 @@ class ChildProcess:
     def _read(self) -> None:
         """Tell the listener what comes, until the process has ended and nothing is left."""
         process = self._process
+        # They are pipes.
         assert process.stdout is not None and process.stderr is not None  # noqa: S101, PT018
         try:
             with selectors.DefaultSelector() as selector:

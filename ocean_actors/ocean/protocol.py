@@ -3,8 +3,8 @@
 Commands (to the child) are `{"command": "run", "run": 3, "id": "ab12-3"}`, `{"command": "abort",
 "run": 3}`, `{"command": "lease", "until": 1234.5}` (end by yourself then, a time of the machine's
 monotonic clock, unless told a later one) and `{"command": "exit"}`. Events (from the child) have
-`"event"` in place of that, and one class below for each name. A child that writes anything else is
-not believed: `parsed` raises ProtocolError, which shows what was written in one escaped line.
+`"event"` in place of that, and one class below for each name. For anything else that the child
+writes, `parsed` raises ProtocolError, which shows the line escaped and shortened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ocean_actors.messages import Status
 from ocean_actors.text import escaped, one_line
 
 LONGEST_LINE = 1024 * 1024
-"""Bytes of one line; what is longer is no event."""
+"""Bytes of one line; a longer line is not an event."""
 
 LONGEST_TEXT = 8_000  # characters of a log line
 LONGEST_REASON = 1_000  # characters
@@ -29,7 +29,7 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 class ProtocolError(OceanError):
-    """A line from the child is no event; `str()` is one readable line."""
+    """A line from the child is not an event; `str()` is one readable line."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,9 @@ def parsed(line: bytes) -> Event:
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         why = "it is not JSON" if isinstance(error, json.JSONDecodeError) else one_line(error, 80)
         shown = one_line(escaped(line[:200].decode(errors="backslashreplace")), 120)
-        raise ProtocolError(f"the Ocean process wrote what is no event ({why}): {shown}") from None
+        raise ProtocolError(
+            f"the Ocean process wrote a line that is not an event ({why}): {shown}"
+        ) from None
 
 
 class _Fields:

@@ -117,8 +117,8 @@ def answer_head(
 ) -> tuple[str, list[tuple[str, str]]]:
     """Returns the status line and the headers of an integration's answer, for WSGI.
 
-    `length` is that of the body, None if only its end tells. Raises Refusal (502) for a status
-    that is no answer.
+    `length` is that of the body, None if the body ends with the connection. Raises Refusal (502)
+    for a status that cannot be passed on.
     """
     if not 200 <= status <= 599:
         raise Refusal(502, "the integration sent an answer that cannot be passed on", RETRY)
@@ -183,11 +183,12 @@ class OceanProxy:
     def _pass_on(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if environ.get(WAITED, 0.0) > self._times.queue:
             raise Refusal(503, "too many calls wait for the integration", RETRY)
-        if self._address.url is None:
+        url = self._address.url  # another thread may set it at any time
+        if url is None:
             raise Refusal(503, "the integration does not run now", RETRY, noteworthy=False)
         body = read_body(environ, self._max_body_bytes)
         call = forwarded_call(environ, len(body))
-        connection = _Connection(self._address.url, self._times)
+        connection = _Connection(url, self._times)
         try:
             response = _answered(connection, call, body)
             length = response.length
@@ -256,7 +257,7 @@ class _Pieces(Iterator[bytes]):
                 raise http.client.IncompleteRead(b"", self._response.length)
         except (OSError, http.client.HTTPException) as error:
             self._log.cut_short(self._name, error)
-            # The caller must not take what it got for the whole answer.
+            # The caller must not take what it got for the whole answer. (waitress is untyped.)
             from waitress.channel import ClientDisconnected  # type: ignore[import-untyped]
 
             raise ClientDisconnected from error

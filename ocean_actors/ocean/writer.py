@@ -49,7 +49,7 @@ class OceanWriter:
         return tuple(found.items())
 
     def close(self) -> None:
-        """There are no connections."""
+        """Do nothing: there are no connections."""
 
 
 class OceanPort:
@@ -63,7 +63,7 @@ class OceanPort:
         self._writer.counts = counts
 
     def mark_incomplete(self, reason: str) -> None:
-        """Upstream decides by itself what it deletes."""
+        """Do nothing: upstream decides by itself what it deletes."""
 
     def upsert(
         self,

@@ -33,14 +33,20 @@ class CurrentLease:
     def seconds(self) -> float:
         """Returns for how many seconds a lease that is valid certainly stays so.
 
-        Infinity if the role cannot be lost. A lease of a custom listener that cannot say
-        (`remaining()`) counts for a second.
+        Infinity if the role cannot be lost. A lease of a custom listener that cannot say counts
+        for a second.
         """
         _active, lease = self._role
         if lease is None:
             return math.inf
-        remaining: object = getattr(lease, "remaining", None)
-        return float(remaining()) if callable(remaining) else UNKNOWN_SECONDS
+        seconds = remaining_seconds(lease)
+        return UNKNOWN_SECONDS if seconds is None else seconds
+
+
+def remaining_seconds(lease: Lease) -> float | None:
+    """Returns what `lease.remaining()` says; None if it is a custom lease without this method."""
+    remaining: object = getattr(lease, "remaining", None)
+    return float(remaining()) if callable(remaining) else None
 
 
 def is_valid(lease: Lease | None) -> bool:

@@ -54,7 +54,9 @@ def test_the_raw_status_is_json(
 
 def test_the_page_has_something_to_say_in_every_state(desk: Desk) -> None:
     minimal = {"integration": "shop", "listener": "ONCE", "registered": False, "resync": None}
-    assert "the coordinator does not answer" in "\n".join(report(minimal))
+    page = "\n".join(report(minimal))
+    assert "the coordinator does not answer" in page
+    assert "not registered with Port yet" in page
     desk.begin(1)
     desk.resync["pauses"] = [{"owner": "api", "reason": "why", "since": "x"}]
     desk.facts["actors"][0] |= {"hung": True, "message": "Poll", "message_seconds": 99.0}

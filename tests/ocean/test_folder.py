@@ -194,12 +194,14 @@ def test_an_interpreter_that_hangs_is_ended_with_what_it_started(tmp_path: Path)
     write(tmp_path, main="")
     new, file = tmp_path / "new", tmp_path / "pid"
     python = interpreter(tmp_path, f"sleep 3600 & echo $! > {new}; mv {new} {file}; wait")
-    with pytest.raises(OceanFolderError) as caught:
-        probe(read_folder(tmp_path), python, seconds=1.0)
-    assert str(caught.value) == f"ocean.python: {python} did not answer within 1 s"
-    if file.exists():  # a busy machine may not even have started it
-        pid = int(file.read_text())
-        wait_until(lambda: is_gone(pid), f"the end of process {pid}")
+    for _ in range(30):
+        with pytest.raises(OceanFolderError) as caught:
+            probe(read_folder(tmp_path), python, seconds=1.0)
+        assert str(caught.value) == f"ocean.python: {python} did not answer within 1 s"
+        if file.exists():  # a busy machine may not even have started it
+            break
+    pid = int(file.read_text())
+    wait_until(lambda: is_gone(pid), f"the end of process {pid}")
 
 
 def test_an_old_python_is_told(tmp_path: Path) -> None:
@@ -347,7 +349,7 @@ def test_our_own_python_tells_its_version(tmp_path: Path) -> None:
     found = probe(Folder(tmp_path), sys.executable)
     assert found.python_version == sys.version_info[:3]
     assert found.port_ocean is None
-    assert os.listdir(tmp_path) == os.listdir(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["ast.py", "json.py", "main.py"]
 
 
 # --- the mapping ------------------------------------------------------------------------------

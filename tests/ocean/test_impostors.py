@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
@@ -21,13 +22,18 @@ from ocean_actors.testing import ManualClock, wait_idle
 pytestmark = pytest.mark.xdist_group("ocean-0.56.2")  # one worker installs it
 
 
+def wait_for_restarts(rig: Rig, count: int) -> None:
+    """Wait until the actor of the child was restarted so many times. Raises AssertionError."""
+    wait_until(lambda: rig.actor("ocean").get("restarts") == count, f"{count} restarts")
+
+
 def test_garbage_on_the_pipe_is_told_in_few_lines_and_changes_nothing(
     impostor: Callable[..., Rig], caplog: pytest.LogCaptureFixture
 ) -> None:
     with impostor("garbage") as rig:
         rig.ended("completed")
         assert rig.child["state"] == "ready"
-    told = [each.getMessage() for each in caplog.records if "is no event" in each.getMessage()]
+    told = [each.getMessage() for each in caplog.records if "is not an event" in each.getMessage()]
     assert 0 < len(told) <= 5
     assert "\\x1b[31mhello" in told[0]
     assert max(map(len, told)) < 400
@@ -38,7 +44,7 @@ def test_a_child_that_closes_its_pipe_of_events_is_killed(
 ) -> None:
     monkeypatch.setattr(process, "CLOSED_SECONDS", 0.1)
     with impostor("closes") as rig:
-        wait_until(lambda: rig.actor("ocean").get("restarts") == 1, "the end of the child")
+        wait_for_restarts(rig, 1)
     assert "the Ocean process ended: it was killed: it closed its pipe of events" in caplog.text
 
 
@@ -99,7 +105,7 @@ def test_a_child_that_dies_again_and_again_ends_the_system_with_its_last_lines(
     clock = ManualClock()
     with impostor("dies", clock=clock) as rig:
         for number in range(1, limit + 1):
-            wait_until(lambda: rig.actor("ocean")["restarts"] == number, "a restart")  # noqa: B023
+            wait_for_restarts(rig, number)
             wait_idle(rig.system._actors)  # it waits for the end of its backoff
             clock.advance(OceanChild.supervision.backoff.maximum)
         assert rig.system.wait(60)
@@ -120,6 +126,20 @@ def test_the_stop_ends_the_child_and_its_threads(impostor: Callable[..., Rig]) -
     left = set(threading.enumerate()) - before
     assert not [each for each in left if each.name.startswith("ocean-")]
     assert rig.system.left_behind == []
+
+
+def test_a_process_that_has_ended_is_not_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    true = shutil.which("true") or ""
+    ended = process.ChildProcess(true, tmp_path, os.environ, "INFO", told.append)
+    assert ended.join(30.0)
+    assert told == [process.Ended(0, "exit code 0")]
+    signalled: list[int] = []  # another group may have got its number
+    monkeypatch.setattr(os, "killpg", lambda number, _signal: signalled.append(number))
+    ended.kill("too late")
+    assert signalled == []
 
 
 def test_an_integration_that_cannot_be_loaded_ends_the_system_and_says_where(

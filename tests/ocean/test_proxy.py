@@ -432,6 +432,30 @@ def test_calls_are_answered_503_when_its_process_has_just_ended(front: Front) ->
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
+def test_a_call_goes_nowhere_else_if_the_process_is_replaced_while_its_body_is_read(
+    front: Front,
+) -> None:
+    child = front.child(ok())
+
+    class Body(io.BytesIO):
+        """A body; once it is read, there is no address."""
+
+        def read(self, size: int | None = -1) -> bytes:
+            front.address.url = None
+            return super().read(size)
+
+    environ = {
+        "REQUEST_METHOD": "POST", "PATH_INFO": "/x", "SERVER_NAME": "shop", "SERVER_PORT": "80",
+        "CONTENT_LENGTH": "1", "wsgi.input": Body(b"x"),
+    }  # fmt: skip
+    proxy = OceanProxy(front.address, WebLog(SystemClock()), max_body_bytes=MAX_BODY)
+    statuses: list[str] = []
+    body = proxy(environ, lambda status, _headers: statuses.append(status))
+    assert (statuses, b"".join(body)) == (["200 OK"], b"done")
+    getattr(body, "close", lambda: None)()
+    assert len(child.requests) == 1
+
+
 def hang(connection: socket.socket, _request: bytes) -> None:
     with contextlib.suppress(OSError):
         connection.recv(1)  # until the other side closes

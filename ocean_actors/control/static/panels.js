@@ -73,7 +73,7 @@ function drawNow(status, run, ended) {
     headline = {
       standby: "Another instance runs the resyncs.", waiting: "A resync waits for its start.",
       preparing: "A resync is about to start.", stopped: "No more runs are started.",
-    }[status.resync.state] ?? (status.registered ? "No run in flight." : "Port was not reached yet.");
+    }[status.resync.state] ?? (status.registered ? "No run in flight." : "Not registered with Port yet.");
     subline = lastRun;
   }
   setText(byId("headline"), headline);
@@ -126,12 +126,12 @@ function drawListening(status) {
   const { state, ...details } = status.listening ?? { state: null };
   const badge = byId("listener-state");
   const listens = state === "running" || state === "active";
-  const absent = status.registered ? "Not running" : "Waits for Port";
+  const absent = status.registered ? "Not running" : "Waits for registration";
   setText(badge, listens ? "Listening" : state === null ? absent : label(state));
   setAttribute(badge, "data-state", listens ? "listening" : state ?? "waiting");
   const facts = [
     ["Listener", status.listener],
-    ["Port", status.registered ? "reached" : "not reached yet"],
+    ["Port", status.registered ? "registered" : "not registered yet"],
     ...Object.entries(details).map(([name, given]) => [label(name), value(name, given)]),
   ];
   drawFacts(byId("listening"), facts);
