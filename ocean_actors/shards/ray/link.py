@@ -30,6 +30,7 @@ from ocean_actors.shards.ray.messages import (
     Unusable,
     WorkerLost,
 )
+from ocean_actors.text import one_line
 
 logger = get_logger(__name__)
 
@@ -166,7 +167,7 @@ class RayDriver:
         except OSError:
             return ""
         said = [line.strip() for line in lines[-20:] if line.strip()]
-        return f": {said[-1][:300]}" if said else ""
+        return f": {one_line(said[-1])}" if said else ""
 
 
 def environment(folder: Path, *, embedded: bool) -> Mapping[str, str]:
