@@ -210,7 +210,10 @@ class Job:
             self._driver.send(JobEnded(self.number))
             worker.end()
         else:
-            if not self._killed:
+            with self._lock:
+                self._worker = None  # it may be another job's soon, which `kill` must not end
+                killed = self._killed
+            if not killed:
                 self._driver.give_back(worker)
             self._driver.send(JobEnded(self.number))
         self._driver.forget(self)
