@@ -189,7 +189,7 @@ class Drive:
         try:
             task = self._task(attempt, name)
         except ShardError as error:
-            logger.error("shard %s of handler %s: %s", name, self._run.handler, error)  # noqa: TRY400
+            logger.error("shard %s of handler %s: %s", name, self._run.handler, error)  # noqa: TRY400  (the error explains itself)
             self._inbox.put(_Ended(attempt, Failed(str(error), lasting=True)))
             return
         job = self._executor.submit(task, self._run)
