@@ -108,7 +108,6 @@ class RayJob:
         self._number = 0
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._reason: str | None = None  # why it was cancelled
-        self._killed = threading.Event()
         self._lock = threading.Lock()  # `cancel` and `kill` come from other threads
 
     def stream(self, deliver: Deliver) -> Outcome:
@@ -124,8 +123,8 @@ class RayJob:
         with self._lock:
             self._driver, self._number, self._heard = driver, number, heard
             reason = self._reason
-        if reason is not None:
-            driver.send(CancelJob(number, reason))
+        if reason is not None:  # since a moment ago, when there was no job to cancel
+            self.cancel(reason)
         try:
             return self._outcome(driver, number, heard, deliver)
         finally:
