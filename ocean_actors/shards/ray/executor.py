@@ -18,7 +18,7 @@ from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.settings import Settings
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Failed, Lost, Outcome
 from ocean_actors.shards.ray.link import Heard, RayDriver
 from ocean_actors.shards.ray.messages import (
     Begin,
@@ -153,7 +153,7 @@ class RayJob:
             if isinstance(message, WorkerLost):
                 return self._without(f"its worker of Ray has gone: {message.reason}")
             for event in pickle.loads(message.data):  # noqa: S301  (made by our worker)
-                if isinstance(event, Completed | Failed | Lost | Cancelled):
+                if isinstance(event, Outcome):
                     outcome = event
                 else:
                     deliver(event)
