@@ -102,7 +102,7 @@ class Drive:
         self._plan = Plan(0, settings.workers)
         self._inbox: queue.SimpleQueue[_Ended | _Stop | _Kill] = queue.SimpleQueue()
         self._working: dict[Attempt, _Working] = {}
-        self._lock = threading.Lock()  # of `_working`, which the attempts' threads read and note in
+        self._lock = threading.Lock()  # of `_working`: the attempts' threads use it, too
         self._streams = EntityStreams(run, self._writing_failed)
         self._lost_log = Throttle(clock)
         self._writes = (  # whether workers send entities themselves

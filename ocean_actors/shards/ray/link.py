@@ -115,7 +115,7 @@ class RayDriver:
             self._jobs.pop(number, None)
 
     def send(self, message: ToDriver) -> None:
-        """Send to the driver; whether it has ended, jobs are told."""
+        """Send to the driver. If it has ended, `_listen` tells its jobs."""
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         with contextlib.suppress(OSError), self._send_lock:
             self._connection.send_bytes(data)
