@@ -63,27 +63,17 @@ class RayDriver:
     def __init__(self, setup: Setup) -> None:
         """Start the process. Raises OSError."""
         self.folder = Path(tempfile.mkdtemp(prefix="ocean-ray-", dir=_short_folder()))
-        token = self.folder / TOKEN
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
         self.ready = threading.Event()
         self._jobs: dict[int, queue.SimpleQueue[Heard]] = {}
         self._ended: Unusable | None = None
         self._lock = threading.Lock()  # of these two
         self._send_lock = threading.Lock()
         self._number = 0
-        ours, theirs = socket.socketpair()
-        with ours, theirs, (self.folder / "driver.log").open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603  (our own code)
-                [sys.executable, "-c", _CODE, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[theirs.fileno()],
-                env=environment(self.folder, embedded=setup.address is None),
-                start_new_session=True,  # all that it starts is in this session
-            )
-            self._connection = Connection(ours.detach())
+        try:
+            self._start(embedded=setup.address is None)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         with contextlib.suppress(OSError):  # it ended already, which the thread notes
             self._connection.send([*sys.path])
             self._connection.send_bytes(pickle.dumps(replace(setup, folder=str(self.folder))))
@@ -135,6 +125,23 @@ class RayDriver:
         session.kill(self.pid)  # what it has left, if it was killed
         shutil.rmtree(self.folder, ignore_errors=True)
         return self._process.poll() is not None
+
+    def _start(self, *, embedded: bool) -> None:
+        token = self.folder / TOKEN
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        ours, theirs = socket.socketpair()
+        with ours, theirs, (self.folder / "driver.log").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603  (our own code)
+                [sys.executable, "-c", _CODE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno()],
+                env=environment(self.folder, embedded=embedded),
+                start_new_session=True,  # all that it starts is in this session
+            )
+            self._connection = Connection(ours.detach())
 
     def _listen(self) -> None:
         end = None
