@@ -41,6 +41,8 @@ from ocean_actors.port.upserts import BATCH_REFUSED
 
 logger = get_logger(__name__)
 
+EMPTY_BODY = sum(map(len, ENVELOPE))
+
 
 class RemoteSender:
     """Writes the entities of one shard. `add` and `finish` are for the shard's thread.
@@ -57,7 +59,7 @@ class RemoteSender:
         self._clock = client.clock
         self._token = client.token
         self._open: dict[str, list[Item]] = {}  # by blueprint
-        self._sizes: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}  # of the bodies of these
         self._offered: dict[int, tuple[str, Sequence[Item]]] = {}
         self._deferred: dict[str, Deferred] = {}
         self._largest = LARGEST_UPSERT
@@ -77,14 +79,12 @@ class RemoteSender:
         if not isinstance(item, Item):
             self._tell(EntitiesRefused(blueprint, (item,), self._now()))
             return
-        batch = self._open.setdefault(blueprint, [])
-        size = self._sizes.get(blueprint, 0) + len(item.data) + 1
-        if batch and (len(batch) >= self._largest or size > LARGEST_BODY):
+        size = len(item.data) + 1  # the comma
+        batch = self._open.get(blueprint)
+        if batch and (len(batch) >= self._largest or self._sizes[blueprint] + size > LARGEST_BODY):
             self._offer(blueprint)
-            batch = self._open.setdefault(blueprint, [])
-            size = sum(map(len, ENVELOPE)) + len(item.data) + 1
-        batch.append(item)
-        self._sizes[blueprint] = size
+        self._open.setdefault(blueprint, []).append(item)
+        self._sizes[blueprint] = self._sizes.get(blueprint, EMPTY_BODY) + size
 
     def flush(self) -> None:
         """Send what there is, as the next entity may take long."""

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from ocean_actors.actors import Cancelled, CancelToken, Clock
-from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import LogContext, RunLogger, current_context, get_logger
-from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import Progress, RunInfo, UpsertResult, Written
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
-from ocean_actors.resync.paced import PacedReports
+from ocean_actors.resync.work import Work
 from ocean_actors.settings import Settings
-from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
 
 if TYPE_CHECKING:
     from ocean_actors.session import CancellableSession
-
-Item = TypeVar("Item")
-
-LARGEST_COUNT = 2**63 - 1
 
 
 class ResyncAborted(Cancelled):
@@ -91,7 +82,7 @@ class Sharding(Protocol):
         """Do the shards of a handler, a `ShardedHandler`; raises what fails the run."""
 
 
-class ResyncRun:
+class ResyncRun(Work[Progress]):
     """One handler's view of a run.
 
     For the handler's own thread, and for threads that it starts and joins itself.
@@ -113,15 +104,14 @@ class ResyncRun:
         waits: WaitTally | None = None,
         sharding: Sharding | None = None,
     ) -> None:
-        self.info = info
+        context = LogContext(current_context().integration, info.id, info.trigger, handler)
+        logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
+        super().__init__(info, settings, token, clock, logger, report, port.mark_incomplete)
         self.handler = handler
         """The handler's name, as `status()` shows it."""
         self.begun = False
         """Whether the handler's actor has begun with this run."""
         self.port = port
-        self.settings = settings
-        """The settings of the system, immutable; the handlers' own are `integration.config`."""
-        self.token = token
         self.fenced = CancelToken(ResyncAborted)
         """Cancelled if the handler is fenced off, as it did not return in time."""
         self.trace = trace
@@ -132,13 +122,6 @@ class ResyncRun:
         self._pauses = pauses or SharedPauses()
         self.sharding = sharding
         """Has workers do the shards of a `ShardedHandler`."""
-        context = LogContext(current_context().integration, info.id, info.trigger, handler)
-        self._logger = RunLogger(get_logger(f"ocean_actors.run.{handler}"), context)
-        self._clock = clock
-        self._reports = PacedReports(clock, report)
-        self._session: CancellableSession | None = None
-        self._session_lock = threading.Lock()  # the handler's threads may ask at the same time
-        self._mapping = PortMapping(info.config, token, clock, self._logger, port.mark_incomplete)
 
     @property
     def id(self) -> str:
@@ -156,11 +139,6 @@ class ResyncRun:
         return self.info.trigger
 
     @property
-    def config(self) -> FrozenDict:
-        """The integration's config as Port holds it, deeply immutable."""
-        return self.info.config
-
-    @property
     def requested_at(self) -> datetime:
         """When this request was made (UTC)."""
         return self.info.requested_at
@@ -169,44 +147,6 @@ class ResyncRun:
     def started_at(self) -> datetime:
         """When the handlers were started (UTC)."""
         return self.info.started_at
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """The kinds that were asked for; by default all that the handlers declare."""
-        return self.info.kinds
-
-    @property
-    def parameters(self) -> FrozenDict:
-        """What was asked for beside the kinds, deeply immutable; empty by default."""
-        return self.info.parameters
-
-    @property
-    def logger(self) -> RunLogger:
-        """The logger `ocean_actors.run.<handler>`; its lines carry this run in any thread.
-
-        In the handler's own thread and its tasks, the lines of every logger carry it; see
-        `ocean_actors.log.ContextFilter`.
-        """
-        return self._logger
-
-    @property
-    def aborted(self) -> bool:
-        """Whether the run was aborted; nothing that the handler still does will count."""
-        return self.token.cancelled
-
-    @property
-    def session(self) -> CancellableSession:
-        """A `requests.Session` of this handler in this run, for the third system's API.
-
-        Its calls have time-outs and retries, and raise ResyncAborted as soon as the run is
-        aborted, also while they wait for an answer. There is one session for all threads of the
-        handler. Several threads may send calls with it; set its headers before they start. Its
-        `limit` holds for all handlers of the run.
-        """
-        with self._session_lock:
-            if self._session is None:
-                self._session = self.open_session(self.token)
-            return self._session
 
     def open_session(self, token: CancelToken) -> CancellableSession:
         """Returns another session of this run, which `token` ends; close it."""
@@ -221,70 +161,20 @@ class ResyncRun:
             waits=self.waits,
         )
 
-    def resources(self, kind: str) -> tuple[Resource, ...]:
-        """Returns the entries of Port's mapping (`config["resources"]`) for a kind.
-
-        With the extra `ocean-actors[jq]`, `resource.entities(items)` evaluates one. If the
-        mapping does not have the kind, that is logged as a warning, and the result is empty.
-        """
-        return self._mapping.resources(kind)
-
     def note_kinds(self, kinds: Iterable[str]) -> None:
         """Log a warning for kinds that the mapping does not have, if it has any."""
         if self._mapping.kinds:
             self._mapping.require_kinds(kinds)
 
-    def check(self) -> None:
-        """Raises ResyncAborted if the run was aborted."""
-        self.token.check()
-
-    def sleep(self, seconds: float) -> None:
-        """Wait `seconds`; raises ResyncAborted at once when the run is aborted.
-
-        Blocks its thread: in an `async def` use `asyncio.sleep`.
-        """
-        self.token.sleep(seconds, self._clock)
-
-    def guard(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items; raises ResyncAborted before the next one once the run is aborted."""
-        for item in items:
-            self.check()
-            yield item
-        self.check()
-
-    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Report how far this handler has come; call it as often as you like.
-
-        At most ten reports a second are passed on: the newest each time, and always the last.
-        A `done` that is not a finite number counts as 0, such a `total` as None.
-        """
-        latest = Progress(
-            self.handler, count_of(done) or 0, count_of(total),
-            None if message is None else one_line(message),
-        )  # fmt: skip
-        self.report(latest)
-
     def report(self, progress: Progress) -> None:
         """Report progress as it is; see `progress`."""
         self._reports.offer(progress)
 
-    def close(self) -> None:
-        """Report the last progress and close what was opened. Called when the handler is done."""
-        self._mapping.close()
-        self._reports.close()
-        with self._session_lock:
-            session = self._session
-        if session is not None:
-            session.close()
+    def _open_session(self) -> CancellableSession:
+        return self.open_session(self.token)
+
+    def _report_of(self, done: float, total: float | None, message: str | None) -> Progress:
+        return Progress(self.handler, done, total, message)
 
     def __repr__(self) -> str:
         return f"<ResyncRun {self.id}: {self.reason}>"
-
-
-def count_of(value: object) -> float | None:
-    """Returns `value` as a plain number that JSON can hold; None if it is not a finite one."""
-    if isinstance(value, int):
-        return max(-LARGEST_COUNT, min(int(value), LARGEST_COUNT))
-    if isinstance(value, float) and math.isfinite(value):
-        return float(value)
-    return None

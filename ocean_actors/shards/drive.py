@@ -102,7 +102,7 @@ class Drive:
         self._plan = Plan(0, settings.workers)
         self._inbox: queue.SimpleQueue[_Ended | _Stop | _Kill] = queue.SimpleQueue()
         self._working: dict[Attempt, _Working] = {}
-        self._lock = threading.Lock()  # of `_working`, which the attempts' threads read and note in
+        self._lock = threading.Lock()  # of `_working`: the attempts' threads use it, too
         self._streams = EntityStreams(run, self._writing_failed)
         self._lost_log = Throttle(clock)
         self._writes = (  # whether workers send entities themselves
@@ -189,7 +189,7 @@ class Drive:
         try:
             task = self._task(attempt, name)
         except ShardError as error:
-            logger.error("shard %s of handler %s: %s", name, self._run.handler, error)  # noqa: TRY400
+            logger.error("shard %s of handler %s: %s", name, self._run.handler, error)  # noqa: TRY400  (the error explains itself)
             self._inbox.put(_Ended(attempt, Failed(str(error), lasting=True)))
             return
         job = self._executor.submit(task, self._run)

@@ -107,7 +107,7 @@ class Job(Protocol):
         """Have a worker do the task; returns how it ended. Called once, in a thread of its own.
 
         `deliver` is called with every event in order, in this thread or in another one, and for
-        the last time before this method returns. No more events than a few are read ahead of
+        the last time before this method returns. At most a few events are read ahead of
         `deliver`. If the worker disappears, the outcome is `Lost`; after `cancel` or `kill` it is
         `Cancelled`, unless the task had ended before. Never raises.
         """

@@ -34,7 +34,7 @@ class ShardedHandler(ResyncHandler):
 
     `shards` and `finish` are called on one object, in the run's process. `resync_shard` is called
     on another one: each worker has one, which does one shard after another. So what a shard has to
-    know belongs into what `shards` lists.
+    know belongs in what `shards` lists.
     """
 
     @abstractmethod

@@ -95,9 +95,8 @@ class Worker:
         if self._current is not None:
             _end_group()
         self._tasks.put(None)
-        time.sleep(
-            LEAVE_SECONDS
-        )  # a thread of the user's code may keep the interpreter from ending
+        # A thread of the user's code may keep the interpreter from ending.
+        time.sleep(LEAVE_SECONDS)
         _end_group()
 
     def _set_writer(self, writer: ShardWriter | None) -> None:

@@ -10,7 +10,7 @@ from ocean_actors.log import get_logger
 from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Lost, Outcome
 from ocean_actors.shards.process import Gone, WorkerProcess
 from ocean_actors.shards.setup import require_picklable, worker_setup
 from ocean_actors.text import one_line
@@ -130,7 +130,7 @@ class ProcessJob:
                     worker.cancel(self._reason)
             while outcome is None:
                 message = worker.receive()
-                if isinstance(message, Completed | Failed | Lost | Cancelled):
+                if isinstance(message, Outcome):
                     outcome = message
                 else:
                     deliver(message)

@@ -13,6 +13,7 @@ from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.remote import ToWorker
 from ocean_actors.port.remote_sender import RemoteSender
+from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.settings import Settings
 from ocean_actors.shards.executor import Entities, Event
 
@@ -65,7 +66,7 @@ class ShardWriter:
 
     def close(self) -> None:
         """Wait for batches that are on their way, unless the shard is cancelled, and end."""
-        with contextlib.suppress(PortError, BaseException):
+        with contextlib.suppress(PortError, ResyncAborted):
             self._sender.settle()
         self._sender.close()
         self._client.close()

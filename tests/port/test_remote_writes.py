@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from ocean_actors.actors import CancelToken
 from ocean_actors.messages import Written
-from ocean_actors.port.batches import encode
+from ocean_actors.port.batches import LARGEST_BODY, encode
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter, ReconcileRefused
 from ocean_actors.port.errors import PortError
@@ -53,6 +53,10 @@ def names(sandbox: Sandbox, blueprint: str = "package") -> list[str]:
 
 def item(name: str) -> Any:
     return encode({"identifier": name})
+
+
+def item_of_title(title: str) -> Any:
+    return encode({"identifier": "a", "title": title})
 
 
 def pickled(message: Any) -> Any:
@@ -176,6 +180,17 @@ def test_a_batch_that_is_refused_as_a_whole_has_failed(
     writer = runs.start()
     link(writer, width=1).write(packages(*range(25)))
     assert (writer.written().upserted, writer.written().failed) == (5, 20)
+
+
+def test_no_body_is_larger_than_port_takes(runs: Runs, link: Connect) -> None:
+    writer = runs.start()
+    empty = len(item_of_title("").data)
+    title = "x" * (LARGEST_BODY // 2 - 1 - empty)
+    assert 2 * len(item_of_title(title).data) + 2 == LARGEST_BODY  # with commas, and no envelope
+    shard = link(writer)
+    shard.write(("package", {"identifier": name, "title": title}) for name in "ab")
+    assert len(shard.orders) == 2
+    assert writer.written().upserted == 2
 
 
 def test_a_413_is_split_in_halves(sandbox: Sandbox, runs: Runs, link: Connect) -> None:

@@ -90,6 +90,37 @@ def test_a_cluster_that_cannot_be_reached_is_one_line(
     assert "\n" not in outcome.reason
 
 
+def test_a_driver_that_cannot_be_started_leaves_no_folder(
+    open_ray: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ocean_actors.shards.ray.link._short_folder", lambda: str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    outcome = open_ray().start("things", 1).outcome()
+    assert isinstance(outcome, Lost)
+    assert outcome.reason.startswith("Ray cannot be used: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_job_that_is_cancelled_as_its_driver_starts_does_not_wait_for_ray(
+    open_ray: Callable[..., Workshop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workshop = open_ray()
+    executor = workshop.executor
+    assert isinstance(executor, RayExecutor)
+    attempted = workshop.prepare("things", 1)
+    start_driver = executor.driver
+
+    def driver() -> RayDriver:
+        found = start_driver()
+        os.kill(found.pid, signal.SIGSTOP)  # it is never connected
+        attempted.job.cancel("a test")
+        return found
+
+    monkeypatch.setattr(executor, "driver", driver)
+    assert attempted.start().outcome() == Cancelled()
+    assert workshop.close() == []
+
+
 def test_a_driver_that_was_killed_costs_an_attempt_and_is_replaced(
     open_ray: Callable[..., Workshop], tmp_path: Path
 ) -> None:

@@ -48,7 +48,7 @@ from ocean_actors.text import one_line
 
 OBJECT_STORE = 100 * 1024 * 1024  # bytes; large events pass through it
 STARTS = 6
-"""How often a node is started: Ray gives up after 15 to 30 s on a busy machine."""
+"""How many times a node is started at most: Ray gives up after 15 to 30 s on a busy machine."""
 
 AHEAD = 1  # batches of events that a worker makes ahead
 WAIT_SECONDS = 0.5
@@ -210,7 +210,10 @@ class Job:
             self._driver.send(JobEnded(self.number))
             worker.end()
         else:
-            if not self._killed:
+            with self._lock:
+                self._worker = None  # it may be another job's soon, which `kill` must not end
+                killed = self._killed
+            if not killed:
                 self._driver.give_back(worker)
             self._driver.send(JobEnded(self.number))
         self._driver.forget(self)

@@ -18,7 +18,7 @@ from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.settings import Settings
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Failed, Lost, Outcome
 from ocean_actors.shards.ray.link import Heard, RayDriver
 from ocean_actors.shards.ray.messages import (
     Begin,
@@ -108,7 +108,6 @@ class RayJob:
         self._number = 0
         self._heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._reason: str | None = None  # why it was cancelled
-        self._killed = threading.Event()
         self._lock = threading.Lock()  # `cancel` and `kill` come from other threads
 
     def stream(self, deliver: Deliver) -> Outcome:
@@ -124,8 +123,8 @@ class RayJob:
         with self._lock:
             self._driver, self._number, self._heard = driver, number, heard
             reason = self._reason
-        if reason is not None:
-            driver.send(CancelJob(number, reason))
+        if reason is not None:  # since a moment ago, when there was no job to cancel
+            self.cancel(reason)
         try:
             return self._outcome(driver, number, heard, deliver)
         finally:
@@ -154,7 +153,7 @@ class RayJob:
             if isinstance(message, WorkerLost):
                 return self._without(f"its worker of Ray has gone: {message.reason}")
             for event in pickle.loads(message.data):  # noqa: S301  (made by our worker)
-                if isinstance(event, Completed | Failed | Lost | Cancelled):
+                if isinstance(event, Outcome):
                     outcome = event
                 else:
                     deliver(event)

@@ -30,6 +30,7 @@ from ocean_actors.shards.ray.messages import (
     Unusable,
     WorkerLost,
 )
+from ocean_actors.text import one_line
 
 logger = get_logger(__name__)
 
@@ -62,27 +63,17 @@ class RayDriver:
     def __init__(self, setup: Setup) -> None:
         """Start the process. Raises OSError."""
         self.folder = Path(tempfile.mkdtemp(prefix="ocean-ray-", dir=_short_folder()))
-        token = self.folder / TOKEN
-        token.touch(mode=0o600)
-        token.write_text(secrets.token_hex(32))
         self.ready = threading.Event()
         self._jobs: dict[int, queue.SimpleQueue[Heard]] = {}
         self._ended: Unusable | None = None
         self._lock = threading.Lock()  # of these two
         self._send_lock = threading.Lock()
         self._number = 0
-        ours, theirs = socket.socketpair()
-        with ours, theirs, (self.folder / "driver.log").open("wb") as output:
-            self._process = subprocess.Popen(  # noqa: S603  (our own code)
-                [sys.executable, "-c", _CODE, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                pass_fds=[theirs.fileno()],
-                env=environment(self.folder, embedded=setup.address is None),
-                start_new_session=True,  # all that it starts is in this session
-            )
-            self._connection = Connection(ours.detach())
+        try:
+            self._start(embedded=setup.address is None)
+        except BaseException:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         with contextlib.suppress(OSError):  # it ended already, which the thread notes
             self._connection.send([*sys.path])
             self._connection.send_bytes(pickle.dumps(replace(setup, folder=str(self.folder))))
@@ -114,7 +105,7 @@ class RayDriver:
             self._jobs.pop(number, None)
 
     def send(self, message: ToDriver) -> None:
-        """Send to the driver; whether it has ended, jobs are told."""
+        """Send to the driver. If it has ended, `_listen` tells its jobs."""
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
         with contextlib.suppress(OSError), self._send_lock:
             self._connection.send_bytes(data)
@@ -134,6 +125,23 @@ class RayDriver:
         session.kill(self.pid)  # what it has left, if it was killed
         shutil.rmtree(self.folder, ignore_errors=True)
         return self._process.poll() is not None
+
+    def _start(self, *, embedded: bool) -> None:
+        token = self.folder / TOKEN
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        ours, theirs = socket.socketpair()
+        with ours, theirs, (self.folder / "driver.log").open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603  (our own code)
+                [sys.executable, "-c", _CODE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno()],
+                env=environment(self.folder, embedded=embedded),
+                start_new_session=True,  # all that it starts is in this session
+            )
+            self._connection = Connection(ours.detach())
 
     def _listen(self) -> None:
         end = None
@@ -166,7 +174,7 @@ class RayDriver:
         except OSError:
             return ""
         said = [line.strip() for line in lines[-20:] if line.strip()]
-        return f": {said[-1][:300]}" if said else ""
+        return f": {one_line(said[-1])}" if said else ""
 
 
 def environment(folder: Path, *, embedded: bool) -> Mapping[str, str]:

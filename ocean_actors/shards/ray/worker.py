@@ -13,7 +13,7 @@ from ocean_actors import shards
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.shards.executor import Entities, Event, Logged, Task
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Failed, Outcome
 from ocean_actors.shards.process_main import Sessions, forward_logs
 from ocean_actors.shards.setup import WorkerSetup
 from ocean_actors.shards.writer import ShardWriter
@@ -21,8 +21,6 @@ from ocean_actors.shards.writer import ShardWriter
 WAITING = 64  # events that wait for Ray; of chunks of entities, only one
 MOST_EVENTS = 32
 """Of one batch of events; a chunk of entities is the last of its batch."""
-
-OUTCOMES = (Completed, Failed, Lost, Cancelled)
 
 
 class RayWorker:
@@ -103,7 +101,7 @@ class RayWorker:
         while True:
             event = self._events.get()
             batch.append(event)
-            if isinstance(event, OUTCOMES):
+            if isinstance(event, Outcome):
                 return batch, True
             if isinstance(event, Entities):
                 self._room.release()
