@@ -67,7 +67,7 @@ class Sharded(ShardedHandler):
     def waits(self, shard: Shard, began: str, ended: str) -> Yielded:
         """Wait until it is aborted."""
         try:
-            Path(began).touch()
+            _write(began, os.getpid())
             shard.sleep(3600)
             yield "thing", {"identifier": "thing"}
         finally:
