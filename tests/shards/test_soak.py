@@ -53,7 +53,7 @@ def test_after_a_soak_all_is_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: int, writes: bool
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # runs fail on purpose
-    chance = random.Random(18)  # noqa: S311
+    chance = random.Random(18)  # noqa: S311  (it chooses what fails)
     statuses: Counter[str] = Counter()
     before = children()
     resync = {"workers": WORKERS, "workerRuns": 100, "shardWrites": writes}
