@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from workshop import KINDS, WITH_RAY, Kind, Workshop
+from waiting import WITH_RAY
+from workshop import KINDS, RAY, Kind, Workshop
 
 collect_ignore = [] if WITH_RAY else ["test_ray.py", "test_ray_cluster.py"]
 
@@ -28,7 +29,7 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 @pytest.fixture(scope="session")
 def ray_workshop() -> Iterator[Workshop]:
     """An executor with an embedded cluster, which takes 10 s to start and 700 MB of memory."""
-    opened = Workshop(next(kind for kind in KINDS if kind.name == "ray"))
+    opened = Workshop(RAY)
     yield opened
     opened.close()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from waiting import has_ended, wait_for, wait_until
-from workshop import KINDS, Workshop
+from workshop import PROCESSES, Workshop
 
 from ocean_actors.shards.executor import Logged, Task
 from ocean_actors.shards.outcome import Cancelled, Completed, Lost
@@ -21,7 +21,6 @@ from ocean_actors.shards.process import WorkerProcess
 
 pytestmark = pytest.mark.xdist_group("shards-processes")
 HELPERS = Path(__file__).parent / "helpers"
-PROCESSES = next(each for each in KINDS if each.name == "processes")
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +136,8 @@ import os
 import sys
 import time
 from pathlib import Path
-from workshop import KINDS, Workshop
-sys.path.append({tests!r})
-processes = next(each for each in KINDS if each.name == "processes")
-workshop = Workshop(processes)
+from workshop import PROCESSES, Workshop
+workshop = Workshop(PROCESSES)
 busy = workshop.start("searches", sys.argv[1])
 idle = workshop.start("writes_pid", sys.argv[2])
 idle.outcome()
@@ -156,10 +153,9 @@ busy.outcome()
 
 def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, idle, ready = tmp_path / "busy", tmp_path / "idle", tmp_path / "ready"
-    folder = str(HELPERS)
-    parent = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-c", PARENT.format(tests=folder), str(busy), str(idle), str(ready)],
-        env={**os.environ, "PYTHONPATH": folder},
+    parent = subprocess.Popen(  # noqa: S603  (our own command)
+        [sys.executable, "-c", PARENT, str(busy), str(idle), str(ready)],
+        env={**os.environ, "PYTHONPATH": str(HELPERS)},
     )
     try:
         wait_for(ready)
@@ -179,7 +175,7 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
 
 MAIN = """\
 from ocean_actors import ShardedHandler
-from workshop import KINDS, Workshop
+from workshop import PROCESSES, Workshop
 from ocean_actors.shards.outcome import Completed
 
 class InMain(ShardedHandler):
@@ -189,8 +185,7 @@ class InMain(ShardedHandler):
         yield "thing", {"identifier": "from-main"}
 
 if __name__ == "__main__":
-    processes = next(each for each in KINDS if each.name == "processes")
-    workshop = Workshop(processes, handlers={"InMain": InMain})
+    workshop = Workshop(PROCESSES, handlers={"InMain": InMain})
     attempted = workshop.start("x", handler="InMain")
     assert attempted.outcome() == Completed(1)
     assert attempted.identifiers() == ["from-main"]
@@ -201,7 +196,7 @@ if __name__ == "__main__":
 
 def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603  (our own command)
         [sys.executable, str(tmp_path / "main.py")],
         env={**os.environ, "PYTHONPATH": str(HELPERS)},
         capture_output=True, text=True, check=False, timeout=100,

@@ -17,14 +17,13 @@ import psutil
 import pytest
 from sessions import session, wait_until_gone
 from waiting import wait_for, wait_until
-from workshop import KINDS, Kind, Workshop
+from workshop import Kind, Workshop
 
 from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost
 from ocean_actors.shards.ray.executor import RayExecutor
 from ocean_actors.shards.ray.link import TOKEN, RayDriver
 
 pytestmark = pytest.mark.xdist_group("shards-ray")
-RAY = next((each for each in KINDS if each.name == "ray"), Kind("ray", isolated=True))
 OF_PORT, OF_OTHERS = "a-secret-of-port", "a-secret-of-others"
 
 
@@ -141,8 +140,8 @@ PARENT = """\
 import sys
 from pathlib import Path
 from waiting import wait_for
-from workshop import KINDS, Workshop
-workshop = Workshop(next(each for each in KINDS if each.name == "ray"))
+from workshop import RAY, Workshop
+workshop = Workshop(RAY)
 busy = workshop.start("hangs", sys.argv[1], sys.argv[1] + "-until")
 wait_for(Path(sys.argv[1]))
 driver = workshop.executor.driver()
@@ -155,7 +154,7 @@ busy.outcome()
 def test_no_process_and_no_file_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, told, ready = tmp_path / "busy", tmp_path / "told", tmp_path / "ready"
     folder = str(Path(__file__).parent / "helpers")
-    parent = subprocess.Popen(  # noqa: S603
+    parent = subprocess.Popen(  # noqa: S603  (our own command)
         [sys.executable, "-c", PARENT, str(busy), str(told), str(ready)],
         env={**os.environ, "PYTHONPATH": folder},
     )

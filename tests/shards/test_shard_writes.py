@@ -11,7 +11,7 @@ import pytest
 from sharded import Sharded
 from sharded_system import Rig
 from waiting import wait_for
-from workshop import KINDS
+from workshop import PROCESSES
 
 from ocean_actors.messages import RunEnded
 from ocean_actors.sandbox import Sandbox
@@ -20,7 +20,6 @@ from ocean_actors.shards.streams import EntityStreams
 from ocean_actors.testing.sandboxed import SandboxedSystem
 
 pytestmark = pytest.mark.xdist_group("shard-writes")
-PROCESSES = next(each for each in KINDS if each.name == "processes")
 Open = Callable[..., SandboxedSystem]
 
 

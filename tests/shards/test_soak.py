@@ -14,7 +14,7 @@ import pytest
 from sharded import Sharded
 from sharded_system import Rig, children
 from waiting import wait_until
-from workshop import KINDS
+from workshop import PROCESSES
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.sandbox.legal import runs_of
@@ -24,7 +24,6 @@ from ocean_actors.testing import SandboxedSystem
 RUNS = 200
 WORKERS = 2
 ITEMS = 8  # of each shard
-PROCESSES = next(each for each in KINDS if each.name == "processes")
 
 
 class Plain(ResyncHandler):
@@ -54,7 +53,7 @@ def test_after_a_soak_all_is_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: int, writes: bool
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # runs fail on purpose
-    chance = random.Random(18)  # noqa: S311
+    chance = random.Random(18)  # noqa: S311  (it chooses what fails)
     statuses: Counter[str] = Counter()
     before = children()
     resync = {"workers": WORKERS, "workerRuns": 100, "shardWrites": writes}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pickle
 import queue
@@ -14,7 +13,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from sharded import NotLoadable, Sharded
-from waiting import WITHIN
+from waiting import WITH_RAY, WITHIN
 
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.frozen import EMPTY, FrozenDict, freeze
@@ -37,9 +36,6 @@ from ocean_actors.shards.executor import (
 )
 from ocean_actors.shards.outcome import Outcome
 
-WITH_RAY = importlib.util.find_spec("ray") is not None
-"""`tox -e ray` installs it; the other environments do without."""
-
 
 @dataclass(frozen=True)
 class Kind:
@@ -52,11 +48,10 @@ class Kind:
 
 FOR_RAY = {"control": {"token": "a-secret-of-others"}}
 
-KINDS = [
-    Kind("threads", isolated=False),
-    Kind("processes", isolated=True),
-    *([Kind("ray", isolated=True, settings=FOR_RAY)] if WITH_RAY else []),
-]
+THREADS = Kind("threads", isolated=False)
+PROCESSES = Kind("processes", isolated=True)
+RAY = Kind("ray", isolated=True, settings=FOR_RAY)
+KINDS = [THREADS, PROCESSES, *([RAY] if WITH_RAY else [])]
 
 
 def settings_of(kind: Kind, **resync: Any) -> Settings:
