@@ -23,6 +23,7 @@ from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
+from ocean_actors.port.background import in_background
 from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
@@ -115,6 +116,8 @@ class Assembly:
             strict=settings.ssl.port.x509.strict,
             read_only=self._dry_run,
         )
+        self._registrar = self._client()
+        self._connected: Callable[[], object] | None = None
         self._writes = LiveWrites()
         # Live handlers would write to Port.
         self.live = self._live_events(live) if live and not self._dry_run else None
@@ -126,6 +129,20 @@ class Assembly:
         """The name of the listener's actor."""
         return self.spec.name.lower()
 
+    def connect(self) -> None:
+        """Have a connection to Port opened while the rest starts, if it is needed at once."""
+        if not self._is_held and self._election is None:
+            self._connected = in_background(self._registrar.connect)
+
+    @property
+    def _is_held(self) -> bool:
+        """Whether an integration inside registers first.
+
+        It creates itself in Port, with its mapping, before we register it. Under KAFKA only the
+        listener, which starts later, knows whether it may.
+        """
+        return self._ocean is not None and not self.spec.standby
+
     def spawn(self) -> None:
         """Start all actors, and have the integration registered with Port."""
         settings, spawn = self.settings, self._actors.spawn
@@ -135,9 +152,6 @@ class Assembly:
         )  # fmt: skip
         listeners = {self.listener_name: self.listener, **self._schedule_listener()}
         elects = self._election is not None
-        # An integration inside creates itself in Port, with its mapping, before we register it.
-        # Under KAFKA only the listener, which starts later, knows whether it may.
-        held = self._ocean is not None and not self.spec.standby
         spawn(
             ListenerSupervisor,
             self.registered,
@@ -147,7 +161,7 @@ class Assembly:
         )
         integration = spawn(
             IntegrationActor,
-            self._client(),
+            self._registrar,
             None if self._dry_run else self.spec.destination(settings.event_listener),
             PORT_BACKOFF,
             requests=self.spec.answers_requests,
@@ -156,7 +170,8 @@ class Assembly:
             active=not self.standby,
             only_active=elects,
             schedule=self._schedule,
-            only_told=held,
+            only_told=self._is_held,
+            connected=self._connected,
             name="integration",
         )
         if self._ocean is not None:
@@ -181,7 +196,7 @@ class Assembly:
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
         self._spawn_leader()
-        if not held:
+        if not self._is_held:
             integration.tell(Register())  # the last, so that nobody misses an event
 
     def _live_events(self, handlers: Sequence[LiveHandler]) -> LiveEvents:

@@ -178,6 +178,7 @@ class OceanSystem(Stoppable):
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
             with logging_context(self._log_context):
+                self._parts.connect()
                 if self._serve():
                     self._parts.spawn()
         except BaseException as error:  # Ctrl-C among them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message
@@ -9,6 +10,7 @@ from ocean_actors.listeners.recovery import owed
 from ocean_actors.listeners.watermark import Watermark
 from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigSnapshot, PortRequest, RunInfo
+from ocean_actors.port.background import both
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.integration import snapshot_of
@@ -108,8 +110,10 @@ class PortWatcher:
         self._watermark = self._watermark.ran(run.config, run.answers)
 
     def _observe(self) -> Observed:
-        integration = self._client.get_integration(retry=ONCE)
-        request = self._client.get_resync_request(retry=ONCE)
+        integration, request = both(
+            functools.partial(self._client.get_integration, retry=ONCE),
+            functools.partial(self._client.get_resync_request, retry=ONCE),
+        )
         return Observed(
             snapshot_of(integration),
             request,

@@ -152,6 +152,13 @@ class PortClient:
         """The calls so far of this client and of those that have the same access token."""
         return self._identity.tally.calls
 
+    def connect(self) -> None:
+        """Open a connection and fetch the access token, so that the next call need not.
+
+        It is not repeated.
+        """
+        self._transport.connect()
+
     # -- the integration -----------------------------------------------------------------------
 
     def get_integration(self, retry: Retry = RETRY) -> Integration:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ocean_actors.actors import (
@@ -28,7 +28,7 @@ from ocean_actors.messages import (
     PortRequest,
     RoleChanged,
 )
-from ocean_actors.port.background import in_background
+from ocean_actors.port.background import both
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import ingest_addresses
@@ -123,6 +123,7 @@ class IntegrationActor(Actor):
         only_active: bool = False,
         schedule: Schedule | None = None,
         only_told: bool = False,
+        connected: Callable[[], object] | None = None,
     ) -> None:
         """Take the client to ask with.
 
@@ -131,7 +132,9 @@ class IntegrationActor(Actor):
         there is no limit. `blueprints` are created if Port lacks them, unless this instance is
         not `active`, until `RoleChanged` says that it is. With `only_active` the registration
         waits for that too, is repeated each time, and `schedule` goes on from Port's record. With
-        `only_told` it is registered only when this actor is told `Register`.
+        `only_told` it is registered only when this actor is told `Register`. The first
+        registration begins with `connected`, which waits for a call that the client makes already
+        and raises its PortError.
         """
         super().__init__()
         self._requests = requests
@@ -151,6 +154,7 @@ class IntegrationActor(Actor):
         self._only_active = only_active
         self._schedule = schedule
         self._only_told = only_told
+        self._connected = connected
         self._held: FetchConfig | None = None  # the question that waits for the blueprints
         self._failed_provisions = 0
         self._provision_timer: Timer | None = None
@@ -187,7 +191,10 @@ class IntegrationActor(Actor):
         now = self.context.clock.monotonic()
         if self._began is None:
             self._began = now
+        connected, self._connected = self._connected, None
         try:
+            if connected is not None:
+                connected()
             integration = self._fetch_integration()
         except PortError as error:
             delay = error.delay(self._backoff.delay(self._failures, self.context.jitter()))
@@ -339,13 +346,7 @@ class IntegrationActor(Actor):
         """
         if not self._requests:
             return self._fetch_integration(), None
-        newest_request = in_background(self._newest_request)
-        try:
-            integration = self._fetch_integration()
-        except PortError:
-            newest_request()  # at most one such call is under way
-            raise
-        return integration, newest_request()
+        return both(self._fetch_integration, self._newest_request)
 
     def _newest_request(self) -> PortRequest | None:
         """Returns Port's newest resync request; None also if Port does not tell."""

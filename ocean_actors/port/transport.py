@@ -165,6 +165,10 @@ class Transport:
         request = _Request(method, "", data=data, writes=True, address=address)
         self._send(request, ignore, self._access_token())
 
+    def connect(self) -> None:
+        """Open a connection and fetch the access token, once. Raises PortError."""
+        self._access_token()
+
     def close(self) -> None:
         """Close the connections."""
         self._exchange.close()

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from scripted import Quick, Script
 
-from ocean_actors import IntegrationRegistered, ResyncHandler, RunEnded, RunStarted
-from ocean_actors.port.background import in_background
+from ocean_actors import Actor, IntegrationRegistered, ResyncHandler, RunEnded, RunStarted
+from ocean_actors.port.background import both, in_background
+from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
 CALM = {"type": "POLLING", "interval": 3600}
@@ -20,6 +21,15 @@ WITHIN = 30.0
 def hanging(rig: SandboxedSystem) -> set[str]:
     """Returns the last parts of the paths of the calls that Port has not answered."""
     return {call.path.rpartition("/")[2] for call in rig.sandbox.calls if call.status is None}
+
+
+def answered(sandbox: Sandbox) -> list[tuple[str, str]]:
+    """Returns the method and the last part of the path of each call that Port has answered."""
+    return [
+        (call.method, call.path.rpartition("/")[2])
+        for call in sandbox.calls
+        if call.status is not None
+    ]
 
 
 def test_the_two_questions_before_a_run_are_asked_at_the_same_time() -> None:
@@ -34,6 +44,52 @@ def test_the_two_questions_before_a_run_are_asked_at_the_same_time() -> None:
         )  # the second comes although the first has no answer
         rig.sandbox.release()
         assert rig.expect(RunEnded).status == "completed"
+
+
+def test_the_access_token_is_fetched_while_the_rest_starts() -> None:
+    with Sandbox() as sandbox:
+
+        class Patient(Actor):
+            """Is made once Port has given the access token, before anything needs it."""
+
+            def __init__(self) -> None:
+                super().__init__()
+                sandbox.wait_for(lambda: answered(sandbox) == [("POST", "access_token")], WITHIN)
+
+        with SandboxedSystem([Quick], [Patient], sandbox=sandbox, eventListener=CALM) as rig:
+            rig.expect(RunEnded)
+            assert answered(sandbox).count(("POST", "access_token")) == 1
+
+
+def test_a_start_that_fails_leaves_no_call_for_the_access_token_behind() -> None:
+    class Unwilling(Actor):
+        """Cannot be made, and fails once Port was asked for the access token."""
+
+        def __init__(self) -> None:
+            sandbox.wait_for(lambda: sandbox.calls, WITHIN)
+            raise ValueError("unwilling")
+
+    with Sandbox() as sandbox:
+        sandbox.fail("hang", path="/auth/access_token$")
+        with (
+            pytest.raises(ValueError, match="unwilling"),
+            SandboxedSystem([Quick], [Unwilling], sandbox=sandbox, eventListener=CALM),
+        ):
+            raise AssertionError("it started")
+        for thread in threading.enumerate():
+            if thread.name == "port-call":
+                thread.join(WITHIN)
+                assert not thread.is_alive()
+        assert [call.path for call in sandbox.calls] == ["/v1/auth/access_token"]
+
+
+def test_polling_asks_its_two_questions_at_the_same_time() -> None:
+    with SandboxedSystem([Quick]) as rig:
+        rig.expect(RunEnded)
+        for path in (f"/{rig.identifier}$", "/resync-request$"):
+            rig.sandbox.fail("hang", method="GET", path=path)
+        rig.sandbox.wait_for(lambda: hanging(rig) == {rig.identifier, "resync-request"}, WITHIN)
+        rig.sandbox.release()
 
 
 def test_a_resync_request_that_port_does_not_tell_delays_no_run(
@@ -73,6 +129,24 @@ def test_a_call_in_the_background_gives_its_result_or_what_it_raised() -> None:
 
     with pytest.raises(SystemExit, match="over"):
         in_background(fail)()
+
+
+def test_of_two_calls_that_fail_the_error_of_the_first_is_raised() -> None:
+    ended = threading.Event()
+
+    def first() -> None:
+        raise ValueError("first")
+
+    def second() -> None:
+        ended.set()
+        raise ValueError("second")
+
+    with pytest.raises(ValueError, match="first"):
+        both(first, second)
+    assert ended.is_set()
+    with pytest.raises(ValueError, match="second"):
+        both(lambda: 1, second)
+    assert both(lambda: 1, lambda: 2) == (1, 2)
 
 
 def test_without_a_thread_the_call_is_made_by_whoever_waits(
