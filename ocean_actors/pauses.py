@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from ocean_actors.actors import CancelToken, Clock
 
@@ -20,13 +21,15 @@ class SharedPauses:
             known, _ = self._ends.get(server, (end, 0.0))
             self._ends[server] = max(known, end), spread
 
-    def wait(self, server: str, token: CancelToken, clock: Clock, jitter: float) -> None:
-        """Wait as the server asked; `jitter` is in [0, 1). Raises the token's error."""
+    def wait(
+        self, server: str, token: CancelToken, clock: Clock, jitter: Callable[[], float]
+    ) -> None:
+        """Wait as the server asked; `jitter` gives a share in [0, 1). Raises the token's error."""
         seconds = self.remaining(server, clock.monotonic(), jitter)
         if seconds > 0:
             token.sleep(seconds, clock)
 
-    def remaining(self, server: str, now: float, jitter: float) -> float:
-        """Returns the seconds that a caller is to wait; `jitter` is in [0, 1)."""
+    def remaining(self, server: str, now: float, jitter: Callable[[], float]) -> float:
+        """Returns the seconds that a caller is to wait; `jitter` gives a share in [0, 1)."""
         end, spread = self._ends.get(server, (now, 0.0))
-        return end - now + spread * jitter if end > now else 0.0
+        return end - now + spread * jitter() if end > now else 0.0

@@ -199,7 +199,7 @@ class CancellableSession(requests.Session):
         """Returns the seconds that a server has asked the calls of this session to wait."""
         if self.retry.attempts <= 1:
             return 0.0  # the caller waits, if it wants to
-        return self._pauses.remaining(server, self._clock.monotonic(), self._jitter())
+        return self._pauses.remaining(server, self._clock.monotonic(), self._jitter)
 
     def _sleep(self, seconds: float, *, counted: bool) -> None:
         """Wait; `counted` says whether a server asked for it."""

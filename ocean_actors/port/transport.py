@@ -138,7 +138,7 @@ class Transport:
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
-                self._pace.pauses.wait(self._base_url, self._token, self._clock, self._jitter())
+                self._pace.pauses.wait(self._base_url, self._token, self._clock, self._jitter)
             try:
                 return self._authorised(attempt)
             except PortError as error:

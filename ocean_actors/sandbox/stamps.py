@@ -6,7 +6,8 @@ from datetime import datetime, timedelta, timezone
 
 from ocean_actors.actors.clock import Clock
 
-STEP = timedelta(milliseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+MILLISECOND = timedelta(milliseconds=1)
 
 
 class Stamps:
@@ -14,16 +15,14 @@ class Stamps:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last = datetime.min.replace(tzinfo=timezone.utc)
+        self._last = 0  # milliseconds since the epoch
+        self._second = ("", -1)  # its text and the newest second: many stamps share one
 
     def next(self) -> str:
         """Returns the time now, or a millisecond after the last one if that is later."""
-        now = self._clock.now().astimezone(timezone.utc)
-        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-        self._last = max(now, self._last + STEP)
-        return iso(self._last)
-
-
-def iso(moment: datetime) -> str:
-    """Returns a time as Port writes it."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._last = max((self._clock.now() - EPOCH) // MILLISECOND, self._last + 1)
+        second, milliseconds = divmod(self._last, 1000)
+        if second != self._second[1]:
+            text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = text, second
+        return f"{self._second[0]}.{milliseconds:03}Z"
