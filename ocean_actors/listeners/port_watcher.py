@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Message
@@ -10,7 +9,6 @@ from ocean_actors.listeners.recovery import owed
 from ocean_actors.listeners.watermark import Watermark
 from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigSnapshot, PortRequest, RunInfo
-from ocean_actors.port.background import both
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.integration import snapshot_of
@@ -110,10 +108,8 @@ class PortWatcher:
         self._watermark = self._watermark.ran(run.config, run.answers)
 
     def _observe(self) -> Observed:
-        integration, request = both(
-            functools.partial(self._client.get_integration, retry=ONCE),
-            functools.partial(self._client.get_resync_request, retry=ONCE),
-        )
+        integration = self._client.get_integration(retry=ONCE)
+        request = self._client.get_resync_request(retry=ONCE)
         return Observed(
             snapshot_of(integration),
             request,

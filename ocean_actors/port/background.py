@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
@@ -10,7 +9,6 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 
 def in_background(function: Callable[[], T]) -> Callable[[], T]:
@@ -33,18 +31,3 @@ def in_background(function: Callable[[], T]) -> Callable[[], T]:
     except RuntimeError:  # too many threads, or the interpreter exits
         return function
     return future.result
-
-
-def both(first: Callable[[], T], second: Callable[[], U]) -> tuple[T, U]:
-    """Make two calls at the same time; returns both results, after the longer of the two.
-
-    Raises what `first` raises, else what `second` raises, once both have ended.
-    """
-    other = in_background(second)
-    try:
-        result = first()
-    except BaseException:
-        with contextlib.suppress(Exception):  # what `first` raised says more
-            other()
-        raise
-    return result, other()

@@ -28,7 +28,7 @@ from ocean_actors.messages import (
     PortRequest,
     RoleChanged,
 )
-from ocean_actors.port.background import both
+from ocean_actors.port.background import in_background
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.ingest import ingest_addresses
@@ -346,7 +346,13 @@ class IntegrationActor(Actor):
         """
         if not self._requests:
             return self._fetch_integration(), None
-        return both(self._fetch_integration, self._newest_request)
+        newest_request = in_background(self._newest_request)
+        try:
+            integration = self._fetch_integration()
+        except PortError:
+            newest_request()  # at most one such call is under way
+            raise
+        return integration, newest_request()
 
     def _newest_request(self) -> PortRequest | None:
         """Returns Port's newest resync request; None also if Port does not tell."""

@@ -10,7 +10,7 @@ import pytest
 from scripted import Quick, Script
 
 from ocean_actors import Actor, IntegrationRegistered, ResyncHandler, RunEnded, RunStarted
-from ocean_actors.port.background import both, in_background
+from ocean_actors.port.background import in_background
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
@@ -83,15 +83,6 @@ def test_a_start_that_fails_leaves_no_call_for_the_access_token_behind() -> None
         assert [call.path for call in sandbox.calls] == ["/v1/auth/access_token"]
 
 
-def test_polling_asks_its_two_questions_at_the_same_time() -> None:
-    with SandboxedSystem([Quick]) as rig:
-        rig.expect(RunEnded)
-        for path in (f"/{rig.identifier}$", "/resync-request$"):
-            rig.sandbox.fail("hang", method="GET", path=path)
-        rig.sandbox.wait_for(lambda: hanging(rig) == {rig.identifier, "resync-request"}, WITHIN)
-        rig.sandbox.release()
-
-
 def test_a_resync_request_that_port_does_not_tell_delays_no_run(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -129,24 +120,6 @@ def test_a_call_in_the_background_gives_its_result_or_what_it_raised() -> None:
 
     with pytest.raises(SystemExit, match="over"):
         in_background(fail)()
-
-
-def test_of_two_calls_that_fail_the_error_of_the_first_is_raised() -> None:
-    ended = threading.Event()
-
-    def first() -> None:
-        raise ValueError("first")
-
-    def second() -> None:
-        ended.set()
-        raise ValueError("second")
-
-    with pytest.raises(ValueError, match="first"):
-        both(first, second)
-    assert ended.is_set()
-    with pytest.raises(ValueError, match="second"):
-        both(lambda: 1, second)
-    assert both(lambda: 1, lambda: 2) == (1, 2)
 
 
 def test_without_a_thread_the_call_is_made_by_whoever_waits(
