@@ -17,7 +17,7 @@ ROUNDS = 3
 WINDOW = 20.0  # seconds
 INTERVAL = 1.0
 MANY = 20
-IMPORTS = "Python with pydantic, requests, PyYAML, waitress and pykka takes 33 MiB"
+IMPORTS = "Python with pydantic, urllib3, PyYAML, waitress and pykka takes 33 MiB"
 
 
 def measure(rounds: int) -> Iterator[Row]:

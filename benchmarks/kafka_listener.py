@@ -39,6 +39,7 @@ ORGANIZATION = "org_benchmark"
 TOPIC = TopicPartition(f"{ORGANIZATION}.change.log", 0)
 GROUP = f"{ORGANIZATION}.custom.demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": "demo"}}).encode()
+VARIES = "single rounds of each candidate vary by 10 % and more; the median is above"
 ROUND_TRIP = "before the run, two questions to Port and a fetch of Kafka's"
 BARE, CONFLUENT = "kafka-python", "confluent-kafka"
 
@@ -212,7 +213,7 @@ def rows(bootstrap: str, rounds: int) -> Iterator[Row]:
     rates = alternate({side: partial(drain, side) for side in peaks}, rounds, warm=0)
     yield Row(
         "Kafka drain", f"messages a second of a backlog of {BACKLOG:,}",
-        "/s", rates, (Target(0.95, BARE, each=True),),
+        "/s", rates, (Target(0.95, BARE, each=True, reason=VARIES),),
     )  # fmt: skip
     fifth = result_of(module("kafka_listener", OURS, bootstrap, str(BACKLOG * 4 // 5)))["peak"]
     yield Row(
