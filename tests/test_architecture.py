@@ -180,7 +180,7 @@ HEAVY = {
 def loaded_by(code: str) -> set[str]:
     """The modules that a fresh interpreter has loaded once it has run `code`."""
     report = f"import sys\ntry: {code}\nexcept SystemExit: pass\nprint(*sys.modules)"
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=30
     )
     loaded = set(done.stdout.splitlines()[-1].split())

@@ -138,7 +138,7 @@ def environment() -> Any:
 def finished(
     folder: Path, *arguments: Any, env: Any = None, command: Sequence[str] = ("-m", "ocean_actors")
 ) -> Any:
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, *command, *arguments],
         cwd=folder, capture_output=True, text=True, timeout=WITHIN, check=False,
         env={**environment(), **(env or {})},
@@ -188,7 +188,7 @@ def started(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*arguments: Any, nohup: bool = False) -> Any:
         ignoring = ["/bin/sh", "-c", 'trap "" HUP; exec "$@"', "sh"] if nohup else []
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [*ignoring, *COMMAND, *arguments],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=environment(),
@@ -738,7 +738,7 @@ def test_a_seed_that_cannot_be_used_is_one_line_and_exit_2(
 @pytest.mark.parametrize("command", ["demo", "check config.yaml"])
 def test_a_reader_that_goes_away_makes_no_noise(folder: Path, command: str) -> None:
     program = f"{shlex.quote(sys.executable)} -m ocean_actors"
-    done = subprocess.run(  # noqa: S602
+    done = subprocess.run(  # noqa: S602  (a pipe, as users write it)
         f"{program} {command} | head -n 1", shell=True,
         cwd=folder, capture_output=True, text=True, timeout=WITHIN, env=environment(), check=False,
     )  # fmt: skip

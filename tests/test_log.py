@@ -148,7 +148,7 @@ sys.exit(len(system.stop()))
 
 
 def test_a_process_whose_log_is_full_and_unread_ends_when_told() -> None:
-    process = subprocess.Popen(  # noqa: S603  (our own program)
+    process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:

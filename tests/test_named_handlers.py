@@ -67,7 +67,7 @@ def run(
         "control": {"enabled": False},
     }
     (folder / "integration" / "config.yaml").write_text(yaml.safe_dump({**base, **settings}))
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "ocean_actors", command, "integration/config.yaml", *options],
         cwd=folder, env={"PYTHONPATH": str(Path(__file__).parents[1]), **env},
         capture_output=True, text=True, timeout=60, check=False,

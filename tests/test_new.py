@@ -28,7 +28,7 @@ KEPT = ("HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The variables of a user who has installed ocean-actors and the tools."""
     home = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
     (packages,) = home.glob("lib/*/site-packages")
     (packages / "found.pth").write_text("\n".join([str(ROOT), *site.getsitepackages()]))
     for name, module in {
@@ -49,7 +49,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run(command: str, folder: Path, environment: dict[str, str], **more: Any) -> Any:
-    return subprocess.run(  # noqa: S602
+    return subprocess.run(  # noqa: S602  (commands of our own pages)
         command, shell=True, cwd=folder, env=environment, check=False, capture_output=True,
         text=True, timeout=WITHIN, **more,
     )  # fmt: skip

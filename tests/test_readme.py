@@ -53,7 +53,7 @@ def run(tmp_path: Path, sandbox: Sandbox) -> Run:
     }
 
     def run(arguments: list[str], **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(
             arguments,
             cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True,
             timeout=30, check=False,

@@ -354,7 +354,7 @@ os._exit(0)
 
 
 def test_a_system_that_can_start_no_more_threads_ends_and_can_be_stopped() -> None:
-    done = subprocess.run(  # noqa: S603  (our own program)
+    done = subprocess.run(
         [sys.executable, "-c", NO_MORE_THREADS],
         capture_output=True,
         text=True,

@@ -196,7 +196,7 @@ def test_mypy_finds_wrong_types_and_mutable_messages(
     assert pytestconfig.cache is not None
     cache = pytestconfig.cache.mkdir("mypy")  # of the library: it takes most of the time
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--follow-imports"]
-    found = subprocess.run(  # noqa: S603  (our own command)
+    found = subprocess.run(
         [*command, "silent", "--cache-dir", str(cache), str(snippet)],
         capture_output=True,
         check=False,

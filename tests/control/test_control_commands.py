@@ -139,7 +139,7 @@ def test_a_process_serves_its_status_and_ends_if_the_port_it_was_given_is_taken(
             "OCEAN__INTEGRATION__IDENTIFIER": "shop",
             "OCEAN__HTTP__PORT": "0",
         }
-        with subprocess.Popen(  # noqa: S603
+        with subprocess.Popen(
             command, cwd=tmp_path, env=environment | {"OCEAN__CONTROL__PORT": "0"},
             stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
@@ -149,7 +149,7 @@ def test_a_process_serves_its_status_and_ends_if_the_port_it_was_given_is_taken(
                 url = line.split()[-1]
                 assert main(["status", "--url", url]) == 0
                 assert capsys.readouterr().out.startswith("shop: ")
-                second = subprocess.run(  # noqa: S603
+                second = subprocess.run(
                     command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
                     env=environment | {"OCEAN__CONTROL__PORT": url.rpartition(":")[2]},
                 )  # fmt: skip

@@ -110,7 +110,7 @@ class Template:
     """The process that the instances are forked from."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [sys.executable, "-c", TEMPLATE], text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip

@@ -53,7 +53,7 @@ class Process:
 
     def __init__(self, folder: Path, *configs: str) -> None:
         environment = {name: value for name, value in os.environ.items() if "OCEAN__" not in name}
-        self._process = subprocess.Popen(  # noqa: S603
+        self._process = subprocess.Popen(
             [*COMMAND, "run", *configs, "--log-format", "json"],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env=environment,

@@ -108,7 +108,7 @@ def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
         "b._listens = lambda: True;"  # as soon as its process has begun
         "b.start(); print(b._process.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,

@@ -63,7 +63,7 @@ class Processes:
     def start(self) -> subprocess.Popen[bytes]:
         handler = f"{self.folder / 'handler.py'}:Kept"
         output = self._stack.enter_context((self.folder / "output").open("ab"))
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [sys.executable, "-c", RUN, "run", str(self.folder / "config.yaml"),
              "--handler", handler],
             stdout=output, stderr=output,

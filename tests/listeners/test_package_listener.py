@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             copy = source / file.relative_to(PACKAGE)
             copy.parent.mkdir(exist_ok=True)
             copy.write_text(file.read_text())
-    subprocess.run(  # noqa: S603
+    subprocess.run(
         [
             sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation",
             "--target", str(folder), str(source),

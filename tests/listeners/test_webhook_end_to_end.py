@@ -448,7 +448,7 @@ def test_after_a_kill_between_202_and_the_end_of_the_run_it_is_run_at_the_next_s
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     port = free_port()
-    first = subprocess.Popen(  # noqa: S603
+    first = subprocess.Popen(
         command(tmp_path, sandbox, port, "Stuck"), stdout=subprocess.PIPE, text=True
     )
     assert first.stdout is not None
@@ -462,7 +462,7 @@ def test_after_a_kill_between_202_and_the_end_of_the_run_it_is_run_at_the_next_s
         first.wait(WITHIN)
         first.stdout.close()
     assert "completed" not in sandbox.statuses(DEMO)
-    second = subprocess.Popen(command(tmp_path, sandbox, port, "Quick"))  # noqa: S603
+    second = subprocess.Popen(command(tmp_path, sandbox, port, "Quick"))
     try:
         sandbox.wait_for(lambda: sandbox.statuses(DEMO)[-1:] == ["completed"], WITHIN)
     finally:
@@ -480,7 +480,7 @@ def _looked(sandbox: Sandbox) -> bool:
 def test_a_port_in_use_is_one_line_and_exit_code_1(sandbox: Sandbox, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        ended = subprocess.run(  # noqa: S603
+        ended = subprocess.run(
             command(tmp_path, sandbox, port, "Quick"),
             capture_output=True, text=True, timeout=100, check=False,
         )  # fmt: skip

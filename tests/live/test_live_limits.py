@@ -375,7 +375,7 @@ def run(folder: Path, *names: str, port: int = 0) -> tuple[int, str]:
         f"http: {{host: 127.0.0.1, port: {port}}}\ncontrol: {{enabled: false}}\n"
     )
     handlers = [word for name in names for word in ("--handler", f"work.py:{name}")]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "ocean_actors", "run", "config.yaml", *handlers],
         cwd=folder, capture_output=True, text=True, timeout=60,
     )  # fmt: skip

@@ -51,7 +51,7 @@ class Terminal:
         self.raw = b""
         self._master, slave = pty.openpty()
         self.resize(100)
-        self.process = subprocess.Popen(  # noqa: S603  (our own program)
+        self.process = subprocess.Popen(
             [sys.executable, "-m", "ocean_actors", "run", "config.yaml", *arguments],
             cwd=folder, stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
             env={"TERM": "xterm-256color", "PATH": os.environ["PATH"], **(env or {})},
@@ -187,7 +187,7 @@ def test_without_standard_output_and_error_it_works(folder: Path) -> None:
     (folder / "work.py").write_text(re.sub(r"print\(.*\)", "pass", HANDLERS))
     closed = 'exec "$@" >&- 2>&-'
     command = [sys.executable, "-m", "ocean_actors", "run", "config.yaml"]
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         ["/bin/sh", "-c", closed, "sh", *command, "--handler", "work.py:Steps"],
         cwd=folder, timeout=WITHIN, check=False,
     )  # fmt: skip

@@ -33,7 +33,7 @@ def test_a_child_whose_loop_is_blocked_ends_with_the_process_that_started_it(
         config = tmp_path / "config.yaml"
         config.write_text(json.dumps({**settings, "control": {"enabled": False}}))
         arguments = ["run", str(config), "--ocean", str(shop.folder), "--ocean-python", str(newest)]
-        with subprocess.Popen(  # noqa: S603  (our own command)
+        with subprocess.Popen(
             [sys.executable, "-m", "ocean_actors", *arguments],
             stderr=log, start_new_session=True, cwd=tmp_path,
         ) as process:  # fmt: skip
@@ -60,7 +60,7 @@ def test_a_child_ends_by_itself_while_the_process_that_leads_is_frozen(
         settings = shop.settings(newest, port=port_of(sandbox), leader=leader)
         config = tmp_path / "config.yaml"
         config.write_text(json.dumps({**settings, "control": {"enabled": False}}))
-        with subprocess.Popen(  # noqa: S603  (our own command)
+        with subprocess.Popen(
             [sys.executable, "-m", "ocean_actors", "run", str(config)], stderr=log, cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         ) as process:  # fmt: skip

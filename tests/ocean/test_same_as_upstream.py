@@ -62,7 +62,7 @@ def upstream(shop: Shop, python: Path, sandbox: Sandbox) -> Iterator[None]:
         "OCEAN__EVENT_LISTENER__APP_HOST": NOWHERE,
     }
     command = [str(python), "-c", PLAIN]
-    with subprocess.Popen(  # noqa: S603  (a command of the test's)
+    with subprocess.Popen(
         command, cwd=shop.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None

@@ -153,7 +153,7 @@ busy.outcome()
 
 def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, idle, ready = tmp_path / "busy", tmp_path / "idle", tmp_path / "ready"
-    parent = subprocess.Popen(  # noqa: S603  (our own command)
+    parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(busy), str(idle), str(ready)],
         env={**os.environ, "PYTHONPATH": str(HELPERS)},
     )
@@ -196,7 +196,7 @@ if __name__ == "__main__":
 
 def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
-    done = subprocess.run(  # noqa: S603  (our own command)
+    done = subprocess.run(
         [sys.executable, str(tmp_path / "main.py")],
         env={**os.environ, "PYTHONPATH": str(HELPERS)},
         capture_output=True, text=True, check=False, timeout=100,

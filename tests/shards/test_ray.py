@@ -154,7 +154,7 @@ busy.outcome()
 def test_no_process_and_no_file_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, told, ready = tmp_path / "busy", tmp_path / "told", tmp_path / "ready"
     folder = str(Path(__file__).parent / "helpers")
-    parent = subprocess.Popen(  # noqa: S603  (our own command)
+    parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(busy), str(told), str(ready)],
         env={**os.environ, "PYTHONPATH": folder},
     )

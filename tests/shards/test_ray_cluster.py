@@ -43,7 +43,7 @@ class Cluster:
             "--min-worker-port=0", "--max-worker-port=0", "--dashboard-agent-listen-port=0",
         ]  # fmt: skip
         for _ in range(STARTS):
-            with subprocess.Popen(  # noqa: S603  (our own command)
+            with subprocess.Popen(
                 [*ray, *options], start_new_session=True, stdout=subprocess.DEVNULL,
                 env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
             ) as start:  # fmt: skip

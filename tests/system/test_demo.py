@@ -27,7 +27,7 @@ def test_the_demo_shows_an_abort_and_ends_by_itself_in_spite_of_a_proxy(
     listener: str, proxies: dict[str, str]
 ) -> None:
     kept = {name: text for name, text in os.environ.items() if name.lower() != "no_proxy"}
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [*COMMAND, "demo", "--listener", listener],
         capture_output=True, text=True, timeout=110, check=False, env={**kept, **proxies},
     )  # fmt: skip
@@ -42,7 +42,7 @@ def test_the_demo_shows_an_abort_and_ends_by_itself_in_spite_of_a_proxy(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_ends_in_a_line(number: Any) -> None:
-    demo = subprocess.Popen(  # noqa: S603
+    demo = subprocess.Popen(
         [*COMMAND, "demo"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     with demo:

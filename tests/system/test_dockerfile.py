@@ -52,7 +52,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
             words[0] = str(Path(words[0]).with_name("python"))
             words[1:2] = ["-m", "pip", "install", "--no-deps", "--no-build-isolation"]
             words.append("--disable-pip-version-check")
-        subprocess.run(words, check=True, timeout=WITHIN, capture_output=True)  # noqa: S603
+        subprocess.run(words, check=True, timeout=WITHIN, capture_output=True)
         for packages in (root / "opt" / "integration" / "lib").glob("*/site-packages"):
             (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()))
     for line in of("COPY"):
@@ -95,7 +95,7 @@ def test_the_image_runs_an_integration_as_another_user_without_a_home_or_tempora
         }
         user = 10001 if os.getuid() == 0 and is_reachable(Path(sys.executable).resolve()) else None
         before = sorted(image.rglob("*"))
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [str(program), *entry[1:]], cwd=image / "app", env=environment, user=user,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip

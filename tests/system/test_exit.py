@@ -41,7 +41,7 @@ def start(tmp_path: Path, sandbox: Sandbox, body: str, **streams: Any) -> subpro
     )
     environment = {key: value for key, value in os.environ.items() if "OCEAN__" not in key}
     environment["PYTHONUNBUFFERED"] = ""  # the output waits in a buffer, as it does by default
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         [*COMMAND, "run", "config.yaml", "--handler", "work.py:Work"],
         cwd=tmp_path, text=True, env=environment, **streams,
     )  # fmt: skip

@@ -71,7 +71,7 @@ def folder(tmp_path: Path) -> Path:
 
 def loaded(folder: Path, *arguments: str) -> set[str]:
     """Returns the modules that a process has loaded after its first run."""
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder, capture_output=True, text=True, timeout=WITHIN, check=True,
     )  # fmt: skip

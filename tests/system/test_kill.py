@@ -85,7 +85,7 @@ def start(tmp_path: Path, sandbox: Sandbox) -> Iterator[Any]:
             """)
         )
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [sys.executable, "program.py", handler],
             cwd=tmp_path, stdin=subprocess.PIPE, text=True, env=environment,
         )  # fmt: skip

@@ -282,7 +282,7 @@ with SandboxedSystem([Handler]) as rig:
 
 
 def test_a_program_that_configures_no_logging_still_sees_warnings_on_stderr() -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", UNCONFIGURED], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stderr.splitlines() == ["a warning"]

@@ -38,7 +38,7 @@ def run_once(
         "OCEAN__HTTP__PORT": "0",
         **variables,
     }
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [sys.executable, "-m", "ocean_actors", "run", "--handler", f"job.py:{handler}"],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=WITHIN, check=False,
     )  # fmt: skip

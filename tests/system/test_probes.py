@@ -216,7 +216,7 @@ def test_the_default_port_in_use_costs_only_the_probes(caplog: pytest.LogCapture
     try:
         taken = socket.create_server(("127.0.0.1", 8000))
     except OSError as error:  # somebody else has it
-        assert error.errno == errno.EADDRINUSE  # noqa: PT017
+        assert error.errno == errno.EADDRINUSE  # noqa: PT017  (not what is tested)
         taken = socket.socket()
     with taken, SandboxedSystem([Quick], http={"host": "127.0.0.1"}) as rig:
         assert rig.expect(RunEnded).status == "completed"

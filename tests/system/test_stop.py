@@ -340,7 +340,7 @@ def test_sigterm_ends_the_process_in_every_state(
         """)
     )
     environment = {key: value for key, value in os.environ.items() if "OCEAN__" not in key}
-    with subprocess.Popen(  # noqa: S603
+    with subprocess.Popen(
         [*COMMAND, "run", "config.yaml", "--handler", f"work.py:{handler}"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment,
     ) as process:  # fmt: skip

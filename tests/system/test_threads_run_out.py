@@ -46,7 +46,7 @@ resource.setrlimit(resource.RLIMIT_NPROC, (threads, threads))
 
 
 def run(program: str) -> str:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         capture_output=True, text=True, timeout=WITHIN, check=True,
     )  # fmt: skip

@@ -174,7 +174,7 @@ def test_without_opentelemetry_nothing_of_it_is_loaded() -> None:
         "assert not tracing.is_available()\n"
         "print(*[name for name in sys.modules if name.startswith('opentelemetry')])"
     )
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=WITHIN
     )
     assert done.stdout.strip() == ""

@@ -56,7 +56,7 @@ class Child:
 
     def __init__(self, *, before: str = "hoard = []", after: str = "") -> None:
         code = SERVE.format(before=before, after=after)
-        self.process = subprocess.Popen(  # noqa: S603
+        self.process = subprocess.Popen(
             [sys.executable, "-c", code],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
         )  # fmt: skip

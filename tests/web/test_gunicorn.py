@@ -58,7 +58,7 @@ def start(tmp_path: Path) -> Iterator[Any]:
             "--chdir", str(tmp_path), *arguments, "mounted:application",
         ]  # fmt: skip
         with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen(  # noqa: S603
+            process = subprocess.Popen(
                 command, stdout=log, stderr=log, env={**os.environ, "HOME": str(tmp_path)}
             )
         processes.append(process)

@@ -109,7 +109,7 @@ class Sharded(ShardedHandler):
     def dies_and_leaves(self, shard: Shard, file: str, forked: bool) -> Yielded:
         """Leave a process behind."""
         sleep = [sys.executable, "-c", "import time; time.sleep(3600)"]
-        child = os.fork() if forked else subprocess.Popen(sleep).pid  # noqa: S603  (our own command)
+        child = os.fork() if forked else subprocess.Popen(sleep).pid
         if child == 0:
             time.sleep(3600)
             os._exit(0)
