@@ -39,7 +39,7 @@ ORGANIZATION = "org_benchmark"
 TOPIC = TopicPartition(f"{ORGANIZATION}.change.log", 0)
 GROUP = f"{ORGANIZATION}.custom.demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": "demo"}}).encode()
-VARIES = "single rounds of each candidate vary by 10 % and more; the median is above"
+VARIES = "single rounds of each candidate vary by 10 % and more"
 ROUND_TRIP = "before the run, two questions to Port and a fetch of Kafka's"
 BARE, CONFLUENT = "kafka-python", "confluent-kafka"
 

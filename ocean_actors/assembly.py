@@ -23,11 +23,10 @@ from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
-from ocean_actors.port.background import in_background
 from ocean_actors.port.blueprint_owners import BlueprintOwners
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.entities import EntityWriter
-from ocean_actors.port.integration import IntegrationActor, Register
+from ocean_actors.port.integration import Connect, IntegrationActor, Register
 from ocean_actors.port.kind_metrics import Source
 from ocean_actors.port.live_writes import LiveWrites
 from ocean_actors.port.log_shipper import LogShipper
@@ -61,7 +60,7 @@ class Assembly:
     """Knows every part of an integration, and how each is made from the settings.
 
     The listener is built at once, as its web application may be mounted before the start. Nothing
-    runs before `spawn`.
+    runs before `connect`.
     """
 
     def __init__(
@@ -116,8 +115,6 @@ class Assembly:
             strict=settings.ssl.port.x509.strict,
             read_only=self._dry_run,
         )
-        self._registrar = self._client()
-        self._connected: Callable[[], object] | None = None
         self._writes = LiveWrites()
         # Live handlers would write to Port.
         self.live = self._live_events(live) if live and not self._dry_run else None
@@ -129,10 +126,29 @@ class Assembly:
         """The name of the listener's actor."""
         return self.spec.name.lower()
 
-    def connect(self) -> None:
-        """Have a connection to Port opened while the rest starts, if it is needed at once."""
-        if not self._is_held and self._election is None:
-            self._connected = in_background(self._registrar.connect)
+    def connect(self) -> Ref:
+        """Start the actor that registers the integration; returns it, for `spawn`.
+
+        If the registration comes at once, it connects to Port while the rest starts.
+        """
+        settings, elects = self.settings, self._election is not None
+        integration = self._actors.spawn(
+            IntegrationActor,
+            self._client(),
+            None if self._dry_run else self.spec.destination(settings.event_listener),
+            PORT_BACKOFF,
+            requests=self.spec.answers_requests,
+            start_timeout=settings.start_timeout if self.spec.job else None,
+            blueprints=() if self._dry_run else self._blueprints,
+            active=not self.standby,
+            only_active=elects,
+            schedule=self._schedule,
+            only_told=self._is_held,
+            name="integration",
+        )
+        if not (self._is_held or elects):
+            integration.tell(Connect())
+        return integration
 
     @property
     def _is_held(self) -> bool:
@@ -143,36 +159,20 @@ class Assembly:
         """
         return self._ocean is not None and not self.spec.standby
 
-    def spawn(self) -> None:
-        """Start all actors, and have the integration registered with Port."""
+    def spawn(self, integration: Ref) -> None:
+        """Start all other actors, and have the integration registered with Port."""
         settings, spawn = self.settings, self._actors.spawn
         logger.info(
             "integration %s starts, listening by %s",
             settings.integration.identifier, self.spec.name,
         )  # fmt: skip
         listeners = {self.listener_name: self.listener, **self._schedule_listener()}
-        elects = self._election is not None
         spawn(
             ListenerSupervisor,
             self.registered,
             listeners,
-            only_active=elects,
+            only_active=self._election is not None,
             name="listener-supervisor",
-        )
-        integration = spawn(
-            IntegrationActor,
-            self._registrar,
-            None if self._dry_run else self.spec.destination(settings.event_listener),
-            PORT_BACKOFF,
-            requests=self.spec.answers_requests,
-            start_timeout=settings.start_timeout if self.spec.job else None,
-            blueprints=() if self._dry_run else self._blueprints,
-            active=not self.standby,
-            only_active=elects,
-            schedule=self._schedule,
-            only_told=self._is_held,
-            connected=self._connected,
-            name="integration",
         )
         if self._ocean is not None:
             self._ocean.spawn(self._actors, self._client(), lambda: integration.tell(Register()))

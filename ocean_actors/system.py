@@ -178,9 +178,9 @@ class OceanSystem(Stoppable):
         try:
             self._stopper.start()  # the first: a system that cannot start threads can still stop
             with logging_context(self._log_context):
-                self._parts.connect()
+                integration = self._parts.connect()
                 if self._serve():
-                    self._parts.spawn()
+                    self._parts.spawn(integration)
         except BaseException as error:  # Ctrl-C among them
             if isinstance(error, RuntimeError) and self._stop_requested.is_set():
                 return  # an actor has had the system stopped, so no more actors can be started

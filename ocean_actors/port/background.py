@@ -1,4 +1,4 @@
-"""Calls to Port beside something else: another call, or the rest of the start."""
+"""A call to Port while another one waits for its answer."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ocean_actors.actors import (
@@ -44,6 +44,11 @@ CONFIG_PATIENCE = 60.0
 """Seconds that a run waits for the current config; then it starts with the last known one."""
 
 LONGEST_PAUSE = 5.0  # seconds; between two attempts while a run waits
+
+
+@dataclass(frozen=True)
+class Connect(Message):
+    """Open a connection to Port and fetch the access token; `Register` follows."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,11 @@ def needs_patch(integration: Integration, destination: Mapping[str, str] | None)
     return any(present.get(key) != destination.get(key) for key in ("type", "url"))
 
 
+def _may_be_mended(failure: PortError) -> bool:
+    """Returns whether what starts beside us may have made Port reachable since: a name, TLS."""
+    return failure.lasting and failure.status is None
+
+
 class IntegrationActor(Actor):
     """Registers the integration, then answers with the config that Port holds.
 
@@ -123,7 +133,6 @@ class IntegrationActor(Actor):
         only_active: bool = False,
         schedule: Schedule | None = None,
         only_told: bool = False,
-        connected: Callable[[], object] | None = None,
     ) -> None:
         """Take the client to ask with.
 
@@ -132,9 +141,7 @@ class IntegrationActor(Actor):
         there is no limit. `blueprints` are created if Port lacks them, unless this instance is
         not `active`, until `RoleChanged` says that it is. With `only_active` the registration
         waits for that too, is repeated each time, and `schedule` goes on from Port's record. With
-        `only_told` it is registered only when this actor is told `Register`. The first
-        registration begins with `connected`, which waits for a call that the client makes already
-        and raises its PortError.
+        `only_told` it is registered only when this actor is told `Register`.
         """
         super().__init__()
         self._requests = requests
@@ -154,12 +161,21 @@ class IntegrationActor(Actor):
         self._only_active = only_active
         self._schedule = schedule
         self._only_told = only_told
-        self._connected = connected
+        self._connect_failure: PortError | None = None
         self._held: FetchConfig | None = None  # the question that waits for the blueprints
         self._failed_provisions = 0
         self._provision_timer: Timer | None = None
 
     # -- registration --------------------------------------------------------------------------
+
+    @handles(Connect)
+    def on_connect(self, _message: Connect) -> None:
+        """Prepare the registration while the rest starts; a failure is the registration's."""
+        self._began = self.context.clock.monotonic()
+        try:
+            self._client.connect()
+        except PortError as error:
+            self._connect_failure = error
 
     @handles(Register)
     def on_register(self, _message: Register) -> None:
@@ -191,10 +207,10 @@ class IntegrationActor(Actor):
         now = self.context.clock.monotonic()
         if self._began is None:
             self._began = now
-        connected, self._connected = self._connected, None
+        failure, self._connect_failure = self._connect_failure, None
         try:
-            if connected is not None:
-                connected()
+            if failure is not None and not _may_be_mended(failure):
+                raise failure
             integration = self._fetch_integration()
         except PortError as error:
             delay = error.delay(self._backoff.delay(self._failures, self.context.jitter()))

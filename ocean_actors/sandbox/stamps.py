@@ -15,14 +15,15 @@ class Stamps:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last = 0  # milliseconds since the epoch
-        self._second = ("", -1)  # its text and the newest second: many stamps share one
+        self._last: int | None = None  # milliseconds since the epoch
+        self._second: tuple[int, str] | None = None  # the last one, and its text: many share it
 
     def next(self) -> str:
         """Returns the time now, or a millisecond after the last one if that is later."""
-        self._last = max((self._clock.now() - EPOCH) // MILLISECOND, self._last + 1)
+        now = (self._clock.now() - EPOCH) // MILLISECOND
+        self._last = now if self._last is None else max(now, self._last + 1)
         second, milliseconds = divmod(self._last, 1000)
-        if second != self._second[1]:
-            text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = text, second
-        return f"{self._second[0]}.{milliseconds:03}Z"
+        if self._second is None or self._second[0] != second:
+            text = (EPOCH + timedelta(seconds=second)).isoformat().removesuffix("+00:00")
+            self._second = second, text
+        return f"{self._second[1]}.{milliseconds:03}Z"

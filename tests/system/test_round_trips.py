@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 from typing import Any
 
 import pytest
 from scripted import Quick, Script
 
-from ocean_actors import Actor, IntegrationRegistered, ResyncHandler, RunEnded, RunStarted
+from ocean_actors import (
+    Actor,
+    IntegrationRegistered,
+    OceanSystem,
+    ResyncHandler,
+    RunEnded,
+    RunStarted,
+    Settings,
+)
 from ocean_actors.port.background import in_background
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import SandboxedSystem, wait_idle
+from ocean_actors.testing.sandboxed import port_of
 
 CALM = {"type": "POLLING", "interval": 3600}
 WITHIN = 30.0
@@ -61,12 +71,13 @@ def test_the_access_token_is_fetched_while_the_rest_starts() -> None:
             assert answered(sandbox).count(("POST", "access_token")) == 1
 
 
-def test_a_start_that_fails_leaves_no_call_for_the_access_token_behind() -> None:
+def test_a_start_that_fails_ends_the_call_for_the_access_token() -> None:
     class Unwilling(Actor):
         """Cannot be made, and fails once Port was asked for the access token."""
 
         def __init__(self) -> None:
             sandbox.wait_for(lambda: sandbox.calls, WITHIN)
+            assert any(thread.name == "integration" for thread in threading.enumerate())
             raise ValueError("unwilling")
 
     with Sandbox() as sandbox:
@@ -76,11 +87,55 @@ def test_a_start_that_fails_leaves_no_call_for_the_access_token_behind() -> None
             SandboxedSystem([Quick], [Unwilling], sandbox=sandbox, eventListener=CALM),
         ):
             raise AssertionError("it started")
-        for thread in threading.enumerate():
-            if thread.name == "port-call":
-                thread.join(WITHIN)
-                assert not thread.is_alive()
+        assert [
+            thread.name for thread in threading.enumerate() if "integration" in thread.name
+        ] == []
         assert [call.path for call in sandbox.calls] == ["/v1/auth/access_token"]
+
+
+def test_an_access_token_that_port_refuses_is_asked_for_and_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with Sandbox() as sandbox:
+        sandbox.fail("status", status=401, path="/auth/access_token$")
+        with SandboxedSystem([Quick], sandbox=sandbox, eventListener=CALM) as rig:
+            assert rig.system.wait(WITHIN)
+        assert answered(sandbox) == [("POST", "access_token")]
+    assert caplog.text.count("check port.clientId and port.clientSecret") == 1
+
+
+def test_a_name_that_exists_only_once_all_have_started_does_not_end_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up = threading.Event()
+    exists = threading.Event()
+    look_up = socket.getaddrinfo
+
+    def answer(host: Any, *args: Any, **keywords: Any) -> Any:
+        if host == "port.example" and not exists.is_set():
+            looked_up.set()
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return look_up("127.0.0.1" if host == "port.example" else host, *args, **keywords)
+
+    class Tunnel(Actor):
+        def __init__(self) -> None:
+            super().__init__()
+            assert looked_up.wait(WITHIN)
+            exists.set()
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    with Sandbox() as sandbox:
+        values = {
+            "port": {**port_of(sandbox), "baseUrl": f"http://port.example:{sandbox.port}"},
+            "integration": {"identifier": "under-test"},
+            "eventListener": {"type": "ONCE"},
+        }
+        with OceanSystem(
+            Settings.from_dict(values, {}), [Quick], [Tunnel], serve_http=False
+        ) as system:
+            assert system.wait(WITHIN)
+        assert (system.exit_code, system.cause) == (0, None)
+        assert sandbox.statuses("under-test") == ["running", "completed"]
 
 
 def test_a_resync_request_that_port_does_not_tell_delays_no_run(
