@@ -59,9 +59,14 @@ class Role:
             lease.renew(sent_at)
 
     def take(self) -> None:
-        """Take the role if the partition is assigned and the membership was confirmed lately."""
+        """Take the role if the partition is assigned and the membership was confirmed lately.
+
+        A join may have taken nearly as long as the lease lasts, as the group waits for a member
+        that died. The role is then taken after the first heartbeat, not lost before it.
+        """
         lease = Lease(self._clock, self._confirmed_at, self._session_seconds)
-        if self._lease is None and self.assigned() and lease.valid():
+        lately = lease.remaining() > self._session_seconds / 3
+        if self._lease is None and self.assigned() and lately:
             self._lease = lease
             self._tell(LeaseChanged(lease))
 
