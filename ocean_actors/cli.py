@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -109,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
 
     add_commands(commands)
+
+    schema = commands.add_parser("schema", help="print the JSON Schema of a settings file")
+    schema.set_defaults(command=_schema)
 
     new = commands.add_parser("new", help="make a folder with an integration that runs")
     new.add_argument("name", metavar="NAME", help="of the folder, and of the integration in Port")
@@ -293,6 +297,14 @@ def _new(options: argparse.Namespace) -> int:
     from ocean_actors.scaffold.new import new
 
     for line in new(options.name, Path()):
+        print_line(line)
+    return STOPPED
+
+
+def _schema(_options: argparse.Namespace) -> int:
+    from ocean_actors.settings.schema import json_schema
+
+    for line in json.dumps(json_schema(), indent=2).splitlines():
         print_line(line)
     return STOPPED
 

@@ -66,6 +66,7 @@ def load_handler(place: str) -> type[ResyncHandler | LiveHandler]:
         live = issubclass(found, LiveHandler)
         method = "handle(self, call, live)" if live else missing_method(found)
         raise HandlerError(f"{place}: {name} has no method {method}")
+    _require_no_arguments(place, name, found)
     return found
 
 
@@ -76,11 +77,18 @@ def load_actor(place: str) -> type[Actor]:
     found, name = _load(place)
     if not inspect.isclass(found) or not issubclass(found, Actor):
         raise HandlerError(f"{place}: {name} is not a subclass of ocean_actors.Actor")
+    _require_no_arguments(place, name, found)
+    return found
+
+
+def _require_no_arguments(place: str, name: str, found: type) -> None:
+    """Raises HandlerError if a class cannot be built without arguments."""
     try:
         inspect.signature(found).bind()
     except TypeError as error:
         raise HandlerError(f"{place}: {name} is built without arguments, but: {error}") from None
-    return found
+    except ValueError:  # a class that says nothing about its arguments
+        return
 
 
 def _load_all(

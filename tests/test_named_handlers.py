@@ -34,6 +34,10 @@ class Witness(Actor):
     def on_start(self):
         print("witness was started", flush=True)
 
+class Far(Quick):
+    def __init__(self, url):
+        self.url = url
+
 class Named(Actor):
     def __init__(self, name):
         super().__init__()
@@ -157,6 +161,10 @@ def test_check_needs_no_handlers_and_refuses_unusable_ones(folder: Path, sandbox
         (
             {"handlers": ["work.py:Quick"], "actors": ["work.py:Named"]},
             "actors[0]: integration/work.py:Named: Named is built without arguments, but: missing",
+        ),
+        (
+            {"handlers": ["work.py:Far"]},
+            "handlers[0]: integration/work.py:Far: Far is built without arguments, but: missing",
         ),
     ],
 )

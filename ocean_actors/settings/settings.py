@@ -84,6 +84,17 @@ class Choice:
         """The model of a section without a type."""
         return self.ours[0]
 
+    def model(self, name: str) -> type[Section]:
+        """Returns the model of a type. Raises UnusableError if there is none of that name."""
+        try:
+            spec = plugins.load(self.group, name)
+        except plugins.UnknownPluginError as error:
+            raise UnusableError(str(error)) from None
+        model = getattr(spec, "settings", None)
+        if isinstance(model, type) and issubclass(model, self.base):
+            return model
+        raise UnusableError(f"the settings of {name} are not a subclass of {self.base.__name__}")
+
     @property
     def type_leaf(self) -> Leaf:
         """Where the type stands."""
@@ -357,14 +368,9 @@ def _chosen_model(reader: Reader, choice: Choice) -> tuple[type[Section] | None,
         known = ", ".join(plugins.known(choice.group))
         return None, f"{label}: expected one of {known}, got {describe(value)}"
     try:
-        spec = plugins.load(choice.group, value.strip().upper())
-    except plugins.UnknownPluginError as error:
+        return choice.model(value.strip().upper()), None
+    except UnusableError as error:
         return None, f"{label}: {error}"
-    model = getattr(spec, "settings", None)
-    if isinstance(model, type) and issubclass(model, choice.base):
-        return model, None
-    base = choice.base.__name__
-    return None, f"{label}: the settings of {value} are not a subclass of {base}"
 
 
 def _for_choice(
