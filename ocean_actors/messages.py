@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -216,10 +217,15 @@ class Delay:
     seconds: float
 
     def __post_init__(self) -> None:
-        number = isinstance(self.seconds, int | float)
-        if not number or not 0 <= self.seconds <= LONGEST_DELAY:
-            shown = one_line(self.seconds, 40)
+        given: object = self.seconds
+        try:
+            seconds = float(given) if isinstance(given, int | float) else math.nan
+        except OverflowError:
+            seconds = math.inf
+        if not 0 <= seconds <= LONGEST_DELAY:
+            shown = one_line(given, 40)
             raise ValueError(f"seconds: expected a number from 0 to {LONGEST_DELAY:g}, got {shown}")
+        object.__setattr__(self, "seconds", seconds)  # a subclass of float may define anything
 
 
 @dataclass(frozen=True)
@@ -236,6 +242,21 @@ Decision = Allow | Delay | Ignore
 """What a custom actor decides about a request before it is taken; see `Actor.decide`."""
 
 LONGEST_DELAY = 366 * 86400.0  # seconds
+
+
+def checked_decision(given: object) -> Decision:
+    """Returns a decision of a user's code, made anew: a class of theirs may lack or change fields.
+
+    Raises TypeError if it is none, ValueError for a delay by no number of seconds, and what the
+    user's class raises.
+    """
+    if isinstance(given, Ignore):
+        return Ignore(given.reason)
+    if isinstance(given, Delay):
+        return Delay(given.seconds)
+    if isinstance(given, Allow):
+        return Allow()
+    raise TypeError(f"expected Allow, Delay or Ignore, and not {one_line(given, 40)}")
 
 
 @dataclass(frozen=True)
