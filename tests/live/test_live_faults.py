@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rig import Hooked, counts, hooked, serving, settled, tell, titles, until
 
-from ocean_actors import Live, LiveCall, LiveEventFailed
+from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler
 from ocean_actors.messages import IntegrationRegistered
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
@@ -51,6 +51,36 @@ def test_a_key_that_is_a_coroutine_is_refused_without_a_warning_of_python() -> N
         with serving(keyed(lambda _call: key())) as rig:
             assert tell(rig, "A")[0] == 500
     assert [str(each.message) for each in caught if "never awaited" in str(each.message)] == []
+
+
+# -- attributes that change ------------------------------------------------------------------------
+
+
+def no_path(_handler: LiveHandler) -> str:
+    raise OSError("no path")
+
+
+@pytest.mark.parametrize("odd", ["slow", None, 0])
+def test_what_a_handler_does_to_its_attributes_later_changes_nothing(odd: Any) -> None:
+    class Spoiling(Hooked):
+        capacity, capacity_bytes, workers, attempts, timeout = 10, 1000, 1, 1, 60.0
+
+        def handle(self, call: LiveCall, live: Live) -> None:
+            for name in ("capacity", "capacity_bytes", "workers", "attempts", "timeout", "backoff"):
+                setattr(self, name, odd)
+            setattr(type(self), "path", property(no_path))  # noqa: B010  (mypy knows a text there)
+            if call.json()["id"] == "B":
+                raise ValueError("wrong")
+
+    with serving(Spoiling) as rig:
+        assert tell(rig, "A")[0] == 202
+        settled(rig, handled=1)
+        assert tell(rig, "B")[0] == 202
+        failed = rig.expect(LiveEventFailed)
+        assert (failed.path, failed.failure) == ("tracker", "ValueError: wrong")
+        assert tell(rig, "C")[0] == 202
+        settled(rig, handled=2)
+        assert rig.system.measure().restarts.values == {}
 
 
 # -- a router that fails ---------------------------------------------------------------------------
