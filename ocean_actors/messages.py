@@ -97,11 +97,8 @@ class ResyncRequested(Message):
 
     def __post_init__(self) -> None:
         """Check foreign values here, in the thread of whoever makes the request."""
-        if self.policy is not None and self.policy not in get_args(Policy):
-            known = ", ".join(get_args(Policy))
-            given = one_line(self.policy, 40)
-            raise ValueError(f"policy: expected one of {known}, or None, got {given!r}")
         _make_lines(self, "reason", "trigger")
+        object.__setattr__(self, "policy", _checked_policy(self.policy))
         object.__setattr__(self, "kinds", checked_kinds(self.kinds))
         object.__setattr__(self, "parameters", checked_parameters(self.parameters))
 
@@ -110,6 +107,21 @@ def _make_lines(message: object, *names: str) -> None:
     """Make these fields one line of text each, in the thread of whoever makes the message."""
     for name in names:
         object.__setattr__(message, name, one_line(getattr(message, name)))
+
+
+def _checked_policy(given: object) -> str | None:
+    """Returns the policy of a request as a plain text: a subclass of `str` may define anything.
+
+    Raises ValueError for an unknown one.
+    """
+    if given is None:
+        return None
+    policy = str.__str__(given) if isinstance(given, str) else ""
+    if policy not in get_args(Policy):
+        known = ", ".join(get_args(Policy))
+        shown = one_line(given, 40)
+        raise ValueError(f"policy: expected one of {known}, or None, got {shown!r}")
+    return policy
 
 
 def checked_kinds(given: object) -> tuple[str, ...] | None:

@@ -12,6 +12,7 @@ from abc import ABCMeta
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
 from typing import Any, cast
+from unittest.mock import ANY
 
 import pytest
 from simulation import asked
@@ -337,6 +338,31 @@ def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(
 def test_an_unknown_policy_is_the_callers_error() -> None:
     with pytest.raises(ValueError, match="policy: expected one of abort, drop, queue, ignore"):
         asked("a", 1, cast("Any", "later"))
+    with pytest.raises(ValueError, match="policy: expected one of abort, drop, queue, ignore"):
+        asked("a", 1, cast("Any", ANY))  # equals everything
+
+
+class OddText(str):
+    """A text that equals everything, and that no dictionary takes."""
+
+    __slots__ = ()
+
+    def __eq__(self, _other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        raise OSError("no hash")
+
+
+def test_a_policy_of_an_odd_class_is_the_text_that_it_holds(stages: Callable[..., Stage]) -> None:
+    stage = stages(Plain)
+    request = asked("a", 1, cast("Any", OddText("queue"))).request
+    assert stage.coordinator.ask(request) == "accepted"
+    stage.answer()
+    assert stage.stream.expect(RunEnded, WITHIN).status == "completed"
+    assert type(request.policy) is str
+    with pytest.raises(ValueError, match="policy: expected one of"):
+        asked("a", 1, cast("Any", OddText("later")))
 
 
 # -- the log ---------------------------------------------------------------------------------------
