@@ -125,7 +125,7 @@ def _checked_policy(given: object) -> str | None:
 
 
 def checked_kinds(given: object) -> tuple[str, ...] | None:
-    """Returns the kinds of a request, each once. One text is one kind.
+    """Returns the kinds of a request as plain texts, each once. One text is one kind.
 
     Raises TypeError unless they are texts, ValueError if there are none.
     """
@@ -134,12 +134,12 @@ def checked_kinds(given: object) -> tuple[str, ...] | None:
     listed = (given,) if isinstance(given, str) else given
     if not isinstance(listed, Iterable):
         raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
-    kinds = tuple(dict.fromkeys(listed))
+    kinds = tuple(listed)
     if not all(isinstance(kind, str) for kind in kinds):
         raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
     if not kinds:
         raise ValueError("kinds: expected at least one; leave it out to resync all")
-    return kinds
+    return tuple(dict.fromkeys(map(str.__str__, kinds)))  # a subclass may define anything
 
 
 def checked_parameters(given: object) -> FrozenDict:

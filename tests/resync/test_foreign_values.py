@@ -15,7 +15,7 @@ from typing import Any, cast
 from unittest.mock import ANY
 
 import pytest
-from simulation import asked
+from simulation import NOON, asked
 from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import (
@@ -363,6 +363,27 @@ def test_a_policy_of_an_odd_class_is_the_text_that_it_holds(stages: Callable[...
     assert type(request.policy) is str
     with pytest.raises(ValueError, match="policy: expected one of"):
         asked("a", 1, cast("Any", OddText("later")))
+
+
+def test_kinds_and_parameters_of_odd_classes_are_the_texts_that_they_hold(
+    stages: Callable[..., Stage],
+) -> None:
+    stage = stages(Plain)
+    for reason in ("first", "second"):  # they are joined
+        request = ResyncRequested(
+            reason=reason,
+            trigger="a",
+            requested_at=NOON,
+            kinds=(OddText("page"), OddText("page")),
+            parameters=cast("Any", {"since": OddText("2026")}),
+        )
+        assert stage.coordinator.ask(request) == "accepted"
+    stage.answer()
+    stage.answer()  # once more, for the second request
+    ended = stage.stream.expect(RunEnded, WITHIN)
+    assert (ended.status, ended.run.parameters) == ("completed", {"since": "2026"})
+    assert request.kinds == ("page",)
+    assert type(request.kinds[0]) is str
 
 
 # -- the log ---------------------------------------------------------------------------------------
