@@ -30,6 +30,26 @@ decided.
 """
 
 
+def _check_types(value: object, **types: type) -> None:
+    """Raise TypeError for a field of another type, as others could not read it."""
+    for name, wanted in types.items():
+        found: object = getattr(value, name)
+        if not isinstance(found, wanted):
+            raise TypeError(
+                f"{type(value).__name__}.{name} is {type(found).__name__}, not {wanted.__name__}"
+            )
+
+
+def _check_word(value: object, name: str, words: tuple[str, ...]) -> None:
+    """Raise TypeError for a field that is none of `words`, as others could not read it."""
+    found: object = getattr(value, name)
+    if type(found) is not str or found not in words:
+        expected = ", ".join(words)
+        raise TypeError(
+            f"{type(value).__name__}.{name} is {one_line(found, 40)}, not one of {expected}"
+        )
+
+
 @dataclass(frozen=True)
 class ConfigSnapshot:
     """The integration's config (the mapping in Port) and Port's own time of its last change."""
@@ -329,6 +349,10 @@ class RequestSettled(Message):
     outcome: Outcome
     run_id: str | None
 
+    def __post_init__(self) -> None:
+        _check_types(self, request=ResyncRequested)
+        _check_word(self, "outcome", get_args(Outcome))
+
 
 # -- coordinator and the actor that speaks to Port -----------------------------------------------
 
@@ -464,13 +488,12 @@ class Written:
 
 @dataclass(frozen=True)
 class _RunEvent(Message):
-    """An event about `run`. Raises TypeError for another value: subscribers could not read it."""
+    """An event about `run`."""
 
     run: RunInfo
 
     def __post_init__(self) -> None:
-        if not isinstance(self.run, RunInfo):
-            raise TypeError(f"{type(self).__name__}.run is {type(self.run).__name__}, not RunInfo")
+        _check_types(self, run=RunInfo)
 
 
 @dataclass(frozen=True)
@@ -483,6 +506,10 @@ class RunProgressed(_RunEvent):
     """A handler of the present run came further."""
 
     progress: Progress
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_types(self, progress=Progress)
 
 
 @dataclass(frozen=True)
@@ -498,6 +525,11 @@ class HandlerEnded(_RunEvent):
     ended_at: datetime
     written: tuple[tuple[str, Written], ...] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_types(self, handler=str, ended_at=datetime, written=tuple)
+        _check_word(self, "status", get_args(Status))
+
 
 @dataclass(frozen=True)
 class RunEnded(_RunEvent):
@@ -507,6 +539,11 @@ class RunEnded(_RunEvent):
     ended_at: datetime
     failures: tuple[str, ...]
     written: Written
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_types(self, ended_at=datetime, failures=tuple, written=Written)
+        _check_word(self, "status", get_args(Status))
 
 
 @dataclass(frozen=True)
@@ -605,6 +642,9 @@ class IntegrationRegistered(Message):
     """Port knows the integration and answers: the listeners may start."""
 
     snapshot: ConfigSnapshot
+
+    def __post_init__(self) -> None:
+        _check_types(self, snapshot=ConfigSnapshot)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import pytest
 from rig import Hooked, counts, hooked, serving, settled, tell, titles, until
 
 from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler
-from ocean_actors.messages import IntegrationRegistered
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import ConfigSnapshot, IntegrationRegistered
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
 
@@ -95,9 +96,10 @@ def fail_router(rig: SandboxedSystem) -> None:
     live = rig.system._parts.live
     assert live is not None
     intake = live.intakes[0]
-    nothing_at_all: Any = None  # that is the bug
+    event = IntegrationRegistered(ConfigSnapshot(FrozenDict()))
+    object.__setattr__(event, "snapshot", None)  # that is the bug
     assert intake._router is not None
-    intake._router.tell(IntegrationRegistered(nothing_at_all))
+    intake._router.tell(event)
     until(lambda: restarted(rig) == 1 and intake._router is not None)
 
 

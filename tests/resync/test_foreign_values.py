@@ -20,6 +20,7 @@ from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import (
     HandlerEnded,
+    IntegrationRegistered,
     Message,
     OceanSystem,
     PortError,
@@ -30,17 +31,23 @@ from ocean_actors import (
     ResyncRun,
     RetryLater,
     RunEnded,
+    RunInfo,
     RunProgressed,
     RunStarted,
     Settings,
     handles,
 )
 from ocean_actors.actors import Actor, MailboxPolicy
-from ocean_actors.messages import ResyncRequested
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import ResyncRequested, Written
 from ocean_actors.resync.handlers import named_handlers
 from ocean_actors.testing import Probe
 
 stages = pytest.fixture(opened_stages)
+
+
+NOTHING: Any = None
+ODD: Any = "odd"
 
 
 class Plain(ResyncHandler):
@@ -585,6 +592,31 @@ def test_an_event_about_no_run_is_refused_before_it_is_published(event: Any) -> 
 
     with pytest.raises(TypeError, match=rf"{event.__name__}\.run is NoneType, not RunInfo"):
         event(None, *[None] * rest)
+
+
+INFO = RunInfo("run-1", 1, "test", "test", NOON, NOON, FrozenDict())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: IntegrationRegistered(NOTHING), "IntegrationRegistered.snapshot is NoneType"),
+        (lambda: RequestSettled(NOTHING, "ignored", None), "RequestSettled.request is NoneType"),
+        (lambda: RequestSettled(asked("a", 1).request, ODD, None), "RequestSettled.outcome is odd"),
+        (lambda: RunProgressed(INFO, NOTHING), "RunProgressed.progress is NoneType"),
+        (lambda: HandlerEnded(INFO, "Work", ODD, NOON), "HandlerEnded.status is odd"),
+        (lambda: HandlerEnded(INFO, NOTHING, "failed", NOON), "HandlerEnded.handler is NoneType"),
+        (lambda: RunEnded(INFO, ODD, NOON, (), Written()), "RunEnded.status is odd, not one of"),
+        (lambda: RunEnded(INFO, "failed", NOTHING, (), Written()), "RunEnded.ended_at is NoneType"),
+        (lambda: RunEnded(INFO, "failed", NOON, NOTHING, Written()), "RunEnded.failures is"),
+        (lambda: RunEnded(INFO, "failed", NOON, (), NOTHING), "RunEnded.written is NoneType"),
+    ],
+)
+def test_an_event_that_nobody_could_read_is_refused_before_it_is_published(
+    make: Callable[[], object], said: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^{said}"):
+        make()
 
 
 def test_a_handler_that_cancels_the_runs_token_fails_the_run(stages: Callable[..., Stage]) -> None:
