@@ -46,7 +46,7 @@ from ocean_actors.shards.runner import ShardRunner
 
 if TYPE_CHECKING:
     from ocean_actors.leader.spec import Election
-    from ocean_actors.live.handler import LiveHandler
+    from ocean_actors.live.handler import LiveSpec
     from ocean_actors.live.setup import LiveEvents
     from ocean_actors.ocean.bridge import OceanBridge
     from ocean_actors.port.dry_run_writer import ShowDryRun
@@ -72,7 +72,7 @@ class Assembly:
         resync: ResyncClient,
         generation: ConfigGeneration,
         show_dry_run: ShowDryRun | None = None,
-        live: Sequence[LiveHandler] = (),
+        live: Sequence[LiveSpec] = (),
         ocean: OceanBridge | None = None,
     ) -> None:
         """Raises TypeError for a custom actor that cannot be built.
@@ -199,7 +199,7 @@ class Assembly:
         if not self._is_held:
             integration.tell(Register())  # the last, so that nobody misses an event
 
-    def _live_events(self, handlers: Sequence[LiveHandler]) -> LiveEvents:
+    def _live_events(self, handlers: Sequence[LiveSpec]) -> LiveEvents:
         from ocean_actors.live.setup import live_events
 
         return live_events(

@@ -14,11 +14,10 @@ from ocean_actors.messages import (
     Decide,
     Decided,
     Decision,
-    Delay,
-    Ignore,
     Lease,
     Policy,
     ResyncRequested,
+    checked_decision,
     checked_kinds,
     checked_parameters,
 )
@@ -196,14 +195,9 @@ class Actor(actors.Actor):
         decision: Decision = Allow()
         failure: str | None = None
         try:
-            decided: object = self.decide(question.request)
+            decision = checked_decision(self.decide(question.request))
         except BaseException as error:  # noqa: BLE001  (a user's code may raise anything)
             failure = one_line(error)
-        else:
-            if isinstance(decided, Allow | Delay | Ignore):
-                decision = decided
-            else:
-                failure = f"expected Allow, Delay or Ignore, and not {one_line(decided, 40)}"
         question.reply_to.tell(Decided(question.number, self.context.name, decision, failure))
 
 

@@ -57,6 +57,8 @@ class FrozenList(_Frozen, list[Any]):
 def freeze(value: Any) -> Any:
     """Returns a deeply immutable copy of JSON-like data: dicts and lists become frozen ones.
 
+    Texts become plain ones, as a subclass of `str` may compare and hash as it likes.
+
     Raises NestedTooDeeply if collections are nested more than `MAX_DEPTH` levels deep.
     """
     return _freeze(value, MAX_DEPTH)
@@ -64,12 +66,17 @@ def freeze(value: Any) -> Any:
 
 def _freeze(value: Any, levels: int) -> Any:
     if not isinstance(value, Mapping | list | tuple):
-        return value
+        return _plain(value)
     if not levels:
         raise NestedTooDeeply(f"the data is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, Mapping):
-        return FrozenDict({key: _freeze(item, levels - 1) for key, item in value.items()})
+        items = value.items()
+        return FrozenDict({_plain(key): _freeze(item, levels - 1) for key, item in items})
     return FrozenList([_freeze(item, levels - 1) for item in value])
+
+
+def _plain(value: Any) -> Any:
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def thaw(value: Any) -> Any:

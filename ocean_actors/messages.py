@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,26 @@ Outcome = Literal["completed", "failed", "aborted", "ignored"]
 run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
 decided.
 """
+
+
+def _check_types(value: object, **types: type) -> None:
+    """Raise TypeError for a field of another type, as others could not read it."""
+    for name, wanted in types.items():
+        found: object = getattr(value, name)
+        if not isinstance(found, wanted):
+            raise TypeError(
+                f"{type(value).__name__}.{name} is {type(found).__name__}, not {wanted.__name__}"
+            )
+
+
+def _check_word(value: object, name: str, words: tuple[str, ...]) -> None:
+    """Raise TypeError for a field that is none of `words`, as others could not read it."""
+    found: object = getattr(value, name)
+    if type(found) is not str or found not in words:
+        expected = ", ".join(words)
+        raise TypeError(
+            f"{type(value).__name__}.{name} is {one_line(found, 40)}, not one of {expected}"
+        )
 
 
 @dataclass(frozen=True)
@@ -96,11 +117,8 @@ class ResyncRequested(Message):
 
     def __post_init__(self) -> None:
         """Check foreign values here, in the thread of whoever makes the request."""
-        if self.policy is not None and self.policy not in get_args(Policy):
-            known = ", ".join(get_args(Policy))
-            given = one_line(self.policy, 40)
-            raise ValueError(f"policy: expected one of {known}, or None, got {given!r}")
         _make_lines(self, "reason", "trigger")
+        object.__setattr__(self, "policy", _checked_policy(self.policy))
         object.__setattr__(self, "kinds", checked_kinds(self.kinds))
         object.__setattr__(self, "parameters", checked_parameters(self.parameters))
 
@@ -111,8 +129,23 @@ def _make_lines(message: object, *names: str) -> None:
         object.__setattr__(message, name, one_line(getattr(message, name)))
 
 
+def _checked_policy(given: object) -> str | None:
+    """Returns the policy of a request as a plain text: a subclass of `str` may define anything.
+
+    Raises ValueError for an unknown one.
+    """
+    if given is None:
+        return None
+    policy = str.__str__(given) if isinstance(given, str) else ""
+    if policy not in get_args(Policy):
+        known = ", ".join(get_args(Policy))
+        shown = one_line(given, 40)
+        raise ValueError(f"policy: expected one of {known}, or None, got {shown!r}")
+    return policy
+
+
 def checked_kinds(given: object) -> tuple[str, ...] | None:
-    """Returns the kinds of a request, each once. One text is one kind.
+    """Returns the kinds of a request as plain texts, each once. One text is one kind.
 
     Raises TypeError unless they are texts, ValueError if there are none.
     """
@@ -121,12 +154,12 @@ def checked_kinds(given: object) -> tuple[str, ...] | None:
     listed = (given,) if isinstance(given, str) else given
     if not isinstance(listed, Iterable):
         raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
-    kinds = tuple(dict.fromkeys(listed))
+    kinds = tuple(listed)
     if not all(isinstance(kind, str) for kind in kinds):
         raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
     if not kinds:
         raise ValueError("kinds: expected at least one; leave it out to resync all")
-    return kinds
+    return tuple(dict.fromkeys(map(str.__str__, kinds)))  # a subclass may define anything
 
 
 def checked_parameters(given: object) -> FrozenDict:
@@ -216,10 +249,15 @@ class Delay:
     seconds: float
 
     def __post_init__(self) -> None:
-        number = isinstance(self.seconds, int | float)
-        if not number or not 0 <= self.seconds <= LONGEST_DELAY:
-            shown = one_line(self.seconds, 40)
+        given: object = self.seconds
+        try:
+            seconds = float(given) if isinstance(given, int | float) else math.nan
+        except OverflowError:
+            seconds = math.inf
+        if not 0 <= seconds <= LONGEST_DELAY:
+            shown = one_line(given, 40)
             raise ValueError(f"seconds: expected a number from 0 to {LONGEST_DELAY:g}, got {shown}")
+        object.__setattr__(self, "seconds", seconds)  # a subclass of float may define anything
 
 
 @dataclass(frozen=True)
@@ -236,6 +274,21 @@ Decision = Allow | Delay | Ignore
 """What a custom actor decides about a request before it is taken; see `Actor.decide`."""
 
 LONGEST_DELAY = 366 * 86400.0  # seconds
+
+
+def checked_decision(given: object) -> Decision:
+    """Returns a decision of a user's code, made anew: a class of theirs may lack or change fields.
+
+    Raises TypeError if it is none, ValueError for a delay by no number of seconds, and what the
+    user's class raises.
+    """
+    if isinstance(given, Ignore):
+        return Ignore(given.reason)
+    if isinstance(given, Delay):
+        return Delay(given.seconds)
+    if isinstance(given, Allow):
+        return Allow()
+    raise TypeError(f"expected Allow, Delay or Ignore, and not {one_line(given, 40)}")
 
 
 @dataclass(frozen=True)
@@ -295,6 +348,10 @@ class RequestSettled(Message):
     request: ResyncRequested
     outcome: Outcome
     run_id: str | None
+
+    def __post_init__(self) -> None:
+        _check_types(self, request=ResyncRequested)
+        _check_word(self, "outcome", get_args(Outcome))
 
 
 # -- coordinator and the actor that speaks to Port -----------------------------------------------
@@ -431,13 +488,12 @@ class Written:
 
 @dataclass(frozen=True)
 class _RunEvent(Message):
-    """An event about `run`. Raises TypeError for another value: subscribers could not read it."""
+    """An event about `run`."""
 
     run: RunInfo
 
     def __post_init__(self) -> None:
-        if not isinstance(self.run, RunInfo):
-            raise TypeError(f"{type(self).__name__}.run is {type(self.run).__name__}, not RunInfo")
+        _check_types(self, run=RunInfo)
 
 
 @dataclass(frozen=True)
@@ -450,6 +506,10 @@ class RunProgressed(_RunEvent):
     """A handler of the present run came further."""
 
     progress: Progress
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_types(self, progress=Progress)
 
 
 @dataclass(frozen=True)
@@ -465,6 +525,11 @@ class HandlerEnded(_RunEvent):
     ended_at: datetime
     written: tuple[tuple[str, Written], ...] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_types(self, handler=str, ended_at=datetime, written=tuple)
+        _check_word(self, "status", get_args(Status))
+
 
 @dataclass(frozen=True)
 class RunEnded(_RunEvent):
@@ -474,6 +539,11 @@ class RunEnded(_RunEvent):
     ended_at: datetime
     failures: tuple[str, ...]
     written: Written
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_types(self, ended_at=datetime, failures=tuple, written=Written)
+        _check_word(self, "status", get_args(Status))
 
 
 @dataclass(frozen=True)
@@ -572,6 +642,9 @@ class IntegrationRegistered(Message):
     """Port knows the integration and answers: the listeners may start."""
 
     snapshot: ConfigSnapshot
+
+    def __post_init__(self) -> None:
+        _check_types(self, snapshot=ConfigSnapshot)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,30 @@ def test_frozen_data_equals_its_source_and_cannot_be_changed() -> None:
             change()
 
 
+class OddText(str):
+    """A text that neither compares nor hashes well once it is told to."""
+
+    __slots__ = ()
+    odd = False
+
+    def __eq__(self, other: object) -> bool:
+        if self.odd:
+            raise OSError("no ==")
+        return str.__eq__(self, other)
+
+    def __hash__(self) -> int:
+        if self.odd:
+            raise OSError("no hash")
+        return str.__hash__(self)
+
+
+def test_texts_become_plain_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = freeze({OddText("a"): [OddText("b")]})
+    monkeypatch.setattr(OddText, "odd", True)
+    assert (type(next(iter(frozen))), type(frozen["a"][0])) == (str, str)
+    assert hash(frozen) == hash(freeze({"a": ["b"]}))
+
+
 @pytest.mark.parametrize("levels", [70, 900, 100_000])
 def test_deep_data_is_refused_in_one_line(levels: int) -> None:
     with pytest.raises(NestedTooDeeply) as caught:

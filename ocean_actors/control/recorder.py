@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, AtLimit, MailboxPolicy, Message, handles
-from ocean_actors.control.events import SHOWN, EventRing, line_of
+from ocean_actors.control.events import SHOWN, EventRing, Line, line_of
 from ocean_actors.control.incidents import Look, incidents, look_at
 from ocean_actors.messages import RunEnded, RunProgressed
+from ocean_actors.text import one_line
 
 PROGRESS_SECONDS = 30.0  # between two lines on the progress of one handler
 LOOK_SECONDS = 2.0  # between two looks at the actors
@@ -47,12 +48,14 @@ class EventRecorder(Actor):
         """Keep an event; of the progress of a handler, only some."""
         if isinstance(event, RunEnded):
             self._told.clear()
-        line = line_of(event)
-        if line is None or (
-            isinstance(event, RunProgressed) and not self._is_due(event.progress.handler)
-        ):
-            return
-        self._ring.add(self.context.clock.now(), line)
+        try:
+            due = not isinstance(event, RunProgressed) or self._is_due(event.progress.handler)
+            line = line_of(event) if due else None
+        except BaseException as error:  # noqa: BLE001  (a custom actor may publish anything)
+            kind = type(event).__name__
+            line = Line(kind, "warning", f"an event that cannot be shown: {one_line(error)}")
+        if line is not None:
+            self._ring.add(self.context.clock.now(), line)
 
     @handles(LookAtActors)
     def on_look(self, _message: LookAtActors) -> None:

@@ -32,7 +32,7 @@ class LiveApp(JsonApp):
         self, intakes: Iterable[LiveIntake], *, max_body_bytes: int, clock: Clock, log: WebLog
     ) -> None:
         routes = {
-            f"{LIVE}{intake.handler.path}": {"POST": functools.partial(self.receive, intake)}
+            f"{LIVE}{intake.spec.path}": {"POST": functools.partial(self.receive, intake)}
             for intake in intakes
         }
         super().__init__(routes, log, unknown="no such path")  # the paths may be secret
@@ -48,7 +48,7 @@ class LiveApp(JsonApp):
             raise Refusal(503, "this instance stands by: call again", RETRY, noteworthy=False)
         body = read_body(environ, self._max_body_bytes)
         call = LiveCall(
-            path=intake.handler.path,
+            path=intake.spec.path,
             method=str(environ["REQUEST_METHOD"]),
             headers=Headers(_headers(environ)),
             body=body,
@@ -64,38 +64,38 @@ class LiveApp(JsonApp):
         raise Refusal(503, "live events are not taken now", RETRY, noteworthy=False)
 
     def _authenticate(self, intake: LiveIntake, call: LiveCall) -> None:
-        name = type(intake.handler).__name__
+        spec = intake.spec
         try:
-            answer: object = intake.handler.authenticate(call)
+            answer: object = spec.handler.authenticate(call)
         except BaseException as error:  # noqa: BLE001  (user code may raise anything)
-            self._web_log.failed(f"{name}.authenticate", error)
+            self._web_log.failed(f"{spec.name}.authenticate", error)
             raise Refusal(401, "the call is not authentic", noteworthy=False) from None
         if answer is True:
             return
         if answer is not False:
             _close(answer)
             self._web_log.add(
-                ("authenticate", name), logging.ERROR,
-                f"{name}.authenticate: expected True or False, not {one_line(answer, 80)}; "
+                ("authenticate", spec.name), logging.ERROR,
+                f"{spec.name}.authenticate: expected True or False, not {one_line(answer, 80)}; "
                 "calls are answered 401",
             )  # fmt: skip
         raise Refusal(401, "the call is not authentic")
 
     def _key(self, intake: LiveIntake, call: LiveCall) -> str:
-        name = type(intake.handler).__name__
+        spec = intake.spec
         try:
-            key: object = intake.handler.key(call)
+            key: object = spec.handler.key(call)
         except UnreadableCall as error:
             raise Refusal(400, str(error)) from None
         except BaseException as error:  # noqa: BLE001  (user code may raise anything)
-            self._web_log.failed(f"{name}.key", error)
+            self._web_log.failed(f"{spec.name}.key", error)
             raise Refusal(500, "the call cannot be read", noteworthy=False) from None
         if not isinstance(key, str):
             _close(key)
             self._web_log.add(
-                ("key", name),
+                ("key", spec.name),
                 logging.ERROR,
-                f"{name}.key: expected a text, not {one_line(key, 80)}",
+                f"{spec.name}.key: expected a text, not {one_line(key, 80)}",
             )
             raise Refusal(500, "the call cannot be read", noteworthy=False)
         return str.__str__(key)  # a subclass may have a `__hash__` or `__eq__` that raises

@@ -7,6 +7,7 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from ocean_actors.actors import Backoff, CancelToken
@@ -99,6 +100,8 @@ class LiveHandler(ABC):
     server; both must be quick. The call is then queued and answered, and `handle` is called in
     another thread. One object serves all calls, several at a time: do not keep in it what calls
     change. What any of the methods raises concerns that call alone.
+
+    The attributes `path` to `timeout` are read once, when the object was built.
     """
 
     path: ClassVar[str]
@@ -157,6 +160,24 @@ class LiveHandler(ABC):
             raise TypeError(f"{cls.__name__}.handle yields: hand entities to live.port.upsert")
 
 
+@dataclass(frozen=True)
+class LiveSpec:
+    """A live handler, the name of its class, and its attributes when it was built.
+
+    Our actors read them here, so they never see what its methods do to them later.
+    """
+
+    handler: LiveHandler
+    name: str
+    path: str
+    capacity: int
+    capacity_bytes: int
+    workers: int
+    attempts: int
+    backoff: Backoff
+    timeout: float
+
+
 LiveHandlerFactory = Callable[[], LiveHandler]
 """A LiveHandler class, or a `functools.partial` of one."""
 
@@ -182,57 +203,74 @@ def _is_live(factory: object) -> bool:
     return isinstance(made, type) and issubclass(made, LiveHandler)
 
 
-def built_handlers(factories: Sequence[LiveHandlerFactory]) -> tuple[LiveHandler, ...]:
-    """Returns an object of each handler.
+def built_handlers(factories: Sequence[LiveHandlerFactory]) -> tuple[LiveSpec, ...]:
+    """Returns an object of each handler, with its attributes.
 
     Raises LiveHandlerError, which names the class, for one that cannot be built or used, and for
     a path that two have.
     """
-    handlers: dict[str, LiveHandler] = {}
+    specs: dict[str, LiveSpec] = {}
     for factory in factories:
-        handler = _built(factory)
-        first = handlers.setdefault(handler.path, handler)
-        if first is not handler:
-            names = sorted((type(first).__name__, type(handler).__name__))
+        spec = _built(factory)
+        first = specs.setdefault(spec.path, spec)
+        if first is not spec:
+            names = sorted((first.name, spec.name))
             raise LiveHandlerError(
-                f"handlers: {names[0]} and {names[1]} have the same path {handler.path!r}"
+                f"handlers: {names[0]} and {names[1]} have the same path {spec.path!r}"
             )
-    return tuple(handlers.values())
+    return tuple(specs.values())
 
 
-def _built(factory: LiveHandlerFactory) -> LiveHandler:
+def _built(factory: LiveHandlerFactory) -> LiveSpec:
     made: Any = _unwrapped(factory)
     name = one_line(made.__name__, 80)
     if inspect.isabstract(made):
         raise LiveHandlerError(f"handlers: {name} is abstract: it has no method handle(call, live)")
     try:
-        handler = factory()
-        _check(handler)
+        return _spec(factory(), name)
     except KeyboardInterrupt:
         raise
     except LiveHandlerError as error:
         raise LiveHandlerError(f"handlers: {name}.{error}") from None
     except BaseException as error:  # user code may raise anything
         raise LiveHandlerError(f"handlers: {name} cannot be built: {one_line(error)}") from error
-    return handler
 
 
-def _check(handler: LiveHandler) -> None:
-    path: object = getattr(handler, "path", None)
-    if not isinstance(path, str) or PATH.fullmatch(path) is None or _climbs(path):
+def _spec(handler: LiveHandler, name: str) -> LiveSpec:
+    """Returns the attributes as plain values: a subclass of `str` or `int` may define anything."""
+    given: object = getattr(handler, "path", None)
+    path = str.__str__(given) if isinstance(given, str) else ""
+    if PATH.fullmatch(path) is None or _climbs(path):
         raise LiveHandlerError(
             "path: expected letters, digits and -._~/, without a leading slash, as in 'tracker', "
-            f"not {one_line(path, 80)!r}"
+            f"not {one_line(given, 80)!r}"
         )
-    for name in ("capacity", "capacity_bytes", "workers", "attempts"):
-        number: object = getattr(handler, name)
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise LiveHandlerError(f"{name}: expected a number from 1 on, not {one_line(number)}")
-    if not isinstance(handler.backoff, Backoff):
-        raise LiveHandlerError(f"backoff: expected a Backoff, not {one_line(handler.backoff)}")
-    seconds: object = handler.timeout
-    if not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
-        raise LiveHandlerError(f"timeout: expected seconds above 0, not {one_line(seconds)}")
+    backoff: object = handler.backoff
+    if type(backoff) is not Backoff:  # the `delay` of a subclass would run in an actor of ours
+        raise LiveHandlerError(f"backoff: expected a Backoff, not {one_line(backoff)}")
+    timeout: object = handler.timeout
+    seconds = float(timeout) if isinstance(timeout, int | float) else 0.0
+    if not 0 < seconds < float("inf"):
+        raise LiveHandlerError(f"timeout: expected seconds above 0, not {one_line(timeout)}")
+    return LiveSpec(
+        handler=handler,
+        name=name,
+        path=path,
+        capacity=_count(handler, "capacity"),
+        capacity_bytes=_count(handler, "capacity_bytes"),
+        workers=_count(handler, "workers"),
+        attempts=_count(handler, "attempts"),
+        backoff=backoff,
+        timeout=seconds,
+    )
+
+
+def _count(handler: LiveHandler, name: str) -> int:
+    given: object = getattr(handler, name)
+    number = int.__index__(given) if isinstance(given, int) and not isinstance(given, bool) else 0
+    if number < 1:
+        raise LiveHandlerError(f"{name}: expected a number from 1 on, not {one_line(given)}")
+    return number
 
 
 def _climbs(path: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ocean_actors.actors import Message, Ref
 from ocean_actors.live.call import LiveCall
-from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.handler import LiveSpec
 from ocean_actors.live.room import Room
 from ocean_actors.log import get_logger
 
@@ -56,10 +56,10 @@ class LiveIntake:
     router alone writes `standby`, `running`, `handled`, `retried` and `dead`.
     """
 
-    def __init__(self, handler: LiveHandler, *, standby: bool) -> None:
-        self.handler = handler
+    def __init__(self, spec: LiveSpec, *, standby: bool) -> None:
+        self.spec = spec
         self.standby = standby
-        self.room = Room(handler.capacity, handler.capacity_bytes)
+        self.room = Room(spec.capacity, spec.capacity_bytes)
         self.numbers = itertools.count(1)
         """Of events; a router that was restarted goes on with them."""
         self.running = self.handled = self.retried = self.dead = 0

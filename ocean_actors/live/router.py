@@ -78,9 +78,9 @@ class LiveRouter(Actor):
         super().__init__()
         self._intake = intake
         self._services = services
-        self._handler = handler = intake.handler
+        self._spec = spec = intake.spec
         self._queue: LiveQueue[LiveCall] = LiveQueue(
-            Limits(handler.workers, handler.attempts, handler.backoff), intake.numbers
+            Limits(spec.workers, spec.attempts, spec.backoff), intake.numbers
         )
         self._slots: dict[int, Slot] = {}
         self._hung: set[Ref] = set()
@@ -88,7 +88,7 @@ class LiveRouter(Actor):
         self._flood = Flood()
         self._looks_again = False
         self._drained: pykka.Future[None] | None = None  # until it is set
-        self._log = RouterLog(handler, services.clock)
+        self._log = RouterLog(spec, services.clock)
 
     def on_start(self) -> None:
         """Take calls, also those that a former life has left."""
@@ -130,7 +130,7 @@ class LiveRouter(Actor):
         if overdue:
             slot.token = CancelToken()
             if failure is not None:
-                failure = Failure(f"it took longer than {self._handler.timeout:g} s")
+                failure = Failure(f"it took longer than {self._spec.timeout:g} s")
         if self._queue.held and failure is not None:  # the stop has cut it short
             self._queue.interrupted(ticket.number)
             self._pump()
@@ -154,7 +154,7 @@ class LiveRouter(Actor):
         """End the calls of an attempt that takes too long."""
         slot = self._at_work(message.slot, message.number)
         if slot is not None:
-            slot.token.cancel(f"the event's time of {self._handler.timeout:g} s is over")
+            slot.token.cancel(f"the event's time of {self._spec.timeout:g} s is over")
             slot.timer = self.context.schedule(
                 GRACE_SECONDS, GraceOver(message.slot, message.number)
             )
@@ -172,7 +172,7 @@ class LiveRouter(Actor):
         self.context.watch(slot.worker)
         if len(self._hung) >= MOST_HUNG:
             self._log.hung(len(self._hung))
-        seconds = self._handler.timeout + GRACE_SECONDS
+        seconds = self._spec.timeout + GRACE_SECONDS
         text = f"it did not end within {seconds:g} s, and its thread is left behind"
         self._settle(ticket, Failure(text, lasting=True))
 
@@ -231,7 +231,7 @@ class LiveRouter(Actor):
             slot = next(idle, None) or self._open_slot()
             slot.ticket = ticket
             slot.timer = self.context.schedule(
-                self._handler.timeout, TimeUp(slot.number, ticket.number)
+                self._spec.timeout, TimeUp(slot.number, ticket.number)
             )
             slot.worker.tell(HandleCall(slot.number, ticket.number, ticket.item, slot.token))
         self._intake.running = self._queue.working
@@ -271,7 +271,7 @@ class LiveRouter(Actor):
         self._opened += 1
         name = f"{self.context.name}-{self._opened}"
         report: Callable[[CallHandled], None] = self.context.ref.tell
-        worker = self.context.spawn(LiveWorker, self._handler, self._services, report, name=name)
+        worker = self.context.spawn(LiveWorker, self._spec, self._services, report, name=name)
         self.context.watch(worker)
         slot = self._slots[self._opened] = Slot(self._opened, worker, CancelToken())
         return slot
@@ -318,6 +318,6 @@ class LiveRouter(Actor):
         now = self.context.clock.now()
         self.context.publish(
             LiveEventFailed(
-                self._handler.path, one_line(ticket.key, 100), ticket.attempt, failure.text, now
+                self._spec.path, one_line(ticket.key, 100), ticket.attempt, failure.text, now
             )
         )

@@ -6,7 +6,7 @@ import logging
 
 from ocean_actors.actors import Clock
 from ocean_actors.live.call import LiveCall
-from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.handler import LiveSpec
 from ocean_actors.live.queue import Ticket
 from ocean_actors.live.worker import Failure
 from ocean_actors.log import get_logger
@@ -19,16 +19,16 @@ logger = get_logger(__name__)
 class RouterLog:
     """Logs what becomes of the events of one path; failures at a bounded rate."""
 
-    def __init__(self, handler: LiveHandler, clock: Clock) -> None:
-        self._handler = handler
+    def __init__(self, spec: LiveSpec, clock: Clock) -> None:
+        self._spec = spec
         self._log = WebLog(clock)
 
     def retried(self, ticket: Ticket[LiveCall], failure: Failure, seconds: float) -> None:
         """Log that an attempt failed, and that the next one is due after `seconds`."""
         self._log.add(
             "retry", logging.WARNING,
-            f"live event of {self._handler.path} failed, attempt {ticket.attempt} of "
-            f"{self._handler.attempts}; the next one is in {seconds:.1f} s: {failure.text}",
+            f"live event of {self._spec.path} failed, attempt {ticket.attempt} of "
+            f"{self._spec.attempts}; the next one is in {seconds:.1f} s: {failure.text}",
         )  # fmt: skip
 
     def given_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
@@ -38,7 +38,7 @@ class RouterLog:
         attempts = f"{ticket.attempt} attempt{'s' * (ticket.attempt > 1)}"
         self._log.add(
             "dead", logging.ERROR,
-            f"live event of {self._handler.path}{about} is given up after {attempts}: "
+            f"live event of {self._spec.path}{about} is given up after {attempts}: "
             f"{failure.text}",
             failure.stack,
         )  # fmt: skip
@@ -47,7 +47,7 @@ class RouterLog:
         """Log that no event is started, as `threads` threads hang."""
         logger.error(
             "live handler %s hangs in %d threads: no event of %s is handled until one ends",
-            type(self._handler).__name__, threads, self._handler.path,
+            self._spec.name, threads, self._spec.path,
         )  # fmt: skip
 
     def lost(self, count: int) -> None:
@@ -56,5 +56,5 @@ class RouterLog:
             logger.warning(
                 "live events of %s: %d were accepted and not handled, and are lost; the "
                 "next resync brings their changes (resyncOnStart)",
-                self._handler.path, count,
+                self._spec.path, count,
             )  # fmt: skip

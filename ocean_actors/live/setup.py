@@ -10,7 +10,7 @@ import pykka
 from ocean_actors.actors import ActorSystem, CancelToken, Clock, Message, Ref
 from ocean_actors.live.commands import DrainEvents
 from ocean_actors.live.endpoint import LiveApp
-from ocean_actors.live.handler import LiveHandler, LiveHandlerError
+from ocean_actors.live.handler import LiveHandlerError, LiveSpec
 from ocean_actors.live.intake import LiveIntake
 from ocean_actors.live.router import LiveRouter
 from ocean_actors.live.worker import KnownConfig, LiveServices
@@ -38,7 +38,7 @@ class LiveEvents:
         return [
             (
                 actors.spawn(
-                    LiveRouter, intake, self.services, name=f"live-{intake.handler.path}"
+                    LiveRouter, intake, self.services, name=f"live-{intake.spec.path}"
                 ),
                 DrainEvents,
             )
@@ -52,11 +52,11 @@ class LiveEvents:
 
     def status(self) -> dict[str, Mapping[str, int]]:
         """Returns the counts of each path."""
-        return {intake.handler.path: intake.counts.as_data() for intake in self.intakes}
+        return {intake.spec.path: intake.counts.as_data() for intake in self.intakes}
 
 
 def live_events(
-    handlers: Sequence[LiveHandler],
+    handlers: Sequence[LiveSpec],
     settings: Settings,
     clock: Clock,
     client: Callable[[CancelToken], PortClient],
@@ -69,14 +69,14 @@ def live_events(
     `client` makes clients of Port; `standby`: this instance begins so. Raises LiveHandlerError
     for a handler that does not take the settings.
     """
-    for handler in handlers:
+    for spec in handlers:
         try:
-            handler.settings = settings
+            spec.handler.settings = settings
         except Exception as error:  # noqa: BLE001  (a property of the user's may raise anything)
             raise LiveHandlerError(
-                f"handlers: {type(handler).__name__}.settings cannot be set: {one_line(error)}"
+                f"handlers: {spec.name}.settings cannot be set: {one_line(error)}"
             ) from None
-    intakes = tuple(LiveIntake(handler, standby=standby) for handler in handlers)
+    intakes = tuple(LiveIntake(spec, standby=standby) for spec in handlers)
     services = LiveServices(settings, clock, client, writes, KnownConfig())
     app = None
     if intakes:

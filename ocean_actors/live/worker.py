@@ -11,7 +11,7 @@ from ocean_actors.actors import Actor, CancelToken, Clock, Message, OnFailure, S
 from ocean_actors.errors import OceanError
 from ocean_actors.frozen import EMPTY, FrozenDict
 from ocean_actors.live.call import LiveCall
-from ocean_actors.live.handler import LiveHandler
+from ocean_actors.live.handler import LiveSpec
 from ocean_actors.log import LogContext, RunLogger, get_logger, logging_context
 from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.port.client import PortClient
@@ -143,17 +143,17 @@ class LiveWorker(Actor):
     message_bound = None  # the router ends what takes too long
 
     def __init__(
-        self, handler: LiveHandler, services: LiveServices, report: Callable[[CallHandled], None]
+        self, spec: LiveSpec, services: LiveServices, report: Callable[[CallHandled], None]
     ) -> None:
         super().__init__()
-        self._handler = handler
+        self._handler = spec.handler
         self._services = services
         self._report = report
         self._tools: LiveTools | None = None
         self._process = os.getpid()
         identifier = services.settings.integration.identifier
-        context = LogContext(identifier, None, f"live/{handler.path}", type(handler).__name__)
-        self._logger = RunLogger(get_logger(f"ocean_actors.live.{handler.path}"), context)
+        context = LogContext(identifier, None, f"live/{spec.path}", spec.name)
+        self._logger = RunLogger(get_logger(f"ocean_actors.live.{spec.path}"), context)
 
     def on_stop(self) -> None:
         """Close the connections."""

@@ -129,6 +129,14 @@ def test_published_events_are_recorded(system: ActorSystem, ring: EventRing) -> 
     assert kinds(ring) == ["RunStarted", "RunEnded"]
 
 
+def test_an_event_that_cannot_be_shown_costs_its_line(system: ActorSystem, ring: EventRing) -> None:
+    system.events.publish(RunEnded(RUN, "completed", LATER.replace(tzinfo=None), (), Written()))
+    system.events.publish(RunStarted(RUN))
+    wait_idle(system)
+    assert kinds(ring) == ["RunEnded", "RunStarted"]
+    assert ring.after(0)[0]["text"].startswith("an event that cannot be shown: TypeError: can't ")
+
+
 def test_progress_is_recorded_now_and_then(
     system: ActorSystem, ring: EventRing, clock: ManualClock
 ) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from rig import Hooked, counts, hooked, serving, settled, tell, titles, until
 
-from ocean_actors import Live, LiveCall, LiveEventFailed
-from ocean_actors.messages import IntegrationRegistered
+from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import ConfigSnapshot, IntegrationRegistered
 from ocean_actors.testing import SandboxedSystem, wait_idle
 
 
@@ -53,6 +54,36 @@ def test_a_key_that_is_a_coroutine_is_refused_without_a_warning_of_python() -> N
     assert [str(each.message) for each in caught if "never awaited" in str(each.message)] == []
 
 
+# -- attributes that change ------------------------------------------------------------------------
+
+
+def no_path(_handler: LiveHandler) -> str:
+    raise OSError("no path")
+
+
+@pytest.mark.parametrize("odd", ["slow", None, 0])
+def test_what_a_handler_does_to_its_attributes_later_changes_nothing(odd: Any) -> None:
+    class Spoiling(Hooked):
+        capacity, capacity_bytes, workers, attempts, timeout = 10, 1000, 1, 1, 60.0
+
+        def handle(self, call: LiveCall, live: Live) -> None:
+            for name in ("capacity", "capacity_bytes", "workers", "attempts", "timeout", "backoff"):
+                setattr(self, name, odd)
+            setattr(type(self), "path", property(no_path))  # noqa: B010  (mypy knows a text there)
+            if call.json()["id"] == "B":
+                raise ValueError("wrong")
+
+    with serving(Spoiling) as rig:
+        assert tell(rig, "A")[0] == 202
+        settled(rig, handled=1)
+        assert tell(rig, "B")[0] == 202
+        failed = rig.expect(LiveEventFailed)
+        assert (failed.path, failed.failure) == ("tracker", "ValueError: wrong")
+        assert tell(rig, "C")[0] == 202
+        settled(rig, handled=2)
+        assert rig.system.measure().restarts.values == {}
+
+
 # -- a router that fails ---------------------------------------------------------------------------
 
 
@@ -65,9 +96,10 @@ def fail_router(rig: SandboxedSystem) -> None:
     live = rig.system._parts.live
     assert live is not None
     intake = live.intakes[0]
-    nothing_at_all: Any = None  # that is the bug
+    event = IntegrationRegistered(ConfigSnapshot(FrozenDict()))
+    object.__setattr__(event, "snapshot", None)  # that is the bug
     assert intake._router is not None
-    intake._router.tell(IntegrationRegistered(nothing_at_all))
+    intake._router.tell(event)
     until(lambda: restarted(rig) == 1 and intake._router is not None)
 
 

@@ -307,6 +307,13 @@ class Broken(Hooked):
         raise ValueError("no\nway")
 
 
+class Eager(Backoff):
+    """Has a delay of its own."""
+
+    def delay(self, failures: int, jitter: float) -> float:
+        raise OSError
+
+
 def test_a_path_that_two_handlers_have_is_refused() -> None:
     other = type("Other", (Hooked,), {})
     assert refused(Hooked, other) == "handlers: Hooked and Other have the same path 'tracker'"
@@ -319,11 +326,44 @@ def test_a_path_that_no_call_could_have_is_refused(path: Any) -> None:
 
 @pytest.mark.parametrize(
     "attributes",
-    [{"capacity": 0}, {"workers": "4"}, {"attempts": True}, {"backoff": 1}, {"timeout": 0}],
+    [
+        {"capacity": 0},
+        {"workers": "4"},
+        {"attempts": True},
+        {"backoff": 1},
+        {"timeout": 0},
+        {"timeout": float("nan")},
+        {"backoff": Eager()},
+    ],
 )
 def test_an_attribute_that_cannot_be_used_is_refused(attributes: dict[str, Any]) -> None:
     (name,) = attributes
     assert refused(hooked(nothing, **attributes)).startswith(f"handlers: Hooked.{name}: expected")
+
+
+class OddText(str):
+    """A text that no dictionary takes."""
+
+    __slots__ = ()
+    __hash__: Any = None
+
+
+class OddNumber(int):
+    """A number that cannot be compared."""
+
+    def __lt__(self, _other: int) -> bool:
+        raise OSError
+
+    __le__ = __gt__ = __ge__ = __lt__
+
+
+def test_attributes_become_plain_values() -> None:
+    (spec,) = built_handlers(
+        [hooked(nothing, path=OddText("tracker"), workers=OddNumber(2), timeout=OddNumber(3))]
+    )
+    found = (spec.path, spec.workers, spec.timeout)
+    assert found == ("tracker", 2, 3.0)
+    assert [type(each) for each in found] == [str, int, float]
 
 
 def test_a_handler_that_cannot_be_built_is_named_with_the_cause() -> None:
@@ -341,9 +381,9 @@ def test_a_handle_that_yields_is_refused_when_the_class_is_made() -> None:
 
 
 def test_a_partial_of_a_live_handler_keeps_its_arguments() -> None:
-    (handler,) = built_handlers([functools.partial(Fussy, "s")])
-    assert isinstance(handler, Fussy)
-    assert handler.secret == "s"
+    (built,) = built_handlers([functools.partial(Fussy, "s")])
+    assert isinstance(built.handler, Fussy)
+    assert built.handler.secret == "s"
 
 
 def test_live_handlers_alone_make_no_system() -> None:

@@ -12,13 +12,15 @@ from abc import ABCMeta
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
 from typing import Any, cast
+from unittest.mock import ANY
 
 import pytest
-from simulation import asked
+from simulation import NOON, asked
 from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import (
     HandlerEnded,
+    IntegrationRegistered,
     Message,
     OceanSystem,
     PortError,
@@ -29,17 +31,23 @@ from ocean_actors import (
     ResyncRun,
     RetryLater,
     RunEnded,
+    RunInfo,
     RunProgressed,
     RunStarted,
     Settings,
     handles,
 )
 from ocean_actors.actors import Actor, MailboxPolicy
-from ocean_actors.messages import ResyncRequested
+from ocean_actors.frozen import FrozenDict
+from ocean_actors.messages import ResyncRequested, Written
 from ocean_actors.resync.handlers import named_handlers
 from ocean_actors.testing import Probe
 
 stages = pytest.fixture(opened_stages)
+
+
+NOTHING: Any = None
+ODD: Any = "odd"
 
 
 class Plain(ResyncHandler):
@@ -337,6 +345,52 @@ def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(
 def test_an_unknown_policy_is_the_callers_error() -> None:
     with pytest.raises(ValueError, match="policy: expected one of abort, drop, queue, ignore"):
         asked("a", 1, cast("Any", "later"))
+    with pytest.raises(ValueError, match="policy: expected one of abort, drop, queue, ignore"):
+        asked("a", 1, cast("Any", ANY))  # equals everything
+
+
+class OddText(str):
+    """A text that equals everything, and that no dictionary takes."""
+
+    __slots__ = ()
+
+    def __eq__(self, _other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        raise OSError("no hash")
+
+
+def test_a_policy_of_an_odd_class_is_the_text_that_it_holds(stages: Callable[..., Stage]) -> None:
+    stage = stages(Plain)
+    request = asked("a", 1, cast("Any", OddText("queue"))).request
+    assert stage.coordinator.ask(request) == "accepted"
+    stage.answer()
+    assert stage.stream.expect(RunEnded, WITHIN).status == "completed"
+    assert type(request.policy) is str
+    with pytest.raises(ValueError, match="policy: expected one of"):
+        asked("a", 1, cast("Any", OddText("later")))
+
+
+def test_kinds_and_parameters_of_odd_classes_are_the_texts_that_they_hold(
+    stages: Callable[..., Stage],
+) -> None:
+    stage = stages(Plain)
+    for reason in ("first", "second"):  # they are joined
+        request = ResyncRequested(
+            reason=reason,
+            trigger="a",
+            requested_at=NOON,
+            kinds=(OddText("page"), OddText("page")),
+            parameters=cast("Any", {"since": OddText("2026")}),
+        )
+        assert stage.coordinator.ask(request) == "accepted"
+    stage.answer()
+    stage.answer()  # once more, for the second request
+    ended = stage.stream.expect(RunEnded, WITHIN)
+    assert (ended.status, ended.run.parameters) == ("completed", {"since": "2026"})
+    assert request.kinds == ("page",)
+    assert type(request.kinds[0]) is str
 
 
 # -- the log ---------------------------------------------------------------------------------------
@@ -538,6 +592,31 @@ def test_an_event_about_no_run_is_refused_before_it_is_published(event: Any) -> 
 
     with pytest.raises(TypeError, match=rf"{event.__name__}\.run is NoneType, not RunInfo"):
         event(None, *[None] * rest)
+
+
+INFO = RunInfo("run-1", 1, "test", "test", NOON, NOON, FrozenDict())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: IntegrationRegistered(NOTHING), "IntegrationRegistered.snapshot is NoneType"),
+        (lambda: RequestSettled(NOTHING, "ignored", None), "RequestSettled.request is NoneType"),
+        (lambda: RequestSettled(asked("a", 1).request, ODD, None), "RequestSettled.outcome is odd"),
+        (lambda: RunProgressed(INFO, NOTHING), "RunProgressed.progress is NoneType"),
+        (lambda: HandlerEnded(INFO, "Work", ODD, NOON), "HandlerEnded.status is odd"),
+        (lambda: HandlerEnded(INFO, NOTHING, "failed", NOON), "HandlerEnded.handler is NoneType"),
+        (lambda: RunEnded(INFO, ODD, NOON, (), Written()), "RunEnded.status is odd, not one of"),
+        (lambda: RunEnded(INFO, "failed", NOTHING, (), Written()), "RunEnded.ended_at is NoneType"),
+        (lambda: RunEnded(INFO, "failed", NOON, NOTHING, Written()), "RunEnded.failures is"),
+        (lambda: RunEnded(INFO, "failed", NOON, (), NOTHING), "RunEnded.written is NoneType"),
+    ],
+)
+def test_an_event_that_nobody_could_read_is_refused_before_it_is_published(
+    make: Callable[[], object], said: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^{said}"):
+        make()
 
 
 def test_a_handler_that_cancels_the_runs_token_fails_the_run(stages: Callable[..., Stage]) -> None:

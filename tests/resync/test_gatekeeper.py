@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import Mock
 
 import pykka
 import pytest
@@ -116,6 +117,71 @@ def test_a_wrong_answer_allows(
     assert "expected Allow, Delay or Ignore" in caplog.text
 
 
+class Whenever(Delay):
+    """Checks nothing."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+class Odd:
+    """Says that it is something else, and has nothing of that."""
+
+    def __init__(self, claimed: type) -> None:
+        self.claimed = claimed
+
+    @property  # type: ignore[misc]  # of a kind that `object` does not foresee
+    def __class__(self) -> Any:
+        return self.claimed
+
+
+class Nameless(Odd):
+    """Says nothing, as even that raises."""
+
+    @property  # type: ignore[misc]  # of a kind that `object` does not foresee
+    def __class__(self) -> Any:
+        raise OSError("no class")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Whenever("soon"), "ValueError: seconds: expected a number"),  # type: ignore[arg-type]
+        (lambda: Mock(spec=Delay(1.0)), "ValueError: seconds: expected a number"),
+        (lambda: object.__new__(Delay), "AttributeError"),
+        (lambda: object.__new__(Ignore), "AttributeError"),
+        (lambda: Odd(Delay), "AttributeError"),
+        (lambda: Odd(Ignore), "AttributeError"),
+        (lambda: Nameless(Allow), "OSError: no class"),
+    ],
+)
+def test_a_decision_of_an_odd_class_allows(
+    gate: MakeGate, make: Callable[[], Any], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened, asked = gate(lambda _asked: make()), request()
+    opened.ask(asked)
+    assert opened.admitted() == [Admit(asked)]
+    (line,) = caplog.messages
+    assert line.startswith("Decider did not decide about a request, which is taken: " + said)
+
+
+class Unprintable(str):
+    """A text that cannot be printed."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise OSError("no text")
+
+
+def test_a_reason_that_cannot_be_printed_ignores_the_request_all_the_same(gate: MakeGate) -> None:
+    unchecked = Ignore("")
+    object.__setattr__(unchecked, "reason", Unprintable())
+    opened, asked = gate(unchecked), request()
+    opened.ask(asked)
+    assert opened.admitted() == [Admit(asked, ignore=Ignore("(its __str__ raised OSError)"))]
+
+
 @pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
 def test_a_decider_that_raises_allows_and_goes_on(
     gate: MakeGate, error: type[BaseException], caplog: pytest.LogCaptureFixture
@@ -185,7 +251,22 @@ def test_another_instance_is_given_what_its_source_requested(gate: MakeGate) -> 
     assert opened.admitted() == [Admit(kept)]
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon", None])
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 10**400, "soon", None])
 def test_a_delay_is_a_finite_number(seconds: Any) -> None:
     with pytest.raises(ValueError, match=r"^seconds: "):
         Delay(seconds)
+
+
+class Lying(float):
+    """Claims to be in any range."""
+
+    def __ge__(self, _other: float) -> bool:
+        return True
+
+    __le__ = __ge__
+
+
+def test_a_delay_is_a_plain_number() -> None:
+    with pytest.raises(ValueError, match=r"^seconds: "):
+        Delay(Lying("nan"))
+    assert type(Delay(Lying(3.0)).seconds) is float
