@@ -17,7 +17,7 @@ def one_line(value: object, limit: int = MAX_CHARACTERS) -> str:
         text = str.__str__(str(value))
     except BaseException as error:  # noqa: BLE001  (`__str__` of somebody else's class)
         text = f"(its __str__ raised {type(error).__name__})"
-    if isinstance(value, BaseException):
+    if issubclass(type(value), BaseException):  # isinstance asks the value for its `__class__`
         name = type(value).__name__
         text = f"{name}: {text}" if text.strip() else name
     cut = text[: 4 * limit]  # the rest cannot be shown, and may be very long

@@ -34,3 +34,15 @@ def test_an_exception_that_cannot_be_printed_is_told_all_the_same() -> None:
             raise RuntimeError
 
     assert one_line(Mute()) == "Mute: (its __str__ raised RuntimeError)"
+
+
+def test_a_value_that_does_not_tell_its_class_is_told_all_the_same() -> None:
+    class Shy:
+        @property
+        def __class__(self) -> type:  # type: ignore[misc]  # as some proxies have it
+            raise RuntimeError
+
+        def __str__(self) -> str:
+            return "shy"
+
+    assert one_line(Shy()) == "shy"
