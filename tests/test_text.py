@@ -38,8 +38,8 @@ def test_an_exception_that_cannot_be_printed_is_told_all_the_same() -> None:
 
 def test_a_value_that_does_not_tell_its_class_is_told_all_the_same() -> None:
     class Shy:
-        @property
-        def __class__(self) -> type:  # type: ignore[misc]  # as some proxies have it
+        @property  # type: ignore[misc]  # as some proxies have it
+        def __class__(self) -> type:
             raise RuntimeError
 
         def __str__(self) -> str:
