@@ -37,7 +37,9 @@ def main(mode: str, commands: int, events: int) -> None:
             command = json.loads(line)
             if command["command"] == "exit":
                 break
-            if command["command"] == "run" and mode != "stuck":
+            if command["command"] == "run" and mode == "stuck":
+                say("progressed", run=command["run"])
+            elif command["command"] == "run":
                 say("finished", run=999, status="failed", failure="of another run")
                 say("finished", run=command["run"], status="completed", failure=None)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from shop import Rig, Shop, is_gone, wait_until
 
-from ocean_actors import RunStarted
+from ocean_actors import RunProgressed, RunStarted
 from ocean_actors.context import Actor
 from ocean_actors.ocean import process
 from ocean_actors.ocean.actor import OceanChild
@@ -182,11 +182,10 @@ def test_a_run_that_is_fenced_off_is_ended_before_the_next_one_begins(
 ) -> None:
     resync = {"onNewRequest": "drop", "abortGrace": 1}
     with impostor("stuck", resync=resync) as rig:
-        started = rig.expect(RunStarted, 60)
-        wait_until(lambda: rig.child["state"] == "ready", "a child")
+        begun = rig.expect(RunProgressed, 60)  # so the child has got the run
         child = rig.child["pid"]
         rig.system.request_resync("newer")
-        assert rig.ended("aborted").run.id == started.run.id
+        assert rig.ended("aborted").run.id == begun.run.id
         wait_until(lambda: rig.child["pid"] not in (None, child), "another child")
         assert is_gone(child)
         rig.system.abort("seen")
