@@ -131,3 +131,27 @@ def test_an_abort_that_comes_just_after_the_connection_leaves_none_open(
     with pytest.raises(KafkaError, match="aborted"):
         consumer.connect()
     expect_all_closed(made)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_abort_beside_the_start_of_the_event_loop_ends_its_thread_quietly(
+    when: str, made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pytest fails the test if a thread ends by an exception."""
+    consumer = tls_consumer(9)
+    start = kafka_python.Selector.start
+    loops: list[kafka_python.Selector] = []
+
+    def aborted(loop: kafka_python.Selector) -> None:
+        loops.append(loop)
+        if when == "before":
+            consumer.abort()
+        start(loop)
+        consumer.abort()
+
+    monkeypatch.setattr(kafka_python.Selector, "start", aborted)
+    with pytest.raises(KafkaError, match="aborted"):
+        consumer.connect()
+    assert len(loops) == 1
+    assert not [each for each in threading.enumerate() if each.name.startswith("kafka-io")]
+    expect_all_closed(made)

@@ -44,6 +44,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 LOOKUP_MS = 5_000  # for a question for offsets
+START_SECONDS = 5.0  # for a new thread to begin
 
 WIRE_LOGGERS = ("kafka.net.connection", "kafka.net.transport", "kafka.protocol.parser")
 """The loggers that print whole requests, and so passwords, at level DEBUG."""
@@ -113,6 +114,8 @@ class GroupConsumer:
                 self._client.close()  # otherwise its thread goes on for ever
                 if isinstance(error, kafka_errors.KafkaTimeoutError):
                     raise self._bootstrap_failure() from error
+            if self._aborted.is_set() and isinstance(error, RuntimeError):  # of a closed selector
+                raise kafka_errors.KafkaConnectionError("aborted") from None
             raise
         self._connected = True
         if self._aborted.is_set():  # `abort` may have closed the client already
@@ -222,7 +225,7 @@ class GroupConsumer:
         return stable and self._assignor.heard()
 
     def _make_client(self, **options: Any) -> KafkaNetClient:
-        net = NetworkSelector(**options)
+        net = Selector(**options)
         self._client = KafkaNetClient(net, Connections(net, **options))
         if self._aborted.is_set():
             self._client.close()
@@ -242,6 +245,32 @@ class GroupConsumer:
     def _require_client(self) -> KafkaNetClient:
         assert self._client is not None  # noqa: S101  (made by `connect`)
         return self._client
+
+
+class Selector(NetworkSelector):  # type: ignore[misc]  # kafka-python is untyped
+    """An event loop that any thread may close while another one starts it.
+
+    That of kafka-python would then end its thread with a traceback, or never end it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._turns = threading.Lock()  # of the two threads, neither of which is an actor
+
+    def start(self) -> None:
+        """Start the thread, and return once it is at work. Raises KafkaError after `close`."""
+        begun = threading.Event()
+        with self._turns:
+            if self._closed:
+                raise kafka_errors.KafkaConnectionError("aborted")
+            super().start()
+            self.call_soon_threadsafe(begun.set)
+            begun.wait(START_SECONDS)
+
+    def close(self) -> None:
+        """End the thread, and close what it waits with."""
+        with self._turns:
+            super().close()
 
 
 class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is untyped
