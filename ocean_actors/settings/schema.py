@@ -31,7 +31,8 @@ def json_schema() -> dict[str, Any]:
     tolerant: list[type[Section]] = [
         Settings, PortSettings, IntegrationSettings, *itertools.chain(*types.values())
     ]  # fmt: skip
-    places, found = models_json_schema([(model, MODE) for model in tolerant])
+    bases = [choice.base for choice in CHOICES]
+    places, found = models_json_schema([(model, MODE) for model in (*tolerant, *bases)])
     definitions = found["$defs"]
     for model in tolerant:
         definitions[_name(places[model, MODE])]["additionalProperties"] = True
@@ -39,8 +40,7 @@ def json_schema() -> dict[str, Any]:
     for name in NOT_IN_A_FILE:
         del settings["properties"][name]
     for choice, models in types.items():
-        base = settings["properties"][choice.section]
-        del definitions[_name(base)]
+        del definitions[_name(places[choice.base, MODE])]
         settings["properties"][choice.section] = {"anyOf": [places[each, MODE] for each in models]}
     return {
         "$schema": DRAFT,
