@@ -83,12 +83,11 @@ def load_actor(place: str) -> type[Actor]:
 
 def _require_no_arguments(place: str, name: str, found: type) -> None:
     """Raises HandlerError if a class cannot be built without arguments."""
-    try:
-        inspect.signature(found).bind()
-    except TypeError as error:
-        raise HandlerError(f"{place}: {name} is built without arguments, but: {error}") from None
-    except ValueError:  # a class that says nothing about its arguments
-        return
+    from ocean_actors.resync.handlers import missing_arguments
+
+    missing = missing_arguments(found)
+    if missing is not None:
+        raise HandlerError(f"{place}: {name} {missing}")
 
 
 def _load_all(

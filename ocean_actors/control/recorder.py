@@ -52,7 +52,7 @@ class EventRecorder(Actor):
             due = not isinstance(event, RunProgressed) or self._is_due(event.progress.handler)
             line = line_of(event) if due else None
         except BaseException as error:  # noqa: BLE001  (a custom actor may publish anything)
-            kind = type(event).__name__
+            kind = one_line(type(event).__name__, 80)
             line = Line(kind, "warning", f"an event that cannot be shown: {one_line(error)}")
         if line is not None:
             self._ring.add(self.context.clock.now(), line)

@@ -176,20 +176,27 @@ def _unwrapped(factory: object) -> object:
 
 
 def _require_no_arguments(name: str, factory: Any) -> None:
+    missing = missing_arguments(factory)
+    if missing is not None:
+        raise TypeError(
+            f"handlers: {name} {missing}; give functools.partial({name}, ...) with the arguments"
+        )
+
+
+def missing_arguments(factory: Any) -> str | None:
+    """Returns why a class, or a `functools.partial` of one, cannot be built without arguments."""
     made: Any = _unwrapped(factory)
     partial = isinstance(factory, functools.partial)
     args, keywords = (factory.args, factory.keywords) if partial else ((), {})
     try:
         signature = inspect.signature(made)
     except (TypeError, ValueError):  # of a builtin, which says nothing about its arguments
-        return
+        return None
     try:
         signature.bind(*args, **keywords)
     except TypeError as error:
-        raise TypeError(
-            f"handlers: {name} is built without arguments, but: {error}; "
-            f"give functools.partial({name}, ...) with the arguments"
-        ) from None
+        return f"is built without arguments, but: {error}"
+    return None
 
 
 def kinds_of(name: str, made: object) -> tuple[str, ...]:
