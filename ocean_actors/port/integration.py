@@ -222,6 +222,8 @@ class IntegrationActor(Actor):
             self._registering = True
             self.context.schedule(delay, RegisterAgain())
             return
+        finally:
+            del failure  # it and its traceback, which refers to this frame, would keep each other
         self._failures = 0
         if self._only_active and self._schedule is not None and integration.resync_state:
             self._schedule.go_on(integration.resync_state.next_resync)

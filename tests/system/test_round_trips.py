@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import threading
@@ -20,6 +21,7 @@ from ocean_actors import (
     Settings,
 )
 from ocean_actors.port.background import in_background
+from ocean_actors.port.errors import PortError
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import SandboxedSystem, wait_idle
 from ocean_actors.testing.sandboxed import port_of
@@ -102,6 +104,25 @@ def test_an_access_token_that_port_refuses_is_asked_for_and_logged_once(
             assert rig.system.wait(WITHIN)
         assert answered(sandbox) == [("POST", "access_token")]
     assert caplog.text.count("check port.clientId and port.clientSecret") == 1
+
+
+def test_an_answer_that_failed_at_the_start_is_not_kept() -> None:
+    def errors() -> set[int]:
+        return {id(each) for each in gc.get_objects() if issubclass(type(each), PortError)}
+
+    gc.collect()
+    before = errors()
+    gc.disable()
+    logging.disable(logging.CRITICAL)  # pytest keeps records, and so their errors
+    try:
+        with Sandbox() as sandbox:
+            sandbox.fail("status", status=503, path="/auth/access_token$")
+            with SandboxedSystem([Quick], sandbox=sandbox, eventListener=CALM) as rig:
+                rig.expect(RunEnded)
+                assert errors() <= before
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.enable()
 
 
 def test_a_name_that_exists_only_once_all_have_started_does_not_end_once(
