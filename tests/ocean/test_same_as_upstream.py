@@ -93,7 +93,10 @@ run()
 
 
 def seen_in(sandbox: Sandbox) -> dict[str, Any]:
-    """Returns what Port holds, without times."""
+    """Returns what Port holds, without times and sorted.
+
+    Port-ocean creates blueprints side by side, so they arrive in any order.
+    """
     integration = sandbox.integration(IDENTIFIER) or {}
     entities = [
         {key: value for key, value in each.items() if key not in ("createdAt", "updatedAt")}
@@ -103,12 +106,13 @@ def seen_in(sandbox: Sandbox) -> dict[str, Any]:
         credentials = {"clientId": sandbox.client_id, "clientSecret": sandbox.client_secret}
         token = session.post(f"{sandbox.url}/v1/auth/access_token", json=credentials).json()
         session.headers["Authorization"] = f"Bearer {token['accessToken']}"
-        blueprints = session.get(f"{sandbox.url}/v1/blueprints").json()["blueprints"]
+        found = session.get(f"{sandbox.url}/v1/blueprints").json()["blueprints"]
     stamps = ("createdAt", "updatedAt", "createdBy", "updatedBy")
+    blueprints = [
+        {key: value for key, value in each.items() if key not in stamps} for each in found
+    ]
     return {
         "integration": {key: integration.get(key) for key in KEPT},
-        "entities": entities,
-        "blueprints": [
-            {key: value for key, value in each.items() if key not in stamps} for each in blueprints
-        ],
+        "entities": sorted(entities, key=lambda each: (each["blueprint"], each["identifier"])),
+        "blueprints": sorted(blueprints, key=lambda each: each["identifier"]),
     }
