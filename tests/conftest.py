@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -48,6 +51,27 @@ def _hear_signals() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture
+def reserve_port() -> Iterator[Callable[[], int]]:
+    """Returns loopback ports that nobody else gets before the test ends.
+
+    Nothing listens on them. A server that sets SO_REUSEADDR, as all of ours do, may do so under
+    Linux; elsewhere the ports are not kept.
+    """
+    with contextlib.ExitStack() as stack:
+
+        def reserve() -> int:
+            place = stack.enter_context(socket.socket())
+            place.bind(("127.0.0.1", 0))
+            place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            port: int = place.getsockname()[1]
+            if sys.platform != "linux":
+                place.close()
+            return port
+
+        yield reserve
 
 
 @pytest.fixture

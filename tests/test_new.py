@@ -9,11 +9,12 @@ import shlex
 import site
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Terminal, blocks, free_port
+from pages import Terminal, blocks
 
 from ocean_actors._version import __version__
 from ocean_actors.sandbox import Sandbox
@@ -83,7 +84,7 @@ def test_its_tests_and_its_types_are_right_as_its_readme_has_them_checked(
 
 
 def test_the_commands_of_its_readme_end_in_a_completed_run(
-    folder: Path, environment: dict[str, str]
+    folder: Path, environment: dict[str, str], reserve_port: Callable[[], int]
 ) -> None:
     """Letter by letter, but for the sandbox's port, which may be taken here."""
     stand_in, commands, *_ = readme(folder)
@@ -91,7 +92,7 @@ def test_the_commands_of_its_readme_end_in_a_completed_run(
     *first, last = commands.splitlines()
     assert last == "ocean-actors run config.yaml"
     variables = {**environment, "OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
-    port = free_port()
+    port = reserve_port()
     example = folder / ".env.example"
     example.write_text(example.read_text().replace("8099", str(port)))
     with Sandbox(port) as sandbox, Terminal(folder, variables) as terminal:

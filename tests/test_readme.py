@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pages
 import pytest
-from pages import Terminal, clone, follow, free_port
+from pages import Terminal, clone, follow
 
 from ocean_actors.sandbox import Sandbox
 
@@ -73,14 +73,16 @@ def test_the_handler_runs_under_the_command_line(run: Run, sandbox: Sandbox) -> 
 
 
 @pytest.mark.timeout(600)
-def test_the_path_without_an_account_ends_in_a_completed_run(tmp_path: Path) -> None:
+def test_the_path_without_an_account_ends_in_a_completed_run(
+    tmp_path: Path, reserve_port: Callable[[], int]
+) -> None:
     """Letter by letter, but for the sandbox's port, which may be taken here."""
     path = README.partition("## Write a handler")[2].partition("## Embed it")[0]
     install, found, go_on = path.partition("and start the stand-in:")
     assert found
     folder, variables = clone(tmp_path)
     variables |= {"OCEAN__HTTP__PORT": "0", "OCEAN__CONTROL__PORT": "0"}
-    with Terminal(folder, variables, {8099: free_port()}) as shell:
+    with Terminal(folder, variables, {8099: reserve_port()}) as shell:
         follow(install, shell)
         (packages,) = (folder / ".venv" / "lib").glob("*/site-packages")
         assert (packages / "ocean_actors").is_dir()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from pages import free_port
 from tracker import HOOK_SECRET, TOKEN, Tracker, serving
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded, RunStarted, Settings
@@ -117,8 +116,10 @@ def test_under_polling_all_is_copied_and_live_events_arrive(tracker: Tracker) ->
         expect_live(tracker, rig)
 
 
-def test_under_webhook_all_is_copied_and_live_events_arrive(tracker: Tracker) -> None:
-    port = free_port()
+def test_under_webhook_all_is_copied_and_live_events_arrive(
+    tracker: Tracker, reserve_port: Callable[[], int]
+) -> None:
+    port = reserve_port()
     listener = {"type": "WEBHOOK", "appHost": f"http://127.0.0.1:{port}"}
     http = {"host": "127.0.0.1", "port": port}
     with integration(tracker, eventListener=listener, http=http) as rig:

@@ -127,12 +127,6 @@ def unsigned() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 # -- registration and events -----------------------------------------------------------------
 
 
@@ -445,9 +439,9 @@ def command(tmp_path: Path, sandbox: Sandbox, port: int, handler: str) -> list[s
 
 
 def test_after_a_kill_between_202_and_the_end_of_the_run_it_is_run_at_the_next_start(
-    sandbox: Sandbox, tmp_path: Path
+    sandbox: Sandbox, tmp_path: Path, reserve_port: Callable[[], int]
 ) -> None:
-    port = free_port()
+    port = reserve_port()
     first = subprocess.Popen(
         command(tmp_path, sandbox, port, "Stuck"), stdout=subprocess.PIPE, text=True
     )
@@ -527,8 +521,8 @@ def test_after_a_crash_the_listener_serves_again(
     assert "webhook failed and restarts" in caplog.text
 
 
-def test_it_is_ready_once_port_was_reached(tmp_path: Path) -> None:
-    sandbox = Sandbox(port=free_port())
+def test_it_is_ready_once_port_was_reached(reserve_port: Callable[[], int]) -> None:
+    sandbox = Sandbox(port=reserve_port())
     with Webhook(sandbox) as webhook:
         answer = webhook.ready()
         assert answer.status_code == 503

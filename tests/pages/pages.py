@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -69,13 +68,6 @@ def prints(output: str, shown: str) -> bool:
             return False
         position = found.end()
     return bool(output)
-
-
-def free_port() -> int:
-    """Returns a port of the loopback that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Background:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def chart(sandbox: Sandbox, listener: dict[str, Any], port: int) -> dict[str, str]:
     """Returns the variables of a Deployment; only `APPLICATION__PORT` is the test's."""
     return {
@@ -78,9 +71,11 @@ def answer(port: int, path: str) -> requests.Response | None:
 
 
 @pytest.mark.parametrize("name", LISTENERS)
-def test_the_charts_variables_are_enough(name: str, tmp_path: Path, sandbox: Sandbox) -> None:
+def test_the_charts_variables_are_enough(
+    name: str, tmp_path: Path, sandbox: Sandbox, reserve_port: Callable[[], int]
+) -> None:
     (tmp_path / "repositories.py").write_text(HANDLER)
-    port = free_port()
+    port = reserve_port()
     variables = {key: text for key, text in os.environ.items() if not key.startswith("OCEAN__")}
     process = subprocess.Popen(
         [sys.executable, "-m", "ocean_actors", "run", "--handler", "repositories.py:Repositories"],
@@ -106,5 +101,6 @@ def test_the_charts_variables_are_enough(name: str, tmp_path: Path, sandbox: San
     finally:
         process.send_signal(signal.SIGTERM)
         _output, log = process.communicate(timeout=WITHIN)
+        sys.stderr.write(log)  # pytest shows it if the test fails
     assert process.returncode == 0, log
     assert "Traceback" not in log

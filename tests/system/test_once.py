@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,13 +43,10 @@ def run_once(
     )  # fmt: skip
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def test_an_address_that_refuses_ends_it_when_the_start_may_take_no_longer(tmp_path: Path) -> None:
-    done = run_once(tmp_path, f"http://127.0.0.1:{free_port()}", OCEAN__START_TIMEOUT="1")
+def test_an_address_that_refuses_ends_it_when_the_start_may_take_no_longer(
+    tmp_path: Path, reserve_port: Callable[[], int]
+) -> None:
+    done = run_once(tmp_path, f"http://127.0.0.1:{reserve_port()}", OCEAN__START_TIMEOUT="1")
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
     assert "Connection refused" in last

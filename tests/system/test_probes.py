@@ -89,17 +89,14 @@ def test_standing_by_it_is_live_and_not_ready() -> None:
         wait_for(lambda: is_ready(rig))
 
 
-def test_it_is_live_while_port_is_away() -> None:
-    with socket.socket() as place:  # nobody else gets the port meanwhile
-        place.bind(("127.0.0.1", 0))
-        sandbox = Sandbox(port=place.getsockname()[1])
-        with SandboxedSystem([Quick], sandbox=sandbox, http=HTTP) as rig:
-            assert probe(rig)[0] == 503
-            assert probe(rig)[1]["port"] is False
-            assert probe(rig, "live") == (200, {"ok": True})
-            place.close()
-            with sandbox:
-                wait_for(lambda: is_ready(rig))
+def test_it_is_live_while_port_is_away(reserve_port: Callable[[], int]) -> None:
+    sandbox = Sandbox(port=reserve_port())
+    with SandboxedSystem([Quick], sandbox=sandbox, http=HTTP) as rig:
+        assert probe(rig)[0] == 503
+        assert probe(rig)[1]["port"] is False
+        assert probe(rig, "live") == (200, {"ok": True})
+        with sandbox:
+            wait_for(lambda: is_ready(rig))
 
 
 def test_it_is_live_while_port_hangs(sandbox: Sandbox) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -387,13 +386,11 @@ def test_the_first_report_in_the_queue_stays_as_it_may_have_arrived() -> None:
 
 
 def test_port_goes_away_for_a_run_and_hears_of_it_later(
-    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch, reserve_port: Callable[[], int]
 ) -> None:
     monkeypatch.setattr(integration, "CONFIG_PATIENCE", 1.0)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
     with (
-        Sandbox(port) as sandbox,
+        Sandbox(reserve_port()) as sandbox,
         SandboxedSystem([quick], sandbox=sandbox, eventListener=CALM) as rig,
     ):
         rig.expect(RunEnded)

@@ -178,10 +178,9 @@ def test_a_stop_ends_everything(
 
 
 def test_a_stop_ends_the_search_for_a_port_that_is_away(
-    quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture
+    quick: type[ResyncHandler], caplog: pytest.LogCaptureFixture, reserve_port: Callable[[], int]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        away = Sandbox(probe.getsockname()[1])
+    away = Sandbox(reserve_port())
     before = set(threading.enumerate())
     with SandboxedSystem([quick], sandbox=away, eventListener=CALM) as rig:
         assert rig.system.status()["registered"] is False

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import site
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pages import ROOT, Terminal, blocks_of, clone, follow, free_port
+from pages import ROOT, Terminal, blocks_of, clone, follow
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
 EXAMPLE = ROOT / "examples" / "issue_tracker"
 
 
 @pytest.mark.timeout(900)  # it is many processes, one after the other
-def test_every_step_of_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+def test_every_step_of_the_tutorial_does_what_it_says(
+    tmp_path: Path, reserve_port: Callable[[], int]
+) -> None:
     """Letter by letter, but for the ports, which may be taken here."""
-    ports = {shown: free_port() for shown in (8000, 8001, 8099, 9100)}
+    ports = {shown: reserve_port() for shown in (8000, 8001, 8099, 9100)}
     folder, variables = clone(tmp_path)
     variables |= {
         "OCEAN__PORT__BASE_URL": f"http://127.0.0.1:{ports[8099]}",  # `.env` has 8099

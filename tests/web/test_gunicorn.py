@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +45,13 @@ HEAD = (
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Any]:
+def start(tmp_path: Path, reserve_port: Callable[[], int]) -> Iterator[Any]:
     """Starts gunicorn; returns its port. What it logs is in `tmp_path / "log"`."""
     (tmp_path / "mounted.py").write_text(PROGRAM)
     processes = []
 
     def start(*arguments: Any) -> Any:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        port = reserve_port()
         command = [
             sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}",
             "--chdir", str(tmp_path), *arguments, "mounted:application",
