@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from ocean_actors.errors import OceanError
@@ -77,6 +77,19 @@ def _freeze(value: Any, levels: int) -> Any:
 
 def _plain(value: Any) -> Any:
     return str.__str__(value) if isinstance(value, str) else value
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yields the keys and values in what `freeze` made, except dicts and lists."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
 
 
 def thaw(value: Any) -> Any:

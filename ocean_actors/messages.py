@@ -6,13 +6,13 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import ClassVar, Literal, Protocol, get_args
 
 import pykka
 
 from ocean_actors.actors import Message, Query, Ref
-from ocean_actors.frozen import EMPTY, FrozenDict, freeze
+from ocean_actors.frozen import EMPTY, FrozenDict, freeze, leaves
 from ocean_actors.text import one_line
 
 Status = Literal["completed", "failed", "aborted"]
@@ -98,7 +98,8 @@ class ResyncRequested(Message):
     `trigger` names the listener. A later request of one trigger stands for its earlier ones:
     when a run has settled it, so are they. `policy` replaces `resync.onNewRequest` for this
     request. `correlation` is the listener's own: it comes back with `RequestSettled`. `kinds` are
-    those to resync (default: all), `parameters` is JSON-like data that the handlers read.
+    those to resync (default: all). `parameters`, which the handlers read, is JSON-like data that
+    may contain dates and times.
 
     `reason` and `trigger` become one line of text, `kinds` a tuple, and `parameters` is frozen.
     Raises ValueError for an unknown policy, for empty `kinds` and for parameters that are nested
@@ -162,22 +163,27 @@ def checked_kinds(given: object) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(map(str.__str__, kinds)))  # a subclass may define anything
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None), date, datetime, timedelta})
+"""What parameters may contain: the coordinator compares them, and no user code may run there."""
+
+
 def checked_parameters(given: object) -> FrozenDict:
     """Returns the parameters of a request, frozen.
 
-    Raises TypeError unless they are JSON-like data, ValueError if they are nested too deeply.
+    Raises TypeError unless they are JSON-like data, with dates and times, and ValueError if they
+    are nested too deeply.
     """
     if given is None:
         return EMPTY
-    if isinstance(given, FrozenDict):  # frozen before: a copy of a request costs nothing
-        return given
     if not isinstance(given, Mapping):
         raise TypeError(f"parameters: expected a mapping, got {one_line(given, 80)}")
-    frozen: FrozenDict = freeze(given)
-    try:
-        hash(frozen)
-    except TypeError as error:
-        raise TypeError(f"parameters: expected JSON-like data: {error}") from None
+    frozen: FrozenDict = given if type(given) is FrozenDict else freeze(given)
+    for value in leaves(frozen):
+        if type(value) not in _PLAIN:  # a subclass may define anything
+            raise TypeError(
+                "parameters: expected JSON-like data, dates and times, "
+                f"got {one_line(value, 80)} ({type(value).__name__})"
+            )
     return frozen
 
 

@@ -213,9 +213,10 @@ class OceanSystem(Stoppable):
     ) -> str:
         """Request a resync, with `manual` as its trigger; returns the request's id at once.
 
-        `kinds` are those to resync; default: all. `parameters`, JSON-like data, narrow the run
-        down in ways that the handlers know. If one run covers several requests, it does what they
-        ask for together: all their kinds, and the parameters only if they are equal.
+        `kinds` are those to resync; default: all. `parameters`, JSON-like data with dates and
+        times, narrow the run down in ways that the handlers know. If one run covers several
+        requests, it does what they ask for together: all their kinds, and the parameters only if
+        they are equal.
 
         `policy` says what the request does to a run in flight; default: `resync.onNewRequest`.
         Raises ValueError for an unknown policy or kind, TypeError for parameters that are not

@@ -11,6 +11,7 @@ import threading
 from abc import ABCMeta
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
+from datetime import timedelta
 from typing import Any, cast
 from unittest.mock import ANY
 
@@ -38,7 +39,7 @@ from ocean_actors import (
     handles,
 )
 from ocean_actors.actors import Actor, MailboxPolicy
-from ocean_actors.frozen import FrozenDict
+from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.messages import ResyncRequested, Written
 from ocean_actors.resync.handlers import named_handlers
 from ocean_actors.testing import Probe
@@ -391,6 +392,43 @@ def test_kinds_and_parameters_of_odd_classes_are_the_texts_that_they_hold(
     assert (ended.status, ended.run.parameters) == ("completed", {"since": "2026"})
     assert request.kinds == ("page",)
     assert type(request.kinds[0]) is str
+
+
+class OddNumber(int):
+    """A number that cannot be compared."""
+
+    def __eq__(self, _other: object) -> bool:
+        raise OSError("not comparable")
+
+    __hash__ = int.__hash__
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (OddNumber(7), r"got 7 \(OddNumber\)"),
+        ({"deep": [OddNumber(7)]}, r"got 7 \(OddNumber\)"),
+        ({OddNumber(7): "as a key"}, r"got 7 \(OddNumber\)"),
+        (Unprintable(), r"its __str__ raised RuntimeError\) \(Unprintable\)"),
+        ({1, 2}, r"got {1, 2} \(set\)"),
+    ],
+)
+def test_parameters_that_the_coordinator_could_not_compare_are_the_callers_error(
+    value: object, shown: str
+) -> None:
+    for parameters in ({"a": value}, freeze({"a": value})):
+        with pytest.raises(TypeError, match=f"^parameters: expected JSON-like data.*{shown}$"):
+            ResyncRequested(
+                reason="r", trigger="t", requested_at=NOON, parameters=cast("Any", parameters)
+            )
+
+
+def test_parameters_may_contain_dates_and_times() -> None:
+    parameters = {"since": NOON, "day": NOON.date(), "reach": [timedelta(days=1)], "deep": [None]}
+    request = ResyncRequested(
+        reason="r", trigger="t", requested_at=NOON, parameters=cast("Any", parameters)
+    )
+    assert request.parameters == parameters
 
 
 # -- the log ---------------------------------------------------------------------------------------
