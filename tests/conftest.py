@@ -19,6 +19,9 @@ from ocean_actors import ResyncHandler
 # For benchmarks/. At the end, so that tests get ocean_actors as it is installed.
 sys.path.append(str(Path(__file__).parents[1]))
 
+LONGEST_ID = 80
+"""Characters of a parameter in the name of a test."""
+
 # A busy machine may take any time.
 hypothesis.settings.register_profile(
     "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -30,6 +33,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make what tests see independent of how they are started."""
     _keep_bytecode_elsewhere(config)
     _hear_signals()
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Return the beginning of a long text, as the name of a test is printed in full."""
+    if isinstance(val, bytes):
+        val = val[: LONGEST_ID + 1].decode("latin-1")
+    if isinstance(val, str) and len(val) > LONGEST_ID:
+        return f"{val[:LONGEST_ID]}..."
+    return None
 
 
 def _keep_bytecode_elsewhere(config: pytest.Config) -> None:

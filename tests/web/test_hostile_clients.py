@@ -19,6 +19,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.web.channel import CONNECTIONS, limits
@@ -421,7 +422,8 @@ def test_an_idle_connection_outlives_the_minute_of_a_load_balancer(
 
 def channels_of(server: HttpServer) -> list[Any]:
     assert server._serving is not None
-    return list(server._serving._channels())
+    connected = list(server._serving._map.values())  # a copy, as the loop changes it meanwhile
+    return [item for item in connected if isinstance(item, HTTPChannel)]
 
 
 def wait_until(condition: Callable[[], object]) -> None:
