@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-FLUSH_SECONDS = 1.0  # for what is still to be sent to Port, at the end
+FLUSH_SECONDS = 1.0  # for what Port and custom actors are still to hear, at the end
 STOP_SECONDS = 1.0  # for all actors, at the end; the coordinator has `resync.abortGrace` more
 
 
@@ -477,7 +478,7 @@ class OceanSystem(Stoppable):
             if self._parts.live is not None:
                 self._parts.live.shut()
             self._resync.stop(self.settings.resync.abort_grace + STOP_SECONDS)
-            self._parts.flush(FLUSH_SECONDS)
+            self._flush(FLUSH_SECONDS)
             self._left_behind = self._actors.stop(STOP_SECONDS, wake=self._parts.cancel)
             self._left_behind += self._parts.end_workers()
             self._servers.stop_http()
@@ -489,6 +490,12 @@ class OceanSystem(Stoppable):
         finally:
             self._iterators.end()
             self._stopped.set()
+
+    def _flush(self, seconds: float) -> None:
+        """Have Port hear the last reports, and custom actors the last events."""
+        until = time.monotonic() + seconds
+        self._parts.flush(seconds)
+        self._actors.wait_idle(max(0.0, until - time.monotonic()), among=self._parts.custom_names)
 
     def _log_end(self) -> None:
         identifier = self.settings.integration.identifier

@@ -7,7 +7,7 @@ runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -191,6 +191,10 @@ class Cell:
         """Returns whether work that began at `since` has taken longer than the actor's bound."""
         bound = self.actor_class.message_bound
         return bound is not None and now >= since + bound - 1e-6  # a microsecond for rounding
+
+    def belongs_to(self, names: Collection[str]) -> bool:
+        """Return whether this actor or one above it has one of these names."""
+        return self.name in names or (self.parent is not None and self.parent.belongs_to(names))
 
     def rest(self) -> Rest | None:
         """See `quiescence.Quiescent`."""

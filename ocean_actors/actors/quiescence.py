@@ -1,4 +1,4 @@
-"""Waiting until no actor of a system works: for tests."""
+"""Waiting until no actor of a system works."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Quiescence:
     """Waits for a moment at which no actor has a message waiting or is handling one.
 
     An actor that sleeps or backs off by a clock that stands still is at rest too: it goes on
-    when the clock does. Actors call `notify` when they run out of messages; unless a test waits,
+    when the clock does. Actors call `notify` when they run out of messages; unless somebody waits,
     that costs them one comparison.
     """
 

@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn, ParamSpec, overload
 
 from ocean_actors.actors import fork
@@ -239,12 +239,19 @@ class ActorSystem:
         for actor in self.snapshot():
             logger.log(level, "%s", describe(actor))
 
-    def wait_idle(self, timeout: float = 5.0, *, parked: str | None = None) -> list[str]:
-        """Wait until no actor has a message waiting or is handling one. For tests.
+    def wait_idle(
+        self,
+        timeout: float = 5.0,
+        *,
+        parked: str | None = None,
+        among: Collection[str] | None = None,
+    ) -> list[str]:
+        """Wait until no actor has a message waiting or is handling one.
 
         Actors that sleep by a clock which stands still are idle. Those whose name matches the
-        pattern `parked` (see `fnmatch`) are left out, as are abandoned ones. Returns the names
-        of those that still work after `timeout` seconds of real time.
+        pattern `parked` (see `fnmatch`) are left out, as are abandoned ones, and with `among` all
+        but the actors of these names and what they have spawned. Returns the names of those that
+        still work after `timeout` seconds of real time.
         """
 
         def watched() -> list[Cell]:
@@ -253,6 +260,7 @@ class ActorSystem:
                 for cell in self._present()
                 if not cell.abandoned
                 and (parked is None or not fnmatch.fnmatchcase(cell.name, parked))
+                and (among is None or cell.belongs_to(among))
             ]
 
         return [cell.name for cell in self._services.quiescence.wait(watched, timeout)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import queue
+import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -16,12 +17,16 @@ from ocean_actors import (
     ResyncHandler,
     RoleChanged,
     RunEnded,
+    RunStarted,
     Settings,
     handles,
+    system,
 )
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ConfigSnapshot
 from ocean_actors.testing import SandboxedSystem
+
+WITHIN = 30.0
 
 
 class Greeter(Actor):
@@ -123,3 +128,36 @@ class RoleKeeper(Actor):
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
         self._roles.put(event.active)
+
+
+class Busy(Actor):
+    """Is at work from the start of a run until `go_on`; then hears how the run has ended."""
+
+    subscribes_to = (RunStarted, RunEnded)
+
+    def __init__(self, go_on: threading.Event, heard: list[str]) -> None:
+        super().__init__()
+        self._go_on, self._heard = go_on, heard
+
+    @handles(RunStarted)
+    def wait(self, _event: RunStarted) -> None:
+        assert self._go_on.wait(WITHIN)
+
+    @handles(RunEnded)
+    def note(self, event: RunEnded) -> None:
+        self._heard.append(event.status)
+
+
+def test_the_last_events_are_heard_before_the_stop(
+    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONCE ends the system as soon as its run has ended."""
+    monkeypatch.setattr(system, "FLUSH_SECONDS", WITHIN)
+    go_on, heard = threading.Event(), list[str]()
+    busy = functools.partial(Busy, go_on, heard)
+    with SandboxedSystem([quick], [busy], eventListener={"type": "ONCE"}) as rig:
+        rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"], WITHIN)
+        assert not rig.system.wait(0.05)
+        go_on.set()
+        assert rig.system.wait(WITHIN)
+    assert heard == ["completed"]
