@@ -164,7 +164,7 @@ def checked_kinds(given: object) -> tuple[str, ...] | None:
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None), date, datetime, timedelta})
-"""What parameters may contain: the coordinator compares them, and no user code may run there."""
+"""Types in parameters. The coordinator compares them, and no user code may run there."""
 
 
 def checked_parameters(given: object) -> FrozenDict:
@@ -177,12 +177,13 @@ def checked_parameters(given: object) -> FrozenDict:
         return EMPTY
     if not isinstance(given, Mapping):
         raise TypeError(f"parameters: expected a mapping, got {one_line(given, 80)}")
-    frozen: FrozenDict = given if type(given) is FrozenDict else freeze(given)
+    frozen: FrozenDict = freeze(given)
     for value in leaves(frozen):
         if type(value) not in _PLAIN:  # a subclass may define anything
+            kind = one_line(type(value).__name__, 40)
             raise TypeError(
                 "parameters: expected JSON-like data, dates and times, "
-                f"got {one_line(value, 80)} ({type(value).__name__})"
+                f"got {one_line(value, 80)} ({kind})"
             )
     return frozen
 

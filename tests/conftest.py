@@ -69,8 +69,8 @@ def _hear_signals() -> None:
 def reserve_port() -> Iterator[Callable[[], int]]:
     """Returns loopback ports that nobody else gets before the test ends.
 
-    Nothing listens on them. A server that sets SO_REUSEADDR, as all of ours do, may do so under
-    Linux; elsewhere the ports are not kept.
+    They are bound, and nothing listens on them. Linux lets a server bind them that sets
+    SO_REUSEADDR, as all of ours do; other systems do not, so the ports are not kept there.
     """
     with contextlib.ExitStack() as stack:
 

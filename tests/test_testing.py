@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -163,6 +164,40 @@ def test_stillness_wants_to_see_each_at_rest_twice_with_nothing_handled_between(
     quiescence, actors = Quiescence(ManualClock()), [Flickering()]
     assert quiescence.wait(lambda: actors, timeout=30) == []
     assert looks == []
+
+
+def test_who_handles_messages_between_all_looks_is_not_waited_for_without_end() -> None:
+    class Restless:
+        handled = 0
+
+        def rest(self) -> Any:
+            self.handled += 1
+            return self.handled, None
+
+    actors = [Restless()]
+    assert Quiescence(ManualClock()).wait(lambda: actors, timeout=0.01) == actors
+
+
+def test_one_may_wait_for_some_actors_and_what_they_have_spawned(system: ActorSystem) -> None:
+    begun: queue.Queue[str] = queue.Queue()
+    release = threading.Event()
+
+    class Busy(Actor):
+        @handles(Order)
+        def spawn_and_work(self, order: Order) -> None:
+            if order.number:
+                self.context.spawn(Busy, name="child").tell(Order(0))
+            else:
+                begun.put(self.context.ref.name)
+                assert release.wait(30)
+
+    system.spawn(Busy, name="parent").tell(Order(1))
+    system.spawn(Busy, name="other").tell(Order(0))
+    child = next(name for name in (begun.get(timeout=30), begun.get(timeout=30)) if name != "other")
+    assert system.wait_idle(0, among={"parent"}) == [child]
+    assert system.wait_idle(30, among={"nobody"}) == []
+    release.set()
+    assert system.wait_idle(30, among={"parent"}) == []
 
 
 def test_settled_says_who_still_moves(system: ActorSystem) -> None:

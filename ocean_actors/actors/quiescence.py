@@ -43,7 +43,7 @@ class Quiescence:
                 self._changed.notify_all()
 
     def wait(self, watched: Callable[[], list[QuiescentT]], timeout: float) -> list[QuiescentT]:
-        """Wait up to `timeout` seconds of real time; returns those that still work.
+        """Wait up to `timeout` seconds of real time; returns those that still worked then.
 
         If two looks in a row find all at rest, and none has handled a message between them, then
         there was a moment between the looks at which all were at rest.
@@ -59,8 +59,13 @@ class Quiescence:
                     working = [each for each, rest in now if rest is None]
                     if not working and now == before:
                         return []
-                    if working and not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    left = deadline - time.monotonic()
+                    if working and not self._changed.wait(max(0.0, left)):
                         return working
+                    if left < 0 and before is not None:
+                        return [
+                            each for each, rest in now if rest is None or (each, rest) not in before
+                        ]
                     before = now
             finally:
                 self._waiting -= 1

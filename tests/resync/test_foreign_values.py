@@ -423,6 +423,15 @@ def test_parameters_that_the_coordinator_could_not_compare_are_the_callers_error
             )
 
 
+def test_what_a_frozen_dict_holds_is_frozen_too() -> None:
+    inner = {"page": [1]}
+    request = ResyncRequested(
+        reason="r", trigger="t", requested_at=NOON, parameters=FrozenDict({"a": inner})
+    )
+    inner["page"].append(2)
+    assert request.parameters == {"a": {"page": [1]}}
+
+
 def test_parameters_may_contain_dates_and_times() -> None:
     parameters = {"since": NOON, "day": NOON.date(), "reach": [timedelta(days=1)], "deep": [None]}
     request = ResyncRequested(
