@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from types import NoneType
 from typing import Any, NoReturn
 
 from ocean_actors.errors import OceanError
@@ -57,9 +59,11 @@ class FrozenList(_Frozen, list[Any]):
 def freeze(value: Any) -> Any:
     """Returns a deeply immutable copy of JSON-like data: dicts and lists become frozen ones.
 
-    Texts become plain ones, as a subclass of `str` may compare and hash as it likes.
+    Texts become plain ones, as a subclass of `str` may compare and hash as it likes. The time zone
+    of a datetime becomes its offset from UTC at that time, unless it is one of Python's.
 
-    Raises NestedTooDeeply if collections are nested more than `MAX_DEPTH` levels deep.
+    Raises NestedTooDeeply if collections are nested more than `MAX_DEPTH` levels deep, and what a
+    time zone raises.
     """
     return _freeze(value, MAX_DEPTH)
 
@@ -76,7 +80,15 @@ def _freeze(value: Any, levels: int) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    return str.__str__(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if type(value) is datetime and type(value.tzinfo) not in (NoneType, timezone):
+        from zoneinfo import ZoneInfo
+
+        if type(value.tzinfo) is not ZoneInfo:
+            offset = value.utcoffset()
+            return value.replace(tzinfo=None if offset is None else timezone(offset))
+    return value
 
 
 def leaves(value: Any) -> Iterator[Any]:

@@ -83,7 +83,7 @@ class Flight:
         """Returns what the run is limited to, for the log; empty if it does everything."""
         kinds, parameters = self.info.kinds, self.info.parameters
         texts = [] if kinds == known else [f"kinds {', '.join(kinds)}"]
-        texts += [f"parameters {', '.join(map(str, parameters))}"] if parameters else []
+        texts += [f"parameters {', '.join(map(one_line, parameters))}"] if parameters else []
         return one_line("".join(f"; {text}" for text in texts), LONGEST_LINE)
 
 

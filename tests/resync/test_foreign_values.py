@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import json
 import logging
 import pickle
+import struct
 import threading
 from abc import ABCMeta
 from collections.abc import AsyncIterator, Callable
 from dataclasses import fields, replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Any, cast
 from unittest.mock import ANY
+from zoneinfo import ZoneInfo
 
 import pytest
 from simulation import NOON, asked
@@ -421,6 +424,48 @@ def test_parameters_that_the_coordinator_could_not_compare_are_the_callers_error
             ResyncRequested(
                 reason="r", trigger="t", requested_at=NOON, parameters=cast("Any", parameters)
             )
+
+
+class OddZone(tzinfo):
+    """A time zone that works in the test's thread only."""
+
+    def utcoffset(self, _when: datetime | None) -> timedelta:
+        assert threading.current_thread() is threading.main_thread()
+        return timedelta(hours=2)
+
+    def dst(self, _when: datetime | None) -> None:
+        return None
+
+    def tzname(self, _when: datetime | None) -> str:
+        raise OSError("no name")
+
+
+def test_parameters_are_compared_and_logged_without_code_of_the_user(
+    stages: Callable[..., Stage],
+) -> None:
+    stage = stages(Plain)
+    for zone in (OddZone(), OddZone()):  # they are joined
+        since = datetime(2026, 11, 1, 2, tzinfo=zone)
+        request = ResyncRequested(
+            reason="r", trigger="t", requested_at=NOON,
+            parameters=cast("Any", {"since": since, since: 1, 10**6000: 10**6000}),
+        )  # fmt: skip
+        assert stage.coordinator.ask(request) == "accepted"
+    stage.answer()
+    stage.answer()  # once more, for the second request
+    ended = stage.stream.expect(RunEnded, WITHIN)
+    assert ended.status == "completed"
+    assert ended.run.parameters["since"] == datetime(2026, 11, 1, tzinfo=timezone.utc)
+
+
+# A machine may have no database of time zones, so this one is given as the bytes of a file.
+UTC_FILE = b"TZif" + bytes(16) + struct.pack(">6I", 0, 0, 0, 0, 1, 4) + bytes(6) + b"UTC\0"
+
+
+@pytest.mark.parametrize("zone", [None, timezone.utc, ZoneInfo.from_file(io.BytesIO(UTC_FILE))])
+def test_a_time_zone_of_python_is_kept(zone: tzinfo | None) -> None:
+    since = datetime(2026, 11, 1, tzinfo=zone)
+    assert freeze({"since": since})["since"].tzinfo is zone
 
 
 def test_what_a_frozen_dict_holds_is_frozen_too() -> None:
