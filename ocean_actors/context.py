@@ -7,20 +7,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ocean_actors import actors
+from ocean_actors.checked import checked_kinds, checked_parameters
 from ocean_actors.messages import (
     Allow,
     ConfigSnapshot,
     ConfigUpdated,
-    Decide,
-    Decided,
     Decision,
     Lease,
     Policy,
     ResyncRequested,
-    checked_decision,
-    checked_kinds,
-    checked_parameters,
 )
+from ocean_actors.resync.admission import Decide, Decided, checked_decision
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.text import one_line
 

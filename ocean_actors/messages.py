@@ -1,18 +1,27 @@
-"""Every message that passes between the actors of an integration, and the values inside."""
+"""The public events of an integration, and the values inside them.
+
+Messages that only our own actors send are with the actor that they are sent to: see
+`resync/commands.py` and `resync/admission.py`.
+"""
 
 from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import ClassVar, Literal, Protocol, get_args
 
-import pykka
-
-from ocean_actors.actors import Message, Query, Ref
-from ocean_actors.frozen import EMPTY, FrozenDict, freeze, leaves
+from ocean_actors.actors import Message, Ref
+from ocean_actors.checked import (
+    check_types,
+    check_word,
+    checked_kinds,
+    checked_parameters,
+    checked_policy,
+    make_lines,
+)
+from ocean_actors.frozen import FrozenDict
 from ocean_actors.text import one_line
 
 Status = Literal["completed", "failed", "aborted"]
@@ -28,26 +37,6 @@ Outcome = Literal["completed", "failed", "aborted", "ignored"]
 run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
 decided.
 """
-
-
-def _check_types(value: object, **types: type) -> None:
-    """Raise TypeError for a field of another type, as others could not read it."""
-    for name, wanted in types.items():
-        found: object = getattr(value, name)
-        if not isinstance(found, wanted):
-            raise TypeError(
-                f"{type(value).__name__}.{name} is {type(found).__name__}, not {wanted.__name__}"
-            )
-
-
-def _check_word(value: object, name: str, words: tuple[str, ...]) -> None:
-    """Raise TypeError for a field that is none of `words`, as others could not read it."""
-    found: object = getattr(value, name)
-    if type(found) is not str or found not in words:
-        expected = ", ".join(words)
-        raise TypeError(
-            f"{type(value).__name__}.{name} is {one_line(found, 40)}, not one of {expected}"
-        )
 
 
 @dataclass(frozen=True)
@@ -88,7 +77,7 @@ class PortRequest:
     updated_at: datetime | None = None
 
 
-# -- listener to coordinator, and back ---------------------------------------------------------
+# -- requests, and what is decided about them --------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,74 +107,10 @@ class ResyncRequested(Message):
 
     def __post_init__(self) -> None:
         """Check foreign values here, in the thread of whoever makes the request."""
-        _make_lines(self, "reason", "trigger")
-        object.__setattr__(self, "policy", _checked_policy(self.policy))
+        make_lines(self, "reason", "trigger")
+        object.__setattr__(self, "policy", checked_policy(self.policy, get_args(Policy)))
         object.__setattr__(self, "kinds", checked_kinds(self.kinds))
         object.__setattr__(self, "parameters", checked_parameters(self.parameters))
-
-
-def _make_lines(message: object, *names: str) -> None:
-    """Make these fields one line of text each, in the thread of whoever makes the message."""
-    for name in names:
-        object.__setattr__(message, name, one_line(getattr(message, name)))
-
-
-def _checked_policy(given: object) -> str | None:
-    """Returns the policy of a request as a plain text: a subclass of `str` may define anything.
-
-    Raises ValueError for an unknown one.
-    """
-    if given is None:
-        return None
-    policy = str.__str__(given) if isinstance(given, str) else ""
-    if policy not in get_args(Policy):
-        known = ", ".join(get_args(Policy))
-        shown = one_line(given, 40)
-        raise ValueError(f"policy: expected one of {known}, or None, got {shown!r}")
-    return policy
-
-
-def checked_kinds(given: object) -> tuple[str, ...] | None:
-    """Returns the kinds of a request as plain texts, each once. One text is one kind.
-
-    Raises TypeError unless they are texts, ValueError if there are none.
-    """
-    if given is None:
-        return None
-    listed = (given,) if isinstance(given, str) else given
-    if not isinstance(listed, Iterable):
-        raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
-    kinds = tuple(listed)
-    if not all(isinstance(kind, str) for kind in kinds):
-        raise TypeError(f"kinds: expected a tuple of texts, got {one_line(given, 80)}")
-    if not kinds:
-        raise ValueError("kinds: expected at least one; leave it out to resync all")
-    return tuple(dict.fromkeys(map(str.__str__, kinds)))  # a subclass may define anything
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None), date, datetime, timedelta})
-"""Types in parameters. The coordinator compares them, and no user code may run there."""
-
-
-def checked_parameters(given: object) -> FrozenDict:
-    """Returns the parameters of a request, frozen.
-
-    Raises TypeError unless they are JSON-like data, with dates and times, and ValueError if they
-    are nested too deeply.
-    """
-    if given is None:
-        return EMPTY
-    if not isinstance(given, Mapping):
-        raise TypeError(f"parameters: expected a mapping, got {one_line(given, 80)}")
-    frozen: FrozenDict = freeze(given)
-    for value in leaves(frozen):
-        if type(value) not in _PLAIN:  # a subclass may define anything
-            kind = one_line(type(value).__name__, 40)
-            raise TypeError(
-                "parameters: expected JSON-like data, dates and times, "
-                f"got {one_line(value, 80)} ({kind})"
-            )
-    return frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,45 +125,6 @@ class ConfigUpdated(ResyncRequested):
         given: object = self.snapshot
         if not isinstance(given, ConfigSnapshot | None):
             raise TypeError(f"snapshot: expected a ConfigSnapshot, got {one_line(given, 40)}")
-
-
-@dataclass(frozen=True)
-class AbortResync(Message):
-    """To the coordinator: abort the run in flight; its requests are settled as aborted.
-
-    Asked, the coordinator answers whether a run was aborted.
-    """
-
-    reason: str
-
-    def __post_init__(self) -> None:
-        _make_lines(self, "reason")
-
-
-@dataclass(frozen=True)
-class PauseResyncs(Message):
-    """To the coordinator: start no run until `owner` resumes; requests are taken and wait.
-
-    The run in flight finishes. With `abort` it is aborted, and its requests wait as well.
-    """
-
-    owner: str
-    reason: str
-    abort: bool = False
-
-    def __post_init__(self) -> None:
-        _make_lines(self, "owner", "reason")
-
-
-@dataclass(frozen=True)
-class ResumeResyncs(Message):
-    """To the coordinator: lift the pause of `owner`. No effect if it has none."""
-
-    owner: str
-    reason: str
-
-    def __post_init__(self) -> None:
-        _make_lines(self, "owner", "reason")
 
 
 @dataclass(frozen=True)
@@ -274,70 +160,13 @@ class Ignore:
     reason: str
 
     def __post_init__(self) -> None:
-        _make_lines(self, "reason")
+        make_lines(self, "reason")
 
 
 Decision = Allow | Delay | Ignore
 """What a custom actor decides about a request before it is taken; see `Actor.decide`."""
 
 LONGEST_DELAY = 366 * 86400.0  # seconds
-
-
-def checked_decision(given: object) -> Decision:
-    """Returns a decision of a user's code, made anew: a class of theirs may lack or change fields.
-
-    Raises TypeError if it is none, ValueError for a delay by no number of seconds, and what the
-    user's class raises.
-    """
-    if isinstance(given, Ignore):
-        return Ignore(given.reason)
-    if isinstance(given, Delay):
-        return Delay(given.seconds)
-    if isinstance(given, Allow):
-        return Allow()
-    raise TypeError(f"expected Allow, Delay or Ignore, and not {one_line(given, 40)}")
-
-
-@dataclass(frozen=True)
-class Decide(Message):
-    """To a custom actor: decide about `request`, and tell `reply_to` `Decided`."""
-
-    request: ResyncRequested
-    number: int
-    reply_to: Ref
-
-
-@dataclass(frozen=True)
-class Decided(Message):
-    """To the gatekeeper: what the actor `decider` decided about the request `number`.
-
-    `failure` is one line if it could not decide; then the decision is `Allow`.
-    """
-
-    number: int
-    decider: str
-    decision: Decision
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Admit(Message):
-    """To the coordinator, from the gatekeeper: take the request, or count it as ignored.
-
-    `reply` is set to the `Reception` if somebody waits for it.
-    """
-
-    request: ResyncRequested
-    reply: pykka.Future[Reception] | None = None
-    ignore: Ignore | None = None
-
-
-@dataclass(frozen=True)
-class Offered(Message):
-    """To the gatekeeper: a request; `reply` is set to the `Reception`."""
-
-    request: ResyncRequested
-    reply: pykka.Future[Reception]
 
 
 Reception = Literal["accepted", "ignored", "refused"]
@@ -357,34 +186,8 @@ class RequestSettled(Message):
     run_id: str | None
 
     def __post_init__(self) -> None:
-        _check_types(self, request=ResyncRequested)
-        _check_word(self, "outcome", get_args(Outcome))
-
-
-# -- coordinator and the actor that speaks to Port -----------------------------------------------
-
-
-@dataclass(frozen=True)
-class FetchConfig(Message):
-    """Run `number` is about to start: ask Port for the config and answer `ConfigFetched`."""
-
-    number: int
-    reply_to: Ref
-
-
-@dataclass(frozen=True)
-class ConfigFetched(Message):
-    """The newest config that is to be had for run `number`.
-
-    `fresh` says that Port was asked for this run; otherwise this is the last known config, as Port
-    did not answer. `answers` is the newest resync request that Port has, where a listener needs
-    it: the run starts later, so it answers that request.
-    """
-
-    number: int
-    snapshot: ConfigSnapshot
-    answers: PortRequest | None = None
-    fresh: bool = True
+        check_types(self, request=ResyncRequested)
+        check_word(self, "outcome", get_args(Outcome))
 
 
 # -- handlers --------------------------------------------------------------------------------------
@@ -457,7 +260,8 @@ class UpsertResult:
 class RunInfo:
     """What is known of a run when its handlers start. `number` counts the runs of one process.
 
-    `answers`: see `ConfigFetched`. `kinds` and `parameters` are what was asked for, `handlers` the
+    `answers` is the newest resync request that Port had when it was asked for the run's config,
+    where a listener needs it. `kinds` and `parameters` are what was asked for, `handlers` the
     names of those that work in the run, and `covered` counts the requests that it stands for.
     `partial`: not everything was asked for, so the run serves no change of the config and no
     request of Port that a listener has not told yet.
@@ -500,7 +304,7 @@ class _RunEvent(Message):
     run: RunInfo
 
     def __post_init__(self) -> None:
-        _check_types(self, run=RunInfo)
+        check_types(self, run=RunInfo)
 
 
 @dataclass(frozen=True)
@@ -516,7 +320,7 @@ class RunProgressed(_RunEvent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_types(self, progress=Progress)
+        check_types(self, progress=Progress)
 
 
 @dataclass(frozen=True)
@@ -534,8 +338,8 @@ class HandlerEnded(_RunEvent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_types(self, handler=str, ended_at=datetime, written=tuple)
-        _check_word(self, "status", get_args(Status))
+        check_types(self, handler=str, ended_at=datetime, written=tuple)
+        check_word(self, "status", get_args(Status))
 
 
 @dataclass(frozen=True)
@@ -549,8 +353,8 @@ class RunEnded(_RunEvent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_types(self, ended_at=datetime, failures=tuple, written=Written)
-        _check_word(self, "status", get_args(Status))
+        check_types(self, ended_at=datetime, failures=tuple, written=Written)
+        check_word(self, "status", get_args(Status))
 
 
 @dataclass(frozen=True)
@@ -613,26 +417,12 @@ class Lease(Protocol):
 
 
 @dataclass(frozen=True)
-class SetRole(Message):
-    """To the coordinator: run the resyncs (active), or stand by while another instance does.
-
-    When the role is lost, the run in flight is aborted and nothing more of it is reported. The
-    pending requests of the triggers `sources` are then dropped, as the instance that becomes
-    active is given them. `lease`, checked before each report, says whether this instance
-    still holds the role; None if it cannot be lost.
-    """
-
-    active: bool
-    sources: tuple[str, ...] = ()
-    lease: Lease | None = None
-
-
-@dataclass(frozen=True)
 class RoleChanged(Message):
     """Published: this instance runs the resyncs from now on (active), or stands by.
 
     Published at the start as well, and told at once to actors that subscribe later or restart.
-    `lease`: see `SetRole`; None at the start.
+    `lease` says whether this instance still holds the role; None if it cannot be lost, and at the
+    start.
     """
 
     retained: ClassVar[bool] = True
@@ -651,37 +441,12 @@ class IntegrationRegistered(Message):
     snapshot: ConfigSnapshot
 
     def __post_init__(self) -> None:
-        _check_types(self, snapshot=ConfigSnapshot)
+        check_types(self, snapshot=ConfigSnapshot)
 
 
 @dataclass(frozen=True)
 class IntegrationMissing(Message):
     """Published by a listener: Port does not know the integration any more (404)."""
-
-
-@dataclass(frozen=True)
-class StopResyncs(Message):
-    """To the coordinator: abort the run in flight and take no more requests.
-
-    Once nothing is in flight any more, `CoordinatorStopped` is published and `stopped` is set.
-    """
-
-    stopped: pykka.Future[None] | None = None
-
-
-@dataclass(frozen=True)
-class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
-    """To the coordinator or the gatekeeper: answer the requests of `trigger` that it has.
-
-    The oldest comes first. Only the coordinator settles them.
-    """
-
-    trigger: str
-
-
-@dataclass(frozen=True)
-class GetStatus(Message):
-    """To the coordinator: answer what runs, what waits and what ran, as plain data."""
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,12 @@ from ocean_actors.actors.event_iterator import (
     EventT,
 )
 from ocean_actors.assembly import Assembly
+from ocean_actors.checked import checked_kinds, checked_parameters
 from ocean_actors.context import ActorSpec, IntegrationContext
 from ocean_actors.endpoint import HttpEndpoint, has_metrics, is_served
 from ocean_actors.live.handler import LiveHandlerFactory, built_handlers, split_handlers
 from ocean_actors.log import LogContext, get_logger, logging_context
-from ocean_actors.messages import (
-    Policy,
-    ResyncRequested,
-    checked_kinds,
-    checked_parameters,
-)
+from ocean_actors.messages import Policy, ResyncRequested
 from ocean_actors.metrics.snapshot import SystemMetrics, actor_metrics
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.generation import ConfigGeneration

@@ -25,6 +25,7 @@ SMALL = {
     "tls": {"errors"},
     "jsonable": {"text"},
     "frozen": {"errors"},
+    "checked": {"frozen", "text"},
     "counts": set(),
     "histogram": set(),
 }

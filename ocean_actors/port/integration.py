@@ -20,9 +20,7 @@ from ocean_actors.context import Actor
 from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.log import get_logger
 from ocean_actors.messages import (
-    ConfigFetched,
     ConfigSnapshot,
-    FetchConfig,
     IntegrationMissing,
     IntegrationRegistered,
     PortRequest,
@@ -36,6 +34,7 @@ from ocean_actors.port.models import Integration
 from ocean_actors.port.provisioning import Provisioning
 from ocean_actors.port.reports import Schedule
 from ocean_actors.port.transport import LONGEST_MESSAGE
+from ocean_actors.resync.commands import ConfigFetched, FetchConfig
 from ocean_actors.retry import ONCE
 
 logger = get_logger(__name__)

@@ -9,16 +9,14 @@ from typing import Any
 import pykka
 
 from ocean_actors.actors import Message, Ref
-from ocean_actors.messages import (
+from ocean_actors.messages import Lease, Reception, ResyncRequested
+from ocean_actors.resync.admission import Offer
+from ocean_actors.resync.commands import (
     AbortResync,
     GetStatus,
     GetUnsettled,
-    Lease,
-    Offered,
     PauseResyncs,
-    Reception,
     ResumeResyncs,
-    ResyncRequested,
     SetRole,
     StopResyncs,
 )
@@ -85,7 +83,7 @@ class ResyncClient:
         if not self._gatekeeper.is_alive():
             raise pykka.ActorDeadError("the gatekeeper has stopped")
         reply: pykka.Future[Reception] = pykka.ThreadingFuture()
-        self._gatekeeper.tell(Offered(request, reply))
+        self._gatekeeper.tell(Offer(request, reply))
         return reply.get(timeout=timeout)
 
     def unsettled(self, trigger: str) -> tuple[ResyncRequested, ...]:

@@ -25,23 +25,15 @@ from ocean_actors.actors import (
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import current_context, get_logger, set_context
 from ocean_actors.messages import (
-    AbortResync,
-    Admit,
-    ConfigFetched,
     ConfigSnapshot,
     ConfigUpdated,
     CoordinatorStopped,
-    FetchConfig,
-    GetStatus,
-    GetUnsettled,
     HandlerEnded,
     Outcome,
-    PauseResyncs,
     PortRequest,
     Progress,
     Reception,
     RequestSettled,
-    ResumeResyncs,
     ResyncRequested,
     ResyncsPaused,
     ResyncsResumed,
@@ -51,13 +43,23 @@ from ocean_actors.messages import (
     RunInfo,
     RunProgressed,
     RunStarted,
-    SetRole,
     Status,
-    StopResyncs,
 )
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
 from ocean_actors.resync import machine
+from ocean_actors.resync.admission import Admit
+from ocean_actors.resync.commands import (
+    AbortResync,
+    ConfigFetched,
+    FetchConfig,
+    GetStatus,
+    GetUnsettled,
+    PauseResyncs,
+    ResumeResyncs,
+    SetRole,
+    StopResyncs,
+)
 from ocean_actors.resync.flight import LONGEST_LINE, Flight, written_text
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handler_actor import (

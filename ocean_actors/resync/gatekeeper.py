@@ -21,19 +21,9 @@ from ocean_actors.actors import (
     handles,
 )
 from ocean_actors.log import get_logger
-from ocean_actors.messages import (
-    Admit,
-    Allow,
-    Decide,
-    Decided,
-    Delay,
-    GetUnsettled,
-    Ignore,
-    Offered,
-    Reception,
-    ResyncRequested,
-    SetRole,
-)
+from ocean_actors.messages import Allow, Delay, Ignore, Reception, ResyncRequested
+from ocean_actors.resync.admission import Admit, Decide, Decided, Offer
+from ocean_actors.resync.commands import GetUnsettled, SetRole
 from ocean_actors.resync.scope import joined
 from ocean_actors.throttle import Throttle
 
@@ -97,7 +87,7 @@ class Gatekeeper(Actor):
         at_limit={
             Message: AtLimit.ADMIT,  # there are few of the others
             ResyncRequested: AtLimit.REFUSE,
-            Offered: AtLimit.REFUSE,
+            Offer: AtLimit.REFUSE,
         },
     )
 
@@ -118,8 +108,8 @@ class Gatekeeper(Actor):
         """Ask the deciders about a request that nobody waits for."""
         self._ask(request, None)
 
-    @handles(Offered)
-    def on_offered(self, offer: Offered) -> None:
+    @handles(Offer)
+    def on_offered(self, offer: Offer) -> None:
         """Ask the deciders about a request whose reception is waited for."""
         self._ask(offer.request, offer.reply)
 

@@ -13,9 +13,7 @@ from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.context import IntegrationContext
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import (
-    ConfigFetched,
     ConfigUpdated,
-    FetchConfig,
     IntegrationMissing,
     IntegrationRegistered,
     RoleChanged,
@@ -23,6 +21,7 @@ from ocean_actors.messages import (
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.integration import CONFIG_PATIENCE, IntegrationActor, Register
 from ocean_actors.resync.client import ResyncClient
+from ocean_actors.resync.commands import ConfigFetched, FetchConfig
 from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, Probe, SandboxedSystem, wait_idle

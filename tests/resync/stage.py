@@ -29,23 +29,25 @@ from ocean_actors import ReconcileRefused, ResyncHandler, ResyncRun
 from ocean_actors.actors import ActorSystem, Message
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
-    AbortResync,
-    ConfigFetched,
     ConfigSnapshot,
     CoordinatorStopped,
-    FetchConfig,
-    GetStatus,
-    PauseResyncs,
     RequestSettled,
-    ResumeResyncs,
     ResyncsPaused,
     ResyncsResumed,
     RoleChanged,
     RunEnded,
     RunStarted,
+    Written,
+)
+from ocean_actors.resync.commands import (
+    AbortResync,
+    ConfigFetched,
+    FetchConfig,
+    GetStatus,
+    PauseResyncs,
+    ResumeResyncs,
     SetRole,
     StopResyncs,
-    Written,
 )
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.handlers import HandlerSpec, RetryLater

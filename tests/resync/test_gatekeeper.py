@@ -11,7 +11,9 @@ from simulation import NOON
 
 from ocean_actors import Actor, Allow, Delay, Ignore
 from ocean_actors.actors import ActorSystem, Message
-from ocean_actors.messages import Admit, Offered, Reception, ResyncRequested, SetRole
+from ocean_actors.messages import Reception, ResyncRequested
+from ocean_actors.resync.admission import Admit, Offer
+from ocean_actors.resync.commands import SetRole
 from ocean_actors.resync.gatekeeper import DECIDE_SECONDS, MOST_UNDECIDED, Gatekeeper
 from ocean_actors.testing import ManualClock, Probe, wait_idle
 
@@ -236,7 +238,7 @@ def test_who_waits_for_a_delayed_request_is_answered_at_once(
 ) -> None:
     opened = gate(Delay(60.0))
     reply: pykka.Future[Reception] = pykka.ThreadingFuture()
-    opened.ask(Offered(request(), reply))
+    opened.ask(Offer(request(), reply))
     assert reply.get(timeout=1.0) == "accepted"
     opened.advance(60.0)
     (admitted,) = opened.admitted()

@@ -13,13 +13,8 @@ from stage import Stage
 
 from ocean_actors import RunStarted
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.messages import (
-    ConfigFetched,
-    ConfigSnapshot,
-    ConfigUpdated,
-    FetchConfig,
-    ResyncRequested,
-)
+from ocean_actors.messages import ConfigSnapshot, ConfigUpdated, ResyncRequested
+from ocean_actors.resync.commands import ConfigFetched, FetchConfig
 from ocean_actors.settings import ResyncSettings
 
 

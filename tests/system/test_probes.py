@@ -15,7 +15,8 @@ import requests
 from scripted import WITHIN, Quick, Script
 
 from ocean_actors import ResyncHandler, RunEnded
-from ocean_actors.messages import Admit, Ignore, Reception, ResyncRequested
+from ocean_actors.messages import Ignore, Reception, ResyncRequested
+from ocean_actors.resync.admission import Admit
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
 
