@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import ClassVar, Literal, Protocol, get_args
 
-from ocean_actors.actors import Message, Ref
+from ocean_actors.actors import Message, Query, Ref
 from ocean_actors.checked import (
     check_types,
     check_word,
@@ -37,6 +37,9 @@ Outcome = Literal["completed", "failed", "aborted", "ignored"]
 run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
 decided.
 """
+
+Reception = Literal["accepted", "ignored", "refused"]
+"""What the coordinator did with a request: refused means it is stopping."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class PortRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResyncRequested(Message):
+class ResyncRequested(Query[Reception]):
     """Somebody wants a resync. Asked (not told), the coordinator answers with a `Reception`.
 
     `trigger` names the listener. A later request of one trigger stands for its earlier ones:
@@ -167,10 +170,6 @@ Decision = Allow | Delay | Ignore
 """What a custom actor decides about a request before it is taken; see `Actor.decide`."""
 
 LONGEST_DELAY = 366 * 86400.0  # seconds
-
-
-Reception = Literal["accepted", "ignored", "refused"]
-"""What the coordinator did with a request: refused means it is stopping."""
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pykka
 
-from ocean_actors.actors import Message, Ref
+from ocean_actors.actors import Message, Query, Ref
 from ocean_actors.messages import Lease, Reception, ResyncRequested
 from ocean_actors.resync.admission import Offer
 from ocean_actors.resync.commands import (
@@ -27,6 +27,8 @@ from ocean_actors.resync.totals import GetMetrics, ResyncMetrics
 
 STATUS_SECONDS = 1.0
 ABORT_SECONDS = 5.0
+
+ReplyT = TypeVar("ReplyT")
 
 
 class ResyncClient:
@@ -78,8 +80,7 @@ class ResyncClient:
         """
         require_known(request.kinds, self.kinds)
         if self._gatekeeper is None:
-            answer: Reception = self._connected().ask(request, timeout=timeout)
-            return answer
+            return self._connected().ask(request, timeout=timeout)
         if not self._gatekeeper.is_alive():
             raise pykka.ActorDeadError("the gatekeeper has stopped")
         reply: pykka.Future[Reception] = pykka.ThreadingFuture()
@@ -105,8 +106,7 @@ class ResyncClient:
         Raises pykka.Timeout after `timeout` seconds, pykka.ActorDeadError if the coordinator has
         stopped, RuntimeError unless the system was started.
         """
-        answer: bool = self._connected().ask(AbortResync(reason), timeout=timeout)
-        return answer
+        return self._connected().ask(AbortResync(reason), timeout=timeout)
 
     def pause(self, reason: str, *, owner: str, abort: bool = False) -> None:
         """Have no run started until `owner` resumes; see `PauseResyncs`.
@@ -148,27 +148,26 @@ class ResyncClient:
             self._last[GetStatus] = status
             self._last[GetMetrics] = metrics and replace(metrics, active=False)
 
-    def status(self, timeout: float = STATUS_SECONDS) -> dict[str, Any] | None:
+    def status(self, timeout: float = STATUS_SECONDS) -> dict[str, object] | None:
         """Returns the coordinator's status, or None if it did not answer in `timeout` seconds.
 
         Once it has ended: its last status, or None if it ended because of a failure.
         """
-        answer: dict[str, Any] | None = self._answer(GetStatus(), timeout)
-        return answer
+        return self._answer(GetStatus(), timeout)
 
     def metrics(self, timeout: float = STATUS_SECONDS) -> ResyncMetrics | None:
         """Returns what the coordinator counts; see `status`."""
-        answer: ResyncMetrics | None = self._answer(GetMetrics(), timeout)
-        return answer
+        return self._answer(GetMetrics(), timeout)
 
-    def _answer(self, question: Message, timeout: float) -> Any:
+    def _answer(self, question: Query[ReplyT], timeout: float) -> ReplyT | None:
         """Returns the coordinator's answer, or the last one that was kept, or None."""
         if self._coordinator is None:
             return None
         try:
             return self._coordinator.ask(question, timeout=timeout)
         except (pykka.Timeout, pykka.ActorDeadError):
-            return self._last.get(type(question))
+            last: ReplyT | None = self._last.get(type(question))
+            return last
 
     def _connected(self) -> Ref:
         if self._coordinator is None:

@@ -12,10 +12,10 @@ from ocean_actors.messages import ConfigSnapshot, Lease, PortRequest, ResyncRequ
 
 
 @dataclass(frozen=True)
-class AbortResync(Message):
+class AbortResync(Query[bool]):
     """To the coordinator: abort the run in flight; its requests are settled as aborted.
 
-    Asked, the coordinator answers whether a run was aborted.
+    The coordinator answers whether a run was aborted.
     """
 
     reason: str
@@ -86,7 +86,7 @@ class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
 
 
 @dataclass(frozen=True)
-class GetStatus(Message):
+class GetStatus(Query[dict[str, object]]):
     """To the coordinator: answer what runs, what waits and what ran, as plain data."""
 
 

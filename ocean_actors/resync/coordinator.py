@@ -369,7 +369,7 @@ class ResyncCoordinator(Actor):
         return tuple(request for request in owed if request.trigger == query.trigger)
 
     @handles(GetStatus)
-    def on_get_status(self, _query: GetStatus) -> dict[str, Any]:
+    def on_get_status(self, _query: GetStatus) -> dict[str, object]:
         """Returns what runs, what is pending and what ran, as plain data."""
         state, flight, clock = self._state, self._flight, self.context.clock
         run = None

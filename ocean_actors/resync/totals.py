@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ocean_actors.actors import Message
+from ocean_actors.actors import Query
 from ocean_actors.counts import Counts
 from ocean_actors.histogram import Histogram
 from ocean_actors.messages import Progress, RunEnded, Written
@@ -66,11 +66,6 @@ class Totals:
 
 
 @dataclass(frozen=True)
-class GetMetrics(Message):
-    """To the coordinator: answer a `ResyncMetrics`."""
-
-
-@dataclass(frozen=True)
 class ResyncMetrics:
     """What the coordinator counts and sees now.
 
@@ -89,6 +84,11 @@ class ResyncMetrics:
     shards: Mapping[tuple[str, str], int] = field(default_factory=dict)
     shard_entities: Mapping[str, int] = field(default_factory=dict)
     waited: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GetMetrics(Query[ResyncMetrics]):
+    """To the coordinator: answer what it counts and sees now."""
 
 
 def added(one: Written, other: Written) -> Written:
