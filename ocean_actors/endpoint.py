@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ocean_actors.log import get_logger
 from ocean_actors.settings import HttpSettings
-from ocean_actors.web.endpoint import WsgiApp
 from ocean_actors.web.log import WebLog
+from ocean_actors.web.wsgi import WsgiApp
 
 if TYPE_CHECKING:
     from ocean_actors.web.server import HttpServer

@@ -35,9 +35,10 @@ from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.settings import Settings
 from ocean_actors.stoppable import Stoppable
 from ocean_actors.text import one_line
-from ocean_actors.web.endpoint import EndpointApp, WsgiApp
+from ocean_actors.web.endpoint import EndpointApp
 from ocean_actors.web.health import Health, judge
 from ocean_actors.web.log import WebLog
+from ocean_actors.web.wsgi import WsgiApp
 
 if TYPE_CHECKING:
     from ocean_actors.control.events import EventRing

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import pykka
 from typing_extensions import assert_type
 
 from ocean_actors import (
     Actor,
+    Live,
+    LiveCall,
+    LiveHandler,
+    Message,
     OceanSystem,
     ResyncHandler,
     ResyncRequested,
@@ -17,8 +24,14 @@ from ocean_actors import (
     UpsertResult,
     handles,
 )
-from ocean_actors.actors import CancelToken
+from ocean_actors.actors import ActorSystem, CancelToken, Query, Ref
+from ocean_actors.live.handler import LivePort
+from ocean_actors.messages import Reception
 from ocean_actors.session import CancellableSession
+from ocean_actors.web.wsgi import WsgiApp
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 
 async def events(system: OceanSystem) -> None:
@@ -60,3 +73,59 @@ class Listener(Actor):
         assert_type(self.context.token, CancelToken)
         assert_type(self.context.session, CancellableSession)
         self.context.request_resync(event.run.reason, parameters={"since": "2026-11-01"})
+
+
+class Tickets(LiveHandler):
+    """Writes what a call is about."""
+
+    path = "tickets"
+
+    def handle(self, call: LiveCall, live: Live) -> None:
+        """Entities may have values of one type, or of several."""
+        assert_type(live.port, LivePort)
+        ticket: dict[str, str] = {"identifier": call.path}
+        assert_type(live.port.upsert("ticket", [ticket]), UpsertResult)
+        assert_type(live.port.upsert("ticket", [{"identifier": "1", "title": None}]), UpsertResult)
+        assert_type(live.port.delete("ticket", ["1", 2]), int)
+
+
+@dataclass(frozen=True)
+class GetMean(Query[float]):
+    """A question with a type of its answer."""
+
+
+@dataclass(frozen=True)
+class Sample(Message):
+    """A message without an answer."""
+
+    value: float
+
+
+def asked_and_stopped(system: ActorSystem, request: ResyncRequested) -> None:
+    """References know the types of answers."""
+    ref = system.spawn(Listener, name="listener")
+    assert_type(ref, Ref)
+    assert_type(ref.ask(GetMean()), float)
+    assert_type(ref.ask(GetMean(), timeout=1.0), float)
+    assert_type(ref.ask(GetMean(), block=False), pykka.Future[float])
+    assert_type(ref.ask(request), Reception)
+    ref.tell(Sample(1.0))
+    assert_type(ref.stop(), bool)
+    assert_type(ref.stop(timeout=None), bool)
+    assert_type(ref.stop(block=False), pykka.Future[bool])
+
+
+def mounted(system: OceanSystem, foreign: WSGIApplication) -> tuple[WSGIApplication, WsgiApp]:
+    """The application fits where the standard library's type is asked for, and the reverse."""
+    assert_type(system.wsgi_app, WsgiApp)
+    return system.wsgi_app, foreign
+
+
+class Everything(Actor):
+    """Takes each message itself."""
+
+    def on_receive(self, message: Message) -> object:
+        """It is a message for certain; the answer may be anything."""
+        answer = super().on_receive(message)
+        assert_type(answer, object)
+        return answer

@@ -51,7 +51,7 @@ class Actor(ActorBase):
             f"{cls.__name__}.start() is not supported: use spawn() of a system or of a context"
         )
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Message) -> object:
         """Call the method marked for the type of `message`; without one, it is a dead letter."""
         try:
             method = self._routes[type(message)]

@@ -139,7 +139,22 @@ class Ref(pykka.ActorRef[Any]):
             future.set_exception()
         return future.get(timeout=timeout) if block else future
 
-    def stop(self, *, block: bool = True, timeout: float | None = ASK_TIMEOUT) -> Any:
+    @overload
+    def stop(self, *, block: Literal[True] = True, timeout: float | None = ASK_TIMEOUT) -> bool: ...
+
+    @overload
+    def stop(
+        self, *, block: Literal[False], timeout: float | None = ASK_TIMEOUT
+    ) -> pykka.Future[bool]: ...
+
+    @overload
+    def stop(
+        self, *, block: bool = True, timeout: float | None = ASK_TIMEOUT
+    ) -> bool | pykka.Future[bool]: ...
+
+    def stop(
+        self, *, block: bool = True, timeout: float | None = ASK_TIMEOUT
+    ) -> bool | pykka.Future[bool]:
         """Have the actor stop once it has handled the messages that wait now.
 
         Returns True once it has ended, False if it had ended before; without `block`, a future

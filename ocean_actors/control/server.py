@@ -7,7 +7,8 @@ from ocean_actors.log import get_logger
 from ocean_actors.settings import ControlSettings
 from ocean_actors.web.channel import limits
 from ocean_actors.web.log import WebLog
-from ocean_actors.web.server import HttpServer, PortInUse, WsgiApp
+from ocean_actors.web.server import HttpServer, PortInUse
+from ocean_actors.web.wsgi import WsgiApp
 
 logger = get_logger(__name__)
 

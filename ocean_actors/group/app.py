@@ -11,11 +11,12 @@ from urllib.parse import unquote_to_bytes
 
 from ocean_actors.group.members import prefix
 from ocean_actors.log import LogContext, logging_context
-from ocean_actors.web.answers import RETRY, Answer, Refusal, StartResponse
+from ocean_actors.web.answers import RETRY, Answer, Refusal
 from ocean_actors.web.app import Environ, JsonApp
-from ocean_actors.web.endpoint import MetricsPage, WsgiApp, metrics_handler
+from ocean_actors.web.endpoint import MetricsPage, metrics_handler
 from ocean_actors.web.health import Health
 from ocean_actors.web.log import WebLog
+from ocean_actors.web.wsgi import StartResponse, WsgiApp
 
 PATIENCE = 0.5
 """Seconds that a call waits for others of its integration before it is answered 503."""
@@ -105,8 +106,7 @@ class GroupApp(JsonApp):
             return refusal.answer().send(start_response)
         try:
             with logging_context(LogContext(mounted.identifier)):
-                body: Iterable[bytes] = mounted.app(below, start_response)
-                return body
+                return mounted.app(below, start_response)
         finally:
             places.release()
 

@@ -18,8 +18,8 @@ from ocean_actors.servers import STOP_SECONDS as SERVERS_STOP_SECONDS
 from ocean_actors.servers import Servers, is_control_served
 from ocean_actors.stoppable import Stoppable
 from ocean_actors.system import OceanSystem
-from ocean_actors.web.endpoint import WsgiApp
 from ocean_actors.web.log import WebLog
+from ocean_actors.web.wsgi import WsgiApp
 
 if TYPE_CHECKING:
     from ocean_actors.control.server import ControlServer

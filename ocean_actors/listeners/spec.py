@@ -13,9 +13,7 @@ from ocean_actors.context import Actor
 from ocean_actors.port.client import PortClient
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.settings import ListenerSettings, Settings
-
-WsgiApp = Callable[..., Any]
-"""A web application as PEP 3333 has it."""
+from ocean_actors.web.wsgi import WsgiApp
 
 SettingsT = TypeVar("SettingsT", bound=ListenerSettings)
 

@@ -37,7 +37,7 @@ class LivePort(Protocol):
     def upsert(
         self,
         blueprint: str,
-        entities: Iterable[Mapping[str, Any]],
+        entities: Iterable[Mapping[str, object]],
         *,
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.text import one_line
-from ocean_actors.web.answers import RETRY, Refusal, StartResponse
+from ocean_actors.web.answers import RETRY, Refusal
 from ocean_actors.web.body import read_body
 from ocean_actors.web.log import WebLog
 from ocean_actors.web.tasks import WAITED
+from ocean_actors.web.wsgi import StartResponse
 
 PIECE_BYTES = 64 * 1024
 CONNECT_SECONDS = 5.0

@@ -111,6 +111,6 @@ class _ProbeActor(Actor):
         self._keep = keep
         self._answer = answer
 
-    def on_receive(self, message: Any) -> Any:
+    def on_receive(self, message: Message) -> object:
         self._keep(message)
         return self._answer(message)

@@ -130,7 +130,7 @@ class EventRecorder(Actor):
         super().__init__()
         self._events = events
 
-    def on_receive(self, message: Any) -> None:
+    def on_receive(self, message: Message) -> None:
         """Put the event into the queue."""
         self._events.put(message)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 from ocean_actors.errors import OceanError
-
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+from ocean_actors.web.wsgi import StartResponse
 
 RETRY = {"Retry-After": "1"}
 """Headers of an answer whose call may succeed if it is repeated after a second."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from ocean_actors.text import one_line
-from ocean_actors.web.answers import Answer, Refusal, StartResponse, error_answer
+from ocean_actors.web.answers import Answer, Refusal, error_answer
 from ocean_actors.web.log import WebLog
+from ocean_actors.web.wsgi import StartResponse
 
 Environ = Mapping[str, Any]
 Handler = Callable[[Environ], Answer]

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
 
-from ocean_actors.web.answers import Answer, StartResponse
+from ocean_actors.web.answers import Answer
 from ocean_actors.web.app import Environ, Handler, JsonApp, Routes
 from ocean_actors.web.health import Health
 from ocean_actors.web.log import WebLog
-
-WsgiApp = Callable[..., Any]
+from ocean_actors.web.wsgi import StartResponse, WsgiApp
 
 LIVE = "/live/"
 """The prefix of the paths of live handlers."""
@@ -69,8 +68,7 @@ class EndpointApp(JsonApp):
         """Serve one call (PEP 3333)."""
         app = self._app_of(environ.get("PATH_INFO") or "")
         if app is not None:
-            answer: Iterable[bytes] = app(environ, start_response)
-            return answer
+            return app(environ, start_response)
         return super().__call__(environ, start_response)
 
     def is_proxied(self, path: str) -> bool:

@@ -31,6 +31,7 @@ from ocean_actors.web.channel import (
     dispensable,
 )
 from ocean_actors.web.log import ServerLog
+from ocean_actors.web.wsgi import WsgiApp
 
 logger = get_logger(__name__)
 
@@ -38,8 +39,6 @@ CLEANUP_SECONDS = 1.0  # between two looks for connections that are overdue
 ACCEPTED_AT_ONCE = 64
 PAUSE_SECONDS = 1.0  # after the operating system refused us a connection
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-WsgiApp = Callable[..., Any]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def group(
 def call(app: GroupApp, path: str, method: str = "GET") -> tuple[str, bytes]:
     statuses: list[str] = []
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "/mounted"}
-    body = b"".join(app(environ, lambda status, _headers: statuses.append(status)))
+    body = b"".join(app(environ, lambda status, *_: statuses.append(status)))
     return statuses[0], body
 
 

@@ -280,7 +280,7 @@ def test_calls_before_the_start_and_after_the_stop_are_refused_with_503() -> Non
 
     def call(system: OceanSystem) -> None:
         environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/live/tracker", "REMOTE_ADDR": "::1"}
-        system.wsgi_app(environ, lambda status, _headers: answers.append(status))
+        system.wsgi_app(environ, lambda status, *_: answers.append(status))
 
     with serving(hooked(write)) as rig:
         fresh = OceanSystem(rig.system.settings, [Nothing, hooked(write)])

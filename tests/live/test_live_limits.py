@@ -448,7 +448,7 @@ def test_live_routes_are_there_when_the_application_is_mounted_elsewhere() -> No
             "CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body),
             "HTTP_X_TRACKER_SIGNATURE": signature_of(body),
         }  # fmt: skip
-        rig.system.wsgi_app(environ, lambda status, _headers: answers.append(status))
+        rig.system.wsgi_app(environ, lambda status, *_: answers.append(status))
     assert answers == ["202 Accepted"]
 
 

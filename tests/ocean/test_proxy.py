@@ -23,13 +23,13 @@ from ocean_actors.group.app import GroupApp, Mounted
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.proxy import OceanProxy, ProxyTimes
 from ocean_actors.web.answers import Answer as OurAnswer
-from ocean_actors.web.answers import StartResponse
 from ocean_actors.web.channel import limits
 from ocean_actors.web.endpoint import EndpointApp
 from ocean_actors.web.health import Health
 from ocean_actors.web.log import WebLog
 from ocean_actors.web.server import HttpServer, SlowCalls
 from ocean_actors.web.tasks import WAITED
+from ocean_actors.web.wsgi import StartResponse
 
 MAX_BODY = 1 << 20
 WITHIN = 30.0
@@ -450,7 +450,7 @@ def test_a_call_goes_nowhere_else_if_the_process_is_replaced_while_its_body_is_r
     }  # fmt: skip
     proxy = OceanProxy(front.address, WebLog(SystemClock()), max_body_bytes=MAX_BODY)
     statuses: list[str] = []
-    body = proxy(environ, lambda status, _headers: statuses.append(status))
+    body = proxy(environ, lambda status, *_: statuses.append(status))
     assert (statuses, b"".join(body)) == (["200 OK"], b"done")
     getattr(body, "close", lambda: None)()
     assert len(child.requests) == 1
@@ -581,7 +581,7 @@ def test_a_call_that_waited_too_long_is_not_passed_on(front: Front) -> None:
     log = WebLog(SystemClock())
     proxy = OceanProxy(front.address, log, max_body_bytes=MAX_BODY, times=ProxyTimes(queue=30.0))
     for waited in (29.9, 30.1):
-        body = proxy({**environ, WAITED: waited}, lambda status, _headers: statuses.append(status))
+        body = proxy({**environ, WAITED: waited}, lambda status, *_: statuses.append(status))
         assert list(body)
         getattr(body, "close", lambda: None)()
     assert statuses == ["200 OK", "503 Service Unavailable"]

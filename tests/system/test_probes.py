@@ -191,7 +191,7 @@ def test_the_application_can_be_mounted_under_any_listener() -> None:
         rig.expect(RunEnded)
         statuses: list[str] = []
         environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/health/ready"}
-        body = rig.system.wsgi_app(environ, lambda status, _headers: statuses.append(status))
+        body = rig.system.wsgi_app(environ, lambda status, *_: statuses.append(status))
         assert (statuses, b"".join(body)[:11]) == (["200 OK"], b'{"ok": true')
 
 

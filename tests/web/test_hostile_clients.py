@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 import requests
@@ -131,7 +131,7 @@ def test_resets_during_an_answer_leave_no_line_of_the_callers(
 def test_what_an_application_raises_is_logged_cleanly_and_seldom(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> NoReturn:
         raise ValueError(f"forged\nline \x1b[31m {environ['PATH_INFO']}")
 
     server = HttpServer(app, "127.0.0.1", 0, **limits(1000, lambda *_: None))
