@@ -62,8 +62,9 @@ class OceanSystem(Stoppable):
     cannot be used, LiveHandlerError if a live handler cannot be used.
 
     `actors` are classes of custom actors, or `functools.partial`s of them. `serve_http` says
-    whether `wsgi_app` is served on `http.host` and `http.port`: by default under WEBHOOK, with live
-    handlers, and if the settings name anything in `http`. With False, mount it yourself.
+    whether `wsgi_app` is served on `http.host` and `http.port`: by default if the listener has a
+    web application, with live handlers, and if the settings name anything in `http`. With False,
+    mount it yourself.
     `serve_control` says whether the control server is started, unless `control.enabled` is false:
     by default if the settings name anything in `control`. `event_ring` keeps the events for a
     control server that shows several systems. `show_dry_run` is called with the result of each
@@ -140,8 +141,8 @@ class OceanSystem(Stoppable):
         self._app = self.make_app(metrics=self.serves_metrics)
         proxied = self._proxy is not None and not self._parts.spec.job
         self.takes_calls = mounted is not None or self._parts.live is not None or proxied
-        """Whether others call `wsgi_app`: under WEBHOOK, with live handlers, and with an
-        integration of Port Ocean unless it runs once.
+        """Whether others call `wsgi_app`: if the listener has a web application, with live
+        handlers, and with an integration of Port Ocean unless it runs once.
         """
         http = None
         if is_served(serve_http, settings.http, listens=self.takes_calls):
@@ -385,10 +386,10 @@ class OceanSystem(Stoppable):
         """The system's web application, to be mounted in a server of your own.
 
         It serves `GET /health/live` and `GET /health/ready`, `GET /metrics` as `http.metrics`
-        says, `POST /live/<path>` for each live handler, and what the listener serves: `POST
-        /resync` under WEBHOOK. With an integration of Port Ocean, every other call is passed on to
-        it. It may be called at any time; unless the system works, it is not ready and answers the
-        POSTs with 503.
+        says, `POST /live/<path>` for each live handler, and the paths of the listener's web
+        application, if it has one. With an integration of Port Ocean, every other call is passed
+        on to it. It may be called at any time; unless the system works, it is not ready and
+        answers the POSTs with 503.
         """
         return self._app
 
