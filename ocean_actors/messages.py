@@ -370,6 +370,7 @@ class FetchConfig(Message):
 
     number: int
     reply_to: Ref
+    run_id: str
 
 
 @dataclass(frozen=True)
