@@ -45,7 +45,7 @@ class Observation:
 
 
 def state_of(seen: Observation, before: State) -> State:
-    """Return the state that follows `before` when `seen` is observed."""
+    """Returns the state that follows `before` when `seen` is observed."""
     if not seen.reachable:
         return before if before in ("connecting", "failing") else "unreachable"
     if seen.leads:
