@@ -18,7 +18,6 @@ from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
 from ocean_actors.connections import Timeout
 from ocean_actors.context import ActorSpec, actor_parts, decides
-from ocean_actors.control.redaction import Redaction, secrets_of
 from ocean_actors.listeners.spec import Listener, Services, listener_spec
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
@@ -35,6 +34,7 @@ from ocean_actors.port.reporter import FlushReports, Reporter
 from ocean_actors.port.reports import Schedule
 from ocean_actors.port.sync_metrics import TIMEOUT as PAGE_TIMEOUT
 from ocean_actors.port.sync_metrics import Flush, SyncMetrics
+from ocean_actors.redaction import Redaction, secrets_of
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.resync.generation import ConfigGeneration

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
-    """Return the beginning of a long text, as the name of a test is printed in full."""
+    """Returns the beginning of a long text, as the name of a test is printed in full."""
     if isinstance(val, bytes):
         val = val[: LONGEST_ID + 1].decode("latin-1")
     if isinstance(val, str) and len(val) > LONGEST_ID:

@@ -18,6 +18,7 @@ PACKAGE = ROOT / "ocean_actors"
 CHILD = PACKAGE / "ocean" / "child"
 
 PRIVATE_PARTS_ARE_USED = {"kafka-python", "pykka", "urllib3", "waitress"}
+UPPER_BOUND = re.compile(r"(?:<=?|[=~]=) ?[\d.]+")
 
 
 def options() -> ConfigParser:
@@ -31,6 +32,23 @@ def requirements(text: str) -> dict[str, str]:
     lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
     found = (re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?\s*(.*)", line) for line in lines)
     return {match[1].lower(): match[2] for match in found if match}
+
+
+def upper_bounds_and_comments(text: str) -> Iterator[tuple[str, str, str]]:
+    """The requirements with an upper bound, that bound, and the comment above or beside each.
+
+    `text` is that of setup.cfg, as a ConfigParser leaves comments out.
+    """
+    comments: list[str] = []
+    for line in text.splitlines():
+        value, _, comment = map(str.strip, line.partition("#"))
+        comments.append(comment)
+        if not value:
+            continue
+        requirement = value.partition(";")[0]
+        if line.startswith("    ") and (bound := UPPER_BOUND.search(requirement)):
+            yield requirement, bound[0], " ".join(comments).strip()
+        comments = []
 
 
 def run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
@@ -80,6 +98,51 @@ def test_packages_whose_private_parts_are_used_have_an_upper_bound() -> None:
     declared = requirements(options()["options"]["install_requires"])
     assert declared.keys() >= PRIVATE_PARTS_ARE_USED
     assert {name for name in PRIVATE_PARTS_ARE_USED if "<" not in declared[name]} == set()
+
+
+def test_every_upper_bound_has_its_reason_beside_it() -> None:
+    config = options()
+    lists = [config["options"]["install_requires"], *config["options.extras_require"].values()]
+    count = sum(len(re.findall(rf"^[^;\n]*{UPPER_BOUND.pattern}", each, re.M)) for each in lists)
+    found = list(upper_bounds_and_comments((ROOT / "setup.cfg").read_text()))
+    assert len(found) == count
+    unexplained = {
+        requirement
+        for requirement, bound, comment in found
+        if not re.search(rf"{re.escape(bound)}(:|, as) \w|^as the extra \w", comment)
+    }
+    assert unexplained == set(), "the comment has to say why: `# < 3: …`"
+
+
+def test_an_upper_bound_without_its_reason_would_be_found() -> None:
+    text = """
+    # < 3: its private parts are used
+    a >= 1, < 3
+    b >= 1, < 3
+    # older ones fail
+    c[d] == 1.2; python_version < "3.11"
+    e < 2  # as the extra f
+    """
+    assert list(upper_bounds_and_comments(text)) == [
+        ("a >= 1, < 3", "< 3", "< 3: its private parts are used"),
+        ("b >= 1, < 3", "< 3", ""),
+        ("c[d] == 1.2", "== 1.2", "older ones fail"),
+        ("e < 2", "< 2", "as the extra f"),
+    ]
+
+
+def test_packages_with_private_names_that_are_imported_are_known_to_have_private_parts() -> None:
+    private = {
+        node.module.partition(".")[0]
+        for file in PACKAGE.rglob("*.py")
+        for node in run_time_nodes(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level
+        for name in (*node.module.split("."), *(alias.name for alias in node.names))
+        if name.startswith("_") and not name.startswith("__")
+    } - {"ocean_actors"}
+    distributions = packages_distributions()
+    assert private
+    assert {name for each in private for name in distributions[each]} <= PRIVATE_PARTS_ARE_USED
 
 
 def test_every_requirement_has_a_lower_bound_for_the_lowest_environment() -> None:

@@ -193,7 +193,7 @@ class Cell:
         return bound is not None and now >= since + bound - 1e-6  # a microsecond for rounding
 
     def belongs_to(self, names: Collection[str]) -> bool:
-        """Return whether this actor or one above it has one of these names."""
+        """Returns whether this actor or one above it has one of these names."""
         return self.name in names or (self.parent is not None and self.parent.belongs_to(names))
 
     def rest(self) -> Rest | None:

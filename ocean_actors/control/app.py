@@ -14,9 +14,9 @@ from ocean_actors.control.access import Access
 from ocean_actors.control.calls import Call, CallT, PauseCall, ResumeCall, ResyncCall, read_call
 from ocean_actors.control.controlled import Controlled, Steerable
 from ocean_actors.control.pages import FILES, HEADERS, pages, with_etag
-from ocean_actors.control.redaction import Redaction
 from ocean_actors.control.status_cache import StatusCache
 from ocean_actors.errors import UnknownKind
+from ocean_actors.redaction import Redaction
 from ocean_actors.settings import ControlSettings
 from ocean_actors.text import one_line
 from ocean_actors.web.answers import RETRY, Answer, Refusal

@@ -61,8 +61,8 @@ class ControlClient:
             answer = None
         if not isinstance(answer, dict):
             raise ControlError(
-                f"{self._url}: answered {response.status_code} without JSON: this is no control "
-                "server; give its address with --url"
+                f"{self._url}: answered {response.status_code} without JSON: this is not a "
+                "control server; give its address with --url"
             )
         if not response.ok:
             hint = " (--token, or OCEAN__CONTROL__TOKEN)" if response.status_code == 401 else ""

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from ocean_actors.actors import Clock
 from ocean_actors.control.app import ControlApp
 from ocean_actors.control.controlled import Controlled
-from ocean_actors.control.redaction import secrets_of
 from ocean_actors.control.server import ControlServer
+from ocean_actors.redaction import secrets_of
 from ocean_actors.settings import ControlSettings, Settings
 from ocean_actors.web.endpoint import MetricsPage
 from ocean_actors.web.log import WebLog

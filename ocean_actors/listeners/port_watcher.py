@@ -79,7 +79,7 @@ class PortWatcher:
         return Look(observed, self._interval)
 
     def reason(self, observed: Observed, first: str | None) -> str | None:
-        """Return why `observed` calls for a resync, or None, and remember it.
+        """Returns why `observed` calls for a resync, or None, and remember it.
 
         `first` is the reason if nothing was observed before.
         """

@@ -130,7 +130,7 @@ class LiveHandler(ABC):
     that `authenticate` needs."""
 
     def authenticate(self, call: LiveCall) -> bool:  # noqa: ARG002  (for subclasses)
-        """Return True if the call comes from the third system; anything else is answered 401.
+        """Returns True if the call comes from the third system; anything else is answered 401.
 
         By default nobody may call. `ocean_actors.live.signatures` has the usual checks. Only
         where the network keeps strangers away, `return True` may do.
@@ -138,7 +138,7 @@ class LiveHandler(ABC):
         return False
 
     def key(self, call: LiveCall) -> str:  # noqa: ARG002  (for subclasses)
-        """Return what the call is about: events of one key are handled in order, one at a time.
+        """Returns what the call is about: events of one key are handled in order, one at a time.
 
         By default all events have one key. The id of the changed item is a good key.
         """

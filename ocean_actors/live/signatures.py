@@ -18,39 +18,39 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 def hmac_sha256(call: LiveCall, secret: str | bytes, header: str, prefix: str = "") -> bool:
-    """Return whether `header` holds `prefix` and the HMAC-SHA256 of the body, in hex."""
+    """Returns whether `header` holds `prefix` and the HMAC-SHA256 of the body, in hex."""
     return _fits(call.headers.get(header), prefix, secret, call.body)
 
 
 def github(call: LiveCall, secret: str | bytes) -> bool:
-    """Return whether GitHub signed the call (`X-Hub-Signature-256`)."""
+    """Returns whether GitHub signed the call (`X-Hub-Signature-256`)."""
     return hmac_sha256(call, secret, "X-Hub-Signature-256", "sha256=")
 
 
 def bitbucket(call: LiveCall, secret: str | bytes) -> bool:
-    """Return whether Bitbucket signed the call (`X-Hub-Signature`)."""
+    """Returns whether Bitbucket signed the call (`X-Hub-Signature`)."""
     return hmac_sha256(call, secret, "X-Hub-Signature", "sha256=")
 
 
 def gitea(call: LiveCall, secret: str | bytes) -> bool:
-    """Return whether Gitea or Forgejo signed the call (`X-Gitea-Signature`)."""
+    """Returns whether Gitea or Forgejo signed the call (`X-Gitea-Signature`)."""
     return hmac_sha256(call, secret, "X-Gitea-Signature")
 
 
 def gitlab(call: LiveCall, token: str | bytes) -> bool:
-    """Return whether the call has GitLab's secret token (`X-Gitlab-Token`)."""
+    """Returns whether the call has GitLab's secret token (`X-Gitlab-Token`)."""
     return header_token(call, token, "X-Gitlab-Token")
 
 
 def header_token(call: LiveCall, token: str | bytes, header: str) -> bool:
-    """Return whether `header` holds the token itself."""
+    """Returns whether `header` holds the token itself."""
     claimed = call.headers.get(header)
     expected = _key(token)
     return claimed is not None and hmac.compare_digest(_bytes(claimed), expected)
 
 
 def slack(call: LiveCall, secret: str | bytes, *, tolerance: float = SLACK_TOLERANCE) -> bool:
-    """Return whether Slack signed the call at most `tolerance` seconds ago.
+    """Returns whether Slack signed the call at most `tolerance` seconds ago.
 
     The header `X-Slack-Signature` signs the body with the epoch seconds of
     `X-Slack-Request-Timestamp`. Within that time a call may be repeated.

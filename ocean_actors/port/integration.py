@@ -285,7 +285,10 @@ class IntegrationActor(Actor):
         if self.context.clock.monotonic() - self._asked_at < CONFIG_PATIENCE:
             self._held = question
             return False
-        logger.warning("the run starts although its blueprints may be missing in Port")
+        logger.warning(
+            "run %s starts although its blueprints may be missing in Port; creating them is tried "
+            "again", question.run_id,
+        )  # fmt: skip
         return True
 
     # -- the config of a run -------------------------------------------------------------------
@@ -327,17 +330,21 @@ class IntegrationActor(Actor):
         if not self._is_provisioned(question):
             return
         try:
-            integration, answers = self._fetch_both()
+            integration, answers = self._fetch_both(question)
         except PortError as error:
             delay = self._next_fetch(error, LONGEST_PAUSE)
             waited = self.context.clock.monotonic() - self._asked_at
             if error.temporary and waited + delay <= CONFIG_PATIENCE:
-                logger.warning("a run waits for its config; retrying in %.1f s: %s", delay, error)
+                logger.warning(
+                    "run %s waits for its config; Port is asked again in %.1f s: %s",
+                    question.run_id, delay, error,
+                )  # fmt: skip
                 self.context.schedule(delay, FetchAgain(question.number))
                 return
             logger.warning(
-                "the run starts with the last known config, and is repeated if Port turns out to "
-                "hold another one: %s", error,
+                "run %s starts with the last known config; Port is asked again in %.1f s, and "
+                "another run follows if it holds a different one: %s",
+                question.run_id, delay, error,
             )  # fmt: skip
             self._answer(question, fresh=False)
             self.context.schedule(delay, CatchUp(question.number))
@@ -356,14 +363,14 @@ class IntegrationActor(Actor):
         self._failed_fetches += 1
         return error.delay(min(backoff, longest))
 
-    def _fetch_both(self) -> tuple[Integration, PortRequest | None]:
+    def _fetch_both(self, question: FetchConfig) -> tuple[Integration, PortRequest | None]:
         """Returns the integration, and Port's newest resync request if a listener needs it.
 
         Both are asked for at the same time, so a run waits for one round trip. Raises PortError.
         """
         if not self._requests:
             return self._fetch_integration(), None
-        newest_request = in_background(self._newest_request)
+        newest_request = in_background(lambda: self._newest_request(question))
         try:
             integration = self._fetch_integration()
         except PortError:
@@ -371,12 +378,16 @@ class IntegrationActor(Actor):
             raise
         return integration, newest_request()
 
-    def _newest_request(self) -> PortRequest | None:
+    def _newest_request(self, question: FetchConfig) -> PortRequest | None:
         """Returns Port's newest resync request; None also if Port does not tell."""
         try:
             return self._client.get_resync_request(retry=ONCE)
         except PortError as error:
-            logger.info("requests that this run answers may be served once more: %s", error)
+            logger.info(
+                "Port does not tell its newest resync request; run %s does not wait for it, and "
+                "the requests that it answers may be served once more: %s",
+                question.run_id, error,
+            )  # fmt: skip
             return None
 
     def _fetch_integration(self) -> Integration:

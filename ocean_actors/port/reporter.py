@@ -177,11 +177,14 @@ class Reporter(Actor):
         return first
 
     def _retry_later(self, delivery: Delivery) -> None:
+        backoff = self._backoff.delay(self._failures, self.context.jitter())
+        delay = FLUSH_PAUSE if self._flushed is not None else max(backoff, delivery.wait)
         self._failures += 1
         if self._failures == 1:
-            logger.warning("reports of runs wait for Port: %s", delivery.error)
-        backoff = self._backoff.delay(self._failures - 1, self.context.jitter())
-        delay = FLUSH_PAUSE if self._flushed is not None else max(backoff, delivery.wait)
+            logger.warning(
+                "reports of runs wait for Port, first %s; it is sent again in %.1f s: %s",
+                _described(delivery.report), delay, delivery.error,
+            )  # fmt: skip
         self.context.schedule(delay, SendReports())
 
     def _leave_out(self, report: Report, error: str | None) -> None:
@@ -192,11 +195,19 @@ class Reporter(Actor):
         out: reported, it might show two runs as running.
         """
         if report.kind == "left":
-            logger.error("Port refused to end a run that it shows as running: %s", error)
-            refused = self._queue[0].run if self._queue else None
-        else:
-            logger.error("Port refused the report %r: %s", report.body["status"], error)
+            waits = self._queue[0] if self._queue else None
+            refused = None if waits is None else waits.run
+            what_next = (
+                "; that is tried again before the next run is reported" if waits is None
+                else f"; run {waits.run_id}, which waited for that, is not reported"
+            )  # fmt: skip
+        elif report.kind == "start":
             refused = report.run
+            what_next = "; the end of the run is not reported either"
+        else:
+            refused = report.run
+            what_next = "; Port shows the run as running until the next one is reported"
+        logger.error("Port refused %s%s: %s", _described(report), what_next, error)
         if report.kind == "end":
             self._record_clear = False
         for waiting in self._queue:
@@ -205,3 +216,9 @@ class Reporter(Actor):
         self._queue = tuple(waiting for waiting in self._queue if waiting.run != refused)
         if self._open == refused:
             self._open = None
+
+
+def _described(report: Report) -> str:
+    if report.kind == "left":
+        return "the end of a run that it may show as running"
+    return f"the report {report.body['status']!r} of run {report.run_id}"

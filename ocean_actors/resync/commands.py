@@ -96,6 +96,7 @@ class FetchConfig(Message):
 
     number: int
     reply_to: Ref
+    run_id: str
 
 
 @dataclass(frozen=True)

@@ -433,7 +433,7 @@ class ResyncCoordinator(Actor):
                 self._taken, self._waiting = self._taken + self._waiting, 0
                 self._generation.advance()  # before: later requests may need another run
                 self._pushed = None
-                self._integration.tell(FetchConfig(number, self.context.ref))
+                self._integration.tell(FetchConfig(number, self.context.ref, self._run_id(number)))
             case machine.StartRun(number, requests, handlers):
                 self._start_run(number, requests, handlers)
             case machine.AbortRun(number, reason):
@@ -578,10 +578,11 @@ class ResyncCoordinator(Actor):
 
     def _settle(self, requests: machine.Requests, outcome: Outcome, run_id: str | None) -> None:
         if outcome == "ignored":
+            run = self._run_id(self._state.present.number)  # the one in flight
             for request in requests:
                 self._log_throttled(
-                    self._ignored_log, "ignored the request of %s: a run is in flight%s",
-                    request.trigger,
+                    self._ignored_log, "ignored the request of %s: it gets no run of its own%s",
+                    f"{request.trigger}, as run {run} is in flight",
                 )  # fmt: skip
         else:
             self._history = self._history.with_covered(self._taken)

@@ -223,7 +223,11 @@ class Drive:
                 with self._writing(working):
                     outcome = working.job.stream(functools.partial(self._deliver, working))
         except BaseException as error:  # a bug of the executor
-            logger.exception("shard %s of handler %s", working.name, self._run.handler)
+            logger.exception(
+                "shard %s of handler %s failed in run %s, as its executor raised an error; the "
+                "other shards go on",
+                working.name, self._run.handler, self._run.info.id,
+            )  # fmt: skip
             outcome = Failed(one_line(error))
         finally:
             self._places.give_up(working.place)

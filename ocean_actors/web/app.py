@@ -53,7 +53,7 @@ class JsonApp:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else body
 
     def source(self, environ: Environ) -> str:
-        """Return the caller's address, as it is to appear in the log."""
+        """Returns the caller's address, as it is to appear in the log."""
         return one_line(environ.get("REMOTE_ADDR") or "an unknown address", 100)
 
     def _answer(self, environ: Environ) -> Answer:
@@ -82,5 +82,5 @@ class JsonApp:
 
 
 def _call(environ: Environ) -> str:
-    """Return method and path of a call, as they are to appear in the log."""
+    """Returns method and path of a call, as they are to appear in the log."""
     return one_line(f"{environ['REQUEST_METHOD']} {environ.get('PATH_INFO')}", 100)

@@ -24,7 +24,7 @@ MetricsPage = Callable[[], tuple[bytes, str]]
 
 
 def metrics_handler(page: MetricsPage) -> Handler:
-    """Return what answers `GET /metrics`."""
+    """Returns what answers `GET /metrics`."""
 
     def answer(_environ: Environ) -> Answer:
         body, content_type = page()

@@ -88,7 +88,7 @@ class ServerLog:
 
 
 def stack_of(error: BaseException) -> str:
-    """Return the frames that led to `error` and to what caused it.
+    """Returns the frames that led to `error` and to what caused it.
 
     Unlike a formatted traceback it holds no text of the exceptions but one clean line for each,
     as their text may come from outside.

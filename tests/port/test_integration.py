@@ -71,7 +71,7 @@ class Office:
         self.settle()
 
     def ask(self, number: int = 1) -> None:
-        self.actor.tell(FetchConfig(number, self.coordinator.ref))
+        self.actor.tell(FetchConfig(number, self.coordinator.ref, f"run-{number}"))
         self.settle()
 
     def answers(self) -> list[ConfigFetched]:
@@ -242,7 +242,7 @@ def test_after_a_while_it_starts_with_the_last_config_and_catches_up(
     office.pass_seconds(2)
     (answer,) = office.answers()
     assert (answer.snapshot.config, answer.fresh) == ({"a": 1}, False)
-    assert caplog.text.count("starts with the last known config") == 1
+    assert caplog.text.count("run run-1 starts with the last known config") == 1
     office.pass_seconds(100)
     assert office.requests() == []
     sandbox.clear_faults()
@@ -358,7 +358,7 @@ def test_a_run_waits_for_its_blueprints_and_for_a_minute_at_most(
     for _ in range(int(CONFIG_PATIENCE) // 2 + 2):
         office.pass_seconds(2.0)
     assert len(office.answers()) == 1
-    assert "the run starts although its blueprints may be missing in Port" in caplog.text
+    assert "run run-1 starts although its blueprints may be missing in Port" in caplog.text
     sandbox.clear_faults()
     office.pass_seconds(2.0)
     assert sandbox.entities("team") == []  # it was created all the same

@@ -540,7 +540,10 @@ def test_a_flood_of_ignored_requests_is_a_few_lines(
     assert len([text for text in caplog.messages if text.startswith("ignored the")]) == 5
     stage.clock.advance(61.0)
     stage.coordinator.ask(asked("test", 400).request)
-    assert caplog.messages[-1].endswith("a run is in flight (and 295 more like it)")
+    assert caplog.messages[-1].startswith("ignored the request of test, as run ")
+    assert caplog.messages[-1].endswith(
+        "-1 is in flight: it gets no run of its own (and 295 more like it)"
+    )
     held.set()
 
 

@@ -142,7 +142,9 @@ def test_a_run_whose_start_is_refused_is_left_out_and_the_next_is_not(
     desk.run(2)
     desk.settle()
     assert desk.runs() == ["aborted", "completed"]
-    assert "Port refused the report 'running'" in caplog.text
+    assert (
+        "Port refused the report 'running' of run run-1; the end of the run is not reported either"
+    ) in caplog.text
 
 
 def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
@@ -157,7 +159,7 @@ def test_the_end_of_a_refused_run_is_left_out_whenever_it_comes(
 
 
 def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_away(
-    desk: Desk, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.leave_running("2020-01-01T00:00:00Z")
     sandbox.fail("status", status=503, times=2)
@@ -165,6 +167,10 @@ def test_a_run_that_a_dead_process_left_running_is_ended_first_even_if_port_is_a
     for _ in range(2):
         desk.pass_backoff()
     assert desk.runs() == ["aborted", "completed"]
+    (line,) = [each for each in caplog.messages if each.startswith("reports of runs wait for Port")]
+    assert (
+        ", first the end of a run that it may show as running; it is sent again in 10.0 s" in line
+    )
 
 
 def test_a_dead_run_does_not_end_before_it_began_though_its_clock_was_ahead(
@@ -237,11 +243,11 @@ def test_after_an_end_that_port_refuses_the_record_is_put_right_before_the_next_
     desk.run(2)
     desk.settle()
     assert desk.runs() == ["aborted", "completed"]
-    assert caplog.text.count("Port refused the report 'completed'") == 1
+    assert caplog.text.count("Port refused the report 'completed' of run run-1; ") == 1
 
 
 def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_reported(
-    desk: Desk, sandbox: Sandbox
+    desk: Desk, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.begin(1)
     desk.settle()
@@ -250,6 +256,7 @@ def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_report
     desk.run(2)
     desk.settle()
     assert desk.runs() == ["running"]
+    assert "; run run-2, which waited for that, is not reported: " in caplog.messages[-1]
     desk.run(3)
     desk.settle()
     assert desk.runs() == ["aborted", "completed"]
@@ -257,11 +264,12 @@ def test_as_long_as_port_shows_a_run_that_it_does_not_let_end_no_other_is_report
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_while_our_rights_are_refused_reports_are_tried_once_a_minute(
-    desk: Desk, sandbox: Sandbox, status: int
+    desk: Desk, sandbox: Sandbox, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     sandbox.fail("status", None, status=status, path="/integration/")
     desk.run(1)
     desk.settle()
+    assert "; it is sent again in 60.0 s: " in caplog.messages[-1]
     calls = sandbox.call_count
     desk.clock.advance(59, settle=desk.settle)
     assert sandbox.call_count == calls

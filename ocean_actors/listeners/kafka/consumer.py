@@ -263,7 +263,7 @@ class TopicConsumer:
             self._tell(ResyncOwed(self._delivery_tag, reason, None))
 
     def _is_at_end(self, group: GroupConsumer) -> bool:
-        """Return whether partitions are assigned, and all that is in them has been read."""
+        """Returns whether partitions are assigned, and all that is in them has been read."""
         partitions = [TopicPartition(*each) for each in self._offsets.partitions]
         return bool(partitions) and group.is_at_end(partitions)
 
@@ -403,7 +403,7 @@ class TopicConsumer:
 
 
 def _asked_wait(error: Exception) -> float:
-    """Return how many seconds Port asks us to wait; 0 if it does not."""
+    """Returns how many seconds Port asks us to wait; 0 if it does not."""
     asked = error.asked_wait if isinstance(error, PortError) else None
     return min(asked or 0.0, ONCE.longest)
 

@@ -45,7 +45,7 @@ class Observation:
 
 
 def state_of(seen: Observation, before: State) -> State:
-    """Return the state that follows `before` when `seen` is observed."""
+    """Returns the state that follows `before` when `seen` is observed."""
     if not seen.reachable:
         return before if before in ("connecting", "failing") else "unreachable"
     if seen.leads:
@@ -123,7 +123,9 @@ class Health:
     def _log(self, state: State, topic: str | None) -> None:
         match state:
             case "active":
-                logger.info("consuming %s", topic)
+                logger.info(
+                    "this instance leads: it is consuming the topic %s, and runs the resyncs", topic
+                )
             case "standby":
                 logger.info("standing by: another instance consumes %s", topic)
             case "waiting for the topic":

@@ -66,7 +66,7 @@ class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafk
 
 
 def text_of(error: Exception) -> str:
-    """Return an error as one line; those of kafka-python begin with their type already."""
+    """Returns an error as one line; those of kafka-python begin with their type already."""
     return one_line(str(error) if isinstance(error, kafka_errors.KafkaError) else error)
 
 
@@ -146,7 +146,7 @@ class GroupConsumer:
         self.consumer.subscribe([topic], listener=RebalanceListener(assigned, revoked))
 
     def poll(self, seconds: float, max_records: int) -> dict[TopicPartition, list[Any]]:
-        """Return the next records, by partition, after waiting for them up to `seconds`.
+        """Returns the next records, by partition, after waiting for them up to `seconds`.
 
         Raises a KafkaError; DamagedBatch if the next batch cannot be read.
         """
@@ -162,7 +162,7 @@ class GroupConsumer:
     def offsets_at(
         self, milliseconds: int, partitions: list[TopicPartition]
     ) -> dict[TopicPartition, int]:
-        """Return each partition's first offset since a time (epoch milliseconds), or its end."""
+        """Returns each partition's first offset since a time (epoch milliseconds), or its end."""
         found = self.consumer.offsets_for_times(dict.fromkeys(partitions, milliseconds), LOOKUP_MS)
         ends = self.consumer.end_offsets(partitions, LOOKUP_MS)
         return {
@@ -171,12 +171,12 @@ class GroupConsumer:
         }
 
     def is_at_end(self, partitions: list[TopicPartition]) -> bool:
-        """Return whether all that is in the partitions has been read."""
+        """Returns whether all that is in the partitions has been read."""
         ends = self.consumer.end_offsets(partitions, 1_000)
         return all((self.consumer.position(each, 1_000) or 0) >= end for each, end in ends.items())
 
     def lags(self, positions: Mapping[Partition, int]) -> dict[Partition, int]:
-        """Return how many messages wait after `positions`, where the broker has said so."""
+        """Returns how many messages wait after `positions`, where the broker has said so."""
         ends = {}
         for partition in positions:
             with contextlib.suppress(kafka_errors.IllegalStateError):  # it is not ours any more
@@ -203,12 +203,12 @@ class GroupConsumer:
         return self._connections().failure
 
     def reachable(self) -> bool:
-        """Return whether a broker is connected."""
+        """Returns whether a broker is connected."""
         client = self._require_client()
         return any(client.connected(broker.node_id) for broker in client.cluster.brokers())
 
     def has_topic(self, topic: str) -> bool:
-        """Return whether the brokers know `topic`. If not, they are asked again soon."""
+        """Returns whether the brokers know `topic`. If not, they are asked again soon."""
         cluster = self._require_client().cluster
         if cluster.partitions_for_topic(topic):
             return True
@@ -216,11 +216,11 @@ class GroupConsumer:
         return False
 
     def is_member(self) -> bool:
-        """Return whether the group has given us a member id that is not forgotten."""
+        """Returns whether the group has given us a member id that is not forgotten."""
         return bool(self.consumer.group_metadata().member_id)
 
     def joined(self) -> bool:
-        """Return whether the group is not rebalancing, and `owned` says what it has assigned us."""
+        """Returns whether the group is not rebalancing and `owned` says what it has assigned us."""
         stable = self.consumer.group_metadata().state is MemberState.STABLE
         return stable and self._assignor.heard()
 
@@ -282,7 +282,7 @@ class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is un
     async def sock_connect(
         self, net: NetworkSelector, sock: socket.socket, *args: Any, **options: Any
     ) -> Any:
-        """Return `sock`, connected."""
+        """Returns `sock`, connected."""
         try:
             return await super().sock_connect(net, sock, *args, **options)
         except BaseException:  # also if the attempt is cancelled, as the consumer is closed
@@ -304,7 +304,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         self.failure: Exception | None = None  # of whatever kind, the last one
 
     def get_connection(self, *args: Any, **options: Any) -> Any:
-        """Return the connection to a broker, after making sure that its end is noticed."""
+        """Returns the connection to a broker, after making sure that its end is noticed."""
         connection = super().get_connection(*args, **options)
         if connection not in self._watched:
             self._watched.add(connection)
@@ -312,7 +312,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         return connection
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
-        """Return a connected transport. The same as in kafka-python 3.0.12, except that it
+        """Returns a connected transport. The same as in kafka-python 3.0.12, except that it
         closes what it has opened if it fails or is cancelled.
         """
         with contextlib.ExitStack() as unless_connected:
@@ -392,14 +392,14 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python
         self._topic_missing = False
 
     def heard(self) -> bool:
-        """Return whether our last request to join was answered, and the listener told of it.
+        """Returns whether our last request to join was answered, and the listener told of it.
 
         An assignment that we made before we knew the partitions of the topic does not count.
         """
         return self._assigned == frozenset(self._owned()) and not self._topic_missing
 
     def metadata(self, topics: Iterable[str]) -> Any:
-        """Return what is sent when joining the group."""
+        """Returns what is sent when joining the group."""
         self._joined_at = self._clock.monotonic()
         self._assigned = None
         self._topic_missing = False
@@ -413,7 +413,7 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python
         self._confirmed(self._joined_at)
 
     def assign(self, cluster: Any, members: Iterable[Any]) -> dict[str, Any]:
-        """Return the assignment of each member; called for the member that leads the group.
+        """Returns the assignment of each member; called for the member that leads the group.
 
         A partition that has to move is assigned to nobody at first. Its owner gives it up and
         joins again, and the next assignment contains it (KIP-429).
@@ -500,7 +500,7 @@ class CheckedRecords(Fetcher.PartitionRecords):  # type: ignore[misc]  # kafka-p
 
 
 def end_of_batch(buffer: bytes, offset: int) -> int:
-    """Return the offset that follows the batch in `buffer` (fetched bytes) with `offset` in it.
+    """Returns the offset that follows the batch in `buffer` (fetched bytes) with `offset` in it.
 
     If the headers make no sense, that is the next offset.
     """
@@ -517,7 +517,7 @@ def end_of_batch(buffer: bytes, offset: int) -> int:
 
 
 def _before_next_batch(buffer: bytes, begin: int, offset: int, end: int) -> int:
-    """Return `end`, or where the next batch starts if that is before: `end` may be damaged."""
+    """Returns `end`, or where the next batch starts if that is before: `end` may be damaged."""
     if not 0 <= begin <= len(buffer) - BATCH_HEADER.size:
         return end
     following: int = BATCH_HEADER.unpack_from(buffer, begin)[0]

@@ -125,7 +125,7 @@ class KafkaListener(RoleActor):
         return owed(integration, request, self._client.clock.now(), self._client.clock_skew)
 
     def _options(self, place: Place) -> dict[str, Any]:
-        """Return kafka-python's options. Raises OSError if certificates cannot be read."""
+        """Returns kafka-python's options. Raises OSError if certificates cannot be read."""
         context = None
         if uses_tls(self._settings, place):
             context = tls.client_context(strict=self._strict_tls)

@@ -36,7 +36,7 @@ class Track:
     owed: deque[Owed] = field(default_factory=deque)
 
     def committable(self) -> int | None:
-        """Return the offset that may be committed, or None."""
+        """Returns the offset that may be committed, or None."""
         return self.owed[0].offset if self.owed else self.position
 
 
@@ -58,16 +58,16 @@ class OffsetTracker:
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
-        """Return the assigned partitions."""
+        """Returns the assigned partitions."""
         return tuple(sorted(self._tracks))
 
     @property
     def owed(self) -> int:
-        """Return how many entries have not settled."""
+        """Returns how many entries have not settled."""
         return sum(len(track.owed) for track in self._tracks.values())
 
     def positions(self) -> dict[Partition, int]:
-        """Return the next offset to read of each partition for which it is known."""
+        """Returns the next offset to read of each partition for which it is known."""
         return {
             partition: track.position
             for partition, track in self._tracks.items()
@@ -126,13 +126,13 @@ class OffsetTracker:
                     break
 
     def take_due(self, now: float) -> dict[Partition, int]:
-        """Return the offsets to commit now (monotonic seconds), and mark them committed."""
+        """Returns the offsets to commit now (monotonic seconds), and mark them committed."""
         if not self._pressing and now - self._last < self._seconds and not self._many():
             return {}
         return self.take_committable(now)
 
     def take_committable(self, now: float) -> dict[Partition, int]:
-        """Return all offsets that may be committed and are not, and mark them committed."""
+        """Returns all offsets that may be committed and are not, and mark them committed."""
         offsets: dict[Partition, int] = {}
         for partition, track in self._tracks.items():
             offset = track.committable()

@@ -34,12 +34,12 @@ class Role:
 
     @property
     def held(self) -> bool:
-        """Return whether the listener was told that the role is ours."""
+        """Returns whether the listener was told that the role is ours."""
         return self._lease is not None
 
     @property
     def expired(self) -> bool:
-        """Return whether the role is held, but another instance may take over soon."""
+        """Returns whether the role is held, but another instance may take over soon."""
         return self._lease is not None and not self._lease.valid()
 
     def join(self, topic: str) -> None:
@@ -48,7 +48,7 @@ class Role:
         self._confirmed_at = float("-inf")
 
     def assigned(self) -> bool:
-        """Return whether the partition that confers the role is ours."""
+        """Returns whether the partition that confers the role is ours."""
         return (self._topic, 0) in self._offsets.partitions
 
     def confirm(self, sent_at: float) -> None:

@@ -42,13 +42,13 @@ class Finding:
 
     @property
     def reason(self) -> str:
-        """Return the reason of the resync, in the same words as the other listeners."""
+        """Returns the reason of the resync, in the same words as the other listeners."""
         if not self.updated:
             return "resync requested"
         return "configuration changed" + (", resync requested" if self.requested else "")
 
     def joined(self, later: Finding) -> Finding:
-        """Return both findings as one; `later` is from the same poll."""
+        """Returns both findings as one; `later` is from the same poll."""
         snapshot = self.snapshot
         if later.snapshot is not None:
             snapshot = later.snapshot.newer(snapshot)
@@ -79,7 +79,7 @@ class Scanner:
         self.damaged = 0  # batches that could not be read
 
     def scan(self, records: Sequence[Record]) -> Finding | None:
-        """Return what a batch of one partition, in its order, asks for; None if nothing."""
+        """Returns what a batch of one partition, in its order, asks for; None if nothing."""
         # This loop sees every change of the organization, and nearly all of them are noise. The
         # test of `may_concern` is repeated here because a call would cost as much as the search.
         # `rfind` takes a third of the time that `find` takes in CPython 3.10 to 3.13.

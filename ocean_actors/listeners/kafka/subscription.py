@@ -39,7 +39,7 @@ def place_of(
     organization: Organization,
     credentials: KafkaCredentials | None,
 ) -> Place:
-    """Return where to consume. `credentials` is None with `kafkaSecurityEnabled: false`.
+    """Returns where to consume. `credentials` is None with `kafkaSecurityEnabled: false`.
 
     The brokers are those of the settings, else those that Port gives with the credentials, else
     upstream's.
@@ -58,14 +58,14 @@ def place_of(
 
 
 def uses_tls(settings: KafkaSettings, place: Place) -> bool:
-    """Return whether connections to the brokers are encrypted."""
+    """Returns whether connections to the brokers are encrypted."""
     return place.credentials is not None and settings.security_protocol in ("SSL", "SASL_SSL")
 
 
 def consumer_options(
     settings: KafkaSettings, place: Place, tls: ssl.SSLContext | None
 ) -> dict[str, Any]:
-    """Return the options of kafka-python that depend on the settings; times in milliseconds.
+    """Returns the options of kafka-python that depend on the settings; times in milliseconds.
 
     `tls` is used if `uses_tls`; without it kafka-python makes a context of its own.
     """

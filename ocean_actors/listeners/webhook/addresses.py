@@ -12,7 +12,7 @@ Network = IPv4Network | IPv6Network
 def source_of(
     peer: str, forwarded_for: str | None, trusted_proxies: Sequence[Network]
 ) -> Address | None:
-    """Return the address that a call counts as coming from; None if `peer` is not an IP address.
+    """Returns the address that a call counts as coming from; None if `peer` is not an IP address.
 
     That is the peer's address, unless the peer is a trusted proxy. Then `forwarded_for`
     (X-Forwarded-For: the client first; each proxy appends the address that called it) is read
@@ -35,12 +35,12 @@ def source_of(
 
 
 def is_within(address: Address, networks: Sequence[Network]) -> bool:
-    """Return whether one of `networks` contains `address`."""
+    """Returns whether one of `networks` contains `address`."""
     return any(address in network for network in networks)
 
 
 def _parse(text: str) -> Address | None:
-    """Return an address, or None. IPv4 written as IPv6 (`::ffff:1.2.3.4`) becomes IPv4."""
+    """Returns an address, or None. IPv4 written as IPv6 (`::ffff:1.2.3.4`) becomes IPv4."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:
@@ -51,7 +51,7 @@ def _parse(text: str) -> Address | None:
 
 
 def _without_port(hop: str) -> str:
-    """Return the address of a hop; some proxies write `1.2.3.4:5678` and `[::1]:5678`."""
+    """Returns the address of a hop; some proxies write `1.2.3.4:5678` and `[::1]:5678`."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     host, colon, port = hop.partition(":")

@@ -26,7 +26,7 @@ class WebhookApp(JsonApp):
         self._intake = intake
 
     def source(self, environ: Mapping[str, Any]) -> str:
-        """Return the address that a call counts as coming from."""
+        """Returns the address that a call counts as coming from."""
         return self._reader.source(environ)
 
     def resync(self, environ: Mapping[str, Any]) -> Answer:

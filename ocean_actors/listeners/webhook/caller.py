@@ -49,7 +49,7 @@ class CallReader:
         self._memory = ReplayMemory(settings.signature_tolerance)
 
     def source(self, environ: Mapping[str, Any]) -> str:
-        """Return the address that a call counts as coming from, as one printable word.
+        """Returns the address that a call counts as coming from, as one printable word.
 
         Where the server names a peer without an address (a Unix socket), return that name.
         """
@@ -60,7 +60,7 @@ class CallReader:
         return str(address) if address is not None else f"{peer[:100]!a}"
 
     def read(self, environ: Mapping[str, Any]) -> Call:
-        """Return a call; its signature is used up then.
+        """Returns a call; its signature is used up then.
 
         Raises Refusal: 403 if its source may not call, 411, 413, 415 or 400 for its body, 401
         if it is not signed as it has to be or its signature was used before, and 503 if no more

@@ -151,14 +151,14 @@ class WebhookIntake:
         return self._event(call.body, listening)
 
     def details(self) -> dict[str, str | None]:
-        """Return when the last call came, for `status()`."""
+        """Returns when the last call came, for `status()`."""
         last = self._last_call_at
         return {"lastCallAt": None if last is None else last.isoformat()}
 
     # -- parts -------------------------------------------------------------------------------
 
     def _here(self) -> Listening | None:
-        """Return the listener, unless it is in the process that this one was forked from."""
+        """Returns the listener, unless it is in the process that this one was forked from."""
         listening = self._listening
         if listening is None or listening.pid == os.getpid():
             return listening

@@ -12,7 +12,7 @@ from ocean_actors.web.log import WebLog
 
 
 def webhook(settings: WebhookSettings, services: Services) -> Listener:
-    """Return the listener and its web application."""
+    """Returns the listener and its web application."""
     clock = services.clock
     intake = WebhookIntake(
         services.settings.integration.identifier,
