@@ -72,6 +72,12 @@ class OceanSystem(Stoppable):
     others and not closed. `seed` is for tests; `debug` checks every message to be immutable.
 
     Safe to use from any thread. It starts once and stops once; `with` does both.
+
+        settings = Settings.from_file("config.yaml")
+        with OceanSystem(settings, [Repositories]) as system:
+            system.request_resync("the catalog page was opened")
+            system.wait()  # until `shutdown` is called, or a failure ends it
+        print(system.exit_code, system.cause)
     """
 
     def __init__(

@@ -102,6 +102,16 @@ class LiveHandler(ABC):
     change. What any of the methods raises concerns that call alone.
 
     The attributes `path` to `timeout` are read once, when the object was built.
+
+        class RepositoryChanged(LiveHandler):
+            path = "repositories"  # POST /live/repositories
+
+            def authenticate(self, call: LiveCall) -> bool:
+                return signatures.github(call, "hook-secret")
+
+            def handle(self, call: LiveCall, live: Live) -> None:
+                name = call.json()["repository"]["name"]
+                live.port.upsert("repository", [{"identifier": name}])
     """
 
     path: ClassVar[str]

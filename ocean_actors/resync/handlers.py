@@ -27,6 +27,15 @@ class ResyncHandler(ABC):
 
     One object serves run after run in one thread. When it has to be fenced off, a fresh object
     in a new thread takes its place. Other handlers work at the same time in their own threads.
+
+        class Repositories(ResyncHandler):
+            kinds = ("repository",)
+            blueprints = ({"identifier": "repository"},)
+
+            def resync(self, run: ResyncRun) -> None:
+                names = run.guard(["shop", "billing"])  # ends when the run is aborted
+                run.port.upsert("repository", ({"identifier": name} for name in names))
+                run.port.reconcile()
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()

@@ -3,14 +3,23 @@
 `step(state, input)` returns the next state and the outputs: what is to be done, in order. It uses
 no thread, clock or I/O. The coordinator actor feeds the inputs and carries out the outputs.
 
-              ┌──────────── a wait is not over (debounce, retry, quiet) ◀─────────┐
-              ▼                                                                   │
-    IDLE ─▶ WAITING ─wait over─▶ PREPARING ─config─▶ RUNNING ─all done──▶ next: IDLE,
-     └──────────no wait─────────────▲                   │                 WAITING or PREPARING
-                             new request, time limit,   │                         ▲
-                         abort, pause, standby or stop  ▼                         │
-                                                     ABORTING ─all done, or fenced off:
-                                                               grace over, or a `drop` request
+    IDLE ──────▶ WAITING, PREPARING                 a request; a pause or the standby is over
+    WAITING ───▶ PREPARING                          the wait is over (debounce, retry, quiet)
+    PREPARING ─▶ RUNNING                            the config
+    PREPARING ─▶ PREPARING                          requests came: the config is asked for again
+    PREPARING ─▶ WAITING                            requests keep coming: a burst, postponed once
+    PREPARING ─▶ ABORTING                           later requests abort the run as it starts
+    RUNNING ───▶ ABORTING                           new request, time limit, abort, pause,
+                                                    standby or stop
+    RUNNING ───▶ IDLE, WAITING, PREPARING           all handlers are done, or a `drop` request
+    ABORTING ──▶ IDLE, WAITING, PREPARING, STOPPED  all handlers are done, or fenced off: the
+                                                    grace is over, or a `drop` request
+    WAITING ───▶ IDLE                               a pause or the standby
+    PREPARING ─▶ IDLE                               a pause or the standby: the requests are
+                                                    pending again
+    IDLE ──────▶ STOPPED                            a stop
+    WAITING ───▶ STOPPED                            a stop
+    PREPARING ─▶ STOPPED                            a stop
 
 A request stays in `pending` until a run is prepared. Then that run covers it, and the request is
 settled when the run completes or fails for good. If the run is aborted, or is to be retried, its

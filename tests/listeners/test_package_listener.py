@@ -1,20 +1,29 @@
-"""A package adds an event listener by an entry point; nothing of ours names it."""
+"""A package adds an event listener by an entry point; docs/listeners.md shows it."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from pages import ROOT, blocks_of
+from pydantic import Field, field_validator
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded, Settings, SettingsError, plugins
 from ocean_actors.check import check
-from ocean_actors.listeners.spec import listener_spec
+from ocean_actors.listeners.spec import Listener, ListenerSpec, Services, listener_spec
+from ocean_actors.settings import ListenerSettings
 from ocean_actors.testing import SandboxedSystem
 
 PACKAGE = Path(__file__).parent / "package"
+PAGE = (ROOT / "docs" / "listeners.md").read_text()
+SHOWN = {block.file: block.content for block in blocks_of(PAGE) if block.file is not None}
+"""The files that the page shows, by their names."""
 
 
 class Quick(ResyncHandler):
@@ -146,3 +155,73 @@ def test_what_is_registered_has_to_be_a_spec(register: Callable[[str], None]) ->
         listener_spec("ODD")
     with pytest.raises(SettingsError, match="not a subclass of ListenerSettings"):
         settings_of(type="ODD")
+
+
+def test_the_page_shows_the_package_that_is_installed_here() -> None:
+    files = [file for file in PACKAGE.rglob("*.*") if file.is_file()]
+    package = {
+        file.relative_to(PACKAGE).as_posix(): file.read_text()
+        for file in files
+        if "__pycache__" not in file.parts and ".egg-info" not in file.parent.suffix
+    }
+    assert package == {name: text for name, text in SHOWN.items() if name in package}
+    assert set(SHOWN) - set(package) == {"config.yaml", "test_toy_listener.py"}
+
+
+def test_the_test_of_the_page_passes(site: Path, tmp_path: Path) -> None:
+    (tmp_path / "test_toy_listener.py").write_text(SHOWN["test_toy_listener.py"])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(site), str(ROOT)))},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_settings_of_the_page_can_be_used(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(SHOWN["config.yaml"])
+    settings = Settings.from_file(tmp_path / "config.yaml", {}, dotenv=None)
+    spec = listener_spec(settings.event_listener.type)
+    assert spec.describe(settings.event_listener) == "FILE, lines of requests.txt"
+
+
+class QueueSettings(ListenerSettings):
+    queue_url: str = Field(description="The address of the queue.")
+
+    @field_validator("queue_url")
+    @classmethod
+    def _check(cls, url: str) -> str:
+        if not url.startswith("amqp://"):
+            raise ValueError("expected an address that begins with amqp://")
+        return url
+
+
+def _build(_settings: QueueSettings, _services: Services) -> Listener:
+    raise NotImplementedError
+
+
+QUEUE = ListenerSpec("QUEUE", QueueSettings, _build)
+
+
+@pytest.mark.usefixtures("installed")
+def test_the_page_quotes_the_errors_as_they_are(register: Callable[[str], None]) -> None:
+    register(f"QUEUE = {__name__}:QUEUE")
+    errors = []
+    for listener in (
+        {"type": "FILE", "path": "requests.txt", "interval": 0},
+        {"type": "FILE"},
+        {"type": "FILE", "path": "requests.txt", "intervall": 1},
+        {"type": "QUEUE", "queueUrl": "http://queue"},
+    ):
+        with pytest.raises(SettingsError) as error:
+            settings_of(**listener)
+        errors.append(str(error.value))
+    assert "\n```\n" + "\n".join(errors) + "\n```\n" in PAGE
+
+
+def test_the_page_names_every_field_of_the_spec() -> None:
+    for part in (ListenerSpec, Services):
+        named = set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+        assert {field.name for field in fields(part)} <= named
