@@ -25,8 +25,8 @@ Outcome = Literal["completed", "failed", "aborted", "ignored"]
 """How a request was settled: as the run that covered it ended, or not served.
 
 `aborted` only if the run was aborted on request (`OceanSystem.abort`): otherwise the requests of a
-run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
-decided.
+run that is aborted wait for the next one. `ignored` under the policy `ignore`, or because an
+actor decided so.
 """
 
 
@@ -284,9 +284,9 @@ LONGEST_DELAY = 366 * 86400.0  # seconds
 
 
 def checked_decision(given: object) -> Decision:
-    """Returns a decision of a user's code, made anew: a class of theirs may lack or change fields.
+    """Returns a fresh copy of a decision of user code, whose class may lack or change fields.
 
-    Raises TypeError if it is none, ValueError for a delay by no number of seconds, and what the
+    Raises TypeError if it is none, ValueError for a `Delay` of unusable seconds, and what the
     user's class raises.
     """
     if isinstance(given, Ignore):
@@ -374,7 +374,7 @@ class FetchConfig(Message):
 
 @dataclass(frozen=True)
 class ConfigFetched(Message):
-    """The newest config that is to be had for run `number`.
+    """The newest config that is available for run `number`.
 
     `fresh` says that Port was asked for this run; otherwise this is the last known config, as Port
     did not answer. `answers` is the newest resync request that Port has, where a listener needs
@@ -410,8 +410,8 @@ class ShardProgress:
 class Progress:
     """How far a handler has come, in units of its own: finite numbers, and one line of text.
 
-    Of a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work. Other
-    handlers have None there.
+    For a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work.
+    `shards` is None for other handlers.
     """
 
     handler: str
@@ -510,7 +510,7 @@ class RunStarted(_RunEvent):
 
 @dataclass(frozen=True)
 class RunProgressed(_RunEvent):
-    """A handler of the present run came further."""
+    """A handler of the present run made progress."""
 
     progress: Progress
 
@@ -671,7 +671,7 @@ class StopResyncs(Message):
 
 @dataclass(frozen=True)
 class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
-    """To the coordinator or the gatekeeper: answer the requests of `trigger` that it has.
+    """To the coordinator or the gatekeeper: answer with the requests of `trigger` that it has.
 
     The oldest comes first. Only the coordinator settles them.
     """
@@ -681,7 +681,7 @@ class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
 
 @dataclass(frozen=True)
 class GetStatus(Message):
-    """To the coordinator: answer what runs, what waits and what ran, as plain data."""
+    """To the coordinator: answer with what runs, what waits and what ran, as plain data."""
 
 
 @dataclass(frozen=True)

@@ -189,13 +189,16 @@ class Reporter(Actor):
 
         If it is an end, Port's record still shows the run as running, so that is looked at
         before the next start. If the look itself is refused, the run that waits for it is left
-        out: reported, it might show two runs as running.
+        out: if it were reported, Port might show two runs as running.
         """
         if report.kind == "left":
             logger.error("Port refused to end a run that it shows as running: %s", error)
             refused = self._queue[0].run if self._queue else None
         else:
-            logger.error("Port refused the report %r: %s", report.body["status"], error)
+            logger.error(
+                "Port refused the report %r of run %s: %s",
+                report.body["status"], report.run_id, error,
+            )  # fmt: skip
             refused = report.run
         if report.kind == "end":
             self._record_clear = False

@@ -223,7 +223,10 @@ class Drive:
                 with self._writing(working):
                     outcome = working.job.stream(functools.partial(self._deliver, working))
         except BaseException as error:  # a bug of the executor
-            logger.exception("shard %s of handler %s", working.name, self._run.handler)
+            logger.exception(
+                "shard %s of handler %s failed because of a bug in the executor",
+                working.name, self._run.handler,
+            )  # fmt: skip
             outcome = Failed(one_line(error))
         finally:
             self._places.give_up(working.place)

@@ -81,7 +81,7 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress is untyped
 
 
 _MESSAGES = {
-    400: "this is no well-formed HTTP request",
+    400: "this is not a well-formed HTTP request",
     431: f"request line and headers may have at most {HEAD_BYTES} bytes",
     500: "internal error",
     503: "too many large bodies are arriving",
