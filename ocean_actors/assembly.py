@@ -261,12 +261,12 @@ class Assembly:
         return reporter
 
     def _spawn_page_actors(self) -> Ref | None:
-        """Start what Port's page of the integration is told by; returns the one for runs.
+        """Start the actors that feed Port's page of the integration; returns the one for runs.
 
         An integration inside tells Port of its runs by itself.
         """
         settings = self.settings
-        if settings.port.ship_logs:  # beside those that an integration inside sends
+        if settings.port.ship_logs:  # in addition to those that an integration inside sends
             shipper = self._actors.spawn(LogShipper, self._client(PAGE_TIMEOUT), name="log-shipper")
             self._flushed_last.append((shipper, Flush))
         if self._ocean is not None:
@@ -291,7 +291,7 @@ class Assembly:
         return traces
 
     def _schedule_listener(self) -> dict[str, Listener]:
-        """Returns the scheduled resync, beside whichever listener is configured."""
+        """Returns the scheduled resync, in addition to whichever listener is configured."""
         if self._schedule is None:
             return {}
         from ocean_actors.listeners.schedule import ScheduleListener
@@ -316,7 +316,7 @@ class Assembly:
         return functools.partial(build, settings, actors.clock)
 
     def _spawn_leader(self) -> None:
-        """Have this instance campaign, once everybody is there who is told its role."""
+        """Have this instance campaign, now that all actors that are told its role exist."""
         settings = self.settings
         if self._election is None:
             if settings.leader.type != "NONE" and self.spec.standby:

@@ -1,7 +1,7 @@
 """Blueprints as handlers declare them, in code or in files: read, checked, immutable.
 
-A declaration is a blueprint as Port's API has it, the path of a JSON or YAML file with one or a
-list of them, or a sequence of these.
+A declaration is a blueprint in the form of Port's API, the path of a JSON or YAML file with one or
+a list of them, or a sequence of these.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ocean_actors.frozen import FrozenDict, NestedTooDeeply, freeze
 from ocean_actors.text import one_line
 
 Blueprint: TypeAlias = Mapping[str, object]
-"""A blueprint as Port's API has it: `identifier`, `title`, `schema`, `relations`, …"""
+"""A blueprint in the form of Port's API: `identifier`, `title`, `schema`, `relations`, …"""
 Declaration: TypeAlias = (
     Blueprint | str | os.PathLike[str] | Sequence[Blueprint | str | os.PathLike[str]]
 )
@@ -74,10 +74,10 @@ def united(declared: Mapping[str, Iterable[FrozenDict]]) -> tuple[FrozenDict, ..
             identifier = identifier_of(blueprint)
             other, known = first.setdefault(identifier, (owner, blueprint))
             if known != blueprint:
-                where = f"also in {other}" if other != owner else "twice"
+                where = f"differently in {other}" if other != owner else "twice, and differently"
                 raise BlueprintError(
-                    f"{owner}: the blueprint {one_line(identifier, 80)} is declared {where}, and "
-                    "differently: declare it once, or the same everywhere"
+                    f"{owner}: the blueprint {one_line(identifier, 80)} is declared {where}: "
+                    "declare it once, or the same everywhere"
                 )
     return tuple(blueprint for _, blueprint in first.values())
 

@@ -1,4 +1,4 @@
-"""`ocean-actors check`: what the settings say and what Port says to them, line by line."""
+"""`ocean-actors check`: what the settings say and how Port answers, line by line."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _leader(settings: Settings) -> Iterator[Line]:
         except UsageError as error:
             yield Line(False, "leader", str(error))
         else:
-            yield Line(True, "leader", f"{leader.type}; it is not asked")
+            yield Line(True, "leader", f"{leader.type}; this command does not connect to it")
 
 
 def _port(
@@ -178,7 +178,8 @@ def _integration(
             yield Line(False, "integration", str(error))
         return
     if request is not None and request.updated_at is not None:
-        yield Line(True, "request", f"the newest resync request is of {request.updated_at:%c} UTC")
+        moment = f"{request.updated_at:%c} UTC"
+        yield Line(True, "request", f"the newest resync request is from {moment}")
 
 
 def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> Line:

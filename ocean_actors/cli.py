@@ -30,7 +30,7 @@ STOPPED, FAILED, UNUSABLE = 0, 1, 2
 """Exit codes: stopped as asked (or ONCE completed); a failure; unusable arguments or settings."""
 
 STOP_SECONDS = 4.5
-"""How long a stop may take beside `resync.abortGrace`; together less than Kubernetes' 30 s."""
+"""How long a stop may take besides `resync.abortGrace`; together less than Kubernetes' 30 s."""
 
 EXIT_SECONDS = 4.0
 """How long threads and exit functions of handlers may hold up the end once all has stopped."""
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("name", metavar="NAME", help="of the folder, and of the integration in Port")
     new.set_defaults(command=_new)
 
-    sandbox = commands.add_parser("sandbox", help="run a local stand-in of Port's API")
+    sandbox = commands.add_parser("sandbox", help="run a local stand-in for Port's API")
     sandbox.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1")
     sandbox.add_argument("--port", type=int, default=8099, help="default: 8099; 0: any free port")
     sandbox.add_argument(
@@ -142,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sandbox.set_defaults(command=_sandbox)
 
-    demo = commands.add_parser("demo", help="see an integration at work, in some ten seconds")
+    demo = commands.add_parser("demo", help="see an integration at work, in about ten seconds")
     demo.add_argument(
         "--listener", choices=("polling", "kafka", "webhook"), default="polling",
         help="how it hears Port; default: polling; kafka takes up to a minute",
@@ -261,7 +261,7 @@ def _made(
 
 
 def _start(running: OceanSystem | SystemGroup) -> None:
-    """Start; log what a custom actor raises when it is made, which has ended the integration."""
+    """Start, and log what a custom actor raises in `__init__`; that has ended the integration."""
     try:
         running.start()
     except (MemoryError, OSError, UsageError):  # for which `main` has a line
@@ -350,7 +350,7 @@ def _stopping(systems: Sequence[OceanSystem], name: str, seconds: float) -> str:
             )
     return (
         f"{name}: stopping;{waits} the process ends within {seconds:g} s, "
-        "at a second signal at once"
+        "or at once on a second signal"
     )
 
 
@@ -410,8 +410,8 @@ def _end_after(running: OceanSystem | SystemGroup) -> None:
     """End the process `EXIT_SECONDS` after all has stopped, if it has not ended by then.
 
     Python waits at its exit for the threads of every ThreadPoolExecutor, for exit functions and
-    for a pipe to take the output, without a limit. This thread exists from the start, as later
-    none may be to be had.
+    for a pipe to take the output, without a limit. This thread is started early, as it may be
+    impossible to start one later.
     """
     from ocean_actors.signals import end_now
 

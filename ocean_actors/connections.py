@@ -45,11 +45,11 @@ class AnswerTooLong(OSError):
 
 
 class StaleConnection(ConnectionResetError):
-    """A connection that was used before ended before the first byte of an answer."""
+    """A reused connection ended before the first byte of an answer."""
 
 
 class Call:
-    """One attempt: the socket that it uses now, and how many bytes it may be answered.
+    """One attempt: the socket that it uses now, and how many bytes its answer may have.
 
     `once`: it is not sent again over a fresh connection if its own proves stale. `permit` is
     called once connected, right before anything is sent, and may raise.

@@ -37,7 +37,7 @@ class Integration(Protocol):
 
 
 class IntegrationContext(actors.Context):
-    """What listeners and custom actors may do beyond the general: above all request resyncs."""
+    """What listeners and custom actors may do beyond other actors: above all, request resyncs."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class IntegrationContext(actors.Context):
     def unsettled(self) -> tuple[ResyncRequested, ...]:
         """Returns the requests of this actor that are not settled yet, the oldest first.
 
-        Of requests that were joined, the latest stands for all. An actor that restarts can so
+        The latest of several joined requests stands for all. So an actor that restarts can
         learn what it still waits for: `correlation` is what it gave to `request_resync`. Raises
         pykka.Timeout if the coordinator does not answer within 5 seconds, pykka.ActorDeadError if
         it has stopped, as in `on_stop`.
@@ -157,8 +157,8 @@ class IntegrationContext(actors.Context):
     ) -> None:
         """Say whether this instance runs the resyncs, or stands by while another one does.
 
-        On standby, what this actor and the actors `sources` requested and was not settled is
-        dropped, as the active instance is given it; requests of other actors wait. Entities and
+        On standby, the unsettled requests of this actor and of the actors `sources` are dropped,
+        as the active instance receives them; requests of other actors wait. Entities and
         reports are sent only while `lease` is valid.
         """
         self._resync.set_role(active=active, sources=(self.name, *sources), lease=lease)

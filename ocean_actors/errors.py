@@ -12,7 +12,7 @@ class OceanError(Exception):
     """Whether trying the same again cannot help, so that `resync.retry` does not apply."""
 
     explained: bool = False
-    """Whether the text says all, so that no traceback is logged if it fails an actor."""
+    """Whether the text says all, so that no traceback is logged if an actor fails with it."""
 
 
 class UsageError(OceanError):

@@ -1,4 +1,4 @@
-"""Loggers that never fail whoever logs, and what each line carries about its run.
+"""Loggers that never raise where a line is logged, and what each line carries about its run.
 
 Nothing here changes the `logging` of the process that embeds this package: what a line carries is
 kept in a context variable, and gets into the records of those handlers that have a `ContextFilter`.
@@ -30,10 +30,10 @@ _reporting = threading.Lock()
 
 
 def get_logger(name: str) -> logging.Logger:
-    """Returns the logger `name`, changed so that a handler or filter that raises costs its record.
+    """Returns the logger `name`, changed so that a handler or filter that raises loses its record.
 
     Handlers belong to whoever embeds this package. Without this, one that raises (its server is
-    away, its disk is full) would fail whatever logs: an actor, the clock, a stop. The first
+    away, its disk is full) would break whatever logs: an actor, the clock, a stop. The first
     failure of each type is reported on stderr.
     """
     logger = logging.getLogger(name)
@@ -93,7 +93,7 @@ class ContextFilter(logging.Filter):
     """Puts `integration`, `run`, `trigger`, `handler` and `shard` on records, None where unknown.
 
     Add it to a handler (not to a logger, whose filters do not see the records of its children).
-    Values that a record brings along, as those of `run.logger` do, are kept. With a
+    Values that a record already has, as those of `run.logger` do, are kept. With a
     `QueueHandler`, add it to that one: its listener works in another thread.
     """
 

@@ -34,8 +34,8 @@ Outcome = Literal["completed", "failed", "aborted", "ignored"]
 """How a request was settled: as the run that covered it ended, or not served.
 
 `aborted` only if the run was aborted on request (`OceanSystem.abort`): otherwise the requests of a
-run that is aborted wait for the next one. `ignored` under the policy `ignore`, or as an actor
-decided.
+run that is aborted wait for the next one. `ignored` under the policy `ignore`, or because an
+actor decided so.
 """
 
 Reception = Literal["accepted", "ignored", "refused"]
@@ -212,8 +212,8 @@ class ShardProgress:
 class Progress:
     """How far a handler has come, in units of its own: finite numbers, and one line of text.
 
-    Of a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work. Other
-    handlers have None there.
+    For a `ShardedHandler`, `done` and `total` count shards, and `shards` are those at work.
+    `shards` is None for other handlers.
     """
 
     handler: str
@@ -313,7 +313,7 @@ class RunStarted(_RunEvent):
 
 @dataclass(frozen=True)
 class RunProgressed(_RunEvent):
-    """A handler of the present run came further."""
+    """A handler of the present run made progress."""
 
     progress: Progress
 

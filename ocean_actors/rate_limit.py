@@ -195,7 +195,7 @@ def _check(per_second: object, concurrency: object) -> None:
         raise ValueError(f"limit: per_second: expected a number above 0, got {shown}")
     if concurrency is not None and (type(concurrency) is not int or concurrency < 1):
         shown = one_line(repr(concurrency), 40)
-        raise ValueError(f"limit: concurrency: expected a whole number from 1 on, got {shown}")
+        raise ValueError(f"limit: concurrency: expected a whole number above 0, got {shown}")
 
 
 def _is_rate(value: object) -> bool:

@@ -16,7 +16,7 @@ _SECRET_NAME = re.compile(r"secret|token|passw|credential|private|api_?key", re.
 
 
 class Redaction:
-    """Replaces secrets in JSON by `***`."""
+    """Replaces secrets in JSON with `***`."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         written = {
@@ -37,7 +37,7 @@ class Redaction:
 def secrets_of(settings: Settings) -> frozenset[str]:
     """Returns the secrets among the settings.
 
-    In the integration's own settings, whose keys we do not know, those whose names say so.
+    In the integration's own settings, whose keys we do not know, the key's name marks a secret.
     """
     return frozenset((*_secrets(settings), *_named_secrets(settings.integration.config)))
 

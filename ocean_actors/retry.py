@@ -61,7 +61,7 @@ class Retry:
         return wait if elapsed + wait <= limit else None
 
     def spread(self, refusals: int) -> float:
-        """Returns over how many seconds callers spread who were told to come back at one time.
+        """Returns the seconds over which callers spread if all were told to come back at once.
 
         It doubles with each refusal of a call, so that any number of callers gets through.
         """

@@ -111,7 +111,7 @@ class CancellableSession(requests.Session):
         of the answer has come.
 
         Raises ValueError if neither is given, or unless `per_second` is a number above 0 and
-        `concurrency` a whole number from 1 on.
+        `concurrency` a whole number above 0.
         """
         self._limiter.limit(per_second=per_second, concurrency=concurrency)
 

@@ -50,9 +50,10 @@ class SignalHandlers:
     ) -> None:
         """Have a thread call `stop` at the first of `STOP_SIGNALS`.
 
-        `describe` is called before with the signal's name, since a stop ends what its line, if
-        any, tells of. A second signal ends the process at once, as does the end of `seconds`: exit
-        code 1 in both cases. SIGHUP is left alone if it is ignored, as under `nohup`.
+        `describe` is called with the signal's name before `stop`, as its line, if any, may be
+        about work that the stop ends. A second signal ends the process at once, as does the end
+        of `seconds`: exit code 1 in both cases. SIGHUP is left alone if it is ignored, as under
+        `nohup`.
         """
 
         def stop_and_tell(name: str) -> None:

@@ -44,7 +44,7 @@ class Stoppable(ABC):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything has stopped; returns whether it has.
 
-        Without a `timeout` (seconds) it waits without a limit. `exit_code` and `cause` say then
+        Without a `timeout` (seconds) it waits without a limit. Then `exit_code` and `cause` say
         how it ended. The library handles no signals: an exception that a signal handler
         raises in the waiting thread, such as KeyboardInterrupt, is passed on.
         """

@@ -168,15 +168,15 @@ class OceanSystem(Stoppable):
     def start(self) -> None:
         """Start everything and return; Port need not be reachable.
 
-        If a port to be served on is in use, the system ends with exit code 1. What a custom actor
-        raises when it is made is raised, once the system has ended with exit code 1. Raises
-        RuntimeError if the system was started before.
+        If a port to be served on is in use, the system ends with exit code 1. If the `__init__`
+        of a custom actor raises, the system ends with exit code 1, and the error is raised here.
+        Raises RuntimeError if the system was started before.
         """
         if self._started_at is not None:
             raise RuntimeError("an OceanSystem starts once: make a new one")
         if shards.in_worker:
             raise RuntimeError(
-                "a worker process starts no OceanSystem: put what starts it below "
+                "a worker process cannot start an OceanSystem: put what starts it below "
                 '`if __name__ == "__main__":`'
             )
         self._started_at = self._actors.clock.now()
@@ -468,7 +468,7 @@ class OceanSystem(Stoppable):
         self.shutdown(1, f"actor {name} failed: {one_line(error)}")
 
     def _stop_when_asked(self) -> None:
-        """The stopper's thread, which exists from the start: later none may be to be had."""
+        """The stopper's thread. It is started early, as later it may be impossible to start one."""
         self._stop_requested.wait()
         self._stop()
 
@@ -496,7 +496,7 @@ class OceanSystem(Stoppable):
             self._stopped.set()
 
     def _flush(self, seconds: float) -> None:
-        """Have Port hear the last reports, and custom actors the last events."""
+        """Send the last reports to Port, and let custom actors handle the last events."""
         until = time.monotonic() + seconds
         self._parts.flush(seconds)
         self._actors.wait_idle(max(0.0, until - time.monotonic()), among=self._parts.custom_names)

@@ -226,6 +226,6 @@ def test_handlers_may_share_a_blueprint_but_must_agree_on_it() -> None:
     with pytest.raises(BlueprintError) as caught:
         united({"A": [team], "B": [titled]})
     assert str(caught.value) == (
-        "B: the blueprint team is declared also in A, and differently: declare it once, or the "
-        "same everywhere"
+        "B: the blueprint team is declared differently in A: declare it once, or the same "
+        "everywhere"
     )

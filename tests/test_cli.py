@@ -355,7 +355,7 @@ def test_a_stop_says_what_it_waits_for_and_for_how_long(
     output, _ = process.communicate(timeout=WITHIN)
     (line,) = (line for line in output.splitlines() if "SIGTERM: stopping" in line)
     assert "has 0.5 s to end (resync.abortGrace), handlers: Deaf" in line
-    assert "the process ends within 5 s, at a second signal at once" in line
+    assert "the process ends within 5 s, or at once on a second signal" in line
 
 
 def test_by_default_a_stop_takes_less_than_25_seconds(

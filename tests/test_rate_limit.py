@@ -168,9 +168,9 @@ def test_without_a_limit_every_call_begins_at_once() -> None:
         ({"per_second": 1e-320}, "limit: per_second: expected a number above 0, got 1e-320"),
         ({"per_second": True}, "limit: per_second: expected a number above 0, got True"),
         ({"per_second": "1\n0"}, r"limit: per_second: expected a number above 0, got '1\n0'"),
-        ({"concurrency": 0}, "limit: concurrency: expected a whole number from 1 on, got 0"),
-        ({"concurrency": 1.5}, "limit: concurrency: expected a whole number from 1 on, got 1.5"),
-        ({"concurrency": True}, "limit: concurrency: expected a whole number from 1 on, got True"),
+        ({"concurrency": 0}, "limit: concurrency: expected a whole number above 0, got 0"),
+        ({"concurrency": 1.5}, "limit: concurrency: expected a whole number above 0, got 1.5"),
+        ({"concurrency": True}, "limit: concurrency: expected a whole number above 0, got True"),
     ],
 )
 def test_a_value_that_is_no_limit_is_refused_in_one_line(

@@ -286,11 +286,11 @@ def test_a_probe_waits_for_what_is_on_its_way(system: ActorSystem) -> None:
 
 def test_a_disappointed_probe_says_what_came_instead(system: ActorSystem) -> None:
     probe = Probe(system)
-    with pytest.raises(AssertionError, match=r"no Receipt came within 0\.01 s, only nothing"):
+    with pytest.raises(AssertionError, match=r"no Receipt came within 0\.01 s; received: nothing"):
         probe.expect(Receipt, within=0.01)
     probe.ref.tell(Order(1))
     wait_idle(system)
-    with pytest.raises(AssertionError, match=r"only \[Order\(number=1\)\]"):
+    with pytest.raises(AssertionError, match=r"received: \[Order\(number=1\)\]"):
         probe.expect(Receipt, within=0.01)
 
 

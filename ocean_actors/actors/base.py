@@ -17,7 +17,7 @@ from ocean_actors.text import one_line
 class ActorBase(pykka.ThreadingActor):
     """The policies of an actor, which are class attributes. Subclass `Actor` instead.
 
-    Raises TypeError when a subclass is made whose policies have wrong types.
+    Raises TypeError when a subclass with policies of wrong types is made.
     """
 
     use_daemon_thread = True  # the system joins it; a hung one must not keep the process alive
@@ -31,7 +31,7 @@ class ActorBase(pykka.ThreadingActor):
 
     @staticmethod
     def _create_actor_inbox() -> Any:
-        """Returns the cheapest queue, as the lifecycle replaces it by the cell's mailbox."""
+        """Returns the cheapest queue, as the lifecycle replaces it with the cell's mailbox."""
         return queue.SimpleQueue()
 
     def __init_subclass__(cls, **kwargs: object) -> None:

@@ -88,7 +88,7 @@ class CancelToken:
             forget()
         self.check()
         if clock.closed:
-            raise self.error("the actor system to whose clock this sleep belongs has stopped")
+            raise self.error("the sleep ended: the actor system that owns its clock has stopped")
 
     @staticmethod
     def _call(callback: Callable[[], object]) -> None:

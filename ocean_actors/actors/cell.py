@@ -51,7 +51,7 @@ class Host(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """The message or hook that an actor is in, and since when by its clock, in seconds."""
+    """The message or hook that an actor works on, and since when, in seconds of its clock."""
 
     name: str
     since: float
@@ -172,7 +172,7 @@ class Cell:
             self._watchers.discard(watcher)
 
     def tell_watchers(self, failure: str | None) -> None:
-        """The actor has ended, because of `failure` unless that is None."""
+        """Tell the watchers that the actor has ended, because of `failure` unless that is None."""
         terminated = Terminated(self.ref, failure)
         with self._lock:
             self._terminated = terminated

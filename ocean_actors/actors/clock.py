@@ -1,4 +1,4 @@
-"""Time as a dependency, so that tests can replace the machine's clock by one they control."""
+"""Time as a dependency, so that tests can replace the machine's clock with one they control."""
 
 from __future__ import annotations
 

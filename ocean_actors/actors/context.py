@@ -99,8 +99,8 @@ class Context:
     def watch(self, ref: Ref) -> None:
         """Have this actor told `Terminated(ref, failure)` once the actor `ref` has ended.
 
-        It is told at once if `ref` has ended already. A child that ends because this actor
-        stops it, or restarts, is told of as well. Stays through restarts.
+        It is told at once if `ref` has ended already, and also if a child ends because this
+        actor stops it or restarts. The watch stays through restarts.
         """
         ref.add_watcher(self.ref)
 

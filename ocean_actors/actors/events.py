@@ -26,7 +26,7 @@ class EventStream:
     and a full mailbox counts those that it refuses. Events of one publisher reach a subscriber
     in their order. A subscriber that has stopped is removed at the next event.
 
-    Of each type of events that is `retained`, the latest is kept and told to later subscribers.
+    The latest event of each `retained` type is kept, and later subscribers are told it.
     """
 
     def __init__(self, check: Callable[[object], None] | None = None) -> None:

@@ -30,8 +30,8 @@ CHILDREN_TIMEOUT = 2.0  # seconds for all of them together; less than the stop o
 class Lifecycle:
     """Runs life after life of an actor, until it is asked to stop or its supervision gives up.
 
-    Everything but `__init__` runs in the actor's own thread. A failure that is not the actor's,
-    but of what runs it, ends the system: the thread never just disappears.
+    Everything but `__init__` runs in the actor's own thread. A failure of the code that runs the
+    actor, not of the actor itself, ends the system: the thread never just disappears.
     """
 
     def __init__(

@@ -38,7 +38,7 @@ class MailboxPolicy:
     """How many messages may wait, and what happens to further ones, by their type.
 
     A class attribute of an actor. A type stands for its subclasses, and the nearest class
-    counts; types that are not named are refused. `COALESCE` also applies below the limit: a
+    counts; types that are not named have `REFUSE`. `COALESCE` also applies below the limit: a
     message equal to one that waits is dropped. Such messages have to be hashable; they are
     hashed and compared in the sender's thread, which gets the error if that fails. Messages that
     are asked are never coalesced, as each needs its reply. Raises TypeError or ValueError for
@@ -63,7 +63,7 @@ class MailboxPolicy:
                 )
 
     def rule_for(self, kind: type) -> tuple[type, AtLimit]:
-        """Returns the type as which `kind` is counted, and its rule."""
+        """Returns the named type that covers `kind`, else `kind` itself, and its rule."""
         if issubclass(kind, ALWAYS_TAKEN):
             return kind, AtLimit.ADMIT
         named = next((base for base in kind.__mro__ if base in self.at_limit), None)

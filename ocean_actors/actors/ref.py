@@ -82,8 +82,8 @@ class Ref(pykka.ActorRef[Any]):
     def tell(self, message: Message) -> None:
         """Put `message` into the mailbox; never waits.
 
-        Raises MailboxFull if the actor's policy refuses it. To a stopped actor it is a dead
-        letter.
+        Raises MailboxFull if the actor's policy refuses it. A message to a stopped actor becomes
+        a dead letter.
         """
         if self._check is not None:
             self._check(message)
@@ -173,6 +173,6 @@ class Ref(pykka.ActorRef[Any]):
     def redirect(self, put: Callable[[Envelope], bool]) -> None:
         """Hand everything that is sent from now on to `put`.
 
-        After a fork, so that the check for one costs a `tell` nothing.
+        It is called after a fork, so that `tell` itself need not check for one.
         """
         self._put = self._deliver = put

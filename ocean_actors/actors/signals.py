@@ -25,7 +25,7 @@ class ActorFailed(Message):
     """Published: an actor's hook or method raised. The failed actor itself is not told.
 
     `failure` is one line. `action` is what follows: the actor restarts, it stops, or the system
-    ends (`ESCALATE`). `restarts` counts the restarts of this actor, with the one that follows.
+    ends (`ESCALATE`). `restarts` counts this actor's restarts, including the one that follows.
     """
 
     name: str

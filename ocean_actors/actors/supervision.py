@@ -11,7 +11,7 @@ def _require_number(name: str, value: object) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, not {value!r}")
     if not 0 <= value < math.inf:  # NaN is neither
-        raise ValueError(f"{name}: expected a finite number from 0 on, not {value}")
+        raise ValueError(f"{name}: expected a finite number of at least 0, not {value}")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ FORKED = (
 
 
 class TooManyLeftBehind(OceanError, RuntimeError):
-    """Ends a system that waits no more for too many threads which have not ended."""
+    """Ends a system that has left too many threads behind which have not ended."""
 
 
 class ActorSystem:

@@ -74,7 +74,7 @@ class Access:
 def host_name(header: str) -> str | None:
     """Returns the host that a `Host` header names, without its port; None if it is malformed.
 
-    The port says nothing: a tunnel (`kubectl port-forward`) has another one than the server.
+    The port says nothing: a tunnel (`kubectl port-forward`) has a different one from the server.
     """
     text = header.strip().lower()
     if text.startswith("["):

@@ -91,7 +91,7 @@ def _status(client: ControlClient, options: argparse.Namespace) -> Iterator[str]
         page = list(report(status))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ControlError(
-            f"{options.url}: the status has another shape than that of ocean_actors {__version__} "
+            f"{options.url}: the status does not have the shape of ocean_actors {__version__} "
             f"({one_line(error)}); --json shows it"
         ) from None
     yield from page

@@ -20,7 +20,7 @@ class Look:
 
 
 def look_at(actors: Sequence[Mapping[str, Any]], dead_letters: Mapping[str, int]) -> Look:
-    """Returns what counts of `OceanSystem.status()`'s `actors` and `deadLetters`."""
+    """Returns what matters in the `actors` and `deadLetters` of `OceanSystem.status()`."""
     return Look(
         {actor["name"]: actor["restarts"] for actor in actors},
         frozenset(actor["name"] for actor in actors if actor["hung"]),

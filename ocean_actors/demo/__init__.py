@@ -1,1 +1,1 @@
-"""`ocean-actors demo`: an integration of real data against the sandbox, in under 20 s."""
+"""`ocean-actors demo`: runs an integration with real data against the sandbox, in under 20 s."""

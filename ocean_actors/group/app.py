@@ -29,7 +29,7 @@ Healths = Mapping[str, Health]
 class Mounted:
     """The web application of one integration, and what probes are told of it.
 
-    `is_proxied` says for a path as the application sees it whether calls wait for somebody else.
+    `is_proxied` says whether calls of a path, as the application sees it, wait for others.
     """
 
     identifier: str
@@ -101,7 +101,7 @@ class GroupApp(JsonApp):
         }
         places = self._places[mounted.identifier]
         if not places.acquire(timeout=PATIENCE):
-            refusal = Refusal(503, "too many calls of this integration are at work", RETRY)
+            refusal = Refusal(503, "too many calls to this integration are in progress", RETRY)
             self._log.refused(503, self.source(environ), f"{at}: {refusal.message}")
             return refusal.answer().send(start_response)
         try:
@@ -120,14 +120,14 @@ class GroupApp(JsonApp):
 def live(healths: Healths) -> tuple[bool, dict[str, Any]]:
     """Returns whether the process works, and what is told of each integration.
 
-    It does as long as one integration works: a restart of the process would end that one, too.
+    It works while one integration does: a restart of the process would end that one, too.
     """
     ok = any(each.live for each in healths.values())
     return ok, {name: each.live_data() for name, each in healths.items()}
 
 
 def ready(healths: Healths) -> tuple[bool, dict[str, Any]]:
-    """Returns whether all integrations are ready save those that have ended as asked, and each."""
+    """Returns whether each integration is ready or has ended as asked, and what is told of it."""
     ok = all(each.ready or each.ended for each in healths.values())
     return ok, {name: {**each.ready_data(), "ended": each.ended} for name, each in healths.items()}
 

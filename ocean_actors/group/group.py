@@ -100,8 +100,8 @@ class SystemGroup(Stoppable):
         """Start the servers, then all integrations, and return.
 
         If a port to be served on is in use, the group ends with exit code 1. An integration that
-        cannot be started, as there are no threads for it, is logged; the others run. Raises
-        RuntimeError if the group was started before.
+        cannot be started (no threads, or a custom actor that raises) is logged; the others run.
+        Raises RuntimeError if the group was started before.
         """
         if self._started:
             raise RuntimeError("a SystemGroup starts once: make a new one")

@@ -22,9 +22,9 @@ class LeaderActor(RoleActor):
     """Keeps a campaign going; `status()["leader"]` is what it shows.
 
     `listeners` are the names of the actors that listen only while this instance leads.
-    `build` makes this instance's part in the election of `engine`. `start_timeout` is for how
-    many seconds the engine may give no answer while this instance stands by, before the system
-    ends with exit code 1; None: without a limit.
+    `build` makes this instance's part in the election of `engine`. If the engine gives no answer
+    for `start_timeout` seconds while this instance stands by, the system ends with exit code 1.
+    None: there is no limit.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class LeaderActor(RoleActor):
             )  # fmt: skip
             return
         if before is not None and before.error is not None:
-            logger.info("%s: the election goes on", self._engine)
+            logger.info("%s: the election works again", self._engine)
         if before is None or before.leads != stood.leads:
             standing = (
                 "this instance leads: it runs the resyncs from now on" if stood.leads

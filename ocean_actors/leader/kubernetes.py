@@ -1,7 +1,7 @@
 """KUBERNETES: the instance that holds a Lease leads.
 
 The holder renews the Lease with the leader election of the official client. Another instance
-takes it when it was released, or when it has not seen it renewed for the time to live.
+takes the Lease after its release, or if no renewal was seen for the time to live.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class LeaseApi:
         except ConfigException as error:  # the token is read again now and then
             raise ElectionError(f"{self._source}: {one_line(error)}") from None
         except ValueError as error:  # among others pydantic's
-            problem = f"{self._host} does not answer as an API server: {type(error).__name__}"
+            problem = f"{self._host} does not answer like an API server: {type(error).__name__}"
             raise ElectionError(problem) from None
         finally:
             self._asks = False
@@ -187,7 +187,7 @@ def _cause_of(error: Exception) -> str:
 
 
 def _message_of(error: Any) -> str | None:
-    """Returns the message of the API server; None if something else has answered, as a proxy."""
+    """Returns the message of the API server; None if something else answered, such as a proxy."""
     try:
         status = json.loads(error.body)
         return one_line(status["message"]) if status["kind"] == "Status" else None

@@ -75,9 +75,9 @@ class LeaseLock:
     def get(self, _name: str, _namespace: str) -> tuple[bool, Any]:
         """Returns True and the record of the Lease, or False and the error that it is missing.
 
-        The record has no holder if this instance may take the Lease, and if the Lease of another
-        one was deleted, whose lease may still be valid. Raises ElectionError if there is no answer,
-        or if the Lease is in use by another integration.
+        The record has no holder if this instance may take the Lease, or if the Lease of another
+        instance was deleted while its lease may still be valid. Raises ElectionError if there is
+        no answer, or if the Lease is in use by another integration.
         """
         from kubernetes.leaderelection.leaderelectionrecord import LeaderElectionRecord
 

@@ -11,10 +11,10 @@ class Lease:
     """Is valid while the engine cannot have given the lead to another instance.
 
     The engine does that once it has heard nothing of us for the time to live. A question that it
-    answered with yes therefore proves that the lead stays ours until the time to live after the
-    question was *sent*. The lease ends after two thirds of that time, so that the run is aborted,
-    and nothing more is written, before another instance can start one. It also bears that our
-    clock runs slower than the engine's, by up to a third.
+    answered with yes therefore proves that the lead stays ours for the time to live, counted
+    from when the question was *sent*. The lease ends after two thirds of that time, so that the
+    run is aborted, and nothing more is written, before another instance can start one. So our
+    clock may also be slower than the engine's by up to a third.
 
     A lease that has run out, or was ended, never becomes valid again. Times are seconds of
     `clock.monotonic()`. Any thread may call the methods.

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
 LONGEST_CONNECT = 10  # seconds; a connection attempt cannot be interrupted
 MISSING = "leader.type POSTGRES needs the package psycopg: pip install 'ocean-actors[postgres]'"
 UNREADABLE = (
-    "leader.dsn: expected postgresql://user:password@host/database, or key=value pairs as libpq "
-    "has them"
+    "leader.dsn: expected postgresql://user:password@host/database, or libpq's key=value pairs"
 )
 HOLDS = """
     SELECT count(*) FROM pg_locks

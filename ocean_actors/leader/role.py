@@ -26,7 +26,7 @@ class CheckLease(Message):
 class RoleActor(Actor):
     """Takes the role when it is told a lease, and gives it up at the lease's end at the latest.
 
-    `sources` are the actors whose requests another instance is given by their sources then.
+    `sources` are the actors whose requests then go to another instance.
     """
 
     def __init__(self, sources: tuple[str, ...] = ()) -> None:

@@ -48,8 +48,9 @@ class Election(Protocol):
     def campaign(self, seat: Seat, seconds: float) -> float | None:
         """Become the leader or stay it.
 
-        Returns when the question was sent that the engine answered with yes; None if another
-        instance leads. Raises ElectionError if the engine did not answer, or refuses us.
+        Returns the time at which the question that the engine answered with yes was sent; None
+        if another instance leads. Raises ElectionError if the engine gives no answer, or refuses
+        us.
 
         It may wait up to `seconds`: for the lead to become free, or, while this instance leads,
         for news that it was lost. It must not give up the lead when it fails, as `Campaign` goes

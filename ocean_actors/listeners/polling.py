@@ -23,7 +23,7 @@ class Poll(Message):
 
 
 class PollingListener(Actor):
-    """Requests a resync when Port has another config than before, or a newer resync request.
+    """Requests a resync when the config in Port has changed, or Port has a newer resync request.
 
     The first answer is the baseline. With `resyncOnStart` the first resync is requested then, so
     it also answers a request that Port already has. Without it, a resync is requested only if an

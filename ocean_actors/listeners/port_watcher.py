@@ -86,7 +86,7 @@ class PortWatcher:
         request = observed.request
         if request and request.updated_at is None and request not in self._watermark.requests:
             logger.warning(
-                "the time of Port's resync request %s cannot be read; it is heard by its id",
+                "the time of Port's resync request %s cannot be read; its id is compared instead",
                 request.id,
             )
         self._watermark, reason = self._watermark.advance(observed.snapshot.config, request, first)

@@ -1,4 +1,4 @@
-"""The scheduled resync, beside whichever listener is configured."""
+"""The scheduled resync, in addition to whichever listener is configured."""
 
 from __future__ import annotations
 

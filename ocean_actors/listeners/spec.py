@@ -36,8 +36,8 @@ class Services:
 class Listener:
     """A listener that is ready to be spawned: its actor class, the arguments, and its web app.
 
-    The system serves the application, beside its own paths, before Port is told of the listener.
-    `details` returns facts for `status()["listening"]` beside those that the actor shows.
+    The system serves the application, besides its own paths, before Port is told of the listener.
+    `details` returns facts for `status()["listening"]` besides those that the actor shows.
     """
 
     actor: type[Actor]

@@ -15,7 +15,7 @@ class ListenerSupervisor(Actor):
     """Spawns the listeners when the integration is registered, and again after a restart.
 
     If this instance may lead or stand by, they run only while it leads: each time they begin as
-    after a restart of the process, and so find what the instance before has left owed.
+    after a restart of the process, and so find what the previous instance still owes.
     """
 
     subscribes_to = (IntegrationRegistered, RoleChanged)

@@ -1,1 +1,1 @@
-"""Live events: what the third system sends, from POST /live/<path> to entities in Port."""
+"""Live events: what the third-party system sends, from POST /live/<path> to entities in Port."""

@@ -1,4 +1,4 @@
-"""One call of the third system, as a value."""
+"""One call of the third-party system, as a value."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class AttemptDue(Message):
 
 @dataclass(frozen=True)
 class LookAgain(Message):
-    """To itself: look what has arrived during a flood, which may be over."""
+    """To itself: look at what has arrived during a flood, which may be over."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TimeUp(Message):
 
 @dataclass(frozen=True)
 class GraceOver(Message):
-    """To itself: the attempt had its time to end."""
+    """To itself: the time that the attempt had to end in is over."""
 
     slot: int
     number: int

@@ -1,4 +1,4 @@
-"""The web application of the live handlers: `POST /live/<path>`, for the third system."""
+"""The web application of the live handlers: `POST /live/<path>`, for the third-party system."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class LivePort(Protocol):
 
 
 class Live(Protocol):
-    """What `handle` is given beside the call. For its own thread, and threads that it joins."""
+    """What `handle` is given besides the call. For its own thread, and threads that it joins."""
 
     @property
     def port(self) -> LivePort:
@@ -74,7 +74,7 @@ class Live(Protocol):
 
     @property
     def session(self) -> CancellableSession:
-        """A `requests.Session` for the third system's API, kept from event to event.
+        """A `requests.Session` for the third-party system's API, kept from event to event.
 
         Its calls have time-outs and retries, and end when the event's time is over.
         """
@@ -94,14 +94,14 @@ class Live(Protocol):
 
 
 class LiveHandler(ABC):
-    """Base class of live handlers: what to do when the third system says that something changed.
+    """Base class of live handlers: what to do when the other system says that something changed.
 
     Calls of `POST /live/<path>` come to `authenticate`, then to `key`, in threads of the web
     server; both must be quick. The call is then queued and answered, and `handle` is called in
     another thread. One object serves all calls, several at a time: do not keep in it what calls
     change. What any of the methods raises concerns that call alone.
 
-    The attributes `path` to `timeout` are read once, when the object was built.
+    The attributes `path` to `timeout` are read once, when the object has been built.
 
         class RepositoryChanged(LiveHandler):
             path = "repositories"  # POST /live/repositories
@@ -142,8 +142,8 @@ class LiveHandler(ABC):
     def authenticate(self, call: LiveCall) -> bool:  # noqa: ARG002  (for subclasses)
         """Returns True if the call comes from the third system; anything else is answered 401.
 
-        By default nobody may call. `ocean_actors.live.signatures` has the usual checks. Only
-        where the network keeps strangers away, `return True` may do.
+        By default nobody may call. `ocean_actors.live.signatures` has the usual checks. A mere
+        `return True` is enough only where the network keeps strangers away.
         """
         return False
 
@@ -158,8 +158,8 @@ class LiveHandler(ABC):
     def handle(self, call: LiveCall, live: Live) -> Awaitable[None] | None:
         """Bring the change to Port with `live.port`; may be `async def`.
 
-        It may be called again for the same event: after a failure, or as the third system repeats
-        a call. If it raises, the event is retried, except after errors that are `lasting`;
+        It may be called again for the same event: after a failure, or because the third-party
+        system repeats a call. If it raises, the event is retried, except after `lasting` errors;
         `RetryLater(seconds)` says when.
         """
 
@@ -279,7 +279,7 @@ def _count(handler: LiveHandler, name: str) -> int:
     given: object = getattr(handler, name)
     number = int.__index__(given) if isinstance(given, int) and not isinstance(given, bool) else 0
     if number < 1:
-        raise LiveHandlerError(f"{name}: expected a number from 1 on, not {one_line(given)}")
+        raise LiveHandlerError(f"{name}: expected a whole number above 0, not {one_line(given)}")
     return number
 
 

@@ -117,10 +117,10 @@ class LiveIntake:
     # -- for the router --------------------------------------------------------------------------
 
     def tell_again(self) -> None:
-        """Have the router told of the next call. Then it has to `take` those that are there.
+        """Have the router told of the next call; it has to `take` the earlier ones after this.
 
-        Until then it is told of no call, as waking it costs more than all else that is done for
-        one, and during a flood it looks by itself.
+        Without this it is told of no call: waking it costs more than everything else that is
+        done for a call, and during a flood it looks by itself.
         """
         self._tells = True
 

@@ -79,7 +79,7 @@ class LiveQueue(Generic[ItemT]):
     def start(self, most: int | None = None) -> Ticket[ItemT] | None:
         """Take the next event to be handled; None if there is none, or enough are at work.
 
-        Enough are the limit's `workers`, or `most` if that is given.
+        The limit is `workers`, or `most` if that is given.
         """
         enough = len(self._working) >= (self._limits.workers if most is None else most)
         if self._held or enough or not self._ready:

@@ -58,7 +58,7 @@ SHORTEST_RETRY, LONGEST_RETRY = 0.1, 3600.0
 
 @dataclass
 class Slot:
-    """A worker, and the event that it is at; None if it is idle."""
+    """A worker, and the event that it handles; None if it is idle."""
 
     number: int
     worker: Ref
@@ -277,7 +277,7 @@ class LiveRouter(Actor):
         return slot
 
     def _at_work(self, slot_number: int, number: int) -> Slot | None:
-        """Returns the slot if it is still at that event."""
+        """Returns the slot if its worker still handles that event."""
         slot = self._slots.get(slot_number)
         if slot is None or slot.ticket is None or slot.ticket.number != number:
             return None

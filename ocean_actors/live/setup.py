@@ -66,8 +66,8 @@ def live_events(
 ) -> LiveEvents:
     """Put the parts together; nothing runs yet.
 
-    `client` makes clients of Port; `standby`: this instance begins so. Raises LiveHandlerError
-    for a handler that does not take the settings.
+    `client` makes clients of Port; `standby`: this instance begins on standby. Raises
+    LiveHandlerError for a handler that does not take the settings.
     """
     for spec in handlers:
         try:

@@ -1,4 +1,4 @@
-"""The usual ways by which a third system proves that a call is its own; for `authenticate`.
+"""The usual ways in which a third-party system proves that it sent a call; for `authenticate`.
 
 Each takes the call and the secret, and returns whether they fit, in constant time. A secret may
 be text or bytes. Each raises ValueError for an empty one, with which anybody could sign.
@@ -12,7 +12,7 @@ import re
 from ocean_actors.live.call import LiveCall
 
 SLACK_TOLERANCE = 300.0
-"""Seconds that a signature of Slack's may be old."""
+"""The greatest age of a Slack signature, in seconds."""
 
 _TIMESTAMP = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -75,4 +75,4 @@ def _key(secret: str | bytes) -> bytes:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("latin-1", "backslashreplace")  # WSGI gives the bytes of a header so
+    return text.encode("latin-1", "backslashreplace")  # WSGI decodes headers as Latin-1

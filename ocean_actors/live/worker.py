@@ -102,7 +102,7 @@ class LiveTools:
 
     @property
     def session(self) -> CancellableSession:
-        """A session for the third system's API."""
+        """A session for the third-party system's API."""
         if self._session is None:
             from ocean_actors.session import CancellableSession
 
@@ -137,7 +137,7 @@ class LiveTools:
 
 
 class LiveWorker(Actor):
-    """Calls `handle`. Whatever that raises or returns costs the event, not the actor."""
+    """Calls `handle`. What that raises or returns affects the event only, never the actor."""
 
     supervision: ClassVar[Supervision] = Supervision(OnFailure.STOP)
     message_bound = None  # the router ends what takes too long
@@ -207,7 +207,7 @@ def _described(error: BaseException) -> Failure:
 
 
 def _is_lasting(error: BaseException) -> bool:
-    """Returns whether a retry cannot help; a certificate or a name may be mended without us."""
+    """Returns whether a retry cannot help; a certificate or a name may be fixed without us."""
     if isinstance(error, PortError) and error.temporary is True:
         return False
     return isinstance(error, OceanError) and error.lasting is True

@@ -93,7 +93,7 @@ class QueuedHandler(logging.Handler):
         self._writer.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Queue one record as text. A record that cannot be formatted is named."""
+        """Queue one record as text; one that cannot be formatted, as it is, with the reason."""
         try:
             line = self._line(record)
         except Exception as error:  # noqa: BLE001  (arguments that do not fit the message, …)

@@ -26,7 +26,7 @@ SEARCHABLE = frozenset({"identifier", "team"})
 
 
 class Unusable(ValueError):
-    """Raised for a part of an entry that is not as Port has it: `field: what was expected`."""
+    """Raised for a part of an entry that does not have Port's form: `field: what was expected`."""
 
 
 @dataclass(frozen=True)

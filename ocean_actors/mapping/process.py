@@ -1,7 +1,7 @@
 """The child process that evaluates JQ for one handler.
 
-JQ blocks every thread of its process while it evaluates, an endless program for ever. In a child
-it can be ended: after `SECONDS` by an alarm, and at once when the run is aborted.
+JQ blocks every thread of its process while it evaluates, which may take for ever. In a child it
+can be ended: after `SECONDS` by an alarm, and at once when the run is aborted.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class JqProcess:
             return answer
 
     def close(self) -> None:
-        """End the child, also while a thread waits for it. Later calls raise RuntimeError."""
+        """End the child, even while a thread waits for it. Later calls raise RuntimeError."""
         self._closed = True
         child = self._child
         if child is not None and child.owner == os.getpid():
@@ -125,10 +125,11 @@ class JqProcess:
 
     def _explained(self, code: int | None) -> str:
         if code == -signal.SIGALRM:
-            return f"JQ did not come to an end within {self._seconds} s"
+            return f"JQ did not finish within {self._seconds} s"
         if code == -signal.SIGKILL:
             return (
-                "the process that evaluates JQ was killed, perhaps as the system's memory ran out"
+                "the process that evaluates JQ was killed, perhaps because the system's memory "
+                "ran out"
             )
         return (
             f"the process that evaluates JQ ended (exit code {code}): an expression may need more "
@@ -182,7 +183,7 @@ class _Child:
         self._process.kill()
 
     def end(self) -> int:
-        """Close the socket, at which an idle child ends, and return the exit code."""
+        """Close the socket, which ends an idle child, and return the exit code."""
         self._answers.close()
         self._socket.close()
         try:

@@ -40,8 +40,8 @@ class _Entry(Protocol):
 class Resource:
     """An entry of Port's mapping: how items of a kind become entities.
 
-    `index` is its place in the config's `resources`, from 0. `selector` has `query` and what else
-    the integration's users may set. `port` has what Port Ocean's schema has, and `config` is the
+    `index` is its place in the config's `resources`, from 0. `selector` has `query` and any other
+    key that the users may set. `port` has what Port Ocean's schema has, and `config` is the
     whole entry as Port holds it. `blueprint` is the blueprint of its entities, None if it is
     computed for each of them.
     """
@@ -227,7 +227,7 @@ class PortMapping:
             if entities.failed:
                 self._logger.warning(
                     "%s: %d entities of %d items could not be computed, so reconcile will be "
-                    "refused; exclude such items by selector.query",
+                    "refused; exclude such items with selector.query",
                     where, entities.failed, entities.items,
                 )  # fmt: skip
 

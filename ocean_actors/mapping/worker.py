@@ -32,8 +32,8 @@ DEEPEST = 500
 def main(descriptor: int, seconds: int, memory: int) -> None:
     """Serve the socket until the other side closes it.
 
-    A request that takes more than `seconds` ends the process by SIGALRM, also while it is within
-    C code. More than `memory` bytes of address space are refused to it.
+    A request that takes more than `seconds` ends the process by SIGALRM, even while C code runs.
+    The process gets at most `memory` bytes of address space.
     """
     import jq  # the extra `jq`, which ocean_actors.mapping.process has found
 
@@ -80,7 +80,7 @@ def _outcomes(evaluation: Evaluation, item: str) -> str:
 
 
 def _plan(data: Mapping[str, Any]) -> Plan:
-    """Returns the plan of which `data` was made with `dataclasses.asdict`."""
+    """Returns the plan from which `data` was made with `dataclasses.asdict`."""
     items, transform = data["items"], data["transform"]
     return Plan(
         Expression(**data["selector"]),

@@ -36,7 +36,7 @@ CATALOG = (
         "runs_total", "counter", "Runs that ended: completed, failed or aborted.",
         ("outcome", "trigger"),
     ),
-    Metric("run_duration_seconds", "histogram", "How long the runs took that ended."),
+    Metric("run_duration_seconds", "histogram", "How long the runs that ended took."),
     Metric(
         "last_completed_run_timestamp_seconds", "gauge",
         "When the last completed run ended, in Unix time; 0 if none has.",
@@ -62,7 +62,7 @@ CATALOG = (
     ),
     Metric(
         "rate_limit_wait_seconds_total", "counter",
-        "How long calls of a handler waited for run.session.limit, or as a server asked for it.",
+        "How long calls of a handler waited for run.session.limit, or at a server's request.",
         ("handler",),
     ),
     Metric(
@@ -98,6 +98,6 @@ CATALOG = (
     Metric("dead_letters_total", "counter", "Messages that no actor handled."),
     Metric(
         "left_behind_threads", "gauge",
-        "Threads of handlers and other actors that nobody waits for any more and have not ended.",
+        "Threads of handlers and other actors that were left behind and have not ended.",
     ),
 )  # fmt: skip

@@ -87,7 +87,7 @@ def _live(paths: Mapping[str, Mapping[str, int]]) -> Iterator[Sample]:
 
 
 def _runs(totals: Totals) -> dict[Labels, int]:
-    """Returns the runs by outcome and trigger, also the zeros.
+    """Returns the runs by outcome and trigger, including zeros.
 
     A counter that begins with its first failure would hide that one from Prometheus' `increase`.
     """
@@ -108,7 +108,7 @@ def _by_result(written: Written) -> dict[Labels, int]:
 
 
 def _actors(system: SystemMetrics) -> Iterator[Sample]:
-    """Yields what is known by actor: the oldest have names, the others are one."""
+    """Yields what is known by actor: the oldest by name, the others together as `OTHER`."""
     waiting: Counter[Labels] = Counter()
     for position, (name, count) in enumerate(system.mailboxes):
         waiting[(name if position < LIMIT else OTHER,)] += count
@@ -118,7 +118,7 @@ def _actors(system: SystemMetrics) -> Iterator[Sample]:
 
 
 def _values(name: str, values: Mapping[Labels, float]) -> Iterator[Sample]:
-    """Yields a sample for each labels: one line of printable text each.
+    """Yields a sample for each set of labels; each label is one line of printable text.
 
     Values whose labels become the same are added, as Prometheus refuses an exposition that has
     a sample twice.

@@ -42,11 +42,11 @@ PORT_BACKOFF = Backoff(initial=0.5, maximum=60.0)
 EXIT_SECONDS = 0.6
 """Seconds for the child to end by itself at the stop. It was told to when the last run ended."""
 
-KILLED_SECONDS = 0.3  # for a child that was killed to be gone
+KILLED_SECONDS = 0.3  # for which we wait until a killed child is gone
 SHARE_OF_LEASE = 1 / 3
-"""The child is told how long the lease is valid after each such share of what is left of it."""
+"""The child is told the lease's end again after this share of the remaining time."""
 
-SHORTEST_WAIT = 0.1  # seconds between two times that the child is told so
+SHORTEST_WAIT = 0.1  # seconds between two such messages to the child
 SHARE_OF_GRACE = 0.75
 LONGEST_MARGIN = 2.0
 """A child that does not obey an abort is killed after `SHARE_OF_GRACE` of `resync.abortGrace`, or
@@ -70,7 +70,7 @@ class Installed:
 
 @dataclass(frozen=True)
 class ChildSaid(Message):
-    """From the thread of a child's process, which `process` is."""
+    """From the thread of a child's process; `process` says which child it is."""
 
     process: object
     event: protocol.Event | Ended
@@ -109,8 +109,8 @@ class OceanChild(Actor):
     within its budget. A child that is killed as it did not obey an abort is replaced at once.
     While Port cannot be reached, none is started, as it would fail. On standby there is none: it
     would register the integration and serve its live events and actions. While this instance leads
-    by a lease, the child is told again and again how long that is valid, and ends by itself then:
-    this process may be frozen while another instance takes over.
+    by a lease, the child is told again and again how long that is valid, and ends by itself when
+    it runs out: this process may be frozen while another instance takes over.
     """
 
     subscribes_to = (RoleChanged, CoordinatorStopped, IntegrationMissing)

@@ -70,15 +70,15 @@ class OceanBridge:
 def ocean_bridge(settings: Settings, handlers: Sequence[object]) -> OceanBridge | None:
     """Returns the bridge to the integration that the settings name, if they name one.
 
-    Asks its interpreter for its versions. Raises UsageError if the integration cannot run, or
-    beside `handlers` of ours or in a dry run.
+    Asks its interpreter for its versions. Raises UsageError if the integration cannot run, if
+    there are `handlers` of ours as well, or in a dry run.
     """
     if settings.ocean.path is None:
         return None
     if settings.resync.dry_run:
         raise UsageError(
-            "resync.dryRun: an integration of Port Ocean writes to Port by itself, so it cannot "
-            "run dry"
+            "resync.dryRun: an integration of Port Ocean writes to Port by itself, so a dry run "
+            "of it is not possible"
         )
     if handlers:
         raise UsageError(

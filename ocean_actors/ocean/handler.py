@@ -30,8 +30,8 @@ class OceanHandler(ResyncHandler):
     def resync(self, run: ResyncRun) -> None:
         """Wait for the child.
 
-        Raises OceanRunFailed if the resync fails. The child's actor answers for certain, also
-        if the child dies; if the run is aborted, it kills a child that does not obey.
+        Raises OceanRunFailed if the resync fails. The child's actor always answers, even if the
+        child dies; if the run is aborted, it kills a child that does not obey.
         """
         if run.info.partial:
             run.logger.info("an Ocean integration resyncs all of its kinds, whatever is asked for")

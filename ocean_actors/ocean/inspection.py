@@ -20,7 +20,7 @@ RESYNC = "on_resync"
 
 
 class Inspection:
-    """What was found in the files that `main.py` and `integration.py` import, one another's too."""
+    """What was found in `main.py`, in `integration.py`, and in the files that they import."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder

@@ -17,7 +17,7 @@ class AbortWanted:
 
 @dataclass(frozen=True)
 class JobEnded:
-    """The resync is over, the last that the handler is told. `failure` is one line."""
+    """The resync is over; the handler is told nothing after this. `failure` is one line."""
 
     status: Status
     failure: str | None = None

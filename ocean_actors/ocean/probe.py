@@ -80,8 +80,8 @@ class Probe:
             key = ("ocean", "allow_untested")
             faults.append(
                 f"port-ocean {one_line(self.port_ocean, 40)} of {self.python}: the versions "
-                f"{TESTED[0]} to {TESTED[1]} are tested; {key_name(key)}: true "
-                f"({variable_name(key)}) tries it all the same"
+                f"{TESTED[0]} to {TESTED[1]} are tested; set {key_name(key)}: true "
+                f"({variable_name(key)}) to try it anyway"
             )
         if self.syntax_error is not None:
             faults.append(f"the integration cannot be read: {one_line(self.syntax_error)}")

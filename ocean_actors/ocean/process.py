@@ -66,7 +66,7 @@ class Garbage:
 
 @dataclass(frozen=True)
 class Ended:
-    """The process has ended, the last that a listener is told. `text` says how, in one line."""
+    """The process has ended; a listener is told nothing more. `text` says how, in one line."""
 
     code: int
     text: str
@@ -76,7 +76,7 @@ class ChildProcess:
     """One process, in a group of its own with all that it forks.
 
     It logs at `level` unless its environment says otherwise. `listener` is called in the
-    process's own thread with each event and line, and at last with `Ended`. Raises OSError if the
+    process's own thread with each event and line, and finally with `Ended`. Raises OSError if the
     process cannot be started, RuntimeError if there are no threads.
     """
 
@@ -276,7 +276,7 @@ def _text(lines: Sequence[bytes]) -> str:
 
 
 class _Lines:
-    """Splits what comes from a pipe into lines; of a longer one only the beginning is kept."""
+    """Splits what comes from a pipe into lines; the first `limit` bytes of each are kept."""
 
     def __init__(self, limit: int, take: Callable[[Sequence[bytes]], object]) -> None:
         self._limit = limit

@@ -76,7 +76,7 @@ class Requested:
 
 @dataclass(frozen=True)
 class Progressed:
-    """The resync `run` came further."""
+    """The resync `run` made progress."""
 
     run: int
     counts: RunCounts

@@ -89,7 +89,7 @@ def forwarded_call(environ: Mapping[str, Any], body_bytes: int) -> ForwardedCall
     if body_bytes or environ.get("CONTENT_LENGTH") or method in ("POST", "PUT", "PATCH"):
         headers["Content-Length"] = str(body_bytes)
     headers.update(_forwarded_for(environ, headers))
-    # A call of HTTP/1.0 may have none, which is sent on as HTTP/1.1.
+    # A call of HTTP/1.0 may have no Host, but it is sent on as HTTP/1.1, which needs one.
     headers.setdefault("Host", f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}")
     headers["Connection"] = "close"
     return ForwardedCall(method, f"{path}?{query}" if query else path, tuple(headers.items()))
@@ -143,7 +143,7 @@ _STATUSES = frozenset(each.value for each in HTTPStatus)
 
 
 def _named_by(connection: str) -> frozenset[str]:
-    """Returns the further headers that a header `Connection` says to concern the connection."""
+    """Returns the further headers that a header `Connection` names as those of the connection."""
     return frozenset(each.strip().lower() for each in connection.split(",")) - {""}
 
 
@@ -186,7 +186,7 @@ class OceanProxy:
             raise Refusal(503, "too many calls wait for the integration", RETRY)
         url = self._address.url  # another thread may set it at any time
         if url is None:
-            raise Refusal(503, "the integration does not run now", RETRY, noteworthy=False)
+            raise Refusal(503, "the integration is not running now", RETRY, noteworthy=False)
         body = read_body(environ, self._max_body_bytes)
         call = forwarded_call(environ, len(body))
         connection = _Connection(url, self._times)
@@ -212,7 +212,7 @@ def _answered(
     except TimeoutError:
         raise Refusal(504, "the integration did not answer in time", RETRY) from None
     except OSError:  # its process has just ended
-        raise Refusal(503, "the integration does not run now", RETRY) from None
+        raise Refusal(503, "the integration is not running now", RETRY) from None
     try:
         try:
             connection.putrequest(
@@ -230,7 +230,7 @@ def _answered(
         raise Refusal(504, "the integration did not answer in time", RETRY) from None
     except (OSError, http.client.HTTPException) as error:
         raise Refusal(
-            502, f"the integration did not answer as HTTP says: {type(error).__name__}", RETRY
+            502, f"the integration gave no valid HTTP answer: {type(error).__name__}", RETRY
         ) from error
     except ValueError as error:  # of http.client: a target or a header that cannot be sent
         raise Refusal(400, "the call cannot be passed on") from error

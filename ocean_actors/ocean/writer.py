@@ -12,7 +12,7 @@ from ocean_actors.ocean.protocol import RunCounts
 
 
 class OceanWriter:
-    """Counts what the child wrote in one run, as `RunWriter` has it. Any thread may read it."""
+    """Counts what the child wrote in one run; a `RunWriter`. Any thread may read it."""
 
     def __init__(self) -> None:
         self.counts = RunCounts()

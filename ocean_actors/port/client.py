@@ -41,7 +41,7 @@ SEARCHES = ("/entities/search", "/entities/datasource-entities")
 class PortClient:
     """Calls Port on behalf of one integration.
 
-    Every method raises PortError, and first repeats calls that fail for a while as its `retry`
+    Every method raises PortError, and first repeats calls that fail temporarily, as its `retry`
     says. Any thread may call it. `cancel` and `close` end the hanging calls, waits and backoffs
     of all threads at once: they raise the error of the `token` that the client was made with,
     `Cancelled` without one. An actor or a run that is to be cancelled alone takes a `clone`.

@@ -155,7 +155,7 @@ class DryRunResult:
 
     def lines(self) -> Iterator[str]:
         """Yields the table and the differences, line by line; all printable."""
-        yield f"dry run {self.run.id}: nothing was written to Port; it would have been:"
+        yield f"dry run {self.run.id}: nothing was written to Port; the result would have been:"
         yield from self._table()
         for entity in self.changed:
             yield f"{entity.blueprint} {entity.identifier} would change:"

@@ -49,7 +49,7 @@ class PortReader:
         return {name: each for each in found if isinstance(name := each.get("identifier"), str)}
 
     def found(self, blueprint: str, query: Mapping[str, Any]) -> str:
-        """Returns the identifier that a search query stands for. Raises Refused if none."""
+        """Returns what a search query stands for. Raises Refused unless it is exactly one."""
         found = self._search(blueprint, query, 2)
         identifier = found[0].get("identifier") if len(found) == 1 else None
         if not isinstance(identifier, str):

@@ -116,7 +116,8 @@ class DryRunWriter(EntityWriter):
         thread.join(SHOW_SECONDS)  # the user's function must not stop the coordinator
         if thread.is_alive():
             logger.error(
-                "show_dry_run did not return within %g s and is not waited for", SHOW_SECONDS
+                "show_dry_run did not return within %g s; the run goes on without it",
+                SHOW_SECONDS,
             )
 
     def _show_result(self, result: DryRunResult) -> None:

@@ -65,7 +65,7 @@ class EntityWriter:
         concurrency: int = CONCURRENCY,
         senders: int | None = None,
     ) -> None:
-        """Take the handlers that work in the run, and those of all that do not do everything.
+        """Take the run's handlers; `narrowed` are all handlers that do not do everything.
 
         `live`: what live events write at the same time. `concurrency`: how many batches may be
         on their way to Port at the same time. `senders`: see `InFlight`.
@@ -180,8 +180,8 @@ class HandlerPort:
 
         `entities` are dicts as Port's API expects them (`identifier`, `title`, `properties`,
         `relations`, …). They are read in this thread, and sent in batches of at most 20. All
-        handlers of the run together keep up to `port.concurrency` batches on their way. No more
-        is read ahead, so a generator of a million costs no memory. Entities with the same
+        handlers of the run together keep up to `port.concurrency` batches on their way. Nothing
+        else is read ahead, so a generator of a million costs no memory. Entities with the same
         identifier are written in the given order. An entity that Port refuses because it relates
         to one of this call that Port does not have yet is sent once more after the rest. `merge`
         and `create_missing_related_entities` default to the config's `enableMergeEntity` and
@@ -216,7 +216,7 @@ class HandlerPort:
         return counts.result()
 
     def remote_writes(self, tell: Callable[[ToWorker], None]) -> RemoteWrites | None:
-        """Returns what has the batches of a worker in another process written, as this handler's.
+        """Returns what lets a worker in another process write batches, as this handler's.
 
         `tell` sends to the worker, from any thread, and raises nothing. None if nothing is
         written, as in a dry run.
@@ -240,7 +240,7 @@ class HandlerPort:
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
     ) -> UpsertResult:
-        """As `upsert`, for coroutines: `await run.port.aupsert(blueprint, entities)`.
+        """Like `upsert`, but for coroutines: `await run.port.aupsert(blueprint, entities)`.
 
         It never blocks the event loop. An async iterable is read in the event loop, any other in
         another thread. If the task is cancelled, the call to Port ends, no further entity is
@@ -291,7 +291,7 @@ class HandlerPort:
         return self._barrier.join(self._handler, share, delete, self._client.token)
 
     async def areconcile(self, max_share: float | None = None) -> int:
-        """As `reconcile`, for coroutines: `await run.port.areconcile()`.
+        """Like `reconcile`, but for coroutines: `await run.port.areconcile()`.
 
         It never blocks the event loop. If the task is cancelled, the deletion ends, and the
         handler counts as one that has not called it.

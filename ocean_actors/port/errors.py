@@ -18,7 +18,7 @@ class PortError(OceanError):
     | `lasting` | it will not before somebody changes something: a certificate is not trusted, a name does not exist, or Port refuses us or the call |
     | `asked_wait` | the seconds that Port asks us to wait before the next call; None if it does not |
 
-    A certificate or a name may be mended without us: such an error is both temporary and lasting.
+    A certificate or a name may be fixed without us: such an error is both temporary and lasting.
     """  # noqa: E501  (a table's row cannot be wrapped)
 
     def __init__(

@@ -96,7 +96,7 @@ class Route:
 
 
 class Exchange:
-    """Sends requests, each over a connection of its own, until `token` is cancelled.
+    """Sends requests over connections that it keeps and reuses, until `token` is cancelled.
 
     Any thread may use it. Cancelling the token ends the calls of all threads. The proxies of the
     environment are looked up once for each origin.

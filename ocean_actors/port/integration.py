@@ -52,7 +52,7 @@ class Connect(Message):
 
 @dataclass(frozen=True)
 class Register(Message):
-    """Register the integration with Port; nothing if that is under way."""
+    """Register the integration with Port; no effect if that is under way."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def needs_patch(integration: Integration, destination: Mapping[str, str] | None)
 
 
 def _may_be_mended(failure: PortError) -> bool:
-    """Returns whether what starts beside us may have made Port reachable since: a name, TLS."""
+    """Returns whether Port may be reachable by now: a name or TLS may have been set up since."""
     return failure.lasting and failure.status is None
 
 
@@ -222,7 +222,7 @@ class IntegrationActor(Actor):
             self.context.schedule(delay, RegisterAgain())
             return
         finally:
-            del failure  # it and its traceback, which refers to this frame, would keep each other
+            del failure  # it and its traceback, which has this frame, would keep each other alive
         self._failures = 0
         if self._only_active and self._schedule is not None and integration.resync_state:
             self._schedule.go_on(integration.resync_state.next_resync)
@@ -379,7 +379,7 @@ class IntegrationActor(Actor):
         return integration, newest_request()
 
     def _newest_request(self, question: FetchConfig) -> PortRequest | None:
-        """Returns Port's newest resync request; None also if Port does not tell."""
+        """Returns Port's newest resync request; None if there is none or Port does not tell."""
         try:
             return self._client.get_resync_request(retry=ONCE)
         except PortError as error:

@@ -1,4 +1,4 @@
-"""How live handlers write entities to Port, beside the runs."""
+"""How live handlers write entities to Port, independently of the runs."""
 
 from __future__ import annotations
 
@@ -112,8 +112,8 @@ class LiveEventPort:
     ) -> None:
         """Send a batch while the runs leave its entities alone.
 
-        Which entity a search query finds is known from the answer only. While a run is open, it
-        is sent again then, marked: the run may have sent it at the same time.
+        Only the answer tells which entity a search query finds. While a run is open, that entity
+        is then marked and sent again: the run may have sent it at the same time.
         """
         prints = {
             each for item in batch if item.exact for each in prints_of((blueprint, item.exact))

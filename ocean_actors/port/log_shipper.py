@@ -76,7 +76,7 @@ class LineBuffer(logging.Handler):
     """
 
     def __init__(self, mask: Callable[[str], str]) -> None:
-        """Take lines of the system of the calling thread, and none of this thread.
+        """Take the lines of the calling thread's system, except those of this thread.
 
         `mask` hides secrets.
         """
@@ -90,7 +90,7 @@ class LineBuffer(logging.Handler):
         self._dropped = 0  # counted by `emit` only, so that no count is lost
         self._told = 0  # of those that were dropped
         self.wanted = True
-        """Whether Port takes logs; as long as that is not known they are kept."""
+        """Whether Port takes logs; the lines are kept until that is known."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a record of this system."""

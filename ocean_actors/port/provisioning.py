@@ -119,7 +119,7 @@ class Provisioning:
         return missing
 
     def _has(self, identifier: str) -> bool:
-        """Returns whether Port has a blueprint. One that may not be looked at counts as there."""
+        """Returns whether Port has a blueprint. One that we may not read counts as present."""
         if identifier not in self._known:
             try:
                 self._client.get_blueprint(identifier, retry=ONCE)
@@ -151,7 +151,7 @@ class Provisioning:
         if not self._has(step.identifier):
             return False
         if self._unsure is not step:  # else the call whose answer was lost has created it
-            logger.info("the blueprint %s exists meanwhile", one_line(step.identifier, 80))
+            logger.info("the blueprint %s exists by now", one_line(step.identifier, 80))
             self._forget(step.identifier)
         return True
 

@@ -35,7 +35,7 @@ class Planned:
     """What a dry run would have written, which Port's list of owned entities does not tell.
 
     `targets` are the fingerprints of all identifiers to which the entities would relate; `counts`
-    says how many entities they are, by blueprint.
+    has the number of the entities, by blueprint.
     """
 
     targets: AbstractSet[int]
@@ -57,9 +57,9 @@ class Reconciliation:
         planned: Planned | None = None,
         each: Each = map,
     ) -> None:
-        """Take the query of each deletion, and how to repeat calls that fail for a while.
+        """Take the query of each deletion, and how to repeat calls that fail temporarily.
 
-        Entities of other `blueprints` are left alone; None: no blueprint is. `writes` knows what
+        Only entities of `blueprints` are deleted; None: of any blueprint. `writes` knows what
         live events have written. `planned` is what was sent in a dry run. `each`: see `Deletion`.
         """
         self._client = client

@@ -74,7 +74,7 @@ class RemoteSender:
     def add(self, blueprint: str, item: Item | FailedEntity) -> None:
         """Take one entity, as `encode` returns it; waits while too many batches are on their way.
 
-        Raises PortError if the parent has nothing more written.
+        Raises PortError if the parent has told us to stop writing.
         """
         if not isinstance(item, Item):
             self._tell(EntitiesRefused(blueprint, (item,), self._now()))

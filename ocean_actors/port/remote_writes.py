@@ -1,4 +1,4 @@
-"""Has the batches of a worker in another process written, and records them as this run's."""
+"""Lets a worker in another process write its batches, and records them as this run's."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ class RemoteWrites:
         raise outcome
 
     def _until(self, seconds: float) -> float:
-        """Returns until when an order holds that ends in so many seconds, by the worker's clock.
+        """Returns the end, by the worker's clock, of an order that holds for so many seconds.
 
         The worker had sent its last message before we heard it. So its clock will reach what is
         returned at the latest when ours has advanced by the seconds from now, however long

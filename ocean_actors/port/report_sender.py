@@ -74,7 +74,7 @@ class ReportSender(Actor):
     def _end_of_left_run(self, report: Report) -> Mapping[str, Any] | None:
         """Returns what ends the run that Port's record shows as running; None if it shows none.
 
-        The clock that the run began by may have been ahead of ours: it ends no sooner.
+        The clock of that run may have been ahead of ours, so it is ended no sooner than it began.
         """
         try:
             state = self._client.get_integration(retry=ONCE).resync_state

@@ -192,7 +192,7 @@ class Reporter(Actor):
 
         If it is an end, Port's record still shows the run as running, so that is looked at
         before the next start. If the look itself is refused, the run that waits for it is left
-        out: reported, it might show two runs as running.
+        out: if it were reported, Port might show two runs as running.
         """
         if report.kind == "left":
             waits = self._queue[0] if self._queue else None

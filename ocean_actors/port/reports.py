@@ -61,7 +61,7 @@ def report_of(event: RunStarted | RunEnded, schedule: Schedule | None) -> Report
 
 
 def left_running(now: datetime, schedule: Schedule | None) -> Report:
-    """Returns the end of a run that is not ours to end normally; ours are numbered from 1."""
+    """Returns a report that ends whatever run Port shows as running; ours are numbered from 1."""
     return Report(0, "left", _body("aborted", now, schedule))
 
 

@@ -45,7 +45,7 @@ class SentEntities:
     def add_prints(
         self, handler: str, blueprint: str, prints: array[int], failed: int, superseded: int = 0
     ) -> None:
-        """As `add`, by the fingerprints of blueprint and identifier (`array("Q")`)."""
+        """Like `add`, but with the fingerprints of blueprint and identifier (`array("Q")`)."""
         with self._lock:
             self._sent.extend(prints)
             counts = (len(prints) - superseded, failed, superseded)

@@ -112,10 +112,10 @@ class Transport:
     ) -> Parsed:
         """Call Port and return what `parse` makes of the JSON object that it answers.
 
-        `path` starts with "/" and is joined of `segment`s; a `body` of bytes is JSON already.
+        `path` starts with "/" and is made of `segment`s; a `body` of bytes is JSON already.
         `exporter` says that the integration's own entities are written or searched. `empty` is
         what a 2xx answer without a body stands for; without it, such an answer is an error.
-        `once` has the request not sent again over a fresh connection if its own proves stale.
+        `once`: the request is not sent again over a fresh connection if its own proves stale.
         `writes`: it changes something in Port, so it is sent only if the permit holds.
 
         Raises PortError: after `retry` for what is temporary (408, 429, 5xx, no answer, one that
@@ -215,8 +215,8 @@ class Transport:
     ) -> Parsed:
         """Make a call that writes the integration's own entities, once, with an access token.
 
-        `permit` is called right before each piece is sent. Raises what it raises, PortError, also
-        for a 401, and the token's error when that is cancelled.
+        `permit` is called right before each piece is sent. Raises what `permit` raises, PortError
+        (even for a 401), and the token's error when that is cancelled.
         """
         self._identity.keep(access, self._clock.monotonic())  # to mask it in errors
         request = _Request(method, path, query, body, exporter=True, writes=True, permit=permit)
@@ -411,7 +411,7 @@ def _json_object(response: Response, empty: Mapping[str, Any] | None) -> dict[st
 
 
 def _message(response: Response, *, quoting: bool) -> str:
-    """Returns what an error says: of any length, for proxies answer errors too."""
+    """Returns the text of an error, of any length: the answer may come from a proxy."""
     status, body = response.status, response.body
     try:
         answer = json.loads(body)
@@ -429,7 +429,7 @@ def _message(response: Response, *, quoting: bool) -> str:
     if isinstance(answer, dict):
         return ""
     if not quoting:
-        return f"{len(body)} bytes that are no JSON object"
+        return f"{len(body)} bytes that are not a JSON object"
     if "html" in response.headers.get("Content-Type", "") or body.lstrip()[:1] == b"<":
         return "an HTML page"
     return body.decode(errors="replace")

@@ -41,7 +41,7 @@ class Claim:
 class Window:
     """The batches in flight and those that wait, by number, and how many may be in flight.
 
-    `size` starts at `limit`. It is halved, down to 1, when Port refuses calls for a while
+    `size` starts at `limit`. It is halved, down to 1, when Port refuses a call temporarily
     (`refused`) or answers slowly, and grows by 1 for each `size` answers afterwards. Times are
     monotonic seconds.
     """
@@ -70,7 +70,7 @@ class Window:
         return self._granted(dict(self.in_flight), {**self.waiting, number: claim}, number)
 
     def refused(self, now: float) -> Window:
-        """Returns the window after Port has refused a call for a while."""
+        """Returns the window after Port has temporarily refused a call."""
         if now - self.cut_at < SPACING:
             return self
         return replace(self, size=max(1.0, self.size / 2), cut_at=now)

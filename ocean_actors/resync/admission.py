@@ -54,9 +54,9 @@ class Admit(Message):
 
 
 def checked_decision(given: object) -> Decision:
-    """Returns a decision of a user's code, made anew: a class of theirs may lack or change fields.
+    """Returns a fresh copy of a decision of user code, whose class may lack or change fields.
 
-    Raises TypeError if it is none, ValueError for a delay by no number of seconds, and what the
+    Raises TypeError if it is none, ValueError for a `Delay` of unusable seconds, and what the
     user's class raises.
     """
     if isinstance(given, Ignore):

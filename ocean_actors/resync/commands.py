@@ -77,7 +77,7 @@ class StopResyncs(Message):
 
 @dataclass(frozen=True)
 class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
-    """To the coordinator or the gatekeeper: answer the requests of `trigger` that it has.
+    """To the coordinator or the gatekeeper: answer with the requests of `trigger` that it has.
 
     The oldest comes first. Only the coordinator settles them.
     """
@@ -87,7 +87,7 @@ class GetUnsettled(Query[tuple[ResyncRequested, ...]]):
 
 @dataclass(frozen=True)
 class GetStatus(Query[dict[str, object]]):
-    """To the coordinator: answer what runs, what waits and what ran, as plain data."""
+    """To the coordinator: answer with what runs, what waits and what ran, as plain data."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class FetchConfig(Message):
 
 @dataclass(frozen=True)
 class ConfigFetched(Message):
-    """The newest config that is to be had for run `number`.
+    """The newest config that is available for run `number`.
 
     `fresh` says that Port was asked for this run; otherwise this is the last known config, as Port
     did not answer. `answers` is the newest resync request that Port has, where a listener needs

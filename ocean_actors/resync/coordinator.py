@@ -334,7 +334,7 @@ class ResyncCoordinator(Actor):
         self._pauses[owner] = paused = ResyncsPaused(owner, command.reason, since)
         if known is None:
             logger.info(
-                "resyncs are paused by %s: %s; requests wait; the pause ends if the process does",
+                "resyncs are paused by %s: %s; requests wait; the pause ends with the process",
                 owner, command.reason,
             )  # fmt: skip
             self.context.publish(paused)
@@ -615,7 +615,7 @@ class ResyncCoordinator(Actor):
         self.context.publish(event)
 
     def _report(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Tell those who report to Port, which believe nobody else."""
+        """Tell the actors that report to Port; they take these events from nobody else."""
         if self._reporter is not None:
             self._reporter.tell(event)
         if self._sync_metrics is not None and not isinstance(event, RoleChanged):

@@ -15,7 +15,7 @@ UNKNOWN_SECONDS = 1.0
 class CurrentLease:
     """The lease that this instance has now; it comes and goes with the role. For any thread.
 
-    A role without a lease cannot be lost unnoticed, so it is valid as long as it lasts.
+    A role without a lease cannot be lost unnoticed, so it is valid until it ends.
     """
 
     def __init__(self, *, active: bool) -> None:
@@ -33,8 +33,8 @@ class CurrentLease:
     def seconds(self) -> float:
         """Returns for how many seconds a lease that is valid certainly stays so.
 
-        Infinity if the role cannot be lost. A lease of a custom listener that cannot say counts
-        for a second.
+        Infinity if the role cannot be lost. A lease of a custom listener without `remaining`
+        counts as valid for a second.
         """
         _active, lease = self._role
         if lease is None:

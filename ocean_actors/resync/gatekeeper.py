@@ -74,7 +74,7 @@ class Delayed:
 class Gatekeeper(Actor):
     """Stands between whoever requests a resync and the coordinator. It never waits.
 
-    One `Ignore` is enough, of several delays the longest counts. An actor that fails, has ended,
+    One `Ignore` is enough. The longest of several delays counts. An actor that fails, has ended,
     is flooded, or does not answer within `DECIDE_SECONDS` counts as `Allow`. A later request of a
     trigger stands for an earlier one that is delayed.
 

@@ -39,7 +39,7 @@ class HandlerProgressed(Message):
 class HandlerFinished(Message):
     """From a handler's actor: the handler returned (`failure` is None) or raised (one line).
 
-    `lasting`: a retry cannot mend the failure. `retry_after`: it asked to be run again after so
+    `lasting`: a retry cannot fix the failure. `retry_after`: it asked to be run again after so
     many seconds.
     """
 
@@ -73,7 +73,7 @@ class HandlerActor(Actor):
 
     @handles(RunEnded)
     def on_ended(self, event: RunEnded) -> None:
-        """Tell the handler how its run ended, unless the actor that this one replaced served it."""
+        """Tell the handler how its run ended, unless this actor replaced the one that ran it."""
         run, handler = self._latest, self._handler
         if run is None or handler is None:
             return
@@ -190,7 +190,7 @@ def _require_no_items(what: str, result: object, advice: str) -> None:
 def end_if_forked(process: int, error: BaseException | None) -> None:
     """End a process that a handler has forked and that came back from its method.
 
-    It has no actors that could go on. Its exit code is that of a script that ends so.
+    It has no actors that could go on. Its exit code is that of a script with the same end.
     """
     if os.getpid() == process:
         return

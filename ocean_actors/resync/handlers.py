@@ -42,7 +42,7 @@ class ResyncHandler(ABC):
     """The kinds of entities that it sends to Port; shown in `status()`."""
 
     blueprints: ClassVar[Declaration] = ()
-    """The blueprints that it needs: mappings as Port's API has them, and paths of JSON or YAML
+    """The blueprints that it needs: mappings in the form of Port's API, and paths of JSON or YAML
     files, beside the class's module, with one or a list of them. Those that Port lacks are created
     before the first run; those that it has are never changed."""
 
@@ -104,7 +104,7 @@ class RetryLater(OceanError):
     def __init__(self, seconds: float, why: str = "asked to be run again later") -> None:
         super().__init__(seconds, why)  # pickle builds it anew from these
         if not _is_duration(seconds):
-            raise ValueError(f"seconds: expected a number from 0 on, got {one_line(seconds, 40)}")
+            raise ValueError(f"seconds: expected a number, 0 or more, got {one_line(seconds, 40)}")
         self.seconds = float(seconds)
         self.why = why
 

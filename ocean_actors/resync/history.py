@@ -18,7 +18,7 @@ class History:
 
     runs: tuple[dict[str, Any], ...] = ()
     requests: int = 0  # that arrived
-    ignored: int = 0  # requests, under the policy `ignore` or as an actor decided
+    ignored: int = 0  # requests, under the policy `ignore` or because an actor decided so
     covered: int = 0  # requests that a run has settled
     late: int = 0  # results and progress that came after their run was over
     load: LoadStats = field(default_factory=LoadStats)

@@ -63,7 +63,7 @@ Requests = tuple[ResyncRequested, ...]
 FIRST_QUIET_SECONDS = 0.01
 """Tells a lone request from a burst: a sender takes a millisecond or two for each request."""
 QUIET_SECONDS = 0.1
-"""Longer than a sender stutters. Shorter waits in between would end in a gap of a burst."""
+"""Longer than the gaps within one sender's burst. A shorter wait would end in such a gap."""
 MOST_QUIET_WAITS = 150
 """15 s in all: a burst of 10,000 requests takes about ten at a web server of one process."""
 MOST_RETRY_LATER = 10
@@ -184,7 +184,7 @@ class ConfigReady:
 class HandlerDone:
     """A handler returned or raised. It may have been fenced off long ago.
 
-    `lasting`: it failed for a reason that a retry cannot mend. `retry_after`: it asked to be run
+    `lasting`: it failed for a reason that a retry cannot fix. `retry_after`: it asked to be run
     again after so many seconds.
     """
 
@@ -299,7 +299,7 @@ class AbortRun:
 
 @dataclass(frozen=True)
 class FenceOff:
-    """Replace these handlers by fresh ones; their results no longer count.
+    """Replace these handlers with fresh ones; their results no longer count.
 
     `dropped`: a request asked for this at once. Otherwise the handlers exceeded the grace.
     """

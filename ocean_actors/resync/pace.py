@@ -1,4 +1,4 @@
-"""How fast a handler gets on, told from what it reported. Pure."""
+"""How fast a handler makes progress, computed from its reports. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 SPACING = 2.0  # seconds at least between two samples that are kept
 KEPT = 30  # samples: the rate is that of the last minute or more
-SHORTEST = 1.0  # seconds; from less no rate is told
+SHORTEST = 1.0  # seconds; a shorter time gives no rate
 
 
 @dataclass(frozen=True)

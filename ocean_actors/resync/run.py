@@ -50,10 +50,10 @@ class RunPort(Protocol):
         merge: bool | None = None,
         create_missing_related_entities: bool | None = None,
     ) -> UpsertResult:
-        """As `upsert`, for coroutines."""
+        """Like `upsert`, but for coroutines."""
 
     async def areconcile(self, max_share: float | None = None) -> int:
-        """As `reconcile`, for coroutines."""
+        """Like `reconcile`, but for coroutines."""
 
 
 class RunWriter(Protocol):

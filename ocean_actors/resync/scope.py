@@ -34,7 +34,7 @@ def joined(older: ResyncRequested, newer: ResyncRequested) -> ResyncRequested:
     """Returns `newer`, asking for what `older` asks for as well.
 
     The kinds are united, and a request without kinds asks for all. Parameters narrow a run down,
-    so different ones are given up: the run then does everything.
+    so different ones are dropped: the run then does everything.
     """
     if older.kinds is None or newer.kinds is None:
         kinds = None

@@ -53,7 +53,7 @@ class Totals:
         """Returns the requests by trigger and outcome.
 
         `waiting` are the triggers of those that are pending or that the run in flight covers:
-        they have no outcome yet. The rest has `JOINED` others.
+        they have no outcome yet. All remaining requests count as `JOINED`.
         """
         left = Counter({trigger: count for (trigger,), count in self.arrived.values.items()})
         left.subtract(self.arrived.name_for(trigger) for trigger in waiting)

@@ -30,7 +30,7 @@ class FlushTraces(Message):
 class Traces(Actor):
     """Ends the spans of runs, one after the other."""
 
-    message_bound = None  # that an exporter hangs is no reason to start the process again
+    message_bound = None  # a hanging exporter is no reason to restart the process
     mailbox = MailboxPolicy(limit=1_000, at_limit={EndTrace: AtLimit.DROP_OLDEST})
 
     @handles(EndTrace)

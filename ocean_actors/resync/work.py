@@ -62,7 +62,7 @@ class Work(ABC, Generic[Report]):
 
     @property
     def parameters(self) -> FrozenDict:
-        """What was asked for beside the kinds, deeply immutable; empty by default."""
+        """What was asked for besides the kinds, deeply immutable; empty by default."""
         return self.info.parameters
 
     @property
@@ -81,10 +81,10 @@ class Work(ABC, Generic[Report]):
 
     @property
     def session(self) -> CancellableSession:
-        """A `requests.Session` of this handler or shard in this run, for the third system's API.
+        """A `requests.Session` of this handler or shard in this run, for third-party APIs.
 
         Its calls have time-outs and retries, and raise ResyncAborted as soon as the run is
-        aborted, also while they wait for an answer. There is one session for all threads of the
+        aborted, even while they wait for an answer. There is one session for all threads of the
         handler or shard. Several threads may send calls with it; set its headers before they start.
 
         Its `limit` holds for all handlers of the run, and for all workers together: under
@@ -125,8 +125,8 @@ class Work(ABC, Generic[Report]):
         """Report how far this handler or shard has come; call it as often as you like.
 
         At most ten reports a second are passed on: the newest each time, and always the last.
-        A `done` that is not a finite number counts as 0, such a `total` as None. The entities of
-        shards are counted without it.
+        A `done` that is not a finite number counts as 0, and such a `total` counts as None. The
+        entities of shards are counted without it.
         """
         text = None if message is None else one_line(message)
         self._reports.offer(self._report_of(count_of(done) or 0, count_of(total), text))

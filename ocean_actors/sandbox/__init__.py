@@ -1,4 +1,4 @@
-"""A local stand-in of Port's API for the demo, examples and tests; see docs/sandbox.md."""
+"""A local stand-in for Port's API, for the demo, examples and tests; see docs/sandbox.md."""
 
 from ocean_actors.sandbox.server import Sandbox
 

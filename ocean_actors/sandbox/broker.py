@@ -36,7 +36,7 @@ PORT_ATTEMPTS = 3  # another process may take a free port before Kafka binds it
 HEAP = "-Xmx512m"
 
 # Kafka replaces the shell, so that it is our child. A background process of the shell reads our
-# pipe and stops Kafka when the pipe closes, also if we are killed.
+# pipe and stops Kafka when the pipe closes, even if we are killed.
 ATTACHED = 'exec 3<&0; { cat <&3 >/dev/null; kill -TERM $$; } & exec "$@" 3<&- </dev/null'
 
 PROPERTIES = """\

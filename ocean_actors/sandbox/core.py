@@ -51,7 +51,7 @@ class Core:
             yield self._state
 
     def reset(self) -> None:
-        """Replace the state by a new one, and release the calls that hang."""
+        """Replace the state with a new one, and release the calls that hang."""
         with self._changed:
             self._state = self._fresh()
             self.release()

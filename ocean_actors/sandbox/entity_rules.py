@@ -41,7 +41,7 @@ class Fields:
 
 
 def read_entity(body: Any, resolve: Resolve) -> Fields:
-    """Returns the fields of an entity. Raises ApiError 422, or 404 if a search finds none.
+    """Returns an entity's fields. Raises ApiError 422, or 404 unless a search finds exactly one.
 
     The identifier and the values of relations may be searches.
     """

@@ -1,7 +1,7 @@
 # ruff: noqa: E501  (names and digests)
 """The jars of Apache Kafka and its dependencies, with the SHA-256 of each.
 
-After a change of `COORDINATES`, replace `SHA256` by the output of
+After a change of `COORDINATES`, replace `SHA256` with the output of
 `python -m ocean_actors.sandbox.jars`, once its jars have been verified.
 """
 
@@ -77,8 +77,8 @@ def fetch_jars() -> list[Path]:
         jars = [Path(jar) for jar in jgo.build(COORDINATES).all_jars]
     except Exception as error:  # jgo and its HTTP client raise many
         raise BrokerError(
-            "cannot put Kafka's jars into the cache, .cache/jgo and .m2 in the home folder "
-            f"({_home()}), which must be writable, from Maven Central: {one_line(error)}"
+            "cannot download Kafka's jars from Maven Central into the cache (.cache/jgo and .m2 "
+            f"in the home folder {_home()}, which must be writable): {one_line(error)}"
         ) from error
     verify(jars)
     return jars
@@ -91,7 +91,7 @@ def verify(jars: Iterable[Path]) -> None:
         missing.discard(jar.name)
         if digest(jar) != SHA256.get(jar.name):
             raise BrokerError(
-                f"{jar}: not the file that we know by its SHA-256; delete it, and the next start "
+                f"{jar}: its SHA-256 is not the expected one; delete it, and the next start "
                 "downloads it again"
             )
     if missing:

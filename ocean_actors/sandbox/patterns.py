@@ -2,8 +2,8 @@
 
 Python's `re` can take exponential time: for nested repeats as in `(a+)+$`, for many of them, and
 for back references. Here a pattern has at most `MAX_REPEATS` repeats, none of a group, and a
-pattern with repeats does not match a path longer than `MAX_PATH`; so a search takes at most cubic
-time of that length.
+pattern with repeats does not match a path longer than `MAX_PATH`; so a search takes at most time
+that is cubic in that length.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ ResultT = TypeVar("ResultT")
 
 
 class Sandbox:
-    """A local stand-in of Port with one organisation in memory, at `host`:`port` (0: any port).
+    """A local stand-in for Port with one organisation in memory, at `host`:`port` (0: any port).
 
-    All methods are safe in any thread, also while it is stopped. Do not change what they return.
+    All methods are safe in any thread, even while it is stopped. Do not change what they return.
     `start` after `stop` keeps the state, and the port if one was given.
     """
 
@@ -61,7 +61,7 @@ class Sandbox:
     ) -> None:
         """Prepare; it serves from `start` on.
 
-        `blueprints` exist from the beginning: mappings as Port's API has them, and paths of JSON
+        `blueprints` exist from the beginning: mappings in the form of Port's API, and paths of JSON
         or YAML files with one or a list of them. `mapping`, or the JSON or YAML file that it
         names, is the config of every integration that is created without one. Raises SeedError
         if these cannot be used.

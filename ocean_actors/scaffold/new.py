@@ -35,8 +35,8 @@ def new(name: str, parent: Path) -> Iterator[str]:
     """
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME:
         raise UsageError(
-            f"NAME: expected at most {MAX_NAME} letters (a-z), digits, - and _, of which the first "
-            f"is a letter, got {name[: MAX_NAME + 1]!r}"
+            f"NAME: expected at most {MAX_NAME} letters (a-z), digits, - and _, beginning with a "
+            f"letter, got {name[: MAX_NAME + 1]!r}"
         )
     folder = parent / name
     if os.path.lexists(folder) and not folder.is_dir():

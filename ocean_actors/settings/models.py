@@ -368,7 +368,7 @@ class ResyncSettings(Section):
     retry: RetrySettings = RetrySettings()
     executor: Annotated[str, BeforeValidator(_executor)] = Field(
         default="threads",
-        description="What does the shards of a `ShardedHandler`: `threads` or `processes` of this "
+        description="What runs the shards of a `ShardedHandler`: `threads` or `processes` of this "
         "machine, `ray` (a Ray cluster), or what an installed package adds.",
     )
     workers: Annotated[Count, Field(ge=1, le=10_000)] = Field(
@@ -376,8 +376,8 @@ class ResyncSettings(Section):
     )
     shard_retries: Annotated[Count, Field(ge=0, le=1000)] = Field(
         default=1,
-        description="How often a shard is tried again whose worker was lost: killed, out of "
-        "memory, its machine away.",
+        description="How often a shard is tried again after its worker was lost: killed, out of "
+        "memory, or its machine is gone.",
     )
     shard_writes: bool = Field(
         default=False,
@@ -396,7 +396,7 @@ class X509Settings(Section):
     strict: bool = Field(
         default=True,
         description="False: accept certificates that Python 3.13 refuses because they do not "
-        "follow RFC 5280 to the letter, as proxies that inspect TLS issue them.",
+        "follow RFC 5280 to the letter, such as those of proxies that inspect TLS.",
     )
 
 
@@ -444,7 +444,8 @@ class ControlSettings(Section):
     )
     port: Annotated[Count, Field(ge=0, le=65_535)] = Field(
         default=8001,
-        description="Port that it binds; 0: any free port. If it is not set and taken, any.",
+        description="Port that it binds; 0: any free port. If it is not set and 8001 is taken: "
+        "any free port.",
     )
     token: Secret | None = Field(
         default=None,

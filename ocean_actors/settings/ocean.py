@@ -25,7 +25,7 @@ class OceanSettings(Section):
     path: Text | None = Field(
         default=None,
         description="Folder of an integration of upstream's framework, which is run in place of "
-        "`handlers`. In a file, its folder is the start of a relative path. `--ocean` replaces it.",
+        "`handlers`. In a file, a relative path starts at its folder. `--ocean` replaces it.",
     )
     python: Text | None = Field(
         default=None,
@@ -38,8 +38,8 @@ class OceanSettings(Section):
     )
     allow_untested: bool = Field(
         default=False,
-        description="Whether a version of port-ocean is used that this version was not tested "
-        "with.",
+        description="Whether to use a version of port-ocean with which this version of "
+        "ocean_actors was not tested.",
     )
 
 

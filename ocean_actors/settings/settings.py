@@ -150,7 +150,7 @@ class Settings(Section):
     handlers: Places = Field(
         default=(),
         description="Handlers that `ocean-actors` runs, each `file.py:Class` or `module:Class`. In "
-        "a file, its folder is the start of relative paths. `--handler` replaces them.",
+        "a file, relative paths start at its folder. `--handler` replaces them.",
     )
     actors: Places = Field(
         default=(), description="Custom actors, in the same form. `--actor` replaces them."
@@ -226,7 +226,7 @@ class Settings(Section):
         dotenv: str | Path | None = ".env",
         overrides: Mapping[str, Any] | None = None,
     ) -> Settings:
-        """Make settings from the environment alone, as `from_file` does beside its file.
+        """Make settings without a file of settings: from `dotenv`, `env` and `overrides` alone.
 
         Raises `SettingsError`.
         """

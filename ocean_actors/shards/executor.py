@@ -136,7 +136,7 @@ class Executor(Protocol):
     """The workers of one system. Safe to use from any thread.
 
     At most `resync.workers` jobs run at the same time. Workers are started when there is work for
-    them, and are kept from run to run. Each is left after it has worked in `resync.workerRuns`
+    them, and are kept from run to run. Each is ended after it has worked in `resync.workerRuns`
     runs. A worker has one object of each handler class, which does one shard after another.
     """
 

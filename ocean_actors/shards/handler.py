@@ -42,7 +42,7 @@ class ShardedHandler(ResyncHandler):
         """Returns what the work is cut into; may be a generator, or `async def`.
 
         Each may be any value that can be pickled, such as a name, a number or a tuple. Its text is
-        the name of the shard. Larger shards first makes the run shorter.
+        the name of the shard. Listing larger shards first makes the run shorter.
         """
 
     @abstractmethod

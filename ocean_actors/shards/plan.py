@@ -29,7 +29,7 @@ class Plan:
     """The shards of one handler in one run.
 
     `total` is how many shards there are, `workers` how many are worked on at a time, and
-    `retries` how often a shard is tried again whose worker was lost. Shards are started in their
+    `retries` how often a shard is repeated after its worker was lost. Shards are started in their
     order; those to be tried again follow after all others, so that a shard that kills its workers
     delays no other one. A shard whose code raised is not tried again. After a failure the other
     shards go on.

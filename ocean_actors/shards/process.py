@@ -215,7 +215,7 @@ def _exit_descriptor(pid: int) -> int | None:
 
 def _ended(code: int) -> str:
     if code == -signal.SIGKILL:
-        return "was killed (SIGKILL), perhaps as memory ran out"
+        return "was killed (SIGKILL), perhaps because memory ran out"
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"was ended by {signal.Signals(-code).name}"

@@ -107,7 +107,7 @@ class _Unpickled:
 def _run_main(file: str) -> None:
     """Run the program's file under another name, so that pickle finds what it defines.
 
-    As `multiprocessing` does it: what stands below `if __name__ == "__main__":` is not run.
+    As in `multiprocessing`, what stands below `if __name__ == "__main__":` is not run.
     """
     if sys.modules["__main__"].__name__ == "__mp_main__":
         return  # for another handler

@@ -1,4 +1,4 @@
-"""Sends the entities of all shards of one handler: one call of `run.port.upsert` a blueprint.
+"""Sends the entities of all shards of one handler: one call of `run.port.upsert` per blueprint.
 
     threads of the attempts ──put──▶ EntityStreams ──▶ a thread for each blueprint: upsert
 

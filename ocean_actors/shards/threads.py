@@ -38,7 +38,7 @@ class ThreadExecutor:
                 self._working.discard(job)
 
     def close(self) -> list[str]:
-        """See `Executor.close`. Threads cannot be ended: those that work on are named."""
+        """See `Executor.close`. Threads cannot be ended: those still at work are named."""
         with self._lock:
             jobs = list(self._working)
         for job in jobs:

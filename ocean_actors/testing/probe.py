@@ -71,8 +71,8 @@ class Probe:
                         return message
                 if not self._arrived.wait(max(0.0, deadline - time.monotonic())):
                     raise AssertionError(
-                        f"no {message_type.__name__} came within {within:g} s, "
-                        f"only {self._received or 'nothing'}"
+                        f"no {message_type.__name__} came within {within:g} s; "
+                        f"received: {self._received or 'nothing'}"
                     )
 
     def expect_none(
@@ -83,7 +83,7 @@ class Probe:
     ) -> None:
         """Raises AssertionError if a message of `message_type` has arrived or is on its way.
 
-        It waits for no time but for the idle state: `settle` is `wait_idle(system)` by default.
+        It waits for the idle state, not for a time: `settle` is `wait_idle(system)` by default.
         Threads outside of the system must have sent their messages before.
         """
         if settle is None:

@@ -53,7 +53,7 @@ class SandboxedSystem:
         **settings: Any,
     ) -> None:
         if sandbox is not None and (blueprints or mapping is not None):
-            raise TypeError("give blueprints and mapping to the Sandbox, or no sandbox")
+            raise TypeError("blueprints, mapping: give them to the Sandbox that is passed")
         self.sandbox = sandbox or Sandbox(blueprints=blueprints, mapping=mapping)
         self._own_sandbox = sandbox is None
         self._events: queue.Queue[Message] = queue.Queue()

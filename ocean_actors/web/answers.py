@@ -21,7 +21,7 @@ _NAMES = {413: "payload_too_large", 422: "unprocessable", 503: "unavailable"}
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a body and headers beside `Content-Type` and `Content-Length`.
+    """A status, a body, and headers other than `Content-Type` and `Content-Length`.
 
     `body` is a JSON object, or bytes of the type `content_type`. Answers 204 and 304 have none.
     """

@@ -249,7 +249,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
         """Returns whether the loop has bytes to send or a connection to close.
 
         It has none while a task thread sends, which wakes the loop if bytes are left. waitress
-        asks for the socket all the same. The socket can be written, the thread holds the lock, so
+        would watch the socket anyway. As the socket is writable while the thread holds the lock,
         the loop would turn without a pause and keep the interpreter from that thread.
         """
         return not self._sends and bool(super().writable())
@@ -264,9 +264,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             self.moved = time.monotonic()
         return sent
 
-    # A request is refused before its end has arrived. Were the connection closed at once, what
-    # still arrives would be answered by a reset, which may overtake the answer. So the rest is
-    # thrown away for a while, until the caller has read the answer and closes.
+    # A request is refused before its end has arrived. If the connection were closed at once, a
+    # reset would answer what still arrives, and could overtake our answer. So the rest is thrown
+    # away for a while, until the caller has read the answer and closes.
 
     def handle_write(self) -> None:
         """Sends what waits; closes when that was asked for."""
@@ -309,9 +309,9 @@ def dispensable(channels: Collection[Channel], limit: int) -> tuple[list[Channel
     """Returns which connections are closed so that one more fits in, and whether the others are
     to end with their next answer.
 
-    Closed are those without a request at work that were silent longest. Half of the `limit` is
-    kept for such connections, so that one that has just been opened is not closed before its
-    request arrives, however many others are busy.
+    The connections without a request at work that were silent longest are closed. Half of the
+    `limit` is kept for such connections, so that one that has just been opened is not closed
+    before its request arrives, however many others are busy.
     """
     surplus = len(channels) + 1 - limit
     if surplus <= 0:

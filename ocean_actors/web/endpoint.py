@@ -86,7 +86,7 @@ class EndpointApp(JsonApp):
         return None if self._is_ours(path) else self._proxy
 
     def _is_ours(self, path: str) -> bool:
-        """Returns whether others may take a path for one of ours, also if it is `/%6Detrics`."""
+        """Returns whether others may take a path for one of ours, even one like `/%6Detrics`."""
         sent = unquote(path)
         return (
             not path.startswith("/")
@@ -101,6 +101,6 @@ class EndpointApp(JsonApp):
         return Answer(200 if health.live else 503, health.live_data())
 
     def _answer_ready(self, _environ: Environ) -> Answer:
-        """Answer `GET /health/ready`: 503 until the listener is up and Port was reached."""
+        """Answer `GET /health/ready`: 503 on standby, or until we listen and have reached Port."""
         health = self._health()
         return Answer(200 if health.ready else 503, health.ready_data())

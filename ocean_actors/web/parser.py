@@ -97,7 +97,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
         self._check_version(has_encoding=bool(encodings))
         self._check_host(len(_HOST.findall(header_plus)))
         if _TARGET.fullmatch(self.request_uri) is None:
-            raise ParsingError("the target holds other than visible ASCII characters")
+            raise ParsingError("the target holds characters other than visible ASCII")
         self.raw_path = raw_path(self.request_uri)
         if self.content_length > self._max_body_bytes:
             self._end_with(RequestEntityTooLarge(""))
@@ -144,7 +144,7 @@ class HeldBytes(Parser):
 class ChunkedBody:
     """Reads a chunked body (RFC 9112, 7.1) of at most `max_bytes`, for waitress's parser.
 
-    `buf` takes the body; extensions and the trailer are read over. waitress's own receiver also
+    `buf` takes the body; extensions and the trailer are skipped. waitress's own receiver also
     accepts bare line feeds and blank lines, and buffers lines of any length.
     """
 

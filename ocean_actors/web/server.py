@@ -389,8 +389,9 @@ class _Serving:
         _ALL.add(self)
         if affordable_connections < connections:
             logger.warning(
-                "the server on %s keeps %d connections open at most, not %d, as this process may "
-                "open few files (ulimit -n)", self._address, affordable_connections, connections,
+                "the server on %s keeps %d connections open at most, not %d, because this process "
+                "may open only a few files (ulimit -n)",
+                self._address, affordable_connections, connections,
             )  # fmt: skip
 
     def stop(self, deadline: float) -> None:
@@ -410,7 +411,7 @@ class _Serving:
             self._server.trigger.close()
         if stuck:
             logger.warning(
-                "the server on %s stopped, but these threads are still at a call: %s",
+                "the server on %s stopped, but these threads still answer a call: %s",
                 self._address,
                 ", ".join(stuck),
             )

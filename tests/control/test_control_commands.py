@@ -234,5 +234,5 @@ def test_a_status_of_another_shape_is_one_line(
     url = stranger(status)
     assert main(["status", "--url", url]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{url}: the status has another shape than that of ocean_actors" in line
+    assert f"{url}: the status does not have the shape of ocean_actors" in line
     assert main(["status", "--url", url, "--json"]) == 0

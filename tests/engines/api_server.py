@@ -1,4 +1,4 @@
-"""A stand-in of the Kubernetes API server: Leases, as the official client reads and writes them.
+"""A stand-in for the Kubernetes API server: Leases, as the official client reads and writes them.
 
 Status codes, messages and rules follow Kubernetes 1.3x for coordination.k8s.io/v1: optimistic
 concurrency by resourceVersion, watches, bearer tokens, rights by verb and namespace.

@@ -96,7 +96,7 @@ def test_calls_that_hang_take_no_place_of_other_integrations(
         assert entered.acquire(timeout=WITHIN)
     status, body = call(app, "/shop/resync")
     assert status == "503 Service Unavailable"
-    assert b"too many calls of this integration are at work" in body
+    assert b"too many calls to this integration are in progress" in body
     assert call(app, "/blog/resync")[0] == "200 OK"
     done.set()
     for thread in hanging:

@@ -160,7 +160,7 @@ def test_a_restart_of_the_engine_costs_no_run(
     real_engine.stop()
     rig.wait_for(lambda: "leads until its lease ends" in leader.log)
     real_engine.start()
-    rig.wait_for(lambda: "the election goes on" in leader.log)
+    rig.wait_for(lambda: "the election works again" in leader.log)
     rig.let_finish()
     rig.wait_for(lambda: rig.statuses() == ["running", "completed"])
 

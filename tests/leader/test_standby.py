@@ -350,7 +350,9 @@ def test_check_tells_whether_the_settings_can_be_used(sandbox: Sandbox) -> None:
         lines = check(Settings.from_dict(given, {}), "here")
         return [str(line) for line in lines if line.topic == "leader"]
 
-    assert told("postgresql://me@host/db") == ["ok     leader       POSTGRES; it is not asked"]
+    assert told("postgresql://me@host/db") == [
+        "ok     leader       POSTGRES; this command does not connect to it"
+    ]
     (line,) = told("hidden password")
     assert line.startswith("FAILED leader       leader.dsn: expected postgresql://")
     assert told("hidden password", "KAFKA") == []  # as `run` does not use it

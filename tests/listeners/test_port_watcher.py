@@ -25,5 +25,5 @@ def test_a_request_whose_time_cannot_be_read_is_heard_with_one_warning(
     assert watcher.reason(answer, None) is None
     client.close()
     assert caplog.messages == [
-        "the time of Port's resync request request-7 cannot be read; it is heard by its id"
+        "the time of Port's resync request request-7 cannot be read; its id is compared instead"
     ]

@@ -140,9 +140,9 @@ def test_no_environment_variable_can_be_read(
 @pytest.mark.parametrize(
     ("program", "problem"),
     [
-        (ENDLESS, "JQ did not come to an end within 1 s"),
-        ("[range(infinite)]", "JQ did not come to an end within 1 s|300 MiB of memory"),
-        ("def f: 1 + f; f", "JQ did not come to an end within 1 s|300 MiB of memory"),
+        (ENDLESS, "JQ did not finish within 1 s"),
+        ("[range(infinite)]", "JQ did not finish within 1 s|300 MiB of memory"),
+        ("def f: 1 + f; f", "JQ did not finish within 1 s|300 MiB of memory"),
     ],
 )
 def test_a_program_that_never_ends_fails_its_entry_only(

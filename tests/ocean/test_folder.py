@@ -238,7 +238,7 @@ def test_an_untested_version_is_refused_unless_the_setting_allows_it(tmp_path: P
     python = interpreter(tmp_path, telling({**FOUND, "port_ocean": "0.99.0"}))
     assert fault(tmp_path, python) == (
         f"port-ocean 0.99.0 of {python}: the versions 0.48.13 to 0.56.2 are tested; "
-        "ocean.allowUntested: true (OCEAN__OCEAN__ALLOW_UNTESTED) tries it all the same"
+        "set ocean.allowUntested: true (OCEAN__OCEAN__ALLOW_UNTESTED) to try it anyway"
     )
     allowed = OceanSettings(path=str(tmp_path), python=python, allow_untested=True)
     assert require_installation(allowed).probe.port_ocean == "0.99.0"

@@ -419,7 +419,7 @@ def test_calls_are_answered_503_while_no_integration_runs(
     front.serve()
     answer = front.get("/integration/x")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-    assert answer.json()["message"] == "the integration does not run now"
+    assert answer.json()["message"] == "the integration is not running now"
     assert front.send(b"HEAD /x HTTP/1.0\r\n\r\n").endswith(b"\r\n\r\n")
     assert caplog.records == []
 

@@ -141,7 +141,7 @@ def test_relations_are_added_although_the_connection_was_cut_after_the_creation(
     with pytest.raises(PortError):
         work.advance()
     work.advance()
-    assert "exists meanwhile" not in caplog.text
+    assert "exists by now" not in caplog.text
     assert client.get_blueprint("a")["relations"] == {"to_a": {"target": "a"}}
 
 
@@ -165,7 +165,7 @@ def test_a_blueprint_that_somebody_creates_meanwhile_is_not_changed(
     work.advance()
     assert work.done
     assert posted(sandbox) == [("POST", "")]
-    assert "the blueprint package exists meanwhile" in caplog.text
+    assert "the blueprint package exists by now" in caplog.text
 
 
 def test_what_port_refuses_for_good_is_a_warning_and_the_others_are_created(

@@ -244,9 +244,9 @@ class Never(RetryLater):
         (lambda: Never(1, "rate limited"), "Never: rate limited"),
         (
             lambda: RetryLater(cast("Any", "soon")),
-            "ValueError: seconds: expected a number from 0 on, got soon",
+            "ValueError: seconds: expected a number, 0 or more, got soon",
         ),
-        (lambda: RetryLater(10**400), "ValueError: seconds: expected a number from 0 on"),
+        (lambda: RetryLater(10**400), "ValueError: seconds: expected a number, 0 or more"),
     ],
 )
 def test_a_wish_that_cannot_be_read_is_a_failure_with_its_reason(

@@ -53,7 +53,7 @@ def test_a_process_that_was_killed_while_idle_is_replaced(workshop: Workshop) ->
 def test_a_lost_process_is_described(workshop: Workshop) -> None:
     outcome = workshop.start("dies").outcome()
     assert isinstance(outcome, Lost)
-    assert outcome.reason.endswith("was killed (SIGKILL), perhaps as memory ran out")
+    assert outcome.reason.endswith("was killed (SIGKILL), perhaps because memory ran out")
     outcome = workshop.start("leaves", 3).outcome()
     assert isinstance(outcome, Lost)
     assert outcome.reason.endswith("ended with exit code 3")

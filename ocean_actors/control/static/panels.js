@@ -62,7 +62,8 @@ function drawNow(status, run, ended) {
     headline = "The integration has stopped.";
     subline = status.cause ?? (last ? lastRun : "");
   } else if (!status.resync) {
-    headline = status.startedAt ? "The coordinator does not answer." : "The integration starts.";
+    headline = status.startedAt
+      ? "The coordinator does not answer." : "The integration is starting.";
     subline = "";
   } else if (run) {
     headline = run.reason;
@@ -71,7 +72,7 @@ function drawNow(status, run, ended) {
     subline = `Run ${run.id} · requested by ${run.trigger} · for ${duration(lengthOf({ ...run, status: "running" }))}${covered}${kinds}`;
   } else {
     headline = {
-      standby: "Another instance runs the resyncs.", waiting: "A resync waits for its start.",
+      standby: "Another instance runs the resyncs.", waiting: "A resync is waiting to start.",
       preparing: "A resync is about to start.", stopped: "No more runs are started.",
     }[status.resync.state] ?? (status.registered ? "No run in flight." : "Not registered with Port yet.");
     subline = lastRun;
@@ -126,7 +127,7 @@ function drawListening(status) {
   const { state, ...details } = status.listening ?? { state: null };
   const badge = byId("listener-state");
   const listens = state === "running" || state === "active";
-  const absent = status.registered ? "Not running" : "Waits for registration";
+  const absent = status.registered ? "Not running" : "Waiting for registration";
   setText(badge, listens ? "Listening" : state === null ? absent : label(state));
   setAttribute(badge, "data-state", listens ? "listening" : state ?? "waiting");
   const facts = [

@@ -213,7 +213,7 @@ class TopicConsumer:
             self._tell(ResyncOwed(self._delivery_tag, found.reason, found))
         if scanner.unreadable.total() > unreadable:
             self._health.warn(
-                "unreadable messages", "skipped messages of %s that cannot be read, in all: %s",
+                "unreadable messages", "skipped unreadable messages of %s, in total: %s",
                 place.topic, dict(scanner.unreadable),
             )  # fmt: skip
 
@@ -246,15 +246,15 @@ class TopicConsumer:
     def _begin(self, group: GroupConsumer, partitions: Iterable[TopicPartition]) -> None:
         """The group has no offset: begin with the first message since the process started.
 
-        What was requested before may be known to Port only, so Port is asked, unless we have the
-        role already and the topic has only got more partitions. Raises PortError.
+        Only Port may know what was requested before, so Port is asked, unless we have the role
+        already and the topic has merely gained partitions. Raises PortError.
         """
         reason = None if self._role.held else self._owed()
         offsets = group.offsets_at(self._started_ms, list(partitions))
         if reason is not None:
             self._delivery_tag += 1
         for partition, offset in offsets.items():
-            logger.info("%s %d is read from offset %d", *partition, offset)
+            logger.info("%s, partition %d, is read from offset %d", *partition, offset)
             group.consumer.seek(partition, offset)
             self._offsets.begin(partition, offset)
             if reason is not None:  # with an offset committed, Port would not be asked again
@@ -274,7 +274,8 @@ class TopicConsumer:
         self._delivery_tag += 1
         for partition, offset in offsets.items():
             logger.warning(
-                "%s %d: offset %d no longer exists; a resync stands in for the missed messages",
+                "%s, partition %d: offset %d no longer exists; a resync stands in for the missed "
+                "messages",
                 *partition, offset,
             )  # fmt: skip
             self._offsets.track(partition, offset, self._delivery_tag)
@@ -288,8 +289,8 @@ class TopicConsumer:
         next_offset = max(offset + 1, min(damage.next_offset, end))
         scanner.damaged += 1
         self._health.warn(
-            "damaged batches", "%s %d: offsets %d to %d cannot be read (%s); a resync stands in "
-            "for them", *partition, offset, next_offset - 1, damage.cause,
+            "damaged batches", "%s, partition %d: offsets %d to %d cannot be read (%s); a resync "
+            "stands in for them", *partition, offset, next_offset - 1, damage.cause,
         )  # fmt: skip
         self._delivery_tag += 1
         self._offsets.track(partition, offset, self._delivery_tag)
@@ -330,7 +331,7 @@ class TopicConsumer:
                 self._health.count_commit(succeeded=True)
         except kafka_errors.KafkaError as error:
             self._health.count_commit(succeeded=False)
-            logger.warning("what settled last was not committed: %s", text_of(error))
+            logger.warning("the last settled offsets were not committed: %s", text_of(error))
         try:
             group.consumer.close(autocommit=False, timeout_ms=round(LEAVE_SECONDS * 1000))
         except kafka_errors.KafkaError as error:

@@ -141,7 +141,7 @@ class GroupConsumer:
     ) -> None:
         """Join the group to read `topic`. The callbacks hear which partitions come and go.
 
-        They are called in kafka-python's thread, while the consumer's polls or closes.
+        They are called in kafka-python's thread, while the consumer's thread polls or closes.
         """
         self.consumer.subscribe([topic], listener=RebalanceListener(assigned, revoked))
 
@@ -188,7 +188,7 @@ class GroupConsumer:
         }
 
     def forget_membership(self) -> None:
-        """Have `close` not leave the group: the broker then waits for the session timeout."""
+        """Keep `close` from leaving the group: the broker then waits for the session timeout."""
         self.consumer._coordinator.reset_generation()  # noqa: SLF001  (no public way)
 
     def check(self) -> None:
@@ -374,7 +374,7 @@ class Assignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python
 
     Whoever has the partitions runs the resyncs, so they must not be spread over several members.
     A member that joins claims only what it really owns; kafka-python 3.0.12 also claims what the
-    member has lost, and would so take it away from its present owner during a run.
+    member has lost, and would thus take it away from its present owner during a run.
     """
 
     def __init__(
@@ -471,7 +471,7 @@ class RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # kaf
 BATCH_HEADER = struct.Struct(">qiibIhi")
 """Base offset, length, leader epoch, magic, CRC, attributes, last offset delta."""
 
-LENGTH_COUNTS_FROM = 12  # bytes from the batch's begin
+LENGTH_COUNTS_FROM = 12  # bytes from the start of the batch
 
 
 class DamagedBatch(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped

@@ -1,4 +1,4 @@
-"""Reads a call to the webhook: where it comes from, whether that may call, and what it proves."""
+"""Reads a call to the webhook: its source, whether this source may call, and what it proves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ocean_actors.web.signature import BadSignature, Proof, ReplayMemory, verify
 
 @dataclass(frozen=True)
 class Call:
-    """What was called in: the raw body, and the proof that Port signed it, if there is one."""
+    """What a call carries: the raw body, and the proof that Port signed it, if there is one."""
 
     body: bytes
     proof: Proof | None

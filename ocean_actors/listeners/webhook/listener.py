@@ -31,10 +31,10 @@ class Look(Message):
 class WebhookListener(Actor):
     """Opens the webhook's intake, and asks Port what is new.
 
-    The first look finds what an earlier process left owed, and what a call told that came before
-    the intake was open. Later ones follow every `check_interval` seconds, and at once after an
-    unsigned call, but at least `LOOK_GAP` after the look before; all calls that come in that gap
-    lead to one look.
+    The first look finds what an earlier process left owed, and what calls reported before the
+    intake was open. Later ones follow every `check_interval` seconds, and at once after an
+    unsigned call, but at least `LOOK_GAP` after the previous look; all calls that come in that
+    gap lead to one look.
 
     Requests of signed calls do not pass through this actor: the intake offers them to the
     coordinator, so that an answer never waits for this actor.

@@ -8,7 +8,7 @@ installed there. Commands are read from one descriptor and events are written to
 Port Ocean is used as its command `ocean sail` uses it, except that
 - its event listener does nothing: the parent says when a resync runs;
 - `sync_raw_all` of the integration asks the parent for a resync;
-- the state of resyncs is not reported to Port, which the parent does; the metrics are;
+- the state of resyncs is not reported to Port, as the parent does that; the metrics are;
 - there is no schedule of its own;
 - each resync runs in a copy of one context, which already has the HTTP clients;
 - its web server listens on the loopback, on a free port.

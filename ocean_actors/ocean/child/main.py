@@ -84,7 +84,7 @@ class Child:
         self._parent.send("ready", port=port, version=__version__, kinds=kinds_of(self._app))
 
     def tell(self, command: dict[str, Any]) -> None:
-        """Have a command obeyed. Before the loop runs, the only one that may come is the last."""
+        """Have a command obeyed. Before the loop runs, only `exit` may come: end at once."""
         if self._loop is None:
             end_group()
         else:
@@ -126,7 +126,7 @@ def end_group() -> None:
 
 
 def end_with_parent() -> None:
-    """Have Linux kill this process when the parent dies, also while C code blocks its threads."""
+    """Have Linux kill this process when the parent dies, even while C code blocks its threads."""
     parent = os.getppid()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)

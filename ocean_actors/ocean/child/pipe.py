@@ -25,7 +25,7 @@ class Parent:
     def send(self, event: str, **fields: object) -> None:
         """Send one event. A parent that has gone is noticed by whoever reads the commands.
 
-        It begins with a line break, in case the integration wrote to the descriptor by mistake.
+        The event begins with a line break, in case the integration wrote there by mistake.
         """
         line = b"\n" + json.dumps({"event": event, **fields}, default=str).encode() + b"\n"
         with self._lock, contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ class LogStream:
         self._run = run
 
     def write(self, message: Any) -> None:
-        """Send the record of which loguru made this text."""
+        """Send the record from which loguru made this text."""
         record = message.record
         extra = record["extra"]
         text = str(record["message"])

@@ -14,7 +14,7 @@ from .upstream import Sync
 
 PROGRESS_SECONDS = 0.5
 METRICS_SECONDS = 10.0  # for the last metrics of a resync
-ABORTED_SECONDS = 2.0  # the same, of one for whose end another one may wait
+ABORTED_SECONDS = 2.0  # the same for an aborted resync, for whose end another one may wait
 CANCEL_SECONDS = 1.0  # between two attempts to cancel a resync
 
 

@@ -121,7 +121,7 @@ class Driver:
         end_session(self._setup.folder)
 
     def _end_workers(self) -> None:
-        """Kill the actors. Their cluster notes only some 15 s later that our node has gone."""
+        """Kill the actors. Their cluster notices only about 15 s later that our node has gone."""
         for job in list(self._jobs.values()):
             job.kill()
         self._end_idle()
@@ -376,7 +376,7 @@ def lost_reason(error: RayActorError) -> str:
 def watch(
     connection: Connection, inbox: queue.SimpleQueue[ToDriver], end: Callable[[], NoReturn]
 ) -> None:
-    """Read what the run's process says, also while Ray is being started; `end` with it."""
+    """Read what the run's process says, even while Ray is being started; `end` with it."""
     with contextlib.suppress(EOFError, OSError):
         while True:
             inbox.put(pickle.loads(connection.recv_bytes()))  # noqa: S301  (of our parent)

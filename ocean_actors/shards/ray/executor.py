@@ -86,7 +86,7 @@ class RayExecutor:
         ours = worker_setup(self._context)
         worker = pickle.dumps(replace(ours, settings=without_port_s_secrets(settings)))
         where = settings.ray.address or "an embedded cluster"
-        logger.info("%d workers of Ray: %s", settings.resync.workers, where)
+        logger.info("starting Ray's driver for %d workers: %s", settings.resync.workers, where)
         return Setup(
             worker,
             "",

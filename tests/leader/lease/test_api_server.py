@@ -1,4 +1,4 @@
-"""The stand-in of the API server, seen by the official client: it watches as a real one lets it."""
+"""The stand-in for the API server, with the official client: it watches as with a real one."""
 
 from __future__ import annotations
 
