@@ -135,7 +135,6 @@ def test_an_attempt_that_the_stop_cuts_short_is_lost_and_not_given_up(
 
     def work(_call: LiveCall, live: Live) -> None:
         begun.set()
-        threading.Event().wait(0.05)
         while True:
             live.check()
             threading.Event().wait(0.01)
