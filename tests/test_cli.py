@@ -5,8 +5,6 @@ As processes, save for what ends before anything is started: that is called in t
 
 from __future__ import annotations
 
-import array
-import fcntl
 import json
 import os
 import re
@@ -14,9 +12,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import termios
 import textwrap
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +20,7 @@ from typing import IO, Any
 
 import pytest
 import requests
+from waiting import wait_for
 
 from ocean_actors.cli import main
 from ocean_actors.sandbox import Sandbox
@@ -86,10 +83,11 @@ class Forking(ResyncHandler):
 
 class Talkative(ResyncHandler):
     def resync(self, run):
-        import itertools, logging
-        at_work()
+        import itertools, logging, select
         for number in itertools.count():
             logging.getLogger("talk").warning("%s", str(number).rjust(1000, "x"))
+            if not select.select([], [2], [], 0)[1]:  # the pipe is full
+                at_work()
 
 class Unbuildable(Actor):
     def __init__(self):
@@ -205,10 +203,7 @@ def started(folder: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 def wait_until_at_work(folder: Path, sandbox: Sandbox) -> None:
     """Wait until the handler's work has begun, and Port knows of the run."""
     sandbox.wait_for(lambda: sandbox.statuses("demo") == ["running"], WITHIN)
-    until = time.monotonic() + WITHIN
-    while not (folder / "at work").exists():
-        time.sleep(0.02)
-        assert time.monotonic() < until
+    wait_for(folder / "at work")
 
 
 def output_of(process: subprocess.Popen[str]) -> IO[str]:
@@ -389,22 +384,8 @@ def test_a_log_that_nobody_reads_does_not_keep_the_process(
     write_config(folder, sandbox, "resync: {abortGrace: 0.2}")
     process = started("run", "config.yaml", "--handler", "work.py:Talkative")
     wait_until_at_work(folder, sandbox)
-    wait_until_full(output_of(process).fileno())
     process.send_signal(signal.SIGTERM)
     assert process.wait(WITHIN) in (0, 1)  # 1 on a machine that is too busy to stop in time
-
-
-def wait_until_full(pipe: Any) -> None:
-    """Wait until nothing more is written to a pipe."""
-    size, until = 0, time.monotonic() + WITHIN
-    while True:
-        time.sleep(0.2)
-        waiting = array.array("i", [0])
-        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
-        if waiting[0] == size > 0:
-            return
-        size = waiting[0]
-        assert time.monotonic() < until
 
 
 def test_a_worker_that_a_handler_forks_can_be_terminated(folder: Path, sandbox: Sandbox) -> None:

@@ -16,6 +16,7 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.actors import Cancelled, CancelToken
@@ -238,7 +239,7 @@ def test_no_more_calls_are_under_way_than_the_limit_allows(system: System, run: 
     system.gate.clear()
     calls = [run.begin(each.get, system.url) for each in (first, second) * 2]
     system.await_calls(2)
-    wait_for(lambda: run.waits.waiting == 2)
+    wait_until(lambda: run.waits.waiting == 2, "two calls that wait")
     assert system.heads.empty()
     system.gate.set()
     assert [call.result(SOON).status_code for call in calls] == [200] * 4
@@ -258,7 +259,7 @@ def test_calls_begin_in_the_order_in_which_they_came(run: Run) -> None:
         calls = []
         for number in range(6):
             calls.append(run.begin(call, number))
-            wait_for(lambda: run.waits.waiting == len(calls))
+            wait_until(lambda: run.waits.waiting == len(calls), "all calls that wait")
     for each in calls:
         each.result(SOON)
     assert order == list(range(6))
@@ -276,7 +277,7 @@ def test_a_call_that_waits_for_its_turn_ends_when_the_run_is_aborted(
 
     with run.turn():
         calls = [run.begin(call) for _ in range(3)]
-        wait_for(lambda: run.waits.waiting == 3)
+        wait_until(lambda: run.waits.waiting == 3, "three calls that wait")
         run.token.cancel("enough")
         for each in calls:
             with pytest.raises(Stopped, match="enough"):
@@ -315,7 +316,7 @@ def test_a_call_in_the_queue_obeys_what_a_server_has_asked_for_meanwhile(
     calls = [run.begin(session.get, system.url)]
     system.await_calls(1)
     calls.append(run.begin(session.get, system.url))
-    wait_for(lambda: run.waits.waiting == 1)
+    wait_until(lambda: run.waits.waiting == 1, "a call that waits")
     system.gate.set()
     run.await_sleeper()
     run.await_sleeper()
@@ -364,10 +365,10 @@ def test_the_limit_of_one_handler_holds_for_all_of_the_run_and_shows(system: Sys
 
     system.gate.clear()
     with SandboxedSystem([Limits, Follows]) as rig:
-        wait_for(lambda: waiting(rig) == {"Follows": 1})
+        wait_until(lambda: waiting(rig) == {"Follows": 1}, "a handler that waits")
         assert b'ocean_actors_rate_limit_wait_seconds_total{handler="Limits"} 0.0' in metrics(rig)
         before = waited(rig, "Follows")
-        wait_for(lambda: waited(rig, "Follows") > before)
+        wait_until(lambda: waited(rig, "Follows") > before, "more time waited")
         system.gate.set()
         assert rig.expect(RunEnded).status == "completed"
         after = waited(rig, "Follows")
@@ -384,7 +385,7 @@ def test_an_abort_ends_a_handler_that_waits_for_its_turn() -> None:
                     run.session.post("http://127.0.0.1:1/")
 
     with SandboxedSystem([Waits], resync={"abortGrace": 30}) as rig:
-        wait_for(lambda: waiting(rig) == {"Waits": 1})
+        wait_until(lambda: waiting(rig) == {"Waits": 1}, "a handler that waits")
         rig.system.abort("bad mapping")
         assert rig.expect(RunEnded).status == "aborted"
         assert rig.system.status()["leftBehind"] == []
@@ -439,12 +440,3 @@ def waited(rig: SandboxedSystem, handler: str) -> float:
     start = f'ocean_actors_rate_limit_wait_seconds_total{{handler="{handler}"}} '
     (line,) = (each for each in metrics(rig).decode().splitlines() if each.startswith(start))
     return float(line.removeprefix(start))
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    pause = threading.Event()
-    for _ in range(SOON * 200):
-        if condition():
-            return
-        pause.wait(0.005)
-    raise AssertionError("it did not come to pass")

@@ -140,7 +140,7 @@ class LiveHandler(ABC):
     that `authenticate` needs."""
 
     def authenticate(self, call: LiveCall) -> bool:  # noqa: ARG002  (for subclasses)
-        """Returns True if the call comes from the third system; anything else is answered 401.
+        """Returns True if the call comes from the third-party system; else it is answered 401.
 
         By default nobody may call. `ocean_actors.live.signatures` has the usual checks. A mere
         `return True` is enough only where the network keeps strangers away.

@@ -26,7 +26,7 @@ class Doer(Actor):
         return message.what(self)
 
 
-def in_a_fork(work: Callable[[], Any], within: float = 10.0) -> Any:
+def in_a_fork(work: Callable[[], Any], within: float = 60.0) -> Any:
     """What `work` returns in a forked child; its error as text; fails if it does not end."""
     reader, writer = os.pipe()
     with warnings.catch_warnings():

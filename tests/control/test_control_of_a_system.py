@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import requests
+from waiting import wait_until
 
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings
 from ocean_actors.sandbox import Sandbox
@@ -65,11 +65,11 @@ def status(system: OceanSystem) -> dict[str, Any]:
 
 
 def wait_for(system: OceanSystem, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    until = time.monotonic() + 30
-    while not condition(found := status(system)):
-        assert time.monotonic() < until, found
-        time.sleep(0.05)
-    return found
+    def shown() -> dict[str, Any] | None:
+        found = status(system)
+        return found if condition(found) else None
+
+    return wait_until(shown, lambda: status(system))
 
 
 def has_run(number: int) -> Callable[[dict[str, Any]], bool]:

@@ -12,12 +12,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+from waiting import wait_until
 
 from ocean_actors.port_time import parse_time
 from ocean_actors.sandbox import Sandbox
@@ -214,17 +215,6 @@ class Processes:
         """Have the runs go on writing until `let_finish`."""
         self._gate.unlink(missing_ok=True)
 
-    def wait_for(self, condition: Callable[[], Any]) -> Any:
-        """Returns the first true value of what the sandbox or a log shows.
-
-        Raises AssertionError after a minute.
-        """
-        until = time.monotonic() + WITHIN
-        while not (value := condition()):
-            assert time.monotonic() < until, "it did not come to that"
-            time.sleep(0.01)
-        return value
-
     def writes(self) -> list[tuple[str, str]]:
         """Returns the batches of entities in their order: instance, and the id of the run."""
         return [
@@ -259,7 +249,7 @@ class Processes:
             name = writes[-1][0]
             return name if self.reporters()[-1] == name else None
 
-        name = self.wait_for(working)
+        name = wait_until(working, "a run at work")
         return next(each for each in self.instances if each.name == name)
 
     def completed_since(self, moment: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import queue
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -95,11 +95,3 @@ def rigged() -> Iterator[Rig]:
         finally:
             if hasattr(rig, "group"):
                 rig.group.stop()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds."""
-    until = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.02)

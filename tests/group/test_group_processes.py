@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import pytest
 import requests
-from grouped import WITHIN, wait_for
+from grouped import WITHIN
+from waiting import wait_until
 
 from ocean_actors.cli import main
 from ocean_actors.sandbox import Sandbox
@@ -69,7 +70,7 @@ class Process:
 
     def url(self, server: str) -> str:
         """Returns the address that the log gives: `serving HTTP on` or `the dashboard is on`."""
-        wait_for(lambda: bool(self.said(server)))
+        wait_until(lambda: bool(self.said(server)), "what the server says")
         return self.said(rf"{server} (\S+)")[0][1]
 
     def end(self, number: int) -> int:
@@ -144,14 +145,17 @@ def test_of_three_one_crashes_and_one_hangs_and_the_third_goes_on(
     write("deaf", "Deaf", "resync: {abortGrace: 0.2}")
     process = run("shop.yaml", "broken.yaml", "deaf.yaml")
     http, control = process.url("serving HTTP on"), process.url("the dashboard is on")
-    wait_for(lambda: bool(process.said("integration broken stopped: actor Crashing failed")))
-    wait_for(lambda: sandbox.statuses("deaf") == ["running"])
-    wait_for(lambda: sandbox.statuses("shop") == ["running", "completed"])
+    wait_until(
+        lambda: bool(process.said("integration broken stopped: actor Crashing failed")),
+        "the stop of broken",
+    )
+    wait_until(lambda: sandbox.statuses("deaf") == ["running"], "a run of deaf")
+    wait_until(lambda: sandbox.statuses("shop") == ["running", "completed"], "a run of shop")
     requests.post(
         f"{control}/api/resync?integration=shop", json={"reason": "still at work?"},
         headers={"X-Ocean-Actors": "1"}, timeout=WITHIN,
     ).raise_for_status()  # fmt: skip
-    wait_for(lambda: sandbox.statuses("shop") == ["running", "completed"] * 2)
+    wait_until(lambda: sandbox.statuses("shop") == ["running", "completed"] * 2, "two runs of shop")
     told = requests.get(f"{http}/health", timeout=WITHIN)
     assert told.status_code == 503
     each = told.json()["integrations"]
@@ -172,7 +176,9 @@ def test_a_signal_stops_all_of_them_and_exit_is_0(
     write("shop", "Patient", *ANY_PORTS)
     write("blog", "Patient")
     process = run("shop.yaml", "blog.yaml")
-    wait_for(lambda: sandbox.statuses("shop") == sandbox.statuses("blog") == ["running"])
+    wait_until(
+        lambda: sandbox.statuses("shop") == sandbox.statuses("blog") == ["running"], "a run of both"
+    )
     assert process.end(signal.SIGTERM) == 0
     assert process.said("integration shop stopped")
     assert process.said("integration blog stopped")

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 import requests
-from grouped import LOOPBACK, WITHIN, Rig, rigged, wait_for
+from grouped import LOOPBACK, WITHIN, Rig, rigged
 from scripted import Quick
+from waiting import wait_until
 
 from ocean_actors import (
     Actor,
@@ -119,11 +120,11 @@ def test_one_that_hangs_leaves_the_others_at_work(rig: Rig) -> None:
         assert rig.expect("shop", RunEnded).status == "completed"
         live = rig["hung"]._parts.live
         assert live is not None
-        wait_for(lambda: live.intakes[0].is_open)
+        wait_until(lambda: live.intakes[0].is_open, "the intake")
         for caller in callers:
             caller.start()
             assert entered.acquire(timeout=WITHIN)
-        wait_for(lambda: rig.post("/shop/live/hook").status_code == 202)
+        wait_until(lambda: rig.post("/shop/live/hook").status_code == 202, "an accepted call")
         assert rig.get("/health/live")[0] == 200
         serve_requests(rig, "shop")
         rig["hung"].shutdown()
@@ -144,7 +145,7 @@ def test_one_that_ends_leaves_the_others_at_work(rig: Rig) -> None:
     assert rig["nightly"].wait(WITHIN)
     assert rig.expect("shop", RunEnded).status == "completed"
     serve_requests(rig, "shop")
-    wait_for(lambda: rig.get("/health/ready")[0] == 200)
+    wait_until(lambda: rig.get("/health/ready")[0] == 200, "a ready group")
     assert rig.get("/health/ready")[1]["integrations"]["nightly"]["ended"]
     rig["shop"].shutdown()
     assert group.wait(WITHIN)  # all have ended
@@ -394,7 +395,7 @@ def test_port_calls_each_webhook_by_its_own_path(rig: Rig) -> None:
         for name in ("shop", "my blog")
     ]
     assert destinations == ["http://127.0.0.1:9/shop/resync", "http://127.0.0.1:9/my%20blog/resync"]
-    wait_for(lambda: rig.get("/health/ready")[0] == 200)
+    wait_until(lambda: rig.get("/health/ready")[0] == 200, "a ready group")
     rig.sandbox.request_resync("my blog")
     assert rig.post("/my%20blog/resync", json={}).status_code == 202
     assert rig.expect("my blog", RunEnded).run.trigger == "webhook"

@@ -8,35 +8,25 @@ import json
 import logging
 import socket
 import threading
-import time
 import types
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, MemberToRemove, NewTopic
 from kafka.errors import KafkaError
 from kafka.structs import TopicPartition
+from waiting import wait_until
 
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.broker import Broker, broker
 from ocean_actors.testing.sandboxed import IDENTIFIER, SandboxedSystem
 
 WITHIN = 60.0
-T = TypeVar("T")
-
-
-def eventually(condition: Callable[[], T | None], within: float = WITHIN) -> T:
-    """The first true value of `condition`."""
-    until, pause = time.monotonic() + within, threading.Event()
-    while not (value := condition()):
-        assert time.monotonic() < until, f"it did not come to be within {within:g} s"
-        pause.wait(0.02)
-    return value
 
 
 @pytest.fixture(scope="session")
@@ -124,15 +114,13 @@ class Organization:
             return None
         return None if found is None or found.offset < 0 else found.offset
 
-    def expect_committed(self, offset: int, within: float = WITHIN) -> None:
-        eventually(lambda: self.committed() == offset, within)
+    def expect_committed(self, offset: int) -> None:
+        wait_until(lambda: self.committed() == offset, f"offset {offset}")
 
     def throw_members_out(self) -> None:
         members = self.admin.describe_groups([self.group])[self.group]["members"]
         ids = [MemberToRemove(member_id=member["member_id"]) for member in members]
         self.admin.remove_group_members(self.group, ids)
-
-    eventually = staticmethod(eventually)
 
     @staticmethod
     def shown(rig: SandboxedSystem) -> dict[str, Any]:
@@ -140,16 +128,14 @@ class Organization:
         actors = rig.system.status()["actors"]
         return next((each["details"] for each in actors if each["name"] == "kafka"), {})
 
-    def expect_state(
-        self, rig: SandboxedSystem, state: str, within: float = WITHIN
-    ) -> dict[str, Any]:
+    def expect_state(self, rig: SandboxedSystem, state: str) -> dict[str, Any]:
         """Wait for `state`; returns what the listener shows of itself in it."""
 
         def in_it() -> dict[str, Any] | None:
             shown = self.shown(rig)
             return shown if shown.get("state") == state else None
 
-        return eventually(in_it, within)
+        return wait_until(in_it, f"the state {state}")
 
     def listener(self, **settings: Any) -> dict[str, Any]:
         return {"type": "KAFKA", "securityProtocol": "PLAINTEXT", **settings}

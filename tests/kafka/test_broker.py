@@ -18,6 +18,7 @@ import requests
 from kafka import KafkaConsumer
 from kafka.admin import KafkaAdminClient
 from kafka.structs import TopicPartition
+from waiting import wait_until
 
 from ocean_actors.sandbox.broker import Broker, BrokerError, ForeignBroker, broker
 from ocean_actors.sandbox.command import serve
@@ -123,9 +124,7 @@ def test_the_broker_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_the_sandbox_of_the_command_line_publishes_between_noise(
-    own_broker: Broker,
-    make_organization: Callable[..., Organization],
-    monkeypatch: pytest.MonkeyPatch,
+    own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", own_broker.bootstrap)
     until = threading.Event()
@@ -148,8 +147,9 @@ def test_the_sandbox_of_the_command_line_publishes_between_noise(
         before = consumer.end_offsets([topic])[topic]
         asked = requests.post(f"{url}/sandbox/integrations/demo/resync", timeout=10)
         asked.raise_for_status()
-        eventually = make_organization(own_broker.bootstrap).eventually
-        eventually(lambda: consumer.end_offsets([topic])[topic] - before >= 8)
+        wait_until(
+            lambda: consumer.end_offsets([topic])[topic] - before >= 8, "eight more messages"
+        )
     finally:
         consumer.close()
         until.set()

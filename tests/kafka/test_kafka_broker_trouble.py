@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from scripted import Script
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler
 from ocean_actors.messages import RunEnded, RunStarted
@@ -55,8 +56,9 @@ def test_a_broker_that_is_down_is_shown_and_waited_for(
 ) -> None:
     own_broker.kill()
     with organization.system(quick, listener={"sessionTimeout": 6}) as rig:
-        organization.eventually(
-            lambda: organization.shown(rig).get("state") in ("connecting", "failing")
+        wait_until(
+            lambda: organization.shown(rig).get("state") in ("connecting", "failing"),
+            "an attempt to connect",
         )
         own_broker.start()
         organization.expect_state(rig, "active")
@@ -119,7 +121,7 @@ def test_a_certificate_that_is_not_trusted_is_named(
         assert own_broker.sasl_bootstrap in shown["error"]
         assert "certificate verify failed" in shown["error"]
         first = organization.shown(rig)
-        organization.eventually(lambda: rig.system.status()["actors"])
+        wait_until(lambda: rig.system.status()["actors"], "the actors")
         assert organization.shown(rig)["error"] == first["error"]
     named = [each for each in caplog.messages if "certificate verify failed" in each]
     assert len(named) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, ResyncRun
 from ocean_actors.messages import RunEnded
@@ -28,7 +29,7 @@ def test_a_dry_run_writes_nothing_and_commits_no_offset(organization: Organizati
         organization.publish(organization.request())
         ended = rig.expect(RunEnded)
         assert ended.status == "completed"
-        organization.eventually(lambda: organization.shown(rig)["owed"] == 0)
+        wait_until(lambda: organization.shown(rig)["owed"] == 0, "an end of what is owed")
     assert organization.committed() is None
     assert {
         f"{call.method} {call.path}" for call in organization.sandbox.calls if call.method != "GET"

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer
 from kafka.errors import NoOffsetForPartitionError
 from kafka.structs import MemberState, TopicPartition
 from scripted import WITHIN, Script
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
@@ -57,7 +58,7 @@ def test_an_offset_is_committed_once_the_run_has_settled(
         script.wait_until_at_work()
         # Noise goes on to be read while the run is at work, however long that takes.
         organization.publish(*noise(20))
-        organization.eventually(lambda: organization.shown(rig)["messages"] == 24)
+        wait_until(lambda: organization.shown(rig)["messages"] == 24, "24 messages")
         assert organization.shown(rig)["owed"] == 1
         assert (organization.committed() or 0) <= last
         script.let_finish()
@@ -71,7 +72,7 @@ def test_noise_alone_is_committed_at_the_stop(
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
         last = organization.publish(*noise(50))
-        organization.eventually(lambda: organization.shown(rig)["messages"] == 50)
+        wait_until(lambda: organization.shown(rig)["messages"] == 50, "50 messages")
     assert organization.committed() == last + 1
 
 
@@ -91,7 +92,7 @@ def test_a_request_that_a_stop_left_unserved_is_served_by_the_next_start(
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
         organization.publish(*noise(1))
-        organization.eventually(lambda: organization.shown(rig)["messages"] == 1)
+        wait_until(lambda: organization.shown(rig)["messages"] == 1, "a message")
         assert script.entered.empty()
 
 
@@ -158,9 +159,9 @@ def test_what_the_sandbox_publishes_is_heard_and_own_reports_are_not(
         sandbox.request_resync("under-test")
         assert rig.expect(RunEnded).run.reason == "resync requested"
         sandbox.wait_for(lambda: len(sandbox.statuses("under-test")) == 2)
-        organization.eventually(
-            lambda: organization.shown(rig)["irrelevant"].get("own report") == 2
-        )  # running, completed
+        wait_until(  # running, completed
+            lambda: organization.shown(rig)["irrelevant"].get("own report") == 2, "both reports"
+        )
         assert organization.shown(rig)["requests"] == 1
         assert organization.shown(rig)["updates"] == 0
 
@@ -185,7 +186,7 @@ def test_the_first_start_begins_at_the_end_of_the_topic(
         organization.expect_state(rig, "active")
         organization.expect_committed(1)  # so that even a crash now loses nothing that follows
         organization.publish(*noise(1))
-        organization.eventually(lambda: organization.shown(rig)["messages"] == 1)
+        wait_until(lambda: organization.shown(rig)["messages"] == 1, "a message")
         assert script.entered.empty()
 
 
@@ -211,7 +212,7 @@ def test_a_flood_of_requests_ends_in_few_runs_and_all_are_settled(
         organization.publish(organization.request())
         script.wait_until_at_work()
         last = organization.publish(*[organization.request()] * 5_000)
-        organization.eventually(lambda: organization.shown(rig)["requests"] == 5_001)
+        wait_until(lambda: organization.shown(rig)["requests"] == 5_001, "5,001 requests")
         script.let_finish(2)
         organization.expect_committed(last + 1)
         assert rig.system.status()["resync"]["run"] is None
@@ -226,7 +227,7 @@ def test_ignored_requests_do_not_hold_the_offset_back(
         first = organization.publish(organization.request())
         script.wait_until_at_work()
         last = organization.publish(organization.request())
-        organization.eventually(lambda: rig.system.status()["resync"]["ignored"] == 1)
+        wait_until(lambda: rig.system.status()["resync"]["ignored"] == 1, "the ignored request")
         assert (organization.committed() or 0) <= first
         script.let_finish()
         organization.expect_committed(last + 1)
@@ -265,8 +266,8 @@ def test_a_poisoned_topic_stalls_nothing(
         last = organization.publish(*poison * 15, huge, organization.request(), huge, *poison * 15)
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(last + 1)
-        shown = organization.eventually(
-            lambda: (found := organization.shown(rig))["messages"] == 303 and found
+        shown = wait_until(
+            lambda: (found := organization.shown(rig))["messages"] == 303 and found, "303 messages"
         )
         assert shown["requests"] == 1
         assert shown["unreadable"]["too long"] == 2
@@ -285,9 +286,9 @@ def test_several_partitions_are_read(
             organization.publish(organization.request(), partition=number)
             assert rig.expect(RunEnded).status == "completed", number
             partition = TopicPartition(organization.topic, number)
-            organization.eventually(lambda: organization.committed(partition) == 1)  # noqa: B023
+            wait_until(lambda: organization.committed(partition) == 1, "the commit")  # noqa: B023
         read = {f"{organization.topic}/{number}": 1 for number in range(3)}
-        organization.eventually(lambda: organization.shown(rig)["positions"] == read)
+        wait_until(lambda: organization.shown(rig)["positions"] == read, "the positions")
 
 
 # -- two instances ---------------------------------------------------------------------------------
@@ -301,17 +302,21 @@ def test_a_second_instance_stands_by_and_takes_over_when_the_first_stops(
 ) -> None:
     caplog.set_level("INFO")
     with organization.system(scripted) as second, organization.system(scripted) as first:
-        organization.eventually(
+        wait_until(
             lambda: (
                 {organization.shown(each).get("state") for each in (first, second)}
                 == {"active", "standby"}
-            )
+            ),
+            "an active instance and a standby",
         )
         active, standby = (
             (first, second) if organization.shown(first)["state"] == "active" else (second, first)
         )
         assert any("standing by" in each for each in caplog.messages)
-        organization.eventually(lambda: standby.system.status()["resync"]["state"] == "standby")
+        wait_until(
+            lambda: standby.system.status()["resync"]["state"] == "standby",
+            "the standby of the coordinator",
+        )
         organization.publish(organization.request())
         script.wait_until_at_work()
         active.expect(RunStarted)
@@ -366,9 +371,9 @@ def test_an_instance_has_joined_only_when_it_knows_what_the_group_has_assigned_i
     with contextlib.closing(group.consumer):
         group.subscribe(organization.topic, on_assigned, lambda _revoked: owned.clear())
         if topic_is_late:
-            organization.eventually(stable)
+            wait_until(stable, "a stable group")
             organization.make_topic()
-        organization.eventually(joined)
+        wait_until(joined, "an assignment")
         assert (owned, joined_before) == ([organization.partition], [False])
 
 
@@ -489,4 +494,4 @@ def test_no_thread_is_left_behind(organization: Organization, quick: type[Resync
         organization.expect_state(rig, "active")
         assert "kafka-consumer" in ours()
     # kafka-python waits a bounded time for its own: on a busy machine it ends a little later
-    organization.eventually(lambda: not ours())
+    wait_until(lambda: not ours(), "an end of the threads")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kafka.record.util import calc_crc32c
 from scripted import Script
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import consumer
@@ -56,7 +57,7 @@ def test_another_topic_is_noticed_while_the_consumer_runs(
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
         sandbox.configure(feature_flags=[REQUESTS_FLAG])
-        organization.eventually(lambda: organization.shown(rig)["topic"] == topic)
+        wait_until(lambda: organization.shown(rig)["topic"] == topic, "the topic")
         organization.expect_state(rig, "active")
         organization.publish(organization.request(), topic=topic)
         assert rig.expect(RunEnded).status == "completed"
@@ -145,8 +146,8 @@ def test_a_resync_stands_in_for_a_damaged_batch_and_what_follows_is_read(
     TopicFile(own_broker, organization.topic).edit(damaged, damage)
     with organization.system(scripted) as rig:
         assert script.wait_until_at_work().reason == "messages were missed"
-        organization.eventually(lambda: organization.shown(rig)["damaged"] == 1)
-        organization.eventually(lambda: organization.shown(rig)["messages"] == 3)
+        wait_until(lambda: organization.shown(rig)["damaged"] == 1, "the damaged message")
+        wait_until(lambda: organization.shown(rig)["messages"] == 3, "three messages")
         assert (organization.committed() or 0) <= damaged
         script.let_finish()
         assert rig.expect(RunEnded).status == "completed"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, RunEnded
 from ocean_actors.listeners.kafka import consumer
@@ -37,13 +38,15 @@ def test_the_lag_is_what_waits_in_the_topic_and_each_commit_is_counted(
     with organization.system(quick) as rig:
         organization.expect_state(rig, "active")
         last = organization.publish(*noise, organization.request())
-        organization.eventually(lambda: organization.shown(rig)["lag"].get(place))
+        wait_until(lambda: organization.shown(rig)["lag"].get(place), "a lag")
         shown = organization.shown(rig)
         assert 0 <= shown["positions"][place] + shown["lag"][place] <= last + 1
         assert rig.expect(RunEnded).status == "completed"
         organization.expect_committed(last + 1)
         commits = ("ocean_actors_kafka_commits_total", "result")
-        organization.eventually(lambda: scraped(rig, *commits)["succeeded",])
+        wait_until(lambda: scraped(rig, *commits)["succeeded",], "a commit")
         assert scraped(rig, *commits)["failed",] == 0
         lag = ("ocean_actors_kafka_lag_messages", "topic", "partition")
-        organization.eventually(lambda: scraped(rig, *lag) == {(organization.topic, "0"): 0})
+        wait_until(
+            lambda: scraped(rig, *lag) == {(organization.topic, "0"): 0}, "an end of the lag"
+        )

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from pythons import NEWEST, python_with
-from shop import Rig, Shop, wait_until
+from shop import Rig, Shop
+from waiting import wait_until
 
 pytestmark = pytest.mark.xdist_group("kafka")  # one worker, one broker
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from waiting import wait_until
 
 from ocean_actors.sandbox.broker import Broker
 
@@ -80,10 +81,10 @@ class Processes:
         return file.read_text().splitlines() if file.exists() else []
 
     def expect(self, *lines: Any) -> None:
-        self.organization.eventually(lambda: self.log() == list(lines))
+        wait_until(lambda: self.log() == list(lines), lambda: f"{lines}, not {self.log()}")
 
     def expect_output(self, text: str) -> None:
-        self.organization.eventually(lambda: text in self.output())
+        wait_until(lambda: text in self.output(), text)
 
     def let_finish(self, process: subprocess.Popen[bytes] | None = None) -> None:
         (self.folder / ("go" if process is None else f"go-{process.pid}")).touch()
@@ -119,7 +120,7 @@ def test_a_request_outlives_a_kill_in_mid_run_and_is_served_once_more_only(
     second.wait()
     before = processes.output().count("consuming")
     third = processes.start()
-    organization.eventually(lambda: processes.output().count("consuming") > before)
+    wait_until(lambda: processes.output().count("consuming") > before, "another consumer")
     last = organization.publish({"context": {"integrationId": "other"}}, organization.request())
     organization.expect_committed(last + 1)
     processes.expect(*served, f"begin {third.pid}", f"end {third.pid}")
@@ -165,7 +166,7 @@ def test_an_instance_that_was_asleep_too_long_gives_way(processes: Processes) ->
     processes.expect(f"begin {first.pid}", f"begin {second.pid}")
     first.send_signal(signal.SIGCONT)
     processes.expect_output("this instance no longer leads")
-    organization.eventually(lambda: processes.output().count("standing by") >= 2)
+    wait_until(lambda: processes.output().count("standing by") >= 2, "two standbys")
     assert processes.log() == [f"begin {first.pid}", f"begin {second.pid}"]
     processes.let_finish()
     organization.expect_committed(1)
@@ -192,9 +193,9 @@ def test_what_an_instance_ends_right_after_it_slept_is_not_reported(processes: P
     sandbox.wait_for(lambda: sandbox.statuses("under-test") == ["running", "aborted", "running"])
     processes.let_finish(first)
     first.send_signal(signal.SIGCONT)
-    organization.eventually(lambda: processes.output().count("standing by") >= 2)
+    wait_until(lambda: processes.output().count("standing by") >= 2, "two standbys")
     processes.let_finish(second)
-    organization.eventually(lambda: f"end {second.pid}" in processes.log())
+    wait_until(lambda: f"end {second.pid}" in processes.log(), "the end of a run")
     organization.expect_committed(1)
     sandbox.wait_for(lambda: sandbox.statuses("under-test")[-1:] == ["completed"])
     assert sandbox.statuses("under-test") == ["running", "aborted", "running", "completed"]

@@ -9,6 +9,7 @@ import pytest
 from kafka.admin import NewPartitions
 from kafka.structs import TopicPartition
 from scripted import Script
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler
 from ocean_actors.listeners.kafka import kafka_python
@@ -73,7 +74,9 @@ def test_more_partitions_make_no_second_instance_active(
             organization.publish(organization.request())
             run = script.wait_until_at_work()
             organization.admin.create_partitions({organization.topic: NewPartitions(3)})
-            organization.eventually(lambda: len(organization.shown(first)["positions"]) == 3)
+            wait_until(
+                lambda: len(organization.shown(first)["positions"]) == 3, "the three partitions"
+            )
             organization.expect_state(second, "standby")
             assert not run.aborted
             script.let_finish()
@@ -83,7 +86,7 @@ def test_more_partitions_make_no_second_instance_active(
             script.let_finish()
             assert first.expect(RunEnded).status == "completed"
             last = TopicPartition(organization.topic, 2)
-            organization.eventually(lambda: organization.committed(last) == 1)
+            wait_until(lambda: organization.committed(last) == 1, "the commit")
             first.system.stop()  # the other one gets all of them
             organization.expect_state(second, "active")
             organization.publish(organization.request(), partition=1)

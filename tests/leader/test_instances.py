@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from processes import IDENTIFIER, Instance, Processes, Template, processes
+from waiting import wait_until
 
 from ocean_actors.port_time import parse_time
 from ocean_actors.sandbox.legal import runs_of
@@ -75,7 +76,10 @@ def test_what_a_killed_leader_was_at_is_run_by_the_standby(
     leader.kill()
     real_engine.outlast_the_killed()
     rig.let_finish()
-    rig.wait_for(lambda: rig.statuses() == ["running", "aborted", "running", "completed"])
+    wait_until(
+        lambda: rig.statuses() == ["running", "aborted", "running", "completed"],
+        "a run after an aborted one",
+    )
     assert rig.reporters() == [leader.name, *[standby.name] * 3]
     rig.check_one_run_at_a_time()
     assert (standby.wait() if listener is ONCE else standby.stop()) == 0
@@ -91,8 +95,11 @@ def test_a_killed_schedule_goes_on_in_phase_with_the_standby(
     leader.kill()
     real_engine.outlast_the_killed()
     rig.let_finish()
-    rig.wait_for(lambda: rig.statuses()[:4] == ["running", "aborted", "running", "completed"])
-    rig.wait_for(lambda: rig.statuses()[4:6] == ["running", "completed"])
+    wait_until(
+        lambda: rig.statuses()[:4] == ["running", "aborted", "running", "completed"],
+        "a run after an aborted one",
+    )
+    wait_until(lambda: rig.statuses()[4:6] == ["running", "completed"], "a scheduled run")
     due = [parse_time(report["nextResync"]) for report in rig.sandbox.reports(IDENTIFIER)]
     assert len({each.second + each.microsecond / 1e6 for each in due if each is not None}) == 1
     assert None not in due
@@ -106,13 +113,13 @@ def test_a_frozen_leader_writes_and_reports_nothing_when_it_wakes_up(
     rig = make(SHORT)
     leader = leader_of_two(rig, listener)
     leader.freeze()
-    rig.wait_for(lambda: rig.writes()[-1][0] != leader.name)
+    wait_until(lambda: rig.writes()[-1][0] != leader.name, "writes of another instance")
     runs = {run for name, run in rig.writes() if name == leader.name}
     before = sum(run in runs for _, run in rig.writes())
     leader.thaw()
-    rig.wait_for(lambda: "stands by" in leader.log)
+    wait_until(lambda: "stands by" in leader.log, "a standby")
     rig.let_finish()
-    rig.wait_for(lambda: rig.statuses()[-1:] == ["completed"])
+    wait_until(lambda: rig.statuses()[-1:] == ["completed"], "a completed run")
     assert sum(run in runs for _, run in rig.writes()) == before
     rig.check_one_run_at_a_time()
     ends = runs_of(rig.sandbox.reports(IDENTIFIER))
@@ -128,7 +135,10 @@ def test_a_leader_that_is_stopped_hands_over_at_once_and_what_it_was_at_is_run(
     leader = leader_of_two(rig, listener)
     assert leader.stop() == 0
     rig.let_finish()
-    rig.wait_for(lambda: rig.statuses() == ["running", "aborted", "running", "completed"])
+    wait_until(
+        lambda: rig.statuses() == ["running", "aborted", "running", "completed"],
+        "a run after an aborted one",
+    )
     assert rig.reporters()[:2] == [leader.name] * 2
 
 
@@ -137,16 +147,18 @@ def test_a_rolling_update_of_two_replicas_loses_no_request(
 ) -> None:
     rig = make(LONG)
     old = [rig.start(POLLING) for _ in range(2)]
-    rig.wait_for(lambda: rig.sandbox.integration(IDENTIFIER) is not None)
+    wait_until(lambda: rig.sandbox.integration(IDENTIFIER) is not None, "the integration")
     requested = rig.sandbox.request_resync(IDENTIFIER)
     for instance in old:  # as `maxUnavailable: 1, maxSurge: 0` replaces them
         rig.at_work()
         assert instance.stop() == 0
         rig.start(POLLING)
         requested = rig.sandbox.request_resync(IDENTIFIER)
-    rig.wait_for(lambda: rig.writes()[-1][0] not in {each.name for each in old})
+    wait_until(
+        lambda: rig.writes()[-1][0] not in {each.name for each in old}, "writes of a new instance"
+    )
     rig.let_finish()
-    rig.wait_for(functools.partial(rig.completed_since, requested["updatedAt"]))
+    wait_until(functools.partial(rig.completed_since, requested["updatedAt"]), "a completed run")
     rig.check_one_run_at_a_time()
     assert set(runs_of(rig.sandbox.reports(IDENTIFIER))) <= {"aborted", "completed"}
 
@@ -158,11 +170,11 @@ def test_a_restart_of_the_engine_costs_no_run(
     rig.start({**POLLING, "resyncOnStart": True})
     leader = rig.at_work()
     real_engine.stop()
-    rig.wait_for(lambda: "leads until its lease ends" in leader.log)
+    wait_until(lambda: "leads until its lease ends" in leader.log, "a lease that is not renewed")
     real_engine.start()
-    rig.wait_for(lambda: "the election works again" in leader.log)
+    wait_until(lambda: "the election works again" in leader.log, "another election")
     rig.let_finish()
-    rig.wait_for(lambda: rig.statuses() == ["running", "completed"])
+    wait_until(lambda: rig.statuses() == ["running", "completed"], "a completed run")
 
 
 def test_a_leader_without_an_engine_stands_by_at_the_end_of_its_lease_and_comes_back(
@@ -173,11 +185,11 @@ def test_a_leader_without_an_engine_stands_by_at_the_end_of_its_lease_and_comes_
     leader = rig.at_work()
     real_engine.stop()
     try:
-        rig.wait_for(lambda: "so this instance stands by" in leader.log)
+        wait_until(lambda: "so this instance stands by" in leader.log, "a standby")
         rig.let_finish()
     finally:
         real_engine.start()
-    rig.wait_for(lambda: rig.statuses()[-1:] == ["completed"])
+    wait_until(lambda: rig.statuses()[-1:] == ["completed"], "a completed run")
     assert runs_of(rig.sandbox.reports(IDENTIFIER))[-2:] == ["aborted", "completed"]
 
 
@@ -187,7 +199,7 @@ def test_in_a_series_of_handovers_every_request_is_covered_and_runs_never_overla
     rng = random.Random(HANDOVERS)  # noqa: S311  (repeatable, not secret)
     rig = make(SHORT)
     running = [rig.start(POLLING) for _ in range(3)]
-    rig.wait_for(lambda: rig.sandbox.integration(IDENTIFIER) is not None)
+    wait_until(lambda: rig.sandbox.integration(IDENTIFIER) is not None, "the integration")
     for _ in range(HANDOVERS):
         rig.hold()
         requested = rig.sandbox.request_resync(IDENTIFIER)
@@ -203,7 +215,9 @@ def test_in_a_series_of_handovers_every_request_is_covered_and_runs_never_overla
         threading.Event().wait(rng.uniform(0.0, 0.5))
         requested = rig.sandbox.request_resync(IDENTIFIER)
         rig.let_finish()
-        rig.wait_for(functools.partial(rig.completed_since, requested["updatedAt"]))
+        wait_until(
+            functools.partial(rig.completed_since, requested["updatedAt"]), "a completed run"
+        )
         if way == "freeze":
             leader.thaw()
     rig.check_one_run_at_a_time()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ import memory
 import pytest
 import requests
 from scripted import WITHIN, Quick, Script
+from waiting import wait_until
 
 from ocean_actors import (
     LiveHandler,
@@ -69,13 +69,6 @@ def start(sandbox: Sandbox) -> Iterator[Callable[..., SandboxedSystem]]:
         yield start
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.01)
-
-
 def state(rig: SandboxedSystem) -> Any:
     return rig.system.status()["leader"]["state"]
 
@@ -112,9 +105,9 @@ def test_a_standby_is_live_and_not_ready_and_asks_port_for_the_organisation_alon
     start: Callable[..., SandboxedSystem], sandbox: Sandbox
 ) -> None:
     first = start(Quick)
-    wait_for(lambda: probe(first, "ready")[0] == 200)
+    wait_until(lambda: probe(first, "ready")[0] == 200, "a ready leader")
     standby = start(Quick, integration={"identifier": "under-test", "type": "second"})
-    wait_for(lambda: state(standby) == "standby")
+    wait_until(lambda: state(standby) == "standby", "a standby")
     status, body = probe(standby, "ready")
     assert (status, body["standby"]) == (503, True)
     assert probe(standby, "live") == (200, {"ok": True})
@@ -131,9 +124,9 @@ def test_calls_of_a_standby_are_refused_to_be_sent_again(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
     first = start(Quick, Pages, eventListener=WEBHOOK)
-    wait_for(lambda: leading(first))
+    wait_until(lambda: leading(first), "a leader")
     second = start(Quick, Pages, eventListener=WEBHOOK)
-    wait_for(lambda: state(second) == "standby")
+    wait_until(lambda: state(second) == "standby", "a standby")
     for path in ("/resync", "/live/pages"):
         status, headers = post(second, path)
         assert (status, int(headers["Retry-After"]) > 0) == (503, True)
@@ -144,9 +137,9 @@ def test_a_request_to_a_standby_is_kept_and_run_when_it_leads(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
     first = start(Quick)
-    wait_for(lambda: leading(first))
+    wait_until(lambda: leading(first), "a leader")
     second = start(Quick, leader={**MEMORY, "ttl": 3.0})  # it asks twice a second
-    wait_for(lambda: state(second) == "standby")
+    wait_until(lambda: state(second) == "standby", "a standby")
     second.system.request_resync("please")
     first.system.stop()
     assert second.expect(RunEnded).run.reason == "please"
@@ -159,7 +152,7 @@ def test_an_instance_that_loses_the_lead_aborts_its_run_and_may_lead_again(
     scripted: type[ResyncHandler],
 ) -> None:
     rig = start(scripted)
-    wait_for(lambda: leading(rig))
+    wait_until(lambda: leading(rig), "a leader")
     rig.sandbox.request_resync("under-test")
     run = script.wait_until_at_work()
     rig.sandbox.wait_for(lambda: rig.statuses() == ["running"], WITHIN)
@@ -167,7 +160,9 @@ def test_an_instance_that_loses_the_lead_aborts_its_run_and_may_lead_again(
     server.give_to(somebody)
     assert rig.expect(RunEnded).status == "aborted"
     assert run.aborted
-    wait_for(lambda: state(rig) == "standby" and listening(rig) is None)
+    wait_until(
+        lambda: state(rig) == "standby" and listening(rig) is None, "a standby that does not listen"
+    )
     assert rig.statuses() == ["running"]
     server.free(somebody)
     script.wait_until_at_work()
@@ -175,7 +170,7 @@ def test_an_instance_that_loses_the_lead_aborts_its_run_and_may_lead_again(
     rig.sandbox.wait_for(
         lambda: rig.statuses() == ["running", "aborted", "running", "completed"], WITHIN
     )
-    wait_for(lambda: probe(rig, "ready")[0] == 200)
+    wait_until(lambda: probe(rig, "ready")[0] == 200, "readiness")
 
 
 @pytest.mark.parametrize("kind", [POLLING, WEBHOOK], ids=lambda each: each["type"])
@@ -188,12 +183,16 @@ def test_an_answer_for_a_listener_that_the_loss_of_the_lead_stopped_is_dropped_s
     name = kind["type"].lower()
     sandbox.fail("hang", path="-request$")
     rig = start(Quick, eventListener=kind)
-    wait_for(lambda: leading(rig) and not sandbox.faults)  # the listener waits for Port's answer
+    # the listener waits for Port's answer
+    wait_until(lambda: leading(rig) and not sandbox.faults, "a leader that listens")
     server.give_to(object())
-    wait_for(lambda: state(rig) == "standby")
+    wait_until(lambda: state(rig) == "standby", "a standby")
     wait_idle(rig.system._actors, 30, parked=name)  # it has been told to stop
     sandbox.release()
-    wait_for(lambda: name not in {each["name"] for each in rig.system.status()["actors"]})
+    wait_until(
+        lambda: name not in {each["name"] for each in rig.system.status()["actors"]},
+        "the end of its listener",
+    )
     assert rig.system.status()["deadLetters"] == {}
 
 
@@ -223,11 +222,14 @@ def test_without_an_engine_it_leads_until_its_lease_ends(
 
 def advance_until(clock: ManualClock, condition: Callable[[], bool]) -> None:
     """Let time pass until it is so. The threads need real time, too."""
-    until = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
+
+    def so() -> bool:
+        if condition():
+            return True
         clock.advance(0.5)
-        time.sleep(0.005)
+        return False
+
+    wait_until(so, "what time brings")
 
 
 def test_once_fails_when_the_engine_gives_no_answer_for_the_start_timeout(
@@ -258,7 +260,7 @@ def test_a_bug_of_an_engine_restarts_the_actor_which_campaigns_again(
 ) -> None:
     server.bug = ZeroDivisionError("a bug")
     rig = start(Quick)
-    wait_for(lambda: leading(rig))
+    wait_until(lambda: leading(rig), "a leader")
     actors = {actor["name"]: actor for actor in rig.system.status()["actors"]}
     assert actors["leader"]["restarts"] == 1
 
@@ -282,7 +284,7 @@ def test_with_an_engine_that_has_no_election_an_instance_leads(
     alone = LeaderSpec("MEMORY", memory.MemorySettings, None)
     monkeypatch.setattr(memory, "SPEC", alone)
     rig = start(Quick)
-    wait_for(lambda: probe(rig, "ready")[0] == 200)
+    wait_until(lambda: probe(rig, "ready")[0] == 200, "readiness")
     assert rig.system.status()["leader"] is None
 
 
@@ -290,7 +292,7 @@ def test_the_command_line_shows_who_leads(
     start: Callable[..., SandboxedSystem], server: memory.MemoryServer
 ) -> None:
     rig = start(Quick)
-    wait_for(lambda: leading(rig))
+    wait_until(lambda: leading(rig), "a leader")
     status = rig.system.status()
     (line,) = [line for line in report(status) if line.startswith("leader")]
     assert re.fullmatch(r"leader     leading for \d+\.\d s \(MEMORY\)", line)

@@ -6,13 +6,13 @@ import socket
 import socketserver
 import ssl
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from kafka.errors import KafkaError
 from scripted import WITHIN, Quick
+from waiting import wait_until
 
 from ocean_actors.listeners.kafka import kafka_python
 from ocean_actors.listeners.kafka.kafka_python import BrokersUnreachable, GroupConsumer
@@ -35,16 +35,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
         sock.close()
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.02)
-
-
 def expect_all_closed(made: list[socket.socket]) -> None:
     assert made
-    eventually(lambda: all(sock.fileno() == -1 for sock in made))
+    wait_until(lambda: all(sock.fileno() == -1 for sock in made), "an end of all sockets")
 
 
 def test_a_listener_whose_broker_refuses_leaves_none_open(
@@ -59,7 +52,9 @@ def test_a_listener_whose_broker_refuses_leaves_none_open(
             "kafkaSecurityEnabled": False,
         }
         with SandboxedSystem([Quick], eventListener=listener) as rig:
-            eventually(lambda: "ECONNREFUSED" in str(rig.system.status()))
+            wait_until(
+                lambda: "ECONNREFUSED" in str(rig.system.status()), "the refusal in the status"
+            )
     expect_all_closed(made)
 
 
@@ -110,7 +105,9 @@ def test_a_handshake_that_is_aborted_leaves_none_open(made: list[socket.socket])
 
         thread = threading.Thread(target=connect)
         thread.start()
-        eventually(lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made))
+        wait_until(
+            lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made), "a socket with TLS"
+        )
         consumer.abort()
         thread.join(WITHIN)
         assert errors

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pages import ROOT, blocks_of
 from pydantic import Field, field_validator
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded, Settings, SettingsError, plugins
 from ocean_actors.check import check
@@ -78,8 +79,11 @@ def test_its_resyncs_run_and_are_acknowledged_when_they_are_settled(tmp_path: Pa
         ended = rig.expect(RunEnded)
         assert (ended.run.reason, ended.run.trigger) == ("second", "file")
         assert rig.system.status()["listener"] == "FILE"
-    acknowledged = file.with_suffix(".settled").read_text().splitlines()
-    assert acknowledged == ["first completed", "second completed"]
+        settled = file.with_suffix(".settled")
+        wait_until(
+            lambda: settled.exists() and settled.read_text().count("\n") == 2, "two lines of it"
+        )
+    assert settled.read_text().splitlines() == ["first completed", "second completed"]
 
 
 @pytest.mark.usefixtures("installed")

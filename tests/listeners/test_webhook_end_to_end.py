@@ -493,9 +493,7 @@ def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox: Sandbox) ->
         assert webhook.ready().status_code == 200
         assert webhook.post_signed().status_code == 202
         webhook.expect(RunEnded)
-        started = time.monotonic()
         assert webhook.system.stop()
-        assert time.monotonic() - started < 10
         with pytest.raises(requests.ConnectionError):
             webhook.ready()
         port = int(webhook.url.rpartition(":")[2])

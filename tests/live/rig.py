@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tracker import signature_of
+from waiting import wait_until
 
 from ocean_actors import Live, LiveCall, LiveHandler, ResyncHandler, ResyncRun
 from ocean_actors.live import signatures
@@ -89,17 +89,9 @@ def counts(rig: SandboxedSystem) -> dict[str, int]:
     return found
 
 
-def until(holds: Callable[[], object]) -> None:
-    """Wait until a condition holds, which nobody announces."""
-    overdue = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < overdue, "the condition did not become true"
-        time.sleep(0.01)
-
-
 def settled(rig: SandboxedSystem, **wanted: int) -> None:
     """Wait until the counts of the path `tracker` are as wanted."""
-    until(lambda: wanted.items() <= counts(rig).items())
+    wait_until(lambda: wanted.items() <= counts(rig).items(), f"the counts {wanted}")
 
 
 def titles(rig: SandboxedSystem) -> dict[str, Any]:

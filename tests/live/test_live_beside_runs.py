@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from rig import hooked, serving, tell, titles
+from waiting import wait_until
 
 from ocean_actors import (
     Live,
@@ -152,9 +153,21 @@ def hold(rig: SandboxedSystem, path: str, begin: Callable[[], object]) -> None:
     rig.sandbox.wait_for(lambda: sum(path in each.path for each in rig.sandbox.calls) > before, 30)
 
 
+def wait_until_it_waits(rig: SandboxedSystem, handled: threading.Semaphore) -> None:
+    """Wait until a live write waits for a batch of the run, which holds the same entity."""
+    writes = rig.system._parts._writes
+
+    def waits() -> bool:
+        with writes._changed:
+            return any(writes._holds(mark) for mark in writes._marks)
+
+    wait_until(waits, "a live write that waits")
+    assert not handled.acquire(blocking=False)
+
+
 def expect_after_release(rig: SandboxedSystem, handled: threading.Semaphore) -> None:
     """The live event waits for what the sandbox holds, and is handled after that."""
-    assert not handled.acquire(timeout=0.2)
+    wait_until_it_waits(rig, handled)
     rig.sandbox.release()
     assert handled.acquire(timeout=30)
 
@@ -328,5 +341,5 @@ def test_a_stop_ends_the_wait_of_a_live_write(
 ) -> None:
     hold(rig, BULK, lambda: stepped.begin(send("A")))
     tell(rig, "A", title="new")
-    assert not handled.acquire(timeout=0.2)
+    wait_until_it_waits(rig, handled)
     assert rig.system.stop()

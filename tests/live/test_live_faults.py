@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import Hooked, counts, hooked, serving, settled, tell, titles, until
+from rig import Hooked, counts, hooked, serving, settled, tell, titles
+from waiting import wait_until
 
 from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler
 from ocean_actors.frozen import FrozenDict
@@ -100,7 +101,7 @@ def fail_router(rig: SandboxedSystem) -> None:
     object.__setattr__(event, "snapshot", None)  # that is the bug
     assert intake._router is not None
     intake._router.tell(event)
-    until(lambda: restarted(rig) == 1 and intake._router is not None)
+    wait_until(lambda: restarted(rig) == 1 and intake._router is not None, "another router")
 
 
 def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_one() -> None:
@@ -118,7 +119,7 @@ def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_on
         assert tell(rig, "new")[0] == 202
         assert begun.acquire(timeout=30)
         go["old"].set()
-        until(lambda: not rig.system.status()["leftBehind"])
+        wait_until(lambda: not rig.system.status()["leftBehind"], "an end of the old attempt")
         wait_idle(rig.system._actors, parked="live-tracker-*")
         assert (counts(rig)["running"], counts(rig)["handled"]) == (1, 0)
         go["new"].set()
@@ -135,7 +136,6 @@ def test_an_attempt_that_the_stop_cuts_short_is_lost_and_not_given_up(
 
     def work(_call: LiveCall, live: Live) -> None:
         begun.set()
-        threading.Event().wait(0.05)
         while True:
             live.check()
             threading.Event().wait(0.01)
@@ -180,7 +180,7 @@ def test_a_number_that_names_an_entity_names_the_same_one_in_upsert_and_delete()
 
     with serving(hooked(work, attempts=1)) as rig:
         tell(rig, "A", number=7, action="updated")
-        until(lambda: titles(rig) == {"7": "seven"})
+        wait_until(lambda: titles(rig) == {"7": "seven"}, "the title")
         tell(rig, "A", number=7, action="deleted")
         settled(rig, handled=2)
         assert titles(rig) == {}

@@ -16,8 +16,9 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from rig import Hooked, Nothing, counts, hooked, post, serving, settled, tell, until
+from rig import Hooked, Nothing, counts, hooked, post, serving, settled, tell
 from tracker import signature_of
+from waiting import wait_until
 
 from ocean_actors import (
     Actor,
@@ -144,7 +145,8 @@ def test_a_path_whose_threads_all_hang_waits_for_one_and_refuses_what_is_too_muc
         for _ in range(8):
             rig.expect(LiveEventFailed)
         tell(rig, "B")
-        assert not begun.acquire(timeout=0.2)
+        wait_idle(rig.system._actors, parked="live-tracker-*")
+        assert not begun.acquire(blocking=False)
         assert counts(rig)["queued"] == 1
         assert "hangs in 8 threads: no event of tracker is handled until one ends" in caplog.text
         go.set()
@@ -284,7 +286,7 @@ def test_after_all_that_garbage_events_are_handled(open_rig: SandboxedSystem) ->
     open_rig.sandbox.wait_for(
         lambda: any(call.raw and b'"last"' in call.raw for call in open_rig.sandbox.calls), 30
     )
-    until(lambda: counts(open_rig)["handled"] > handled)
+    wait_until(lambda: counts(open_rig)["handled"] > handled, "an event that is handled")
 
 
 # -- misuse ----------------------------------------------------------------------------------------

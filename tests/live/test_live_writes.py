@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from rig import until
+from waiting import wait_until
 
 from ocean_actors.actors import Cancelled, CancelToken, SystemClock
 from ocean_actors.port.live_writes import (
@@ -74,7 +74,7 @@ def test_a_live_write_that_waits_too_long_or_is_cancelled_fails_and_is_forgotten
     run = live.open_run()
     with ThreadPoolExecutor(1) as pool, run.sending([prints_of(A)]):
         error = pool.submit(failure_of_a_write, live, token, clock)
-        until(lambda: clock.pending() or error.done())
+        wait_until(lambda: clock.pending() or error.done(), "a write that waits, or an error")
         if cancelled:
             token.cancel("stopping")
         else:

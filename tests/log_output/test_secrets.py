@@ -13,6 +13,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 import requests
+from waiting import wait_until
 
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, Settings, SettingsError
 from ocean_actors.check import check
@@ -135,13 +136,6 @@ def call(system: OceanSystem, secret: str | None) -> int:
     return requests.post(url, data=body, headers=headers, timeout=10).status_code
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.02)
-
-
 def everything(said: Said, system: OceanSystem, sandbox: Sandbox, *more: str) -> str:
     texts = [*said.texts, *more, json.dumps(system.status()), repr(system.settings)]
     texts += [str(system.cause)]
@@ -157,10 +151,10 @@ def test_a_run_and_the_servers_beside_it_say_no_secret(
     settings = settings_of(sandbox, {"type": "POLLING", "interval": 0.1})
     sandbox.fail("status", times=2, status=500, path="/organization")
     with OceanSystem(settings, [handler], serve_control=True) as system:
-        eventually(lambda: len(sandbox.statuses("mine")) == 2)
+        wait_until(lambda: len(sandbox.statuses("mine")) == 2, "a reported run")
         sandbox.expire_tokens()
         sandbox.request_resync("mine")
-        eventually(lambda: len(sandbox.statuses("mine")) == 4)
+        wait_until(lambda: len(sandbox.statuses("mine")) == 4, "two reported runs")
         answers = list(answers_of(system))
     text = everything(said, system, sandbox, *answers)
     assert "run " in text
@@ -172,8 +166,8 @@ def test_the_webhook_says_no_secret(said: Said, sandbox: Sandbox) -> None:
         "type": "WEBHOOK", "appHost": "http://127.0.0.1:1", "secrets": [WEBHOOK_SECRET],
     }  # fmt: skip
     with OceanSystem(settings_of(sandbox, listener), [Works], serve_control=True) as system:
-        eventually(lambda: sandbox.integration("mine"))
-        eventually(lambda: call(system, WEBHOOK_SECRET) == 202)
+        wait_until(lambda: sandbox.integration("mine"), "the integration")
+        wait_until(lambda: call(system, WEBHOOK_SECRET) == 202, "an accepted call")
         assert call(system, "another secret") == 401
         call(system, None)
         answers = list(answers_of(system))
@@ -185,7 +179,7 @@ def test_the_webhook_says_no_secret(said: Said, sandbox: Sandbox) -> None:
 def test_a_broker_that_cannot_be_reached_says_no_secret(said: Said, sandbox: Sandbox) -> None:
     listener = {"type": "KAFKA", "securityProtocol": "SASL_PLAINTEXT"}
     with OceanSystem(settings_of(sandbox, listener), [Works], serve_control=True) as system:
-        eventually(lambda: "failing" in json.dumps(system.status()))
+        wait_until(lambda: "failing" in json.dumps(system.status()), "the failure in the status")
         answers = list(answers_of(system))
     assert leaks(everything(said, system, sandbox, *answers)) == []
 

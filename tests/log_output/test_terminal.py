@@ -14,12 +14,12 @@ import subprocess
 import sys
 import termios
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyte
 import pytest
+from waiting import wait_until
 
 from ocean_actors.log_output.live_lines import LiveLines
 from ocean_actors.sandbox import Sandbox
@@ -66,10 +66,13 @@ class Terminal:
         return [line.rstrip() for line in self.screen.display if line.strip()]
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
-        until = time.monotonic() + WITHIN
-        while not condition():
-            assert time.monotonic() < until, "\n".join(self.lines())
+        def so() -> bool:
+            if condition():
+                return True
             self.read()
+            return False
+
+        wait_until(so, lambda: "\n".join(self.lines()))
 
     def read(self) -> None:
         if select.select([self._master], [], [], 0.1)[0]:

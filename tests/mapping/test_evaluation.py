@@ -6,14 +6,16 @@ import itertools
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
+import psutil
 import pytest
 from mapped import Mapped, entry
+from waiting import WITHIN, wait_until
 
 from ocean_actors.actors import Cancelled, CancelToken
 from ocean_actors.mapping.errors import JqMissing, MappingError
@@ -191,12 +193,28 @@ def test_a_child_that_was_killed_while_it_was_idle_is_replaced(open_mapping: Ope
 def test_a_child_that_is_killed_at_work_is_one_line(open_mapping: Open) -> None:
     mapped = open_mapping(entry({**THING, "title": ENDLESS}, kind="bad"), entry(THING))
     assert list(mapped.only().entities([{"id": "a"}]))
-    timer = threading.Timer(0.3, kill_child, (mapped,))
-    timer.start()
-    with pytest.raises(MappingError, match=r"the process that evaluates JQ was killed, perhaps"):
-        list(mapped.only("bad").entities([{"id": "a"}]))
-    timer.join()
+    used = processor_time(mapped)
+    with ThreadPoolExecutor(1) as pool:
+        evaluation = pool.submit(list, mapped.only("bad").entities([{"id": "a"}]))
+        wait_until_at_work(mapped, used)
+        kill_child(mapped)
+        killed = r"the process that evaluates JQ was killed, perhaps"
+        with pytest.raises(MappingError, match=killed):
+            evaluation.result(WITHIN)
     assert list(mapped.only().entities([{"id": "b"}]))
+
+
+def processor_time(mapped: Mapped) -> float:
+    """Returns the seconds that the child has used."""
+    child = mapped.mapping._process._child
+    assert child is not None
+    times = psutil.Process(child._process.pid).cpu_times()
+    return times.user + times.system
+
+
+def wait_until_at_work(mapped: Mapped, used: float) -> None:
+    """Wait until the child has computed for 0.1 s since it had used `used` seconds."""
+    wait_until(lambda: processor_time(mapped) > used + 0.1, "a child that computes")
 
 
 def kill_child(mapped: Mapped) -> int:
@@ -208,33 +226,31 @@ def kill_child(mapped: Mapped) -> int:
 
 
 def test_other_threads_go_on_while_jq_works(open_mapping: Open) -> None:
-    mapped = open_mapping(entry({**THING, "title": ENDLESS}), process=quick)
-    over = threading.Event()
-    ticks = 0
-
-    def evaluate() -> None:
-        with pytest.raises(MappingError):
-            list(mapped.only().entities([{"id": "a"}]))
-        over.set()
-
-    thread = threading.Thread(target=evaluate)
-    thread.start()
-    while not over.wait(0.01):
-        ticks += 1
-    thread.join(60)
-    assert ticks > 10
+    mapped = open_mapping(entry({**THING, "title": ENDLESS}, kind="bad"), entry(THING))
+    assert list(mapped.only().entities([{"id": "a"}]))
+    with ThreadPoolExecutor(1) as pool:
+        evaluation = pool.submit(list, mapped.only("bad").entities([{"id": "a"}]))
+        for _ in range(3):  # this thread sees JQ at work
+            wait_until_at_work(mapped, processor_time(mapped))
+        assert not evaluation.done()
+        mapped.token.cancel("enough")
+        with pytest.raises(Cancelled, match="enough"):
+            evaluation.result(WITHIN)
 
 
 def test_an_abort_ends_an_evaluation_at_once(open_mapping: Open) -> None:
-    mapped = open_mapping(entry({**THING, "title": ENDLESS}))  # which would take a minute
-    entities = mapped.only().entities([{"id": "a"}])
-    timer = threading.Timer(0.3, mapped.token.cancel, ("enough",))
-    timer.start()
-    began = time.monotonic()
-    with pytest.raises(Cancelled, match="enough"):
-        next(entities)
-    assert time.monotonic() - began < 30
-    timer.join()
+    mapped = open_mapping(entry({**THING, "title": ENDLESS}, kind="bad"), entry(THING))
+    assert list(mapped.only().entities([{"id": "a"}]))
+    child = mapped.mapping._process._child
+    assert child is not None
+    used = processor_time(mapped)
+    with ThreadPoolExecutor(1) as pool:
+        evaluation = pool.submit(next, mapped.only("bad").entities([{"id": "a"}]))
+        wait_until_at_work(mapped, used)
+        mapped.token.cancel("enough")
+        with pytest.raises(Cancelled, match="enough"):
+            evaluation.result(WITHIN)
+    assert child._process.returncode == -signal.SIGKILL  # so it did not end by its alarm
 
 
 def test_closing_ends_the_process(open_mapping: Open) -> None:
@@ -249,22 +265,15 @@ def test_closing_ends_the_process(open_mapping: Open) -> None:
 
 
 def test_closing_ends_what_a_thread_still_evaluates(open_mapping: Open) -> None:
-    mapped = open_mapping(entry({**THING, "title": ENDLESS}))  # which would take a minute
-    entities = mapped.only().entities([{"id": "a"}])
-    raised: list[BaseException] = []
-
-    def evaluate() -> None:
-        try:
-            next(entities)
-        except MappingError as error:
-            raised.append(error)
-
-    thread = threading.Thread(target=evaluate)
-    thread.start()
-    thread.join(0.3)
-    mapped.mapping.close()
-    thread.join(30)
-    assert len(raised) == 1
+    mapped = open_mapping(entry({**THING, "title": ENDLESS}, kind="bad"), entry(THING))
+    assert list(mapped.only().entities([{"id": "a"}]))
+    used = processor_time(mapped)
+    with ThreadPoolExecutor(1) as pool:
+        evaluation = pool.submit(next, mapped.only("bad").entities([{"id": "a"}]))
+        wait_until_at_work(mapped, used)
+        mapped.mapping.close()
+        with pytest.raises(MappingError):
+            evaluation.result(WITHIN)
     with pytest.raises(RuntimeError, match="was closed"):
         list(mapped.only().entities([{"id": "a"}]))
 

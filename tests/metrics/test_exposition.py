@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import prometheus_client
@@ -14,6 +13,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 from scripted import Quick, Script
+from waiting import wait_until
 
 import ocean_actors
 from ocean_actors import Actor, OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunProgressed
@@ -54,14 +54,6 @@ class Scrape:
             for sample in self.samples
             if sample.name == f"ocean_actors_{name}" and sample.value
         }
-
-
-def eventually(condition: Callable[[], object], within: float = 60.0) -> None:
-    """Wait until `condition` is true."""
-    until, pause = time.monotonic() + within, threading.Event()
-    while not condition():
-        assert time.monotonic() < until, f"it did not come to be within {within:g} s"
-        pause.wait(0.01)
 
 
 def settings(identifier: str = "idle") -> Settings:
@@ -170,8 +162,9 @@ def test_progress_and_entities_show_while_a_run_is_in_flight(script: Script) -> 
         port.create_blueprint("package")
         with SandboxedSystem([Sends, Quick], sandbox=port, eventListener=CALM) as rig:
             rig.expect(RunProgressed)
-            eventually(
-                lambda: Scrape(rig.system).by("handler_progress_ratio", "handler").get(("Quick",))
+            wait_until(
+                lambda: Scrape(rig.system).by("handler_progress_ratio", "handler").get(("Quick",)),
+                "the progress of Quick",
             )
             scrape = Scrape(rig.system)
             shares = scrape.by("handler_progress_ratio", "handler")
@@ -192,7 +185,10 @@ def test_every_request_that_port_saw_is_counted(quick: type[ResyncHandler]) -> N
         rig.system.request_resync("again")
         rig.expect(RunEnded)
         rig.sandbox.wait_for(lambda: len(rig.statuses()) == 4)
-        eventually(lambda: answers(rig.sandbox) == Scrape(rig.system).by(*PORT_REQUESTS))
+        wait_until(
+            lambda: answers(rig.sandbox) == Scrape(rig.system).by(*PORT_REQUESTS),
+            "the count of every call",
+        )
         scrape = Scrape(rig.system)
         counts = scrape.by(*PORT_REQUESTS)
         assert sum(count for (_, code), count in counts.items() if code == "503") == 1
@@ -215,8 +211,9 @@ def test_incidents_of_actors_stay_counted_after_their_end(quick: type[ResyncHand
 
     with SandboxedSystem([quick], [Fragile], eventListener=CALM) as rig:
         rig.expect(RunEnded)
-        eventually(
-            lambda: Scrape(rig.system).by("actor_restarts_total", "actor") == {("Fragile",): 1}
+        wait_until(
+            lambda: Scrape(rig.system).by("actor_restarts_total", "actor") == {("Fragile",): 1},
+            "a restart",
         )
         assert Scrape(rig.system).by("runs_total", "outcome") == {("completed",): 1}
     stopped = Scrape(rig.system)
@@ -237,7 +234,9 @@ def test_a_thread_left_behind_is_counted_until_it_ends(script: Script) -> None:
         script.wait_until_at_work()
         assert Scrape(rig.system).value("left_behind_threads") == 1
         script.let_finish(2)
-        eventually(lambda: not Scrape(rig.system).value("left_behind_threads"))
+        wait_until(
+            lambda: not Scrape(rig.system).value("left_behind_threads"), "the end of the thread"
+        )
 
 
 def test_the_exposition_is_whole_before_the_start_and_names_every_metric() -> None:

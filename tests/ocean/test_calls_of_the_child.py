@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import requests
-from shop import Rig, wait_until
+from shop import Rig
+from waiting import wait_until
 
 from ocean_actors import RunEnded
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import memory
 import pytest
-from shop import IDENTIFIER, Rig, Shop, is_gone, wait_until
+from shop import IDENTIFIER, Rig, Shop, is_gone
+from waiting import wait_until
 
 from ocean_actors import RunEnded
 from ocean_actors.sandbox import Sandbox

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shop import is_gone, wait_until
+from shop import is_gone
+from waiting import wait_until
 
 from ocean_actors.ocean.folder import Folder, OceanFolderError, find_python, read_folder
 from ocean_actors.ocean.inspection import Inspection

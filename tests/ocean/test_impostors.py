@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from shop import Rig, Shop, is_gone, wait_until
+from shop import Rig, Shop, is_gone
+from waiting import wait_until
 
 from ocean_actors import RunProgressed, RunStarted
 from ocean_actors.context import Actor

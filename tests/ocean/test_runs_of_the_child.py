@@ -7,7 +7,8 @@ import signal
 
 import psutil
 import pytest
-from shop import Rig, is_gone, wait_until
+from shop import Rig, is_gone
+from waiting import wait_until
 
 from ocean_actors import RunProgressed
 from ocean_actors.control.report import report

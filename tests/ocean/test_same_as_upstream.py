@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import requests
 from pythons import BOTH, python_with
-from shop import IDENTIFIER, Rig, Shop, wait_until
+from shop import IDENTIFIER, Rig, Shop
+from waiting import wait_until
 
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing.sandboxed import port_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.actors import SystemClock
@@ -85,17 +85,10 @@ def senders() -> list[str]:
     return [each.name for each in threading.enumerate() if each.name.startswith("port-sender")]
 
 
-def until(so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON
-    while not so():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture(autouse=True)
 def without_senders_of_other_tests() -> None:
     """They end soon after their run, which may be after their test."""
-    until(lambda: senders() == [])
+    wait_until(lambda: senders() == [], "an end of the senders of other tests")
 
 
 @contextlib.contextmanager
@@ -119,7 +112,7 @@ def test_eight_batches_are_on_their_way_and_no_more_is_read(sandbox: Sandbox, ru
     port = runs.start().for_handler("all")
     with in_thread(lambda: port.upsert("package", source())) as call:
         sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 8)
-        until(lambda: len(read) >= 8 * 20)
+        wait_until(lambda: len(read) >= 8 * 20, "a buffer that is full")
         assert not call.done()
         assert len(read) <= 8 * 20 + 1
         sandbox.clear_faults()
@@ -191,7 +184,7 @@ def test_the_senders_end_with_the_run(sandbox: Sandbox, runs: Runs) -> None:
     writer.for_handler("all").upsert("package", packages(*range(200)))
     assert senders()
     writer.close()
-    until(lambda: senders() == [])
+    wait_until(lambda: senders() == [], "an end of the senders")
 
 
 def test_without_threads_the_handler_sends_itself(
@@ -375,7 +368,7 @@ def test_an_abort_ends_all_in_flight_at_once(sandbox: Sandbox, runs: Runs) -> No
         writer.abort("newer request")
         with pytest.raises(ResyncAborted, match="newer request"):
             call.result(SOON)
-        until(lambda: not writer._flight.window.in_flight)  # while Port still hangs
+        wait_until(lambda: not writer._flight.window.in_flight, "an end while Port hangs")
     assert writer._flight.window.waiting == {}
     assert len(bulk_calls(sandbox)) == 8
     sandbox.clear_faults()
@@ -389,7 +382,10 @@ def test_a_refusal_for_a_while_slows_the_whole_run_down(sandbox: Sandbox, runs: 
         lambda: writer.for_handler("all").upsert("package", packages(*range(400)))
     ) as call:
         try:
-            until(lambda: writer._flight.window.size <= 4 and writer._client.pace.pauses._ends)
+            wait_until(
+                lambda: writer._flight.window.size <= 4 and writer._client.pace.pauses._ends,
+                "a smaller window and a pause",
+            )
         finally:
             sandbox.clear_faults()  # the seven have room to go on, and must not
         assert call.result(SOON).upserted == 400
@@ -517,7 +513,10 @@ def test_an_async_source_that_fails_raises_its_error_and_ends_the_thread(
         assert (await port.aupsert("package", packages("later"))).upserted == 1
 
     asyncio.run(asyncio.wait_for(work(), SOON))
-    until(lambda: "in-thread" not in [each.name for each in threading.enumerate()])
+    wait_until(
+        lambda: "in-thread" not in [each.name for each in threading.enumerate()],
+        "an end of the thread",
+    )
 
 
 def test_an_error_of_port_ends_an_async_source(sandbox: Sandbox, runs: Runs) -> None:
@@ -566,4 +565,4 @@ def test_settings_say_how_many_and_nothing_is_left_behind(sandbox: Sandbox) -> N
         sandbox.clear_faults()
         ended = rig.expect(RunEnded)
         assert (ended.written.upserted, ended.written.failed) == (199, 1)
-        until(lambda: senders() == [])
+        wait_until(lambda: senders() == [], "an end of the senders")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from waiting import wait_until
 
 from ocean_actors.actors import CancelToken
 from ocean_actors.messages import Written
@@ -331,7 +331,7 @@ def test_a_worker_that_was_frozen_sends_nothing_by_an_old_order(
     with made.writes:
         made.sender.add("package", item("1"))
         made.sender.flush()
-        wait_until(lambda: made.frozen)
+        wait_until(lambda: made.frozen, "frozen writes")
         writer.abort("newer request")
         clock.advance(5.0)
         kept, made.frozen = made.frozen, []
@@ -339,7 +339,7 @@ def test_a_worker_that_was_frozen_sends_nothing_by_an_old_order(
         made.sender._tell = answers.append
         for message in kept:
             made.sender.hear(message)
-        wait_until(lambda: answers)
+        wait_until(lambda: answers, "an answer")
     assert answers[0].text == "not sent to Port: the order has expired"
     assert bulk_calls(sandbox) == []
 
@@ -379,7 +379,7 @@ def test_a_worker_that_dies_ends_its_batches_and_no_others(
     with dead.writes:
         dead.sender.add("package", item("1"))
         dead.sender.flush()
-        wait_until(lambda: dead.frozen)
+        wait_until(lambda: dead.frozen, "frozen writes")
         dead.writes.gone("killed")
     assert alive.write(packages(1)) == []
     assert writer.written().upserted == 1
@@ -401,20 +401,10 @@ def test_more_than_a_few_batches_are_not_read_ahead(
     with ThreadPoolExecutor(1) as pool:
         shard = pool.submit(made.write, source())
         sandbox.wait_for(lambda: len(bulk_calls(sandbox)) == 2)
-        wait_until(lambda: len(read) == 61)  # two batches on their way, and one that is full
+        wait_until(lambda: len(read) == 61, "two batches on their way, and one that is full")
         sandbox.clear_faults()
         assert shard.result(SOON) == []
     assert len(read) == 200
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what another thread does; it gives up after `SOON`."""
-    done = threading.Event()
-    for _ in range(SOON * 200):
-        if condition():
-            return
-        done.wait(0.005)
-    raise TimeoutError
 
 
 def test_fingerprints_are_eight_bytes_each() -> None:

@@ -20,7 +20,8 @@ from ocean_actors.shards.outcome import Cancelled, Completed, Lost
 from ocean_actors.shards.process import WorkerProcess
 
 pytestmark = pytest.mark.xdist_group("shards-processes")
-HELPERS = Path(__file__).parent / "helpers"
+TESTS = Path(__file__).parents[1]
+HELPERS = f"{TESTS / 'shards/helpers'}{os.pathsep}{TESTS / 'helpers'}"
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +156,7 @@ def test_no_process_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, idle, ready = tmp_path / "busy", tmp_path / "idle", tmp_path / "ready"
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(busy), str(idle), str(ready)],
-        env={**os.environ, "PYTHONPATH": str(HELPERS)},
+        env={**os.environ, "PYTHONPATH": HELPERS},
     )
     try:
         wait_for(ready)
@@ -198,7 +199,7 @@ def test_a_handler_of_the_main_program_works(tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text(MAIN)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "main.py")],
-        env={**os.environ, "PYTHONPATH": str(HELPERS)},
+        env={**os.environ, "PYTHONPATH": HELPERS},
         capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr

@@ -153,10 +153,11 @@ busy.outcome()
 
 def test_no_process_and_no_file_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
     busy, told, ready = tmp_path / "busy", tmp_path / "told", tmp_path / "ready"
-    folder = str(Path(__file__).parent / "helpers")
+    tests = Path(__file__).parents[1]
+    path = f"{tests / 'shards/helpers'}{os.pathsep}{tests / 'helpers'}"
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(busy), str(told), str(ready)],
-        env={**os.environ, "PYTHONPATH": folder},
+        env={**os.environ, "PYTHONPATH": path},
     )
     try:
         wait_for(ready)

@@ -136,7 +136,7 @@ def test_entities_wait_in_a_bounded_number_and_size(
     chunks = [chunk_of(items, items * number, size=size) for number in range(count)]
     thread = bench.put_in_thread(iter(chunks))
     wait_until(lambda: bench.put >= most - items, "there is no room")
-    thread.join(0.2)  # it would have put everything meanwhile
+    wait_until(lambda: not bench.streams._has_room(chunks[-1]), "an end of the room")
     assert thread.is_alive()
     assert bench.put <= most + sent
     bench.port.gate.set()

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import re
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,14 +58,6 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def is_stopped(system: OceanSystem) -> bool:
     stopped: bool = system.status()["stopped"]
     return stopped
-
-
-class Sleepy(ResyncHandler):
-    """Sleeps through an abort for a second."""
-
-    def resync(self, run: ResyncRun) -> None:
-        time.sleep(1.0)
-        run.check()
 
 
 def test_a_system_starts_tells_its_events_and_stops(make: Make, quick: type[ResyncHandler]) -> None:
@@ -151,7 +142,15 @@ def test_a_start_that_fails_is_raised(make: Make, quick: type[ResyncHandler]) ->
 
 
 def test_a_cancellation_stops_the_system_and_waits_for_its_end(make: Make) -> None:
-    system = make(Sleepy)
+    aborted, go_on = threading.Event(), threading.Event()
+
+    class Deaf(ResyncHandler):
+        def resync(self, run: ResyncRun) -> None:
+            run.token.on_cancel(aborted.set)
+            go_on.wait(SOON)
+            run.check()
+
+    system = make(Deaf)
 
     async def work() -> None:
         started = system.events(RunStarted)
@@ -163,8 +162,10 @@ def test_a_cancellation_stops_the_system_and_waits_for_its_end(make: Make) -> No
         task = asyncio.create_task(inside())
         await anext(started)
         task.cancel()
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(aborted.wait, SOON)
         task.cancel()  # once more, during the stop
+        await asyncio.sleep(0)
+        go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert is_stopped(system)

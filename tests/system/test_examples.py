@@ -11,16 +11,16 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, time, timezone
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pytest
 import requests
 import uvicorn
 from bottle import Bottle, request  # type: ignore[import-untyped]
+from waiting import wait_until
 
 from ocean_actors import (
     IntegrationRegistered,
@@ -36,15 +36,6 @@ from ocean_actors.web.server import HttpServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CALM = {"type": "POLLING", "interval": 86_400}
-WITHIN = 30.0
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for what becomes true without a change in the sandbox."""
-    until, pause = monotonic() + WITHIN, threading.Event()
-    while not condition():
-        assert monotonic() < until, "it did not come to that"
-        pause.wait(0.01)
 
 
 def example(name: str) -> Any:
@@ -183,7 +174,9 @@ def test_a_chat_that_is_away_costs_a_line_in_the_log(
         rig.expect(RunEnded)
         rig.sandbox.request_resync(rig.identifier)
         assert rig.expect(RunEnded).status == "completed"
-        eventually(lambda: "was not posted: ConnectionError" in caplog.text)
+        wait_until(
+            lambda: "was not posted: ConnectionError" in caplog.text, "the failure in the log"
+        )
     assert "/hook" not in caplog.text
 
 
@@ -194,7 +187,7 @@ def test_a_chat_that_refuses_is_told_apart_without_its_address(
     notifier = functools.partial(example("chat_notifier").ChatNotifier, f"{url}/removed")
     with SandboxedSystem([quick], [notifier]) as rig:
         rig.expect(RunEnded)
-        eventually(lambda: "was not posted: status 404" in caplog.text)
+        wait_until(lambda: "was not posted: status 404" in caplog.text, "the status in the log")
     assert "/hook" not in caplog.text
 
 
@@ -243,7 +236,7 @@ def test_an_integration_lives_as_long_as_its_fastapi_application() -> None:
             def runs() -> Any:
                 return requests.get(f"{url}/runs", timeout=30).json()
 
-            eventually(lambda: runs() == ["start: completed"])
+            wait_until(lambda: runs() == ["start: completed"], "the first run")
             assert len(sandbox.entities("planet")) == 3
             ready = requests.get(f"{url}/ocean/health/ready", timeout=30)
             assert (ready.status_code, requests.get(f"{url}/resync", timeout=30).status_code) == (
@@ -251,7 +244,7 @@ def test_an_integration_lives_as_long_as_its_fastapi_application() -> None:
                 405,
             )
             assert requests.post(f"{url}/resync", timeout=30).status_code == 202
-            eventually(lambda: len(runs()) == 2)
+            wait_until(lambda: len(runs()) == 2, "the second run")
             assert runs()[1] == "asked over HTTP: completed"
         left = [each.name for each in threading.enumerate() if "coordinator" in each.name]
         assert left == []

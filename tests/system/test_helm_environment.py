@@ -10,13 +10,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from waiting import wait_until
 
 from ocean_actors.sandbox import Sandbox
 
@@ -85,13 +85,13 @@ def test_the_charts_variables_are_enough(
     try:
         # Without a broker nothing assigns the topic: a Kafka instance stands by until then.
         wanted = {"standby": True, "port": True} if name == "kafka" else {"ok": True}
-        until = time.monotonic() + WITHIN
-        ready = None
-        while ready is None or not wanted.items() <= ready.json().items():
-            assert time.monotonic() < until, "it did not become ready"
+
+        def ready() -> bool:
             assert process.poll() is None
-            time.sleep(0.05)
-            ready = answer(port, "/health/ready")
+            found = answer(port, "/health/ready")
+            return found is not None and wanted.items() <= found.json().items()
+
+        wait_until(ready, "readiness")
         live = answer(port, "/health/live")
         assert live is not None
         assert live.status_code == 200

@@ -71,6 +71,7 @@ def test_a_hook_that_hangs_does_not_keep_the_system_from_stopping() -> None:
 
     with SandboxedSystem([Hung], eventListener=CALM) as rig:
         thread = told.get(timeout=WITHIN)
+        rig.sandbox.wait_for(lambda: len(rig.statuses()) == 2, WITHIN)
     assert "handler-Hung" in rig.system.status()["leftBehind"]
     assert rig.statuses() == ["running", "completed"]
     release.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scripted import Script
 
-from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunStarted
+from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunStarted, system
 from ocean_actors.messages import RequestSettled
 from ocean_actors.testing import SandboxedSystem
 
@@ -75,8 +75,9 @@ def test_ignore_does_not_serve_the_request_and_says_so(
 
 
 def test_a_run_in_flight_at_the_stop_is_reported_as_aborted(
-    script: Script, handler: type[ResyncHandler]
+    script: Script, handler: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(system, "FLUSH_SECONDS", 60.0)
     with SandboxedSystem([handler], eventListener=CALM) as rig:
         script.wait_until_at_work()
         assert rig.system.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +12,7 @@ import pykka
 import pytest
 import requests
 from scripted import WITHIN, Quick, Script
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, RunEnded
 from ocean_actors.messages import Ignore, Reception, ResyncRequested
@@ -45,14 +45,6 @@ def probe(rig: SandboxedSystem, path: str = "ready") -> tuple[int, dict[str, Any
     return answer.status_code, answer.json()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Wait until `condition` holds."""
-    until = time.monotonic() + WITHIN
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        time.sleep(0.02)
-
-
 def is_ready(rig: SandboxedSystem) -> bool:
     return probe(rig)[0] == 200
 
@@ -64,7 +56,7 @@ READY = {"ok": True, "listening": True, "port": True, "standby": False}
 def test_it_is_live_and_becomes_ready(name: str) -> None:
     with SandboxedSystem([Quick], http=HTTP, **LISTENERS[name]) as rig:
         assert probe(rig, "live") == (200, {"ok": True})
-        wait_for(lambda: is_ready(rig))
+        wait_until(lambda: is_ready(rig), "readiness")
         assert probe(rig) == (200, READY)
 
 
@@ -74,7 +66,7 @@ def test_once_is_ready_while_its_run_is_in_flight(
     with SandboxedSystem([scripted], http=HTTP, eventListener={"type": "ONCE"}) as rig:
         script.wait_until_at_work()
         assert probe(rig, "live") == (200, {"ok": True})
-        wait_for(lambda: is_ready(rig))
+        wait_until(lambda: is_ready(rig), "readiness")
         script.let_finish()
         assert rig.system.wait(WITHIN)
         assert rig.system.http_url is None
@@ -83,11 +75,14 @@ def test_once_is_ready_while_its_run_is_in_flight(
 
 def test_standing_by_it_is_live_and_not_ready() -> None:
     with SandboxedSystem([Quick], http=HTTP, eventListener=NOWHERE) as rig:
-        wait_for(lambda: probe(rig)[1]["port"] is True and probe(rig)[1]["listening"] is True)
+        wait_until(
+            lambda: probe(rig)[1]["port"] is True and probe(rig)[1]["listening"] is True,
+            "Port and the listener",
+        )
         assert probe(rig) == (503, {**READY, "ok": False, "standby": True})
         assert probe(rig, "live") == (200, {"ok": True})
         rig.system._resync.set_role(active=True)
-        wait_for(lambda: is_ready(rig))
+        wait_until(lambda: is_ready(rig), "readiness")
 
 
 def test_it_is_live_while_port_is_away(reserve_port: Callable[[], int]) -> None:
@@ -97,7 +92,7 @@ def test_it_is_live_while_port_is_away(reserve_port: Callable[[], int]) -> None:
         assert probe(rig)[1]["port"] is False
         assert probe(rig, "live") == (200, {"ok": True})
         with sandbox:
-            wait_for(lambda: is_ready(rig))
+            wait_until(lambda: is_ready(rig), "readiness")
 
 
 def test_it_is_live_while_port_hangs(sandbox: Sandbox) -> None:
@@ -144,7 +139,7 @@ def test_a_coordinator_that_hangs_fails_the_liveness_probe_until_it_goes_on() ->
             assert answer == {"ok": False, "reason": "coordinator has been in Admit for 30 s"}
         finally:
             stuck.go_on.set()
-        wait_for(lambda: probe(rig, "live")[0] == 200)
+        wait_until(lambda: probe(rig, "live")[0] == 200, "liveness")
 
 
 def test_an_unknown_path_names_those_that_are_served() -> None:
@@ -228,6 +223,6 @@ def test_its_port_is_free_after_the_stop() -> None:
     with SandboxedSystem([Quick], http=HTTP) as rig:
         url = rig.system.http_url
         assert url is not None
-        wait_for(lambda: is_ready(rig))
+        wait_until(lambda: is_ready(rig), "readiness")
     with socket.create_server(("127.0.0.1", int(url.rpartition(":")[2]))):
         pass

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from scripted import Script
 
-from ocean_actors import ResyncHandler, RunEnded
+from ocean_actors import ResyncHandler, RunEnded, system
 from ocean_actors.port.client import PortClient
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
@@ -218,8 +218,13 @@ def test_a_request_is_found_however_wrong_the_clock_of_the_process_was(
 
 
 def test_what_a_clean_stop_left_unserved_is_run_by_the_next_start(
-    sandbox: Sandbox, script: Script, scripted: type[ResyncHandler], quick: type[ResyncHandler]
+    sandbox: Sandbox,
+    script: Script,
+    scripted: type[ResyncHandler],
+    quick: type[ResyncHandler],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(system, "FLUSH_SECONDS", WITHIN)
     quiet = LISTENERS["POLLING, `resyncOnStart: false`"]
     with SandboxedSystem([scripted], sandbox=sandbox, eventListener=quiet) as rig:
         sandbox.wait_for(lambda: looks(sandbox) >= 1, WITHIN)

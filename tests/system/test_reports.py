@@ -11,7 +11,7 @@ import pykka
 import pytest
 from scripted import Script
 
-from ocean_actors import ResyncHandler, RunEnded, RunStarted
+from ocean_actors import ResyncHandler, RunEnded, RunStarted, system
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import RoleChanged, RunInfo, Status, Written
@@ -412,8 +412,9 @@ def test_port_goes_away_for_a_run_and_hears_of_it_later(
 
 
 def test_the_last_report_is_sent_at_the_end_though_port_fails_now_and_then(
-    script: Script, scripted: type[ResyncHandler]
+    script: Script, scripted: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(system, "FLUSH_SECONDS", WITHIN)
     with SandboxedSystem([scripted], eventListener=CALM) as rig:
         script.wait_until_at_work()
         rig.sandbox.wait_for(lambda: rig.statuses() == ["running"], WITHIN)

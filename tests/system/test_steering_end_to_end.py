@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from scripted import Script
+from waiting import wait_until
 
 from ocean_actors import (
     Actor,
@@ -227,11 +228,12 @@ def test_a_decider_that_fails_stops_nothing(quick: type[ResyncHandler]) -> None:
 
 def wait_for_rate(rig: SandboxedSystem) -> dict[str, Any]:
     """A rate is told after a second."""
-    while True:
-        progress: dict[str, Any] = rig.system.status()["resync"]["run"]["progress"]["Slow"]
-        if progress["rate"] is not None:
-            return progress
-        threading.Event().wait(0.05)
+
+    def progress() -> dict[str, Any] | None:
+        shown: dict[str, Any] = rig.system.status()["resync"]["run"]["progress"]["Slow"]
+        return None if shown["rate"] is None else shown
+
+    return wait_until(progress, "a rate")
 
 
 def test_the_status_shows_what_runs_and_how_fast() -> None:

@@ -8,12 +8,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import wait_until
 
 PROGRAM = """
 from ocean_actors.listeners.webhook.app import WebhookApp
@@ -61,14 +61,16 @@ def start(tmp_path: Path, reserve_port: Callable[[], int]) -> Iterator[Any]:
                 command, stdout=log, stderr=log, env={**os.environ, "HOME": str(tmp_path)}
             )
         processes.append(process)
-        until = time.monotonic() + 30
-        while True:
+
+        def listens() -> bool:
+            assert process.poll() is None, (tmp_path / "log").read_text()
             with contextlib.suppress(ConnectionRefusedError):
                 socket.create_connection(("127.0.0.1", port), timeout=20).close()
-                return port
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+                return True
+            return False
+
+        wait_until(listens, "a server that listens")
+        return port
 
     yield start
     for process in processes:

@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +18,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from waiting import wait_until
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 
 from ocean_actors.sandbox import Sandbox
@@ -121,7 +121,7 @@ def test_resets_during_an_answer_leave_no_line_of_the_callers(
             assert called.acquire(timeout=20)
             reset(sock)
         gone.set()
-        wait_until(lambda: not channels_of(server))
+        wait_until(lambda: not channels_of(server), "an end of all connections")
     finally:
         gone.set()
         server.stop()
@@ -339,12 +339,17 @@ def test_pipelined_requests_are_answered_in_order_one_at_a_time(door: Door) -> N
 
 def test_a_pipelined_body_may_come_in_parts(door: Door) -> None:
     post = b"POST /resync HTTP/1.1\r\n" + HEADERS + b"Content-Length: 2\r\n\r\n{}"
+    last = b"GET /health/live HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+    received = b""
     with connect(door) as sock:
-        for part in (post + post + post[:-1], b"}" + post[:30], post[30:]):
+        for part, answers in ((post + post + post[:-1], 2), (b"}" + post[:30], 3), (post[30:], 4)):
             sock.sendall(part)
-            time.sleep(0.05)  # so that they arrive apart
-        sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n")
-        assert STATUS.findall(read_all(sock)) == [b"202"] * 4 + [b"200"]
+            while len(STATUS.findall(received)) < answers:  # so that the parts arrive apart
+                more = sock.recv(10_000)
+                assert more, received
+                received += more
+        sock.sendall(last)
+        assert STATUS.findall(received + read_all(sock)) == [b"202"] * 4 + [b"200"]
 
 
 PIPELINERS = """
@@ -382,7 +387,10 @@ def test_signed_calls_are_served_while_hundreds_pipeline_without_end(door: Door)
         try:
             assert attackers.stdout is not None
             assert attackers.stdout.readline() == b"ready\n"
-            wait_until(lambda: len(channels_of(door.server)) > CONNECTIONS // 2)
+            wait_until(
+                lambda: len(channels_of(door.server)) > CONNECTIONS // 2,
+                "more than half of the connections",
+            )
             answers = [door.post_signed(timestamp=door.now() - number) for number in range(28)]
         finally:
             attackers.kill()
@@ -404,8 +412,8 @@ def test_a_client_that_never_reads_is_closed() -> None:
     try:
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as sock:
             sock.sendall(LIVE * 20)
-            wait_until(lambda: channels_of(server))
-            wait_until(lambda: not channels_of(server))
+            wait_until(lambda: channels_of(server), "a connection")
+            wait_until(lambda: not channels_of(server), "its end")
             assert len(read_all(sock)) < len(body)
     finally:
         server.stop()
@@ -426,13 +434,6 @@ def channels_of(server: HttpServer) -> list[Any]:
     return [item for item in connected if isinstance(item, HTTPChannel)]
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.01)
-
-
 # -- memory --------------------------------------------------------------------------------------
 
 
@@ -446,12 +447,15 @@ def test_large_bodies_are_refused_while_too_many_arrive(
         for _ in range(2):
             sock = stack.enter_context(connect(door))
             sock.sendall(head + b" " * 149_000)
-        wait_until(lambda: sum(item.body_bytes for item in channels_of(door.server)) >= 290_000)
+        wait_until(
+            lambda: sum(item.body_bytes for item in channels_of(door.server)) >= 290_000,
+            "the bodies",
+        )
         answer = door.post(b"[" + b" " * 149_000 + b"]")
         assert answer.status_code == 503
         assert answer.headers["Retry-After"] == "1"
         assert door.post(b"[" + b" " * 50_000 + b"]").status_code == 202
-    wait_until(lambda: not channels_of(door.server))
+    wait_until(lambda: not channels_of(door.server), "an end of all connections")
     assert door.post(b"[" + b" " * 149_000 + b"]").status_code == 202
 
 

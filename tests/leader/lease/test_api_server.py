@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -38,8 +37,10 @@ def create(leases: Any, name: str) -> Any:
     return leases.create_namespaced_lease("default", body)
 
 
-def watch(leases: Any, count: int, **query: Any) -> list[tuple[str, str, str]]:
-    """Returns the first events: type, name and version."""
+def watch(
+    leases: Any, count: int, after_first: Callable[[], object] = lambda: None, **query: Any
+) -> list[tuple[str, str, str]]:
+    """Returns the first events: type, name and version. `after_first` is called after the first."""
     from kubernetes.watch import Watch
 
     watching, seen = Watch(), []
@@ -49,6 +50,8 @@ def watch(leases: Any, count: int, **query: Any) -> list[tuple[str, str, str]]:
     for event in calls:
         metadata = event["object"].metadata
         seen.append((event["type"], metadata.name, metadata.resource_version))
+        if len(seen) == 1:
+            after_first()
         if len(seen) == count:
             watching.stop()
     return seen
@@ -64,10 +67,7 @@ def test_a_watch_begins_with_what_there_is_and_goes_on_with_changes(leases: Any)
         create(leases, "other")
         leases.delete_namespaced_lease("mine", "default")
 
-    changing = threading.Timer(0.05, change)
-    changing.start()
-    seen = watch(leases, 4)
-    changing.join(WITHIN)
+    seen = watch(leases, 4, change)
     assert [(kind, name) for kind, name, _ in seen] == [
         ("ADDED", "mine"), ("MODIFIED", "mine"), ("ADDED", "other"), ("DELETED", "mine"),
     ]  # fmt: skip

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import requests
+from waiting import wait_until
 
 from ocean_actors import RunEnded, RunStarted
 from ocean_actors.context import Actor
@@ -122,15 +122,6 @@ class Rig(SandboxedSystem):
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
         """Call the child's web server."""
         return requests.request(method, f"{self.child_url}{path}", timeout=30, **more)
-
-
-def wait_until(condition: Callable[[], object], what: str, within: float = 60.0) -> None:
-    """Wait until something is the case. Raises AssertionError."""
-    until = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {within:g} s: {what}")
-        time.sleep(0.02)
 
 
 def is_gone(pid: int) -> bool:

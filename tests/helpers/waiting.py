@@ -6,6 +6,7 @@ import importlib.util
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -14,12 +15,21 @@ WITH_RAY = importlib.util.find_spec("ray") is not None
 
 WITHIN = 300.0 if WITH_RAY else 60.0
 
+T = TypeVar("T")
 
-def wait_until(so: Callable[[], object], what: str) -> None:
+
+def wait_until(condition: Callable[[], T | None], what: str | Callable[[], object]) -> T:
+    """Returns the first true value of a condition that nobody announces.
+
+    `what` is awaited, or tells how far it came. Raises AssertionError after `WITHIN` seconds.
+    """
     until = time.monotonic() + WITHIN
-    while not so():
-        assert time.monotonic() < until, f"not in time: {what}"
+    while not (value := condition()):
+        if time.monotonic() > until:
+            told = what if isinstance(what, str) else what()
+            raise AssertionError(f"not within {WITHIN:g} s: {told}")
         time.sleep(0.01)
+    return value
 
 
 def wait_for(path: Path) -> None:
