@@ -8,19 +8,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from scripted import Quick
 from waiting import wait_until
 
-from ocean_actors import ResyncHandler, ResyncRun, RunEnded, Settings, SettingsError, plugins
+from ocean_actors import RunEnded, Settings, SettingsError, plugins
 from ocean_actors.check import check
 from ocean_actors.listeners.spec import listener_spec
 from ocean_actors.testing import SandboxedSystem
 
 PACKAGE = Path(__file__).parent / "package"
-
-
-class Quick(ResyncHandler):
-    def resync(self, run: ResyncRun) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
