@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 import trustme
+from jumping_clock import JumpingClock
 from requests.adapters import HTTPAdapter
 
 from ocean_actors.actors import Cancelled, CancelToken
@@ -32,18 +33,6 @@ SOON = 30  # seconds; bounds what must happen at once, on a machine that may be 
 
 class Stopped(Cancelled):
     pass
-
-
-class JumpingClock(ManualClock):
-    """Ends each wait at once, and keeps its seconds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, seconds: float, wake: threading.Event) -> None:
-        self.waits.append(round(seconds, 6))
-        self.advance(seconds)
 
 
 class Server(socketserver.ThreadingTCPServer):

@@ -77,8 +77,12 @@ def test_noise_alone_is_committed_at_the_stop(
 
 
 def test_a_request_that_a_stop_left_unserved_is_served_by_the_next_start(
-    organization: Organization, script: Script, scripted: type[ResyncHandler]
+    organization: Organization,
+    script: Script,
+    scripted: type[ResyncHandler],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ocean_actors.system.FLUSH_SECONDS", 60.0)
     with organization.system(scripted) as rig:
         organization.expect_state(rig, "active")
         last = organization.publish(organization.request())

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from pages import ROOT, blocks_of
 from pydantic import Field, field_validator
+from scripted import Quick
 from waiting import wait_until
 
-from ocean_actors import ResyncHandler, ResyncRun, RunEnded, Settings, SettingsError, plugins
+from ocean_actors import RunEnded, Settings, SettingsError, plugins
 from ocean_actors.check import check
 from ocean_actors.listeners.spec import Listener, ListenerSpec, Services, listener_spec
 from ocean_actors.settings import ListenerSettings
@@ -25,11 +26,6 @@ PACKAGE = Path(__file__).parent / "package"
 PAGE = (ROOT / "docs" / "listeners.md").read_text()
 SHOWN = {block.file: block.content for block in blocks_of(PAGE) if block.file is not None}
 """The files that the page shows, by their names."""
-
-
-class Quick(ResyncHandler):
-    def resync(self, run: ResyncRun) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")

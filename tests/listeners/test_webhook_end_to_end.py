@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import requests
+from scripted import Quick
 
 from ocean_actors import OceanSystem, ResyncHandler, ResyncRun, RunEnded, RunStarted, Settings
 from ocean_actors.listeners.port_watcher import Observed
@@ -31,11 +32,6 @@ DEMO = "demo"
 REQUEST = json.dumps({"action": "RESYNC", "context": {"integrationId": DEMO}}).encode()
 JSON = {"Content-Type": "application/json"}
 NOTHING: Any = None  # where something else is expected
-
-
-class Quick(ResyncHandler):
-    def resync(self, run: ResyncRun) -> None:
-        pass
 
 
 class Webhook:

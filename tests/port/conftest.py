@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from jumping_clock import JumpingClock
 from pydantic import SecretStr
 
 from ocean_actors.actors import CancelToken
@@ -16,21 +16,8 @@ from ocean_actors.port.entities import EntityWriter
 from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.sandbox.server import Sandbox
 from ocean_actors.settings import IntegrationSettings, PortSettings
-from ocean_actors.testing import ManualClock
 
 SECRET = "sandbox-secret"
-
-
-class JumpingClock(ManualClock):
-    """Ends each wait at once, and keeps its seconds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[float] = []
-
-    def wait(self, seconds: float, wake: threading.Event) -> None:
-        self.waits.append(round(seconds, 6))
-        self.advance(seconds)
 
 
 class Runs:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from scripted import Quick
 
-from ocean_actors import ResyncHandler, ResyncRun, RunEnded
+from ocean_actors import RunEnded
 from ocean_actors.actors import ActorSystem, Backoff
 from ocean_actors.context import IntegrationContext
 from ocean_actors.frozen import freeze
@@ -197,10 +198,6 @@ def test_an_integration_that_was_deleted_in_port_is_registered_again(
 
 
 def test_so_it_is_while_it_polls() -> None:
-    class Quick(ResyncHandler):
-        def resync(self, run: ResyncRun) -> None:
-            pass
-
     with SandboxedSystem([Quick]) as rig:
         rig.expect(RunEnded)
         rig.sandbox.delete_integration(rig.identifier)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta, timezone
 from email.utils import format_datetime, formatdate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from jumping_clock import JumpingClock
 from requests.structures import CaseInsensitiveDict as Headers
 
 from ocean_actors.actors import Cancelled, CancelToken
@@ -20,9 +21,6 @@ from ocean_actors.port.transport import ignore
 from ocean_actors.retry import ONCE, Retry
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock
-
-if TYPE_CHECKING:
-    from tests.port.conftest import JumpingClock
 
 SOON = 30  # seconds
 

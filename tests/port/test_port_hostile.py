@@ -12,12 +12,13 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jumping_clock import JumpingClock
 from pydantic import SecretStr
 
 from ocean_actors.port.client import PortClient
@@ -25,9 +26,6 @@ from ocean_actors.port.errors import AnswerTooLarge, PortError
 from ocean_actors.port.identity import Identity
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import IntegrationSettings, PortSettings
-
-if TYPE_CHECKING:
-    from tests.port.conftest import JumpingClock
 
 SECRET = "sandbox-secret"  # of the fixture `connect`
 TOKEN = {"ok": True, "accessToken": "t0ken/+with=signs", "expiresIn": 3600, "tokenType": "Bearer"}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jumping_clock import JumpingClock
 from pydantic import SecretStr
 from waiting import wait_until
 
@@ -32,7 +33,7 @@ from ocean_actors.sandbox import Sandbox
 from ocean_actors.settings import IntegrationSettings, PortSettings
 
 if TYPE_CHECKING:
-    from tests.port.conftest import JumpingClock, Runs
+    from tests.port.conftest import Runs
 
 SOON = 30  # seconds
 BULK = "POST /v1/blueprints/package/entities/bulk"

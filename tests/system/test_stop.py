@@ -248,8 +248,14 @@ def upsert_again(run: ResyncRun, _url: Any) -> None:
     ],
 )  # fmt: skip
 def test_an_abort_ends_the_call_that_a_handler_waits_in(
-    sandbox: Sandbox, script: Script, hanging: Any, call: Any, fault: dict[str, Any] | None
+    sandbox: Sandbox,
+    script: Script,
+    hanging: Any,
+    call: Any,
+    fault: dict[str, Any] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ocean_actors.system.FLUSH_SECONDS", WITHIN)
     if fault is not None:
         sandbox.fail(times=None, **fault)
     sandbox.create_integration(NAME, config={"busy": f"{sandbox.url}/v1/busy"})

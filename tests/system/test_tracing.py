@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from scripted import Quick
 
 from ocean_actors import ResyncHandler, RunEnded
 from ocean_actors.sandbox import Sandbox
@@ -29,11 +30,6 @@ trace.set_tracer_provider(PROVIDER)  # a process has one
 class Repositories(ResyncHandler):
     def resync(self, run: Any) -> None:
         run.port.upsert("repository", [{"identifier": "a"}])
-
-
-class Quick(ResyncHandler):
-    def resync(self, run: Any) -> None:
-        pass
 
 
 class Asynchronous(ResyncHandler):
