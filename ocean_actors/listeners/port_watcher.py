@@ -44,8 +44,8 @@ class Look:
 class PortWatcher:
     """Asks Port, and tells whether the answer calls for a resync. For the thread of one actor.
 
-    The actor sends each answer to its own mailbox and judges it there. In this way the answer
-    queues behind `RunStarted`, which may make it out of date.
+    The actor sends each answer to its own mailbox and passes it to `reason` from there. In this
+    way the answer queues behind `RunStarted`, which may make it out of date.
     """
 
     def __init__(self, client: PortClient, backoff: Backoff, interval: float) -> None:
