@@ -37,7 +37,7 @@ class EventRecorder(Actor):
         self._ring = ring
         self._snapshot = snapshot
         self._before = Look()
-        self._told: dict[str, float] = {}  # when the progress of each handler was last shown
+        self._shown_at: dict[str, float] = {}  # when the progress of each handler was last shown
 
     def on_start(self) -> None:
         """Look at the actors from now on."""
@@ -47,7 +47,7 @@ class EventRecorder(Actor):
     def on_event(self, event: Message) -> None:
         """Keep an event; of the progress of a handler, only some."""
         if isinstance(event, RunEnded):
-            self._told.clear()
+            self._shown_at.clear()
         try:
             due = not isinstance(event, RunProgressed) or self._is_due(event.progress.handler)
             line = line_of(event) if due else None
@@ -69,7 +69,7 @@ class EventRecorder(Actor):
 
     def _is_due(self, handler: str) -> bool:
         now = self.context.clock.monotonic()
-        if now < self._told.get(handler, float("-inf")) + PROGRESS_SECONDS:
+        if now < self._shown_at.get(handler, float("-inf")) + PROGRESS_SECONDS:
             return False
-        self._told[handler] = now
+        self._shown_at[handler] = now
         return True

@@ -88,7 +88,7 @@ class LineBuffer(logging.Handler):
         self._process = os.getpid()
         self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
         self._dropped = 0  # counted by `emit` only, so that no count is lost
-        self._told = 0  # of those that were dropped
+        self._reported = 0  # how many of those that were dropped a line has said
         self.wanted = True
         """Whether Port takes logs; as long as that is not known they are kept."""
 
@@ -111,8 +111,8 @@ class LineBuffer(logging.Handler):
 
     def take(self) -> Iterator[Line]:
         """Yields and removes the lines, the oldest first. A line says if some were dropped."""
-        dropped = self._dropped - self._told
-        self._told += dropped
+        dropped = self._dropped - self._reported
+        self._reported += dropped
         if dropped:
             text = f"{dropped} older lines were dropped, as Port did not take them in time"
             yield Line(text, "WARNING", time.time(), {"logger": logger.name})
