@@ -108,7 +108,7 @@ class LiveRouter(Actor):
         self._leave_behind()
         self._log.lost(len(self._queue))
         for call in self._queue.items():
-            self._intake.room.leave(len(call.body))
+            self._intake.room.remove(len(call.body))
         self._intake.running = 0
 
     # -- messages ----------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class LiveRouter(Actor):
         """Remove an event, or have it tried again."""
         if failure is None:
             self._queue.succeeded(ticket.number)
-            self._intake.room.leave(len(ticket.item.body))
+            self._intake.room.remove(len(ticket.item.body))
             self._intake.handled += 1
         else:
             after = failure.after
@@ -312,7 +312,7 @@ class LiveRouter(Actor):
         self._pump()
 
     def _give_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
-        self._intake.room.leave(len(ticket.item.body))
+        self._intake.room.remove(len(ticket.item.body))
         self._intake.dead += 1
         self._log.given_up(ticket, failure)
         now = self.context.clock.now()

@@ -27,7 +27,7 @@ class PacedReports(Generic[Report]):
         self._pause: Timer | None = None  # the next report may follow when it is over
         self._lock = threading.Lock()  # the clock's thread sends too
 
-    def offer(self, report: Report) -> None:
+    def report(self, report: Report) -> None:
         """Send this report, at once or when the pause after the last one is over."""
         with self._lock:
             self._latest = report

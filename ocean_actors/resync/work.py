@@ -129,7 +129,7 @@ class Work(ABC, Generic[Report]):
         shards are counted without it.
         """
         text = None if message is None else one_line(message)
-        self._reports.offer(self._report_of(count_of(done) or 0, count_of(total), text))
+        self._reports.report(self._report_of(count_of(done) or 0, count_of(total), text))
 
     def close(self) -> None:
         """Report the last progress and close what was opened. Called when the work is done."""

@@ -70,18 +70,18 @@ def test_a_lasting_failure_is_given_up_at_once_and_a_handler_may_say_when_to_ret
 
 def test_a_room_is_full_by_number_and_by_size() -> None:
     room = Room(3, 100)
-    assert [room.enter(size) for size in (60, 50, 40, 0, 0)] == [True, False, True, True, False]
+    assert [room.add(size) for size in (60, 50, 40, 0, 0)] == [True, False, True, True, False]
     assert (room.count, room.accepted, room.refused) == (3, 3, 2)
-    room.leave(60)
-    assert room.enter(60)
+    room.remove(60)
+    assert room.add(60)
 
 
 def test_one_event_larger_than_all_may_be_is_taken_alone() -> None:
     room = Room(3, 100)
-    assert room.enter(1000)
-    assert not room.enter(1)
-    room.leave(1000)
-    assert room.enter(1)
+    assert room.add(1000)
+    assert not room.add(1)
+    room.remove(1000)
+    assert room.add(1)
 
 
 def test_little_time_ends_all_pauses_and_a_held_queue_starts_nothing() -> None:

@@ -140,7 +140,7 @@ def exit_code(error: BaseException) -> int:
     return code & 0xFF if isinstance(code, int) else int(code is not None)
 
 
-def leave(code: int) -> None:
+def end_process(code: int) -> None:
     """End this process once the last lines of the log are on their way to the parent and Port.
 
     Python's own way out would have upstream start a thread when none can be started any more,
@@ -180,5 +180,5 @@ def main(commands: int, events: int, level: str) -> None:
     except BaseException as error:  # noqa: BLE001  (the integration's code may raise anything)
         parent.log("DEBUG" if lasting else "ERROR", traceback.format_exc())
         parent.send("failed", reason=located(error), lasting=lasting)
-        leave(UNUSABLE if lasting else exit_code(error))
-    leave(0)
+        end_process(UNUSABLE if lasting else exit_code(error))
+    end_process(0)
