@@ -135,7 +135,7 @@ class LiveRouter(Actor):
             self._queue.interrupted(ticket.number)
             self._pump()
             return
-        self._settle(ticket, failure)
+        self._finish_attempt(ticket, failure)
 
     @handles(AttemptDue)
     def on_due(self, message: AttemptDue) -> None:
@@ -174,7 +174,7 @@ class LiveRouter(Actor):
             self._log.hung(len(self._hung))
         seconds = self._spec.timeout + GRACE_SECONDS
         text = f"it did not end within {seconds:g} s, and its thread is left behind"
-        self._settle(ticket, Failure(text, lasting=True))
+        self._finish_attempt(ticket, Failure(text, lasting=True))
 
     @handles(Terminated)
     def on_terminated(self, message: Terminated) -> None:
@@ -189,7 +189,7 @@ class LiveRouter(Actor):
         del self._slots[slot.number]
         if slot.ticket is not None:
             cause = message.failure or "its thread ended"
-            self._settle(self._release(slot), Failure(f"its worker died: {cause}"))
+            self._finish_attempt(self._release(slot), Failure(f"its worker died: {cause}"))
 
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
@@ -290,8 +290,8 @@ class LiveRouter(Actor):
         ticket, slot.ticket, slot.timer = slot.ticket, None, None
         return ticket
 
-    def _settle(self, ticket: Ticket[LiveCall], failure: Failure | None) -> None:
-        """Remove an event, or have it tried again."""
+    def _finish_attempt(self, ticket: Ticket[LiveCall], failure: Failure | None) -> None:
+        """Remove the event of an attempt that is over, or have it tried again."""
         if failure is None:
             self._queue.succeeded(ticket.number)
             self._intake.room.remove(len(ticket.item.body))

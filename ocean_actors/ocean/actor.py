@@ -216,14 +216,14 @@ class OceanChild(Actor):
         self._address.url = None
         self._process = None
         while self._job is not None:
-            self._settle(JobEnded("failed", "the system stopped"))
+            self._end_job(JobEnded("failed", "the system stopped"))
 
     def on_failure(self, *_: object) -> None:
         """Kill the child: the next life starts another one, for the job that had not begun, too."""
         self._end("its actor failed")
         self._address.url = None
         if self._sent:
-            self._settle(JobEnded("failed", "the actor of the Ocean process failed"))
+            self._end_job(JobEnded("failed", "the actor of the Ocean process failed"))
         waiting = self._next or self._job
         if waiting is None:
             return
@@ -332,7 +332,7 @@ class OceanChild(Actor):
             case protocol.Finished(run, status, failure, counts):
                 if self._job is not None and self._job.number == run:
                     self._note(counts)
-                    self._settle(JobEnded(status, failure))
+                    self._end_job(JobEnded(status, failure))
             case protocol.Failed() as failed:
                 self._failed = failed
             case Ended() as ended:
@@ -379,13 +379,13 @@ class OceanChild(Actor):
             return
         if expected:
             if self._sent or not self._active:
-                self._settle(JobEnded("aborted", text))
+                self._end_job(JobEnded("aborted", text))
             self._show("standby" if not self._active else "ended")
             logger.info("%s", text)
             self._start()
             return
         if self._sent or (failed is not None and failed.lasting):
-            self._settle(JobEnded("failed", text))
+            self._end_job(JobEnded("failed", text))
         self._show("ended")
         if failed is not None and failed.lasting:
             self.context.shutdown(1, text)
@@ -432,7 +432,7 @@ class OceanChild(Actor):
         elif job is self._job and self._sent:
             self._abort(job)
         elif job is self._job:
-            self._settle(JobEnded("aborted"))
+            self._end_job(JobEnded("aborted"))
 
     def _abort(self, job: Job) -> None:
         if self._process is None or self._abort_timer is not None:
@@ -458,7 +458,7 @@ class OceanChild(Actor):
         if self._job is not None:
             self._job.events.put(counts)
 
-    def _settle(self, ended: JobEnded) -> None:
+    def _end_job(self, ended: JobEnded) -> None:
         """Tell the handler that its resync is over, and go on with the one that waits."""
         job, self._job, self._sent = self._job, self._next, False
         self._next = None

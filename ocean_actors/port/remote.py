@@ -6,7 +6,7 @@ each batch:
     worker ──BatchOffered──▶ parent: may it go? (port.concurrency, live events)
     worker ◀───SendBatch──── parent: with the access token, and for how long this holds
     worker ──BatchSent or BatchNotSent──▶ parent: records it, or orders it again
-    worker ◀──ForgetBatch─── parent: it is settled
+    worker ◀──ForgetBatch─── parent: it is written, or given up
 
 So retries, the pace that Port asks for, the access token, the lease and the run's record stay in
 one place, and a worker needs no credentials. All of them are values that can be pickled.
@@ -81,7 +81,7 @@ class SendBatch:
 
 @dataclass(frozen=True)
 class ForgetBatch:
-    """To a worker: this batch is settled, and the next may be offered."""
+    """To a worker: this batch is written or given up, and the next may be offered."""
 
     number: int
 

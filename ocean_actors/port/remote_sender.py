@@ -92,21 +92,21 @@ class RemoteSender:
             self._offer(blueprint)
 
     def finish(self) -> list[tuple[str, Item]]:
-        """Send the rest, and wait until all is settled.
+        """Send the rest, and wait until all of it is written or given up.
 
         Returns what Port refused because something is missing that it relates to: entities that
         the parent sends after everything else.
         """
         self.flush()
-        self.settle()
+        self.wait_until_forgotten()
         return [
             (blueprint, each.item)
             for blueprint, deferred in self._deferred.items()
             for each in deferred.close()
         ]
 
-    def settle(self) -> None:
-        """Wait until all batches that were offered are settled."""
+    def wait_until_forgotten(self) -> None:
+        """Wait until the parent forgets all batches that were offered."""
         self._wait(lambda: not self._offered)
 
     def close(self) -> None:
@@ -183,7 +183,7 @@ class RemoteSender:
         with self._changed:
             found = self._offered.get(order.number)
         if found is None:
-            gone = PortError("the batch is settled already", temporary=False)
+            gone = PortError("the batch is over already", temporary=False)
             return _not_sent(order, gone, self._now())
         blueprint, batch = found
         wanted = batch if order.indexes is None else [batch[at] for at in order.indexes]

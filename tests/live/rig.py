@@ -97,7 +97,7 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def settled(rig: SandboxedSystem, **wanted: int) -> None:
+def wait_for_counts(rig: SandboxedSystem, **wanted: int) -> None:
     """Wait until the counts of the path `tracker` are as wanted."""
     until(lambda: wanted.items() <= counts(rig).items())
 

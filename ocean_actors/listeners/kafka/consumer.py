@@ -18,7 +18,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
 from ocean_actors.errors import OceanError
-from ocean_actors.listeners.kafka.health import UNSETTLED, Health, Observation, State, state_of
+from ocean_actors.listeners.kafka.health import TRANSIENT, Health, Observation, State, state_of
 from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer, text_of
 from ocean_actors.listeners.kafka.messages import ConsumerFailed, ResyncOwed
 from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
@@ -343,7 +343,7 @@ class TopicConsumer:
     def _observe(self, group: GroupConsumer, place: Place) -> None:
         """Show how things stand, and ask Port from time to time whether to read elsewhere."""
         now = self._clock.monotonic()
-        if now - self._observed_at < OBSERVE_SECONDS and self._health.state not in UNSETTLED:
+        if now - self._observed_at < OBSERVE_SECONDS and self._health.state not in TRANSIENT:
             return
         self._observed_at = now
         reachable = group.reachable()

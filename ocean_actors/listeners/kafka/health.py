@@ -28,7 +28,7 @@ State = Literal[
     "failing",
 ]
 
-UNSETTLED: frozenset[State] = frozenset({"connecting", "joining", "failing"})
+TRANSIENT: frozenset[State] = frozenset({"connecting", "joining", "failing"})
 """States that are expected to change soon."""
 
 WELL: frozenset[State] = frozenset({"active", "standby"})
