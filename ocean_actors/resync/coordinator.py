@@ -363,8 +363,8 @@ class ResyncCoordinator(Actor):
     @handles(GetUnsettled)
     def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
         """Returns the requests of one trigger that no run has settled."""
-        owed = (*self._state.present.covered, *self._state.pending)
-        return tuple(request for request in owed if request.trigger == query.trigger)
+        unsettled = (*self._state.present.covered, *self._state.pending)
+        return tuple(request for request in unsettled if request.trigger == query.trigger)
 
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, Any]:

@@ -503,7 +503,7 @@ def _on_config(state: State) -> Step:
     if state.pending and may_postpone and (run.asked_again or state.burst.waits):
         # Requests keep coming: after the config was asked for twice, or after the request that
         # aborted the run in flight.
-        postponed = _owe_again(replace(state, burst=replace(state.burst, postponed=True)))
+        postponed = _pending_again(replace(state, burst=replace(state.burst, postponed=True)))
         return _then(_wait_for_quiet(postponed), _next)
     if state.pending and not run.asked_again:
         # The config may be older than these requests, so they join the run and the config is
@@ -574,7 +574,7 @@ def _withdraw(state: State, reason: str) -> Step:
         return _abort(replace(state, present=withdrawn), reason)
     if state.phase in {Phase.ABORTING, Phase.STOPPED}:
         return state, ()
-    return _next(_owe_again(state))
+    return _next(_pending_again(state))
 
 
 def _fence_off(state: State, *, dropped: bool) -> Step:
@@ -595,8 +595,8 @@ def _end_run(state: State) -> Step:
         settled = _settle(state, "aborted")
         return _then((settled[0], (EndRun(run.number, "aborted"), *settled[1])), _next)
     if state.phase is Phase.ABORTING:
-        owed = replace(_owe_again(state), aborts=state.aborts + run.superseded)
-        return _then((owed, (EndRun(run.number, "aborted"),)), _next)
+        again = replace(_pending_again(state), aborts=state.aborts + run.superseded)
+        return _then((again, (EndRun(run.number, "aborted"),)), _next)
     settled = _settle(state, "completed")
     return _then((settled[0], (EndRun(run.number, "completed"), *settled[1])), _next)
 
@@ -607,10 +607,12 @@ def _end_failed(state: State) -> Step:
     if delay is None:
         settled = _settle(state, "failed")
         return _then((settled[0], (ended, *settled[1])), _next)
-    owed = replace(_owe_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1)
+    again = replace(
+        _pending_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1
+    )
     if state.pending or state.stopping or state.standby:
-        return _then((owed, (ended,)), _next)
-    waiting, wait = _wait(owed, WaitKind.RETRY, delay)
+        return _then((again, (ended,)), _next)
+    waiting, wait = _wait(again, WaitKind.RETRY, delay)
     return _then((waiting, (ended, *wait)), _next)
 
 
@@ -641,7 +643,7 @@ def _settle(state: State, outcome: Outcome) -> Step:
     return settled, (Settle(run.covered, outcome, run.number),)
 
 
-def _owe_again(state: State) -> State:
+def _pending_again(state: State) -> State:
     pending = _merge(state.present.covered, state.pending)
     return replace(state, present=replace(state.present, covered=()), pending=pending)
 

@@ -151,7 +151,7 @@ class Health:
                 "unreadable": dict(scanner.unreadable),
                 "damaged": scanner.damaged,
             }
-        details["owed"] = offsets.owed
+        details["owed"] = offsets.unsettled
         details["positions"] = _by_name(offsets.positions())
         details["lag"] = _by_name(lags)
         details["commits"] = dict(self._commits)
