@@ -330,7 +330,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             assert seen.aborting is not None, "nobody is fenced off unasked"
             assert handlers == seen.at_work, "One at a time: all who do not end are fenced off"
             assert at_once is isinstance(event, Request), "at once for a request, else after grace"
-            if at_once and seen.aborting == "superseded":
+            if at_once and seen.aborting == "preempted":
                 hung = frozenset((number, handler) for handler in handlers)
                 seen = replace(seen, dropped=seen.dropped | hung)
             return replace(seen, at_work=frozenset(), fenced=True)
@@ -432,7 +432,7 @@ def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
     assert policies & {OnNewRequest.ABORT, OnNewRequest.DROP}, "Policies: nobody else aborts a run"
     limit = seen.settings.max_consecutive_aborts
     assert seen.aborts < limit, "No starvation: not one more in a row"
-    return replace(seen, aborting="superseded", failed=False)
+    return replace(seen, aborting="preempted", failed=False)
 
 
 def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
@@ -441,7 +441,7 @@ def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
     expected = "completed" if seen.aborting is None else "aborted"
     expected = "failed" if seen.failed else expected
     assert status == expected, f"Port's view: {expected}, not {status}"
-    made_way = seen.aborting == "superseded" and not seen.fenced
+    made_way = seen.aborting == "preempted" and not seen.fenced
     ended = replace(seen, run=None, aborting=None)
     if seen.aborting == "cancelled":
         ended = replace(ended, aborts=0, dropped=frozenset(), tries=0)
