@@ -11,7 +11,7 @@ from ocean_actors.text import one_line
 
 
 @dataclass(frozen=True)
-class Look:
+class IncidentCounts:
     """How often each actor was restarted, which are hung, and the dead letters of each type."""
 
     restarts: Mapping[str, int] = field(default_factory=dict)
@@ -19,16 +19,20 @@ class Look:
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 
 
-def look_at(actors: Sequence[Mapping[str, Any]], dead_letters: Mapping[str, int]) -> Look:
+def incident_counts(
+    actors: Sequence[Mapping[str, Any]], dead_letters: Mapping[str, int]
+) -> IncidentCounts:
     """Returns what counts of `OceanSystem.status()`'s `actors` and `deadLetters`."""
-    return Look(
+    return IncidentCounts(
         {actor["name"]: actor["restarts"] for actor in actors},
         frozenset(actor["name"] for actor in actors if actor["hung"]),
         dict(dead_letters),
     )
 
 
-def incidents(before: Look, now: Look, failures: Mapping[str, str | None]) -> Iterator[Line]:
+def incidents(
+    before: IncidentCounts, now: IncidentCounts, failures: Mapping[str, str | None]
+) -> Iterator[Line]:
     """Yields a line for each actor that was restarted or hangs and each type of dead letters.
 
     `failures` has the last failure of each actor.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, AtLimit, MailboxPolicy, Message, handles
 from ocean_actors.control.events import SHOWN, EventRing, Line, line_of
-from ocean_actors.control.incidents import Look, incidents, look_at
+from ocean_actors.control.incidents import IncidentCounts, incident_counts, incidents
 from ocean_actors.messages import RunEnded, RunProgressed
 from ocean_actors.text import one_line
 
@@ -36,7 +36,7 @@ class EventRecorder(Actor):
         super().__init__()
         self._ring = ring
         self._snapshot = snapshot
-        self._before = Look()
+        self._before = IncidentCounts()
         self._shown_at: dict[str, float] = {}  # when the progress of each handler was last shown
 
     def on_start(self) -> None:
@@ -61,7 +61,7 @@ class EventRecorder(Actor):
     def on_look(self, _message: LookAtActors) -> None:
         """Compare with the last look."""
         actors, dead_letters = self._snapshot()
-        now = look_at(actors, dead_letters)
+        now = incident_counts(actors, dead_letters)
         failures = {actor["name"]: actor["failure"] for actor in actors}
         for line in incidents(self._before, now, failures):
             self._ring.add(self.context.clock.now(), line)
