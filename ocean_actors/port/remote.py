@@ -8,7 +8,7 @@ each batch:
     worker ──BatchSent or BatchNotSent──▶ parent: records it, or orders it again
     worker ◀──ForgetBatch─── parent: it is written, or given up
 
-So retries, the pace that Port asks for, the access token, the lease and the run's record stay in
+So retries, the waits that Port asks for, the access token, the lease and the run's record stay in
 one place, and a worker needs no credentials. All of them are values that can be pickled.
 """
 

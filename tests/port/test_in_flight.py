@@ -389,7 +389,7 @@ def test_a_refusal_for_a_while_slows_the_whole_run_down(sandbox: Sandbox, runs: 
         lambda: writer.for_handler("all").upsert("package", packages(*range(400)))
     ) as call:
         try:
-            until(lambda: writer._flight.window.size <= 4 and writer._client.pace.pauses._ends)
+            until(lambda: writer._flight.window.size <= 4 and writer._client.waits.pauses._ends)
         finally:
             sandbox.clear_faults()  # the seven have room to go on, and must not
         assert call.result(SOON).upserted == 400
@@ -408,7 +408,7 @@ def test_coroutines_wait_when_port_asks_another_call_to(sandbox: Sandbox, runs: 
     async def work() -> None:
         await port.aupsert("package", packages(1))
         (lent,) = port._async_writes._idle
-        assert lent.client.pace is writer._client.pace
+        assert lent.client.waits is writer._client.waits
 
     asyncio.run(work())
 

@@ -13,7 +13,7 @@ SECONDS = 0.1
 Report = TypeVar("Report")
 
 
-class PacedReports(Generic[Report]):
+class ThrottledReports(Generic[Report]):
     """Calls `send` with the newest report at most ten times a second, and always with the last.
 
     `send` is called in the thread that reports or in that of the clock. Safe to use from any
