@@ -48,7 +48,7 @@ class WorkerGone(OceanError):
     """A worker ended before it said what became of a batch."""
 
 
-Outcome = BatchSent | BatchNotSent | BaseException
+SendOutcome = BatchSent | BatchNotSent | BaseException
 
 
 class RemoteWrites:
@@ -80,7 +80,7 @@ class RemoteWrites:
         self._tell = tell
         self._clock = client.clock
         self._offers: queue.SimpleQueue[BatchOffered | None] = queue.SimpleQueue()
-        self._orders: dict[int, queue.SimpleQueue[Outcome]] = {}
+        self._orders: dict[int, queue.SimpleQueue[SendOutcome]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # the worker's stream, and the threads that send batches
         self._gone: str | None = None
@@ -194,7 +194,7 @@ class RemoteWrites:
         self, number: int, indexes: tuple[int, ...] | None, access: AccessToken, seconds: float
     ) -> BatchSent:
         """Have the worker send once. Raises PortError, WorkerGone and the token's error."""
-        waiting: queue.SimpleQueue[Outcome] = queue.SimpleQueue()  # the first outcome counts
+        waiting: queue.SimpleQueue[SendOutcome] = queue.SimpleQueue()  # the first outcome counts
         with self._lock:
             if self._gone is not None:
                 raise WorkerGone(self._gone)

@@ -36,7 +36,7 @@ from ocean_actors.shards.executor import (
     Task,
 )
 from ocean_actors.shards.handler import ShardedHandler
-from ocean_actors.shards.outcome import Cancelled, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Failed, Lost, ShardOutcome
 from ocean_actors.shards.places import Place, Places
 from ocean_actors.shards.plan import Attempt, Plan, failure_text
 from ocean_actors.shards.streams import EntityStreams
@@ -52,7 +52,7 @@ KILL_SHARE = 0.75
 @dataclass(frozen=True)
 class _Ended:
     attempt: Attempt
-    outcome: Outcome
+    outcome: ShardOutcome
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Drive:
 
     def _stream(self, working: _Working) -> None:
         """The thread of one attempt."""
-        outcome: Outcome = Cancelled()
+        outcome: ShardOutcome = Cancelled()
         try:
             if self._places.take(working.place):
                 with self._writing(working):
@@ -264,7 +264,7 @@ class Drive:
             case Incomplete(reason):
                 self._run.port.mark_incomplete(f"shard {working.name}: {reason}")
 
-    def _note_end(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _note_end(self, attempt: Attempt, outcome: ShardOutcome) -> None:
         with self._lock:
             working = self._working.pop(attempt, None)
         before = len(self._plan.failures)
