@@ -20,11 +20,11 @@ from ocean_actors.actors import (
 from ocean_actors.live.call import LiveCall
 from ocean_actors.live.commands import (
     AttemptDue,
+    AttemptGraceOver,
+    AttemptTimeUp,
     DrainEvents,
     DrainOver,
-    GraceOver,
     LookAgain,
-    TimeUp,
 )
 from ocean_actors.live.flood import Flood
 from ocean_actors.live.intake import CallsArrived, LiveIntake
@@ -149,18 +149,18 @@ class LiveRouter(Actor):
         self._looks_again = False
         self._pump()
 
-    @handles(TimeUp)
-    def on_time_up(self, message: TimeUp) -> None:
+    @handles(AttemptTimeUp)
+    def on_time_up(self, message: AttemptTimeUp) -> None:
         """End the calls of an attempt that takes too long."""
         slot = self._at_work(message.slot, message.number)
         if slot is not None:
             slot.token.cancel(f"the event's time of {self._spec.timeout:g} s is over")
             slot.timer = self.context.schedule(
-                GRACE_SECONDS, GraceOver(message.slot, message.number)
+                GRACE_SECONDS, AttemptGraceOver(message.slot, message.number)
             )
 
-    @handles(GraceOver)
-    def on_grace_over(self, message: GraceOver) -> None:
+    @handles(AttemptGraceOver)
+    def on_grace_over(self, message: AttemptGraceOver) -> None:
         """Leave an attempt behind that does not end, and give up its event."""
         slot = self._at_work(message.slot, message.number)
         if slot is None:
@@ -231,7 +231,7 @@ class LiveRouter(Actor):
             slot = next(idle, None) or self._open_slot()
             slot.event = event
             slot.timer = self.context.schedule(
-                self._spec.timeout, TimeUp(slot.number, event.number)
+                self._spec.timeout, AttemptTimeUp(slot.number, event.number)
             )
             slot.worker.tell(HandleCall(slot.number, event.number, event.item, slot.token))
         self._intake.running = self._queue.working

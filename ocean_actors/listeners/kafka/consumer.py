@@ -18,7 +18,13 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
 from ocean_actors.errors import OceanError
-from ocean_actors.listeners.kafka.health import TRANSIENT, Health, Observation, State, state_of
+from ocean_actors.listeners.kafka.health import (
+    TRANSIENT,
+    ConsumerHealth,
+    ConsumerState,
+    Observation,
+    state_of,
+)
 from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer, text_of
 from ocean_actors.listeners.kafka.messages import ConsumerFailed, ResyncNeeded
 from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
@@ -92,7 +98,7 @@ class TopicConsumer:
         self._acknowledged: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._offsets = OffsetTracker()
         self._role = Role(self._offsets, session_seconds, self._tell_unless_stopping, clock)
-        self._health = Health(tell, clock)
+        self._health = ConsumerHealth(tell, clock)
         self._group: GroupConsumer | None = None
         self._scanner: Scanner | None = None
         self._place: Place | None = None
@@ -388,7 +394,7 @@ class TopicConsumer:
         if not self._stopping.is_set():
             self._tell(message)
 
-    def _show(self, state: State) -> None:
+    def _show(self, state: ConsumerState) -> None:
         group, positions = self._group, self._offsets.positions()
         lags = group.lags(positions) if group is not None else {}
         self._health.show(state, self._place, self._scanner, self._offsets, lags)
