@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocean_actors.control.events import Line
+from ocean_actors.control.events import EventLine
 from ocean_actors.text import one_line
 
 
@@ -32,7 +32,7 @@ def incident_counts(
 
 def incidents(
     before: IncidentCounts, now: IncidentCounts, failures: Mapping[str, str | None]
-) -> Iterator[Line]:
+) -> Iterator[EventLine]:
     """Yields a line for each actor that was restarted or hangs and each type of dead letters.
 
     `failures` has the last failure of each actor.
@@ -43,12 +43,12 @@ def incidents(
             times = "" if more == 1 else f" {more} times"
             why = failures.get(name) or "an unknown failure"
             text = one_line(f"actor {name} was restarted{times}: {why}")
-            yield Line("ActorRestarted", "warning", text)
+            yield EventLine("ActorRestarted", "warning", text)
     for name in sorted(now.hung - before.hung):
-        yield Line(
+        yield EventLine(
             "ActorHung", "bad", one_line(f"actor {name} has been in one message for too long")
         )
     for name, count in now.dead_letters.items():
         more = count - before.dead_letters.get(name, 0)
         if more > 0:
-            yield Line("DeadLetters", "warning", f"{more} of {name} were not handled")
+            yield EventLine("DeadLetters", "warning", f"{more} of {name} were not handled")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, AtLimit, MailboxPolicy, Message, handles
-from ocean_actors.control.events import SHOWN, EventRing, Line, line_of
+from ocean_actors.control.events import SHOWN, EventLine, EventRing, line_of
 from ocean_actors.control.incidents import IncidentCounts, incident_counts, incidents
 from ocean_actors.messages import RunEnded, RunProgressed
 from ocean_actors.text import one_line
@@ -53,7 +53,7 @@ class EventRecorder(Actor):
             line = line_of(event) if due else None
         except BaseException as error:  # noqa: BLE001  (a custom actor may publish anything)
             kind = one_line(type(event).__name__, 80)
-            line = Line(kind, "warning", f"an event that cannot be shown: {one_line(error)}")
+            line = EventLine(kind, "warning", f"an event that cannot be shown: {one_line(error)}")
         if line is not None:
             self._ring.add(self.context.clock.now(), line)
 
