@@ -15,7 +15,7 @@ import traceback
 from typing import Any
 
 from .kinds import located
-from .lease import Lease
+from .lease import ChildLease
 from .pipe import Parent
 from .resyncs import Resyncs
 from .upstream import kinds_of, load_app, make_clients, prepare, replace_parts, set_up_log
@@ -107,7 +107,7 @@ def listen(commands: int, child: Child) -> None:
 
     The lease is extended here, as the integration may block the loop.
     """
-    lease = Lease(end_group)
+    lease = ChildLease(end_group)
     with contextlib.suppress(OSError), open(commands, "rb", closefd=False) as stream:
         for line in stream:
             command = json.loads(line)
