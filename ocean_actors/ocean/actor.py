@@ -27,7 +27,7 @@ from ocean_actors.ocean import protocol
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.child_log import ChildLog, upstream_logger
 from ocean_actors.ocean.environment import child_environment
-from ocean_actors.ocean.job import AbortJob, Job, JobEnded, StartJob
+from ocean_actors.ocean.job import AbortJob, JobEnded, OceanJob, StartJob
 from ocean_actors.ocean.process import ChildProcess, Ended, Garbage, Printed
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -99,7 +99,7 @@ class StartTimeUp(Message):
 class KillChild(Message):
     """To itself: the child has to have obeyed the abort of `job` by now."""
 
-    job: Job
+    job: OceanJob
 
 
 class OceanChild(Actor):
@@ -143,9 +143,9 @@ class OceanChild(Actor):
         self._ready: protocol.Ready | None = None
         self._expected_end = False  # we killed it, or told it to exit
         self._failed: protocol.Failed | None = None
-        self._job: Job | None = None
+        self._job: OceanJob | None = None
         self._sent = False  # the job was given to the child
-        self._next: Job | None = None  # waits for the child to end the one before
+        self._next: OceanJob | None = None  # waits for the child to end the one before
         self._key: object = None  # of the process
         self._abort_timer: Timer | None = None
         self._start_timer: Timer | None = None
@@ -434,7 +434,7 @@ class OceanChild(Actor):
         elif job is self._job:
             self._end_job(JobEnded("aborted"))
 
-    def _abort(self, job: Job) -> None:
+    def _abort(self, job: OceanJob) -> None:
         if self._process is None or self._abort_timer is not None:
             return
         self._process.tell(protocol.command("abort", run=job.number))
