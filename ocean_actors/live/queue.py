@@ -13,7 +13,7 @@ ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueueLimits:
     """How many events may be at work, how often each is tried, and the pauses between."""
 
     workers: int
@@ -50,7 +50,7 @@ class LiveQueue(Generic[ItemT]):
     meanwhile. It keeps no time and starts nothing: the router does.
     """
 
-    def __init__(self, limits: Limits, numbers: Iterator[int]) -> None:
+    def __init__(self, limits: QueueLimits, numbers: Iterator[int]) -> None:
         """`numbers` gives each event its own."""
         self._limits = limits
         self._numbers = numbers

@@ -28,7 +28,7 @@ from ocean_actors.live.commands import (
 )
 from ocean_actors.live.flood import Flood
 from ocean_actors.live.intake import CallsArrived, LiveIntake
-from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, QueuedEvent
+from ocean_actors.live.queue import GiveUp, LiveQueue, QueuedEvent, QueueLimits
 from ocean_actors.live.router_log import RouterLog
 from ocean_actors.live.worker import (
     CallHandled,
@@ -80,7 +80,7 @@ class LiveRouter(Actor):
         self._services = services
         self._spec = spec = intake.spec
         self._queue: LiveQueue[LiveCall] = LiveQueue(
-            Limits(spec.workers, spec.attempts, spec.backoff), intake.numbers
+            QueueLimits(spec.workers, spec.attempts, spec.backoff), intake.numbers
         )
         self._slots: dict[int, Slot] = {}
         self._hung: set[Ref] = set()

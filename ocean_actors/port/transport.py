@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 )
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.connections import TIMEOUT, AnswerTooLong, Call, Timeout, causes
+from ocean_actors.connections import TIMEOUT, AnswerTooLong, HttpCall, Timeout, causes
 from ocean_actors.log import get_logger
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
@@ -287,7 +287,7 @@ class Transport:
         target = target_of(self._url(request), tuple(request.query.items()))
         headers = self._headers(request, access)
         permit = (request.permit or self._check_permit) if request.writes else None
-        call = Call(request.max_bytes, once=request.once, permit=permit)
+        call = HttpCall(request.max_bytes, once=request.once, permit=permit)
         tally, began = self._identity.tally, self._clock.monotonic()
         try:
             with call_to_port(request.method, target.url) as span:

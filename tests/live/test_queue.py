@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from ocean_actors.actors import Backoff
-from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, QueuedEvent, RetryIn
+from ocean_actors.live.queue import GiveUp, LiveQueue, QueuedEvent, QueueLimits, RetryIn
 from ocean_actors.live.room import Room
 
-LIMITS = Limits(workers=2, attempts=3, backoff=Backoff(1.0, 8.0, jitter=0.5))
+LIMITS = QueueLimits(workers=2, attempts=3, backoff=Backoff(1.0, 8.0, jitter=0.5))
 
 
 def queue() -> LiveQueue[str]:

@@ -21,7 +21,7 @@ import pykka
 from ocean_actors.actors import Clock, MailboxFull
 from ocean_actors.errors import OceanError
 from ocean_actors.listeners.changelog import ConfigUpdate, Irrelevant, interpret, read
-from ocean_actors.listeners.webhook.caller import Call
+from ocean_actors.listeners.webhook.caller import WebhookCall
 from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 
@@ -136,7 +136,7 @@ class WebhookIntake:
         """Whether calls are taken in this process."""
         return self._here() is not None
 
-    def take(self, call: Call) -> WebhookOutcome:
+    def take(self, call: WebhookCall) -> WebhookOutcome:
         """Take a call, and return what it led to.
 
         Raises NotListening, NotTaken if the coordinator does not take the request within
