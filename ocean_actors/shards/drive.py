@@ -17,7 +17,7 @@ from ocean_actors.actors import Clock, Timer
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Progress, ShardProgress
 from ocean_actors.port.entities import HandlerPort
-from ocean_actors.port.remote import BatchNotSent, BatchOffered, BatchSent, EntitiesRefused
+from ocean_actors.port.remote import BatchAnnounced, BatchNotSent, BatchSent, EntitiesRefused
 from ocean_actors.port.remote_writes import RemoteWrites
 from ocean_actors.resync.awaiting import awaited
 from ocean_actors.resync.handlers import RetryLater
@@ -255,8 +255,8 @@ class Drive:
                 if log.isEnabledFor(record.levelno):
                     with contextlib.suppress(Exception):  # handlers are the embedding program's
                         log.handle(record)
-            case BatchOffered() | BatchSent() | BatchNotSent() | EntitiesRefused():
-                if isinstance(event, BatchOffered):
+            case BatchAnnounced() | BatchSent() | BatchNotSent() | EntitiesRefused():
+                if isinstance(event, BatchAnnounced):
                     working.items += event.items
                     self._report()
                 if working.writes is not None:
