@@ -44,10 +44,10 @@ def measure(rounds: int) -> Iterator[Row]:
             "MiB",
             {OURS: [mine.program.resident()], NAME: [theirs.program.resident()]},
         )
-    yield superseding(rounds)
+    yield preempting(rounds)
 
 
-def superseding(rounds: int) -> Row:
+def preempting(rounds: int) -> Row:
     with contextlib.ExitStack() as stack:
         sandbox = stack.enter_context(port(integrations=("inside", "upstream")))
         mine = stack.enter_context(inside(sandbox, "wait"))
@@ -55,9 +55,9 @@ def superseding(rounds: int) -> Row:
         for each in (mine, theirs):
             each.wait_until_ready()
         for each in (mine, theirs):
-            superseded(each)  # there is a resync to abort from now on
+            preempted(each)  # there is a resync to abort from now on
         samples = alternate(
-            {OURS: lambda: superseded(mine), NAME: lambda: superseded(theirs)}, rounds
+            {OURS: lambda: preempted(mine), NAME: lambda: preempted(theirs)}, rounds
         )
     return Row(
         "abort to next run",
@@ -66,7 +66,7 @@ def superseding(rounds: int) -> Row:
     )  # fmt: skip
 
 
-def superseded(integration: Integration) -> float:
+def preempted(integration: Integration) -> float:
     """Returns the milliseconds from a POST to the resync function; the resync then waits.
 
     port-ocean answers the POST when the resync has ended, so the answer is not waited for.

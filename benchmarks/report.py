@@ -117,18 +117,18 @@ def lines_of(row: Row, busy: str = "") -> list[Line]:
     lines = []
     for target in row.targets:
         if target.beside is None:
-            lines.append(_judged(first, target, mine, busy))
+            lines.append(_with_target(first, target, mine, busy))
     for peer in peers:
         theirs = row.samples[peer]
         each = ratios(mine, theirs)
         beside = f"{peer}: {spread(theirs, row.unit)}"
         line = replace(first, beside=beside, ratio=spread(each))
         wanted = [target for target in row.targets if target.beside == peer]
-        lines += [_judged(line, target, each, busy) for target in wanted] or [line]
+        lines += [_with_target(line, target, each, busy) for target in wanted] or [line]
     return lines or [first]
 
 
-def _judged(line: Line, target: Target, values: Sequence[float], busy: str) -> Line:
+def _with_target(line: Line, target: Target, values: Sequence[float], busy: str) -> Line:
     held = target.held(values)
     reason = "" if held else target.reason or busy or "not known"
     return replace(line, target=str(target), held=held, reason=reason)

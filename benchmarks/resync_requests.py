@@ -1,4 +1,4 @@
-"""From a request for a resync to the handler: a first one, one that supersedes a run, a burst."""
+"""From a request for a resync to the handler: a first one, one that preempts a run, a burst."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ QUIET = 3.0  # seconds in which a further run would begin
 
 
 def measure(rounds: int) -> Iterator[Row]:
-    yield from superseding(rounds, 0.0, 20)
-    yield from superseding(rounds, 0.05, 75)
+    yield from preempting(rounds, 0.0, 20)
+    yield from preempting(rounds, 0.05, 75)
     yield burst("wait", "that obeys its abort")
     yield burst("deaf", "that hears no abort")
     for latency in (0.0, 0.05):
@@ -56,7 +56,7 @@ def first_line(rounds: int, latency: float) -> Row:
     )  # fmt: skip
 
 
-def superseding(rounds: int, latency: float, target: float) -> Iterator[Row]:
+def preempting(rounds: int, latency: float, target: float) -> Iterator[Row]:
     cancelled, began = [], []
     with port(latency) as sandbox, ours(sandbox, "WEBHOOK", "wait") as mine:
         mine.wait_until_ready()

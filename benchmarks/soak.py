@@ -153,7 +153,7 @@ class Witness(Actor):
 
 @dataclass
 class Seen:
-    """What the witness of a round saw, for the thread that judges it."""
+    """What the witness of a round saw, for the thread that checks it."""
 
     open_run: int | None = None
     overlaps: int = 0
@@ -206,7 +206,7 @@ class Report:
 
 
 class Round:
-    """One listener with one policy: so many requests, then the judgement."""
+    """One listener with one policy: so many requests, then the checks."""
 
     def __init__(
         self, sandbox: Sandbox, listener: str, policy: str, rng: random.Random, report: Report
@@ -255,7 +255,7 @@ class Round:
         }
 
     def run(self, requests: int) -> None:
-        """Have the requests made, wait until they are served, and judge."""
+        """Have the requests made, wait until they are served, and check the outcome."""
         with self.system:
             self._wait("registration", self._registered)
             for _ in range(requests):
@@ -374,7 +374,7 @@ def trouble(sandbox: Sandbox) -> None:
 
 
 def soak(requests: int, seed: int) -> Report:
-    """Spread so many requests over all listeners and policies, and judge each."""
+    """Spread so many requests over all listeners and policies, and check each round."""
     report = Report()
     began = time.monotonic()
     rng = random.Random(seed)

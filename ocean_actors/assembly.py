@@ -143,7 +143,7 @@ class Assembly:
             active=not self.standby,
             only_active=elects,
             schedule=self._schedule,
-            only_told=self._is_held,
+            register_on_demand=self._is_held,
             name="integration",
         )
         if not (self._is_held or elects):

@@ -31,7 +31,7 @@ from ocean_actors.text import one_line
 
 
 @dataclass(frozen=True)
-class Line:
+class CheckLine:
     """One finding."""
 
     good: bool
@@ -42,42 +42,42 @@ class Line:
         return f"{'ok' if self.good else 'FAILED':6} {self.topic:12} {self.text}"
 
 
-def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Iterator[Line]:
+def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Iterator[CheckLine]:
     """Look at the settings, at the integration of Port Ocean if they name one, and try Port.
 
     Nothing is changed, and nothing of the integration is executed. Port is asked for the
     blueprints that the classes in `handlers` declare.
     """
     own = settings.integration
-    yield Line(True, "settings", f"{source}: integration {own.identifier} of type {own.type}")
+    yield CheckLine(True, "settings", f"{source}: integration {own.identifier} of type {own.type}")
     if settings.ignored:
         topic = "not used" if settings.ocean.path is None else "passed on"
-        yield Line(True, topic, ", ".join(settings.ignored))
+        yield CheckLine(True, topic, ", ".join(settings.ignored))
     installation: Installation | None = None
     if settings.ocean.path is not None:
         try:
             installation = find_installation(settings.ocean)
         except OceanFolderError as error:
-            yield Line(False, "ocean", str(error))
+            yield CheckLine(False, "ocean", str(error))
         else:
             yield from _ocean(installation, settings)
-    yield Line(True, "listener", _listener(settings))
+    yield CheckLine(True, "listener", _listener(settings))
     yield from _leader(settings)
     try:
         tls.client_context()
     except tls.UnusableAuthorities as error:
-        yield Line(False, "certificates", str(error))
+        yield CheckLine(False, "certificates", str(error))
     declared: dict[str, tuple[FrozenDict, ...]] = {}
     for each in handlers:
         try:
             found = blueprints_of(each.__name__, each)
             declared[numbered(each.__name__, declared)] = found
         except BlueprintError as error:
-            yield Line(False, "blueprint", str(error))
+            yield CheckLine(False, "blueprint", str(error))
     try:
         blueprints = united(declared)
     except BlueprintError as error:
-        yield Line(False, "blueprint", str(error))
+        yield CheckLine(False, "blueprint", str(error))
         blueprints = ()
     client = PortClient(settings.port, own, strict=settings.ssl.port.x509.strict)
     try:
@@ -92,26 +92,26 @@ def _listener(settings: Settings) -> str:
     return described if every is None else f"{described}; and a scheduled resync every {every} min"
 
 
-def _ocean(found: Installation, settings: Settings) -> Iterator[Line]:
+def _ocean(found: Installation, settings: Settings) -> Iterator[CheckLine]:
     """Say what is known of an integration of Port Ocean, then each of its faults."""
     folder, probe = found.folder, found.probe
     version = ".".join(str(each) for each in probe.python_version)
     name = one_line(f"{folder.type or 'an integration without a name'} {folder.version or ''}", 80)
     ocean = f"port-ocean {one_line(probe.port_ocean, 40)}" if probe.port_ocean else "no port-ocean"
-    yield Line(
+    yield CheckLine(
         True, "ocean", f"{name} in {folder.path}: {ocean}, Python {version} ({probe.python})"
     )
     for fault in probe.faults(allow_untested=settings.ocean.allow_untested):
-        yield Line(False, "ocean", fault)
+        yield CheckLine(False, "ocean", fault)
     kinds = [one_line(each, 80) for each in found.kinds]
     if probe.any_kind:
         kinds.append("and any other that the mapping names" if kinds else "any")
-    yield Line(True, "kinds", ", ".join(kinds) or "none are known before it runs")
+    yield CheckLine(True, "kinds", ", ".join(kinds) or "none are known before it runs")
     if folder.features:
-        yield Line(True, "features", ", ".join(one_line(each, 80) for each in folder.features))
+        yield CheckLine(True, "features", ", ".join(one_line(each, 80) for each in folder.features))
 
 
-def _mapping(integration: Integration, found: Installation) -> Line:
+def _mapping(integration: Integration, found: Installation) -> CheckLine:
     """Returns a line that tells which of the mapping's kinds an integration of Port Ocean lacks."""
     resources = (integration.config or {}).get("resources")
     entries = resources if isinstance(resources, list) else []
@@ -121,14 +121,16 @@ def _mapping(integration: Integration, found: Installation) -> Line:
     if lacking:
         names = ", ".join(one_line(each, 80) for each in lacking[:10])
         more = f" and {len(lacking) - 10} more" if len(lacking) > 10 else ""
-        return Line(
+        return CheckLine(
             False, "mapping", f"the mapping in Port names kinds that the integration lacks: "
             f"{names}{more}",
         )  # fmt: skip
-    return Line(True, "mapping", ", ".join(one_line(each, 80) for each in named) or "it is empty")
+    return CheckLine(
+        True, "mapping", ", ".join(one_line(each, 80) for each in named) or "it is empty"
+    )
 
 
-def _leader(settings: Settings) -> Iterator[Line]:
+def _leader(settings: Settings) -> Iterator[CheckLine]:
     """Look whether `run` could use the section `leader`; the engine itself is not asked."""
     leader = settings.leader
     build = leader_spec(leader.type).build
@@ -138,9 +140,9 @@ def _leader(settings: Settings) -> Iterator[Line]:
         try:
             build(leader, clock)
         except UsageError as error:
-            yield Line(False, "leader", str(error))
+            yield CheckLine(False, "leader", str(error))
         else:
-            yield Line(True, "leader", f"{leader.type}; this command does not connect to it")
+            yield CheckLine(True, "leader", f"{leader.type}; this command does not connect to it")
 
 
 def _port(
@@ -148,14 +150,14 @@ def _port(
     settings: Settings,
     blueprints: Sequence[FrozenDict],
     installation: Installation | None,
-) -> Iterator[Line]:
+) -> Iterator[CheckLine]:
     url = settings.port.base_url
     try:
         organization = client.get_organization(retry=ONCE)
     except PortError as error:
-        yield Line(False, "Port", f"{url}: {error}")
+        yield CheckLine(False, "Port", f"{url}: {error}")
         return
-    yield Line(True, "Port", f"{url}: organization {organization.id}")
+    yield CheckLine(True, "Port", f"{url}: organization {organization.id}")
     yield from _integration(client, settings, installation)
     for blueprint in blueprints:
         yield _blueprint(client, blueprint, created=settings.initialize_port_resources)
@@ -163,26 +165,26 @@ def _port(
 
 def _integration(
     client: PortClient, settings: Settings, installation: Installation | None
-) -> Iterator[Line]:
+) -> Iterator[CheckLine]:
     try:
         integration = client.get_integration(retry=ONCE)
-        yield Line(True, "integration", _known(integration))
+        yield CheckLine(True, "integration", _known(integration))
         if installation is not None:
             yield _mapping(integration, installation)
         request = client.get_resync_request(retry=ONCE)
     except PortError as error:
         if error.status == 404:
             text = f"{settings.integration.identifier} is not known yet: `run` registers it"
-            yield Line(True, "integration", text)
+            yield CheckLine(True, "integration", text)
         else:
-            yield Line(False, "integration", str(error))
+            yield CheckLine(False, "integration", str(error))
         return
     if request is not None and request.updated_at is not None:
         moment = f"{request.updated_at:%c} UTC"
-        yield Line(True, "request", f"the newest resync request is from {moment}")
+        yield CheckLine(True, "request", f"the newest resync request is from {moment}")
 
 
-def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> Line:
+def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> CheckLine:
     """Looks whether Port has a declared blueprint; `created`: `run` creates a missing one."""
     identifier = identifier_of(declared)
     name = one_line(identifier, 80)
@@ -190,10 +192,10 @@ def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> Li
         found = client.get_blueprint(identifier, retry=ONCE)
     except PortError as error:
         if error.status != 404:
-            return Line(False, "blueprint", f"{name}: {error}")
+            return CheckLine(False, "blueprint", f"{name}: {error}")
         if created:
-            return Line(True, "blueprint", f"{name} is missing in Port: `run` creates it")
-        return Line(
+            return CheckLine(True, "blueprint", f"{name} is missing in Port: `run` creates it")
+        return CheckLine(
             False,
             "blueprint",
             f"{name} is missing in Port, and initializePortResources is false: create it there",
@@ -205,8 +207,8 @@ def _blueprint(client: PortClient, declared: FrozenDict, *, created: bool) -> Li
     ]
     if lacking:
         text = f"{name} exists in Port without {' and '.join(lacking)}: add them there"
-        return Line(False, "blueprint", text)
-    return Line(True, "blueprint", f"{name} exists in Port")
+        return CheckLine(False, "blueprint", text)
+    return CheckLine(True, "blueprint", f"{name} exists in Port")
 
 
 def _known(integration: Integration) -> str:

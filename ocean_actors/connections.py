@@ -48,7 +48,7 @@ class StaleConnection(ConnectionResetError):
     """A reused connection ended before the first byte of an answer."""
 
 
-class Call:
+class HttpCall:
     """One attempt: the socket that it uses now, and how many bytes its answer may have.
 
     `once`: it is not sent again over a fresh connection if its own proves stale. `permit` is
@@ -94,12 +94,12 @@ class LiveSockets:
         self._calls = threading.local()
 
     @property
-    def call(self) -> Call | None:
+    def call(self) -> HttpCall | None:
         """The attempt that this thread makes."""
         return getattr(self._calls, "call", None)
 
     @call.setter
-    def call(self, call: Call | None) -> None:
+    def call(self, call: HttpCall | None) -> None:
         self._calls.call = call
 
     def add(self, sock: socket.socket) -> None:
@@ -117,7 +117,7 @@ class LiveSockets:
             self.call.use(sock)
 
     @contextlib.contextmanager
-    def attempt(self, call: Call, clock: Clock, deadline: float | None) -> Iterator[None]:
+    def attempt(self, call: HttpCall, clock: Clock, deadline: float | None) -> Iterator[None]:
         """Have `call` be this thread's attempt, and end it once it takes `deadline` seconds."""
         outer, self.call = self.call, call  # a hook of `requests` may call within an attempt
         timer = None if deadline is None else clock.call_later(deadline, call.end)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ocean_actors.session import CancellableSession
 
 
-class Integration(Protocol):
+class RunningSystem(Protocol):
     """What the context needs of the system it belongs to."""
 
     def status(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class IntegrationContext(actors.Context):
         self,
         cell: Cell,
         resync: ResyncClient,
-        integration: Integration,
+        integration: RunningSystem,
         *,
         strict_tls: bool = True,
     ) -> None:

@@ -14,7 +14,7 @@ from requests.utils import get_auth_from_url
 
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.adapter import CancellableAdapter, has_plain_body
-from ocean_actors.connections import TIMEOUT, Call, LiveSockets, Timeout
+from ocean_actors.connections import TIMEOUT, HttpCall, LiveSockets, Timeout
 from ocean_actors.log import get_logger
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.rate_limit import RateLimiter, WaitTally
@@ -140,7 +140,7 @@ class CancellableSession(requests.Session):
                 queued += waited
                 if self._pause_of(server) > 0:  # asked for in the meantime
                     continue
-                outcome = self._attempt(request, Call(max_bytes), kwargs)
+                outcome = self._attempt(request, HttpCall(max_bytes), kwargs)
                 delay = asked = None
                 if _is_worth_retrying(request, outcome):
                     now, asked = self._clock.monotonic(), self._asked(outcome)
@@ -207,7 +207,7 @@ class CancellableSession(requests.Session):
             self.token.sleep(seconds, self._clock)
 
     def _attempt(
-        self, request: requests.PreparedRequest, call: Call, kwargs: dict[str, Any]
+        self, request: requests.PreparedRequest, call: HttpCall, kwargs: dict[str, Any]
     ) -> requests.Response | Exception:
         """Send once. Returns the answer or the error; raises the token's error if cancelled."""
         self.token.check()

@@ -36,7 +36,7 @@ from ocean_actors.settings import Settings
 from ocean_actors.stoppable import Stoppable
 from ocean_actors.text import one_line
 from ocean_actors.web.endpoint import EndpointApp
-from ocean_actors.web.health import Health, judge
+from ocean_actors.web.health import Health, health_of
 from ocean_actors.web.log import WebLog
 from ocean_actors.web.wsgi import WsgiApp
 
@@ -367,7 +367,7 @@ class OceanSystem(Stoppable):
     def health(self) -> Health:
         """Returns what probes are told. It waits for nothing, also in forked processes."""
         forked = self._actors.forked
-        return judge(
+        return health_of(
             () if forked else self._actors.snapshot(),
             listener=self._parts.listener_name,
             custom=self._parts.custom_names,

@@ -149,7 +149,7 @@ def test_settled_waits_for_messages_that_lead_to_messages(system: ActorSystem) -
     assert probe.received() == [Receipt(0)] * 20
 
 
-def test_stillness_wants_to_see_each_at_rest_twice_with_nothing_handled_between() -> None:
+def test_the_idle_state_wants_to_see_each_at_rest_twice_with_nothing_handled_between() -> None:
     looks = [(7, None), None, (8, None), (9, None), (9, None)]
 
     class Flickering:

@@ -16,7 +16,7 @@ from ocean_actors.actors.cancel import CancelToken
 from ocean_actors.actors.mailbox import Envelope, MailboxFull, open_mailbox
 from ocean_actors.actors.quiescence import Rest
 from ocean_actors.actors.ref import Ref
-from ocean_actors.actors.services import Services
+from ocean_actors.actors.services import ActorServices
 from ocean_actors.actors.signals import Terminated
 from ocean_actors.actors.timers import ActorTimers
 from ocean_actors.log import get_logger
@@ -69,7 +69,7 @@ class Cell:
 
     def __init__(
         self,
-        services: Services,
+        services: ActorServices,
         host: Host,
         parent: Cell | None,
         name: str,

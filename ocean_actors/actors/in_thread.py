@@ -29,7 +29,7 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
     future: asyncio.Future[T] = loop.create_future()
     context = contextvars.copy_context()
 
-    def settle(outcome: Callable[[], object]) -> None:
+    def deliver(outcome: Callable[[], object]) -> None:
         if not future.done():  # else it was cancelled
             outcome()
 
@@ -43,7 +43,7 @@ def in_thread(function: Callable[[], T]) -> asyncio.Future[T]:
         except BaseException as error:  # noqa: BLE001  (raised where the future is awaited)
             outcome = functools.partial(future.set_exception, error)
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(deliver, outcome)
 
     threading.Thread(target=work, name="in-thread", daemon=True).start()
     return future

@@ -17,7 +17,7 @@ from ocean_actors.actors.context import Context
 from ocean_actors.actors.mailbox import Asker, Envelope
 from ocean_actors.actors.message import Message
 from ocean_actors.actors.signals import ActorFailed
-from ocean_actors.actors.supervision import OnFailure, Verdict, judge
+from ocean_actors.actors.supervision import OnFailure, Verdict, decide_after_failure
 from ocean_actors.errors import OceanError
 from ocean_actors.log import get_logger, owner, set_context
 from ocean_actors.text import one_line
@@ -174,7 +174,7 @@ class Lifecycle:
             )
             return False
         self._stop_children()
-        verdict = judge(
+        verdict = decide_after_failure(
             cell.actor_class.supervision,
             self._failures,
             self._services.clock.monotonic(),

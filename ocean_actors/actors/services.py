@@ -15,7 +15,7 @@ from ocean_actors.log import LogContext
 
 
 @dataclass(frozen=True)
-class Services:
+class ActorServices:
     """The services of a system, for its cells and their lifecycles. Any thread may use them."""
 
     clock: Clock

@@ -85,8 +85,13 @@ class Verdict:
     failures: tuple[float, ...]
 
 
-def judge(policy: Supervision, failures: tuple[float, ...], now: float, jitter: float) -> Verdict:
-    """Decide about a failure at `now`, given the moments of earlier ones (monotonic seconds)."""
+def decide_after_failure(
+    policy: Supervision, failures: tuple[float, ...], now: float, jitter: float
+) -> Verdict:
+    """Decide what follows a failure at `now`; `failures` are the moments of earlier ones.
+
+    All moments are monotonic seconds.
+    """
     recent = (*(moment for moment in failures if now - moment < policy.window), now)
     if policy.on_failure is OnFailure.RESTART and len(recent) > policy.limit:
         return Verdict(OnFailure.ESCALATE, 0.0, recent)

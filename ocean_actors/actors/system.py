@@ -24,7 +24,7 @@ from ocean_actors.actors.message import require_immutable
 from ocean_actors.actors.quiescence import Quiescence
 from ocean_actors.actors.ref import Ref
 from ocean_actors.actors.restarts import Restarts
-from ocean_actors.actors.services import Services
+from ocean_actors.actors.services import ActorServices
 from ocean_actors.actors.watchdog import Watchdog
 from ocean_actors.errors import OceanError
 from ocean_actors.log import NO_CONTEXT, LogContext, get_logger
@@ -77,7 +77,7 @@ class ActorSystem:
         """The first failure that escalated."""
         self.forked = False
         """Whether this process is a forked child of the one in which the actors live."""
-        self._services = Services(
+        self._services = ActorServices(
             clock=self.clock,
             random=random.Random(seed),  # noqa: S311  (jitter, no secret)
             events=self.events,

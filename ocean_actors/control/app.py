@@ -11,7 +11,14 @@ import pykka
 
 from ocean_actors.actors import MailboxFull
 from ocean_actors.control.access import Access
-from ocean_actors.control.calls import Call, CallT, PauseCall, ResumeCall, ResyncCall, read_call
+from ocean_actors.control.calls import (
+    CallT,
+    PauseCall,
+    ResumeCall,
+    ResyncCall,
+    SteeringCall,
+    read_call,
+)
 from ocean_actors.control.controlled import Controlled, Steerable
 from ocean_actors.control.pages import FILES, HEADERS, pages, with_etag
 from ocean_actors.control.status_cache import StatusCache
@@ -50,7 +57,7 @@ class ControlApp(JsonApp):
         routes["/api/status"] = {"GET": self.status}
         routes["/api/events"] = {"GET": self.events}
         routes["/api/resync"] = {"POST": self._steering(ResyncCall, _resync)}
-        routes["/api/abort"] = {"POST": self._steering(Call, _abort)}
+        routes["/api/abort"] = {"POST": self._steering(SteeringCall, _abort)}
         routes["/api/pause"] = {"POST": self._steering(PauseCall, _pause)}
         routes["/api/resume"] = {"POST": self._steering(ResumeCall, _resume)}
         if metrics is not None:
@@ -127,7 +134,7 @@ def _resync(system: Steerable, call: ResyncCall) -> Answer:
     return Answer(202, {"ok": True, "id": request_id})
 
 
-def _abort(system: Steerable, call: Call) -> Answer:
+def _abort(system: Steerable, call: SteeringCall) -> Answer:
     return Answer(200, {"ok": True, "aborted": system.abort(call.reason)})
 
 

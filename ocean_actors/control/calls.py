@@ -21,7 +21,7 @@ Reason = Annotated[str, Field(min_length=1, max_length=300)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
-class Call(BaseModel):
+class SteeringCall(BaseModel):
     """The keys that every body may have."""
 
     model_config = ConfigDict(
@@ -34,7 +34,7 @@ class Call(BaseModel):
     reason: Reason = "requested through the control server"
 
 
-class ResyncCall(Call):
+class ResyncCall(SteeringCall):
     """`POST /api/resync`; `kinds` of None stands for all."""
 
     kinds: Annotated[list[Name], Field(min_length=1, max_length=1000)] | None = None
@@ -42,20 +42,20 @@ class ResyncCall(Call):
     policy: Policy | None = None
 
 
-class PauseCall(Call):
+class PauseCall(SteeringCall):
     """`POST /api/pause`."""
 
     owner: Name = OWNER
     abort: bool = False
 
 
-class ResumeCall(Call):
+class ResumeCall(SteeringCall):
     """`POST /api/resume`."""
 
     owner: Name = OWNER
 
 
-CallT = TypeVar("CallT", bound=Call)
+CallT = TypeVar("CallT", bound=SteeringCall)
 
 
 def read_call(environ: Mapping[str, Any], model: type[CallT]) -> CallT:

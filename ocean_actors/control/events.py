@@ -51,7 +51,7 @@ SHOWN: tuple[type[Message], ...] = (
 
 
 @dataclass(frozen=True)
-class Line:
+class EventLine:
     """What is told of one event: its type, how good it is, a sentence, and the run it is about."""
 
     kind: str
@@ -77,7 +77,7 @@ class EventRing:
         """The number of the newest line; 0 if there is none."""
         return self._entries[-1]["number"] if self._entries else 0
 
-    def add(self, at: datetime, line: Line) -> None:
+    def add(self, at: datetime, line: EventLine) -> None:
         """Keep a line, and drop the oldest if there are too many."""
         entry = {
             "number": self.latest + 1,
@@ -96,7 +96,7 @@ class EventRing:
         return list(entries[max(0, number + 1 - first) :])
 
 
-def line_of(event: Message) -> Line | None:
+def line_of(event: Message) -> EventLine | None:
     """Returns the line for an event, None for one that is not shown."""
     kind = type(event).__name__
     match event:
@@ -147,8 +147,8 @@ def line_of(event: Message) -> Line | None:
     return None
 
 
-def _line(kind: str, level: Level, text: str, run: str | None) -> Line:
-    return Line(kind, level, one_line(text), run)
+def _line(kind: str, level: Level, text: str, run: str | None) -> EventLine:
+    return EventLine(kind, level, one_line(text), run)
 
 
 def _counted(written: Written) -> str:

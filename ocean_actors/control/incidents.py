@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ocean_actors.control.events import Line
+from ocean_actors.control.events import EventLine
 from ocean_actors.text import one_line
 
 
 @dataclass(frozen=True)
-class Look:
+class IncidentCounts:
     """How often each actor was restarted, which are hung, and the dead letters of each type."""
 
     restarts: Mapping[str, int] = field(default_factory=dict)
@@ -19,16 +19,20 @@ class Look:
     dead_letters: Mapping[str, int] = field(default_factory=dict)
 
 
-def look_at(actors: Sequence[Mapping[str, Any]], dead_letters: Mapping[str, int]) -> Look:
+def incident_counts(
+    actors: Sequence[Mapping[str, Any]], dead_letters: Mapping[str, int]
+) -> IncidentCounts:
     """Returns what matters in the `actors` and `deadLetters` of `OceanSystem.status()`."""
-    return Look(
+    return IncidentCounts(
         {actor["name"]: actor["restarts"] for actor in actors},
         frozenset(actor["name"] for actor in actors if actor["hung"]),
         dict(dead_letters),
     )
 
 
-def incidents(before: Look, now: Look, failures: Mapping[str, str | None]) -> Iterator[Line]:
+def incidents(
+    before: IncidentCounts, now: IncidentCounts, failures: Mapping[str, str | None]
+) -> Iterator[EventLine]:
     """Yields a line for each actor that was restarted or hangs and each type of dead letters.
 
     `failures` has the last failure of each actor.
@@ -39,12 +43,12 @@ def incidents(before: Look, now: Look, failures: Mapping[str, str | None]) -> It
             times = "" if more == 1 else f" {more} times"
             why = failures.get(name) or "an unknown failure"
             text = one_line(f"actor {name} was restarted{times}: {why}")
-            yield Line("ActorRestarted", "warning", text)
+            yield EventLine("ActorRestarted", "warning", text)
     for name in sorted(now.hung - before.hung):
-        yield Line(
+        yield EventLine(
             "ActorHung", "bad", one_line(f"actor {name} has been in one message for too long")
         )
     for name, count in now.dead_letters.items():
         more = count - before.dead_letters.get(name, 0)
         if more > 0:
-            yield Line("DeadLetters", "warning", f"{more} of {name} were not handled")
+            yield EventLine("DeadLetters", "warning", f"{more} of {name} were not handled")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ocean_actors.actors import Actor, AtLimit, MailboxPolicy, Message, handles
-from ocean_actors.control.events import SHOWN, EventRing, Line, line_of
-from ocean_actors.control.incidents import Look, incidents, look_at
+from ocean_actors.control.events import SHOWN, EventLine, EventRing, line_of
+from ocean_actors.control.incidents import IncidentCounts, incident_counts, incidents
 from ocean_actors.messages import RunEnded, RunProgressed
 from ocean_actors.text import one_line
 
@@ -36,8 +36,8 @@ class EventRecorder(Actor):
         super().__init__()
         self._ring = ring
         self._snapshot = snapshot
-        self._before = Look()
-        self._told: dict[str, float] = {}  # when the progress of each handler was last shown
+        self._before = IncidentCounts()
+        self._shown_at: dict[str, float] = {}  # when the progress of each handler was last shown
 
     def on_start(self) -> None:
         """Look at the actors from now on."""
@@ -47,13 +47,13 @@ class EventRecorder(Actor):
     def on_event(self, event: Message) -> None:
         """Keep an event; of the progress of a handler, only some."""
         if isinstance(event, RunEnded):
-            self._told.clear()
+            self._shown_at.clear()
         try:
             due = not isinstance(event, RunProgressed) or self._is_due(event.progress.handler)
             line = line_of(event) if due else None
         except BaseException as error:  # noqa: BLE001  (a custom actor may publish anything)
             kind = one_line(type(event).__name__, 80)
-            line = Line(kind, "warning", f"an event that cannot be shown: {one_line(error)}")
+            line = EventLine(kind, "warning", f"an event that cannot be shown: {one_line(error)}")
         if line is not None:
             self._ring.add(self.context.clock.now(), line)
 
@@ -61,7 +61,7 @@ class EventRecorder(Actor):
     def on_look(self, _message: LookAtActors) -> None:
         """Compare with the last look."""
         actors, dead_letters = self._snapshot()
-        now = look_at(actors, dead_letters)
+        now = incident_counts(actors, dead_letters)
         failures = {actor["name"]: actor["failure"] for actor in actors}
         for line in incidents(self._before, now, failures):
             self._ring.add(self.context.clock.now(), line)
@@ -69,7 +69,7 @@ class EventRecorder(Actor):
 
     def _is_due(self, handler: str) -> bool:
         now = self.context.clock.monotonic()
-        if now < self._told.get(handler, float("-inf")) + PROGRESS_SECONDS:
+        if now < self._shown_at.get(handler, float("-inf")) + PROGRESS_SECONDS:
             return False
-        self._told[handler] = now
+        self._shown_at[handler] = now
         return True

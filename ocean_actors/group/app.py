@@ -111,9 +111,9 @@ class GroupApp(JsonApp):
             places.release()
 
     def _probed(
-        self, judged: Callable[[Healths], tuple[bool, dict[str, Any]]], _environ: Environ
+        self, summary: Callable[[Healths], tuple[bool, dict[str, Any]]], _environ: Environ
     ) -> Answer:
-        ok, each = judged({each.identifier: each.health() for each in self._members})
+        ok, each = summary({each.identifier: each.health() for each in self._members})
         return Answer(200 if ok else 503, {"ok": ok, "integrations": each})
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ocean_actors.actors import Backoff, Cancelled, CancelToken, Clock, Message
-from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.lease import TimedLease
 from ocean_actors.leader.role import LeaseChanged
 from ocean_actors.leader.spec import Election, ElectionError, Seat
 from ocean_actors.port.errors import PortError
@@ -61,7 +61,7 @@ class Campaign:
         self._clock = clock
         self._jitter = jitter
         self._round_seconds = election.ttl / ROUNDS
-        self._lease: Lease | None = None
+        self._lease: TimedLease | None = None
         self._failures = 0
         self._token = CancelToken()
         self._thread = threading.Thread(target=self._main, name="leader-campaign", daemon=True)
@@ -123,7 +123,7 @@ class Campaign:
             if self._lease.valid():
                 return
             self._end_lease()
-        lease = Lease(self._clock, asked_at, self._election.ttl)
+        lease = TimedLease(self._clock, asked_at, self._election.ttl)
         if lease.valid():
             self._lease = lease
             self._tell(LeaseChanged(lease))

@@ -7,7 +7,7 @@ from ocean_actors.actors import Clock
 SHARE = 2 / 3  # of the time to live; the rest is left for the run in flight to end
 
 
-class Lease:
+class TimedLease:
     """Is valid while the engine cannot have given the lead to another instance.
 
     The engine does that once it has heard nothing of us for the time to live. A question that it

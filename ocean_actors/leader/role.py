@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 from ocean_actors.actors import Message, handles
 from ocean_actors.context import Actor
-from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.lease import TimedLease
 
 
 @dataclass(frozen=True)
 class LeaseChanged(Message):
     """Resyncs may be run while `lease` is valid. None: this instance has to stand by."""
 
-    lease: Lease | None
+    lease: TimedLease | None
 
 
 @dataclass(frozen=True)
 class CheckLease(Message):
     """To itself: stand by if `lease` has run out."""
 
-    lease: Lease
+    lease: TimedLease
 
 
 class RoleActor(Actor):
@@ -32,7 +32,7 @@ class RoleActor(Actor):
     def __init__(self, sources: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._sources = sources
-        self._lease: Lease | None = None
+        self._lease: TimedLease | None = None
 
     @handles(LeaseChanged)
     def on_lease_changed(self, changed: LeaseChanged) -> None:
@@ -54,8 +54,8 @@ class RoleActor(Actor):
             self._lease = None
             self._set_role(None)
 
-    def _set_role(self, lease: Lease | None) -> None:
+    def _set_role(self, lease: TimedLease | None) -> None:
         self.context.set_role(active=lease is not None, lease=lease, sources=self._sources)
 
-    def _check_later(self, lease: Lease) -> None:
+    def _check_later(self, lease: TimedLease) -> None:
         self.context.schedule(lease.remaining(), CheckLease(lease))

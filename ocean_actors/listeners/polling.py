@@ -50,14 +50,14 @@ class PollingListener(Actor):
     @handles(Poll)
     def on_poll(self, _message: Poll) -> None:
         """Ask Port; the answer goes to the end of the mailbox, behind news of runs."""
-        look = self._watcher.look(self.context.jitter())
-        if look.observed is not None:
-            self.context.ref.deliver(look.observed)  # this actor may have been stopped meanwhile
+        result = self._watcher.ask(self.context.jitter())
+        if result.observed is not None:
+            self.context.ref.deliver(result.observed)  # this actor may have been stopped meanwhile
             self._last_poll_at = self.context.clock.now()
-        if look.missing:
+        if result.missing:
             self.context.publish(IntegrationMissing())
-        self._next = self.context.schedule(look.next_in, Poll())
-        self._next_poll_at = self.context.clock.now() + timedelta(seconds=look.next_in)
+        self._next = self.context.schedule(result.next_in, Poll())
+        self._next_poll_at = self.context.clock.now() + timedelta(seconds=result.next_in)
         self._show()
 
     @handles(Observed)

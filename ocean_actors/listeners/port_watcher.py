@@ -30,7 +30,7 @@ class Observed(Message):
 
 
 @dataclass(frozen=True)
-class Look:
+class AskResult:
     """One question to Port: the answer, if there was one, and the seconds until the next.
 
     `missing`: Port does not know the integration any more.
@@ -44,8 +44,8 @@ class Look:
 class PortWatcher:
     """Asks Port, and tells whether the answer calls for a resync. For the thread of one actor.
 
-    The actor sends each answer to its own mailbox and judges it there. In this way the answer
-    queues behind `RunStarted`, which may make it out of date.
+    The actor sends each answer to its own mailbox and passes it to `reason` from there. In this
+    way the answer queues behind `RunStarted`, which may make it out of date.
     """
 
     def __init__(self, client: PortClient, backoff: Backoff, interval: float) -> None:
@@ -62,7 +62,7 @@ class PortWatcher:
         """Whether the last question failed."""
         return self._failures > 0
 
-    def look(self, jitter: float) -> Look:
+    def ask(self, jitter: float) -> AskResult:
         """Ask Port once; `jitter` in [0, 1) spreads the retries. A failure is logged."""
         self._overtaken = False
         try:
@@ -72,11 +72,11 @@ class PortWatcher:
             delay = error.delay(backoff)
             self._failures += 1
             logger.warning("Port cannot be asked what is new; retrying in %.1f s: %s", delay, error)
-            return Look(None, delay, missing=error.status == 404)
+            return AskResult(None, delay, missing=error.status == 404)
         if self._failures:
             logger.info("Port answers again")
         self._failures = 0
-        return Look(observed, self._interval)
+        return AskResult(observed, self._interval)
 
     def reason(self, observed: Observed, first: str | None) -> str | None:
         """Returns why `observed` calls for a resync, or None, and remember it.

@@ -22,7 +22,7 @@ class LookAgain(Message):
 
 
 @dataclass(frozen=True)
-class TimeUp(Message):
+class AttemptTimeUp(Message):
     """To itself: the time of the event `number` is over."""
 
     slot: int
@@ -30,7 +30,7 @@ class TimeUp(Message):
 
 
 @dataclass(frozen=True)
-class GraceOver(Message):
+class AttemptGraceOver(Message):
     """To itself: the time that the attempt had to end in is over."""
 
     slot: int

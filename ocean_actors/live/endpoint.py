@@ -56,7 +56,7 @@ class LiveApp(JsonApp):
             received_at=self._clock.now(),
         )
         self._authenticate(intake, call)
-        reception = intake.offer(call, self._key(intake, call))
+        reception = intake.accept(call, self._key(intake, call))
         if reception == "queued":
             return QUEUED
         if reception == "full":

@@ -18,7 +18,7 @@ from ocean_actors.log import get_logger
 
 logger = get_logger(__name__)
 
-Reception = Literal["queued", "full", "unavailable"]
+LiveReception = Literal["queued", "full", "unavailable"]
 """What became of a call."""
 
 
@@ -101,12 +101,12 @@ class LiveIntake:
         """Take no calls from now on."""
         self._router = None
 
-    def offer(self, call: LiveCall, key: str) -> Reception:
+    def accept(self, call: LiveCall, key: str) -> LiveReception:
         """Queue a call; waits for nobody."""
         router = self._router
         if router is None:
             return "unavailable"
-        if not self.room.enter(len(call.body)):
+        if not self.room.add(len(call.body)):
             return "full"
         self._arrived.append((call, key))
         if self._tells:

@@ -13,7 +13,7 @@ ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueueLimits:
     """How many events may be at work, how often each is tried, and the pauses between."""
 
     workers: int
@@ -22,7 +22,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Ticket(Generic[ItemT]):
+class QueuedEvent(Generic[ItemT]):
     """An event in the queue. `attempt` counts from 1."""
 
     number: int
@@ -50,14 +50,15 @@ class LiveQueue(Generic[ItemT]):
     meanwhile. It keeps no time and starts nothing: the router does.
     """
 
-    def __init__(self, limits: Limits, numbers: Iterator[int]) -> None:
+    def __init__(self, limits: QueueLimits, numbers: Iterator[int]) -> None:
         """`numbers` gives each event its own."""
         self._limits = limits
         self._numbers = numbers
-        self._by_key: dict[str, deque[Ticket[ItemT]]] = {}  # the first may be at work or paused
+        # The first event of each key may be at work or paused.
+        self._by_key: dict[str, deque[QueuedEvent[ItemT]]] = {}
         self._ready: deque[str] = deque()  # keys whose first event may be started
-        self._working: dict[int, Ticket[ItemT]] = {}
-        self._paused: dict[int, Ticket[ItemT]] = {}
+        self._working: dict[int, QueuedEvent[ItemT]] = {}
+        self._paused: dict[int, QueuedEvent[ItemT]] = {}
         self._held = False
 
     def __len__(self) -> int:
@@ -72,11 +73,11 @@ class LiveQueue(Generic[ItemT]):
     def add(self, key: str, item: ItemT) -> None:
         """Add an event."""
         line = self._by_key.setdefault(key, deque())
-        line.append(Ticket(next(self._numbers), key, item))
+        line.append(QueuedEvent(next(self._numbers), key, item))
         if len(line) == 1:
             self._ready.append(key)
 
-    def start(self, most: int | None = None) -> Ticket[ItemT] | None:
+    def start(self, most: int | None = None) -> QueuedEvent[ItemT] | None:
         """Take the next event to be handled; None if there is none, or enough are at work.
 
         The limit is `workers`, or `most` if that is given.
@@ -84,9 +85,9 @@ class LiveQueue(Generic[ItemT]):
         enough = len(self._working) >= (self._limits.workers if most is None else most)
         if self._held or enough or not self._ready:
             return None
-        ticket = self._by_key[self._ready.popleft()][0]
-        self._working[ticket.number] = ticket
-        return ticket
+        event = self._by_key[self._ready.popleft()][0]
+        self._working[event.number] = event
+        return event
 
     def succeeded(self, number: int) -> None:
         """Remove an event that was handled."""
@@ -100,12 +101,12 @@ class LiveQueue(Generic[ItemT]):
         `lasting`: a retry cannot help. `after`: its handler asked for so many seconds. `jitter`
         is in [0, 1).
         """
-        ticket = self._working.pop(number)
-        if lasting or ticket.attempt >= self._limits.attempts:
-            self._remove(ticket)
+        event = self._working.pop(number)
+        if lasting or event.attempt >= self._limits.attempts:
+            self._remove(event)
             return GiveUp()
-        self._paused[number] = ticket
-        backoff = self._limits.backoff.delay(ticket.attempt - 1, jitter)
+        self._paused[number] = event
+        backoff = self._limits.backoff.delay(event.attempt - 1, jitter)
         return RetryIn(backoff if after is None else after)
 
     def interrupted(self, number: int) -> None:
@@ -114,16 +115,16 @@ class LiveQueue(Generic[ItemT]):
 
     def due(self, number: int) -> None:
         """The pause of an event is over; no effect if it was before."""
-        ticket = self._paused.pop(number, None)
-        if ticket is not None:
-            self._by_key[ticket.key][0] = replace(ticket, attempt=ticket.attempt + 1)
-            self._ready.append(ticket.key)
+        event = self._paused.pop(number, None)
+        if event is not None:
+            self._by_key[event.key][0] = replace(event, attempt=event.attempt + 1)
+            self._ready.append(event.key)
 
     def items(self) -> Iterator[ItemT]:
         """Yields all events."""
         for line in self._by_key.values():
-            for ticket in line:
-                yield ticket.item
+            for event in line:
+                yield event.item
 
     @property
     def held(self) -> bool:
@@ -139,10 +140,10 @@ class LiveQueue(Generic[ItemT]):
         for number in list(self._paused):
             self.due(number)
 
-    def _remove(self, ticket: Ticket[ItemT]) -> None:
-        line = self._by_key[ticket.key]
+    def _remove(self, event: QueuedEvent[ItemT]) -> None:
+        line = self._by_key[event.key]
         line.popleft()
         if line:
-            self._ready.append(ticket.key)
+            self._ready.append(event.key)
         else:
-            del self._by_key[ticket.key]
+            del self._by_key[event.key]

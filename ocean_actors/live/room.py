@@ -21,8 +21,8 @@ class Room:
         self._capacity_bytes = capacity_bytes
         self._lock = threading.Lock()  # held for a microsecond
 
-    def enter(self, size: int) -> bool:
-        """Count an event of `size` bytes in; returns False if there is no room for it.
+    def add(self, size: int) -> bool:
+        """Count one more event of `size` bytes; returns False if there is no room for it.
 
         An event that is larger than `capacity_bytes` is taken if there is no other.
         """
@@ -36,8 +36,8 @@ class Room:
             self._bytes += size
             return True
 
-    def leave(self, size: int) -> None:
-        """Count out an event that is over."""
+    def remove(self, size: int) -> None:
+        """Stop counting an event of `size` bytes, as it is over."""
         with self._lock:
             self.count -= 1
             self._bytes -= size

@@ -20,15 +20,15 @@ from ocean_actors.actors import (
 from ocean_actors.live.call import LiveCall
 from ocean_actors.live.commands import (
     AttemptDue,
+    AttemptGraceOver,
+    AttemptTimeUp,
     DrainEvents,
     DrainOver,
-    GraceOver,
     LookAgain,
-    TimeUp,
 )
 from ocean_actors.live.flood import Flood
 from ocean_actors.live.intake import CallsArrived, LiveIntake
-from ocean_actors.live.queue import GiveUp, Limits, LiveQueue, Ticket
+from ocean_actors.live.queue import GiveUp, LiveQueue, QueuedEvent, QueueLimits
 from ocean_actors.live.router_log import RouterLog
 from ocean_actors.live.worker import (
     CallHandled,
@@ -63,7 +63,7 @@ class Slot:
     number: int
     worker: Ref
     token: CancelToken
-    ticket: Ticket[LiveCall] | None = None
+    event: QueuedEvent[LiveCall] | None = None
     timer: Timer | None = None
 
 
@@ -80,7 +80,7 @@ class LiveRouter(Actor):
         self._services = services
         self._spec = spec = intake.spec
         self._queue: LiveQueue[LiveCall] = LiveQueue(
-            Limits(spec.workers, spec.attempts, spec.backoff), intake.numbers
+            QueueLimits(spec.workers, spec.attempts, spec.backoff), intake.numbers
         )
         self._slots: dict[int, Slot] = {}
         self._hung: set[Ref] = set()
@@ -108,7 +108,7 @@ class LiveRouter(Actor):
         self._leave_behind()
         self._log.lost(len(self._queue))
         for call in self._queue.items():
-            self._intake.room.leave(len(call.body))
+            self._intake.room.remove(len(call.body))
         self._intake.running = 0
 
     # -- messages ----------------------------------------------------------------------------
@@ -125,17 +125,17 @@ class LiveRouter(Actor):
         if slot is None:
             return  # it was given up before
         overdue = slot.token.cancelled
-        ticket = self._release(slot)
+        event = self._release(slot)
         failure = message.failure
         if overdue:
             slot.token = CancelToken()
             if failure is not None:
                 failure = Failure(f"it took longer than {self._spec.timeout:g} s")
         if self._queue.held and failure is not None:  # the stop has cut it short
-            self._queue.interrupted(ticket.number)
+            self._queue.interrupted(event.number)
             self._pump()
             return
-        self._settle(ticket, failure)
+        self._finish_attempt(event, failure)
 
     @handles(AttemptDue)
     def on_due(self, message: AttemptDue) -> None:
@@ -149,23 +149,23 @@ class LiveRouter(Actor):
         self._looks_again = False
         self._pump()
 
-    @handles(TimeUp)
-    def on_time_up(self, message: TimeUp) -> None:
+    @handles(AttemptTimeUp)
+    def on_time_up(self, message: AttemptTimeUp) -> None:
         """End the calls of an attempt that takes too long."""
         slot = self._at_work(message.slot, message.number)
         if slot is not None:
             slot.token.cancel(f"the event's time of {self._spec.timeout:g} s is over")
             slot.timer = self.context.schedule(
-                GRACE_SECONDS, GraceOver(message.slot, message.number)
+                GRACE_SECONDS, AttemptGraceOver(message.slot, message.number)
             )
 
-    @handles(GraceOver)
-    def on_grace_over(self, message: GraceOver) -> None:
+    @handles(AttemptGraceOver)
+    def on_grace_over(self, message: AttemptGraceOver) -> None:
         """Leave an attempt behind that does not end, and give up its event."""
         slot = self._at_work(message.slot, message.number)
         if slot is None:
             return
-        ticket = self._release(slot)
+        event = self._release(slot)
         del self._slots[slot.number]
         self._hung.add(slot.worker)
         self.context.abandon(slot.worker)
@@ -174,7 +174,7 @@ class LiveRouter(Actor):
             self._log.hung(len(self._hung))
         seconds = self._spec.timeout + GRACE_SECONDS
         text = f"it did not end within {seconds:g} s, and its thread is left behind"
-        self._settle(ticket, Failure(text, lasting=True))
+        self._finish_attempt(event, Failure(text, lasting=True))
 
     @handles(Terminated)
     def on_terminated(self, message: Terminated) -> None:
@@ -187,9 +187,9 @@ class LiveRouter(Actor):
         if slot is None or self.context.stopping.is_set():
             return
         del self._slots[slot.number]
-        if slot.ticket is not None:
+        if slot.event is not None:
             cause = message.failure or "its thread ended"
-            self._settle(self._release(slot), Failure(f"its worker died: {cause}"))
+            self._finish_attempt(self._release(slot), Failure(f"its worker died: {cause}"))
 
     @handles(RoleChanged)
     def on_role_changed(self, event: RoleChanged) -> None:
@@ -226,14 +226,14 @@ class LiveRouter(Actor):
     def _pump(self) -> None:
         """Queue what has arrived, and start what can be started."""
         most = self._take()
-        while len(self._hung) < MOST_HUNG and (ticket := self._queue.start(most)) is not None:
-            idle = (each for each in self._slots.values() if each.ticket is None)
+        while len(self._hung) < MOST_HUNG and (event := self._queue.start(most)) is not None:
+            idle = (each for each in self._slots.values() if each.event is None)
             slot = next(idle, None) or self._open_slot()
-            slot.ticket = ticket
+            slot.event = event
             slot.timer = self.context.schedule(
-                self._spec.timeout, TimeUp(slot.number, ticket.number)
+                self._spec.timeout, AttemptTimeUp(slot.number, event.number)
             )
-            slot.worker.tell(HandleCall(slot.number, ticket.number, ticket.item, slot.token))
+            slot.worker.tell(HandleCall(slot.number, event.number, event.item, slot.token))
         self._intake.running = self._queue.working
         if self._drained is not None and not self._queue.working:
             self._drained.set(None)
@@ -264,7 +264,7 @@ class LiveRouter(Actor):
     def _leave_behind(self) -> None:
         self._end_attempts()
         for slot in self._slots.values():
-            if slot.ticket is not None:
+            if slot.event is not None:
                 self.context.abandon(slot.worker)
 
     def _open_slot(self) -> Slot:
@@ -279,45 +279,45 @@ class LiveRouter(Actor):
     def _at_work(self, slot_number: int, number: int) -> Slot | None:
         """Returns the slot if its worker still handles that event."""
         slot = self._slots.get(slot_number)
-        if slot is None or slot.ticket is None or slot.ticket.number != number:
+        if slot is None or slot.event is None or slot.event.number != number:
             return None
         return slot
 
-    def _release(self, slot: Slot) -> Ticket[LiveCall]:
-        assert slot.ticket is not None  # noqa: S101  (the callers looked)
+    def _release(self, slot: Slot) -> QueuedEvent[LiveCall]:
+        assert slot.event is not None  # noqa: S101  (the callers looked)
         if slot.timer is not None:
             slot.timer.cancel()
-        ticket, slot.ticket, slot.timer = slot.ticket, None, None
-        return ticket
+        event, slot.event, slot.timer = slot.event, None, None
+        return event
 
-    def _settle(self, ticket: Ticket[LiveCall], failure: Failure | None) -> None:
-        """Remove an event, or have it tried again."""
+    def _finish_attempt(self, event: QueuedEvent[LiveCall], failure: Failure | None) -> None:
+        """Remove the event of an attempt that is over, or have it tried again."""
         if failure is None:
-            self._queue.succeeded(ticket.number)
-            self._intake.room.leave(len(ticket.item.body))
+            self._queue.succeeded(event.number)
+            self._intake.room.remove(len(event.item.body))
             self._intake.handled += 1
         else:
             after = failure.after
             if after is not None:
                 after = min(max(after, SHORTEST_RETRY), LONGEST_RETRY)
             decision = self._queue.failed(
-                ticket.number, self.context.jitter(), lasting=failure.lasting, after=after
+                event.number, self.context.jitter(), lasting=failure.lasting, after=after
             )
             if isinstance(decision, GiveUp):
-                self._give_up(ticket, failure)
+                self._give_up(event, failure)
             else:
                 self._intake.retried += 1
-                self._log.retried(ticket, failure, decision.seconds)
-                self.context.schedule(decision.seconds, AttemptDue(ticket.number))
+                self._log.retried(event, failure, decision.seconds)
+                self.context.schedule(decision.seconds, AttemptDue(event.number))
         self._pump()
 
-    def _give_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
-        self._intake.room.leave(len(ticket.item.body))
+    def _give_up(self, event: QueuedEvent[LiveCall], failure: Failure) -> None:
+        self._intake.room.remove(len(event.item.body))
         self._intake.dead += 1
-        self._log.given_up(ticket, failure)
+        self._log.given_up(event, failure)
         now = self.context.clock.now()
         self.context.publish(
             LiveEventFailed(
-                self._spec.path, one_line(ticket.key, 100), ticket.attempt, failure.text, now
+                self._spec.path, one_line(event.key, 100), event.attempt, failure.text, now
             )
         )

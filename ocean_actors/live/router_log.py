@@ -7,7 +7,7 @@ import logging
 from ocean_actors.actors import Clock
 from ocean_actors.live.call import LiveCall
 from ocean_actors.live.handler import LiveSpec
-from ocean_actors.live.queue import Ticket
+from ocean_actors.live.queue import QueuedEvent
 from ocean_actors.live.worker import Failure
 from ocean_actors.log import get_logger
 from ocean_actors.text import one_line
@@ -23,19 +23,19 @@ class RouterLog:
         self._spec = spec
         self._log = WebLog(clock)
 
-    def retried(self, ticket: Ticket[LiveCall], failure: Failure, seconds: float) -> None:
+    def retried(self, event: QueuedEvent[LiveCall], failure: Failure, seconds: float) -> None:
         """Log that an attempt failed, and that the next one is due after `seconds`."""
         self._log.add(
             "retry", logging.WARNING,
-            f"live event of {self._spec.path} failed, attempt {ticket.attempt} of "
+            f"live event of {self._spec.path} failed, attempt {event.attempt} of "
             f"{self._spec.attempts}; the next one is in {seconds:.1f} s: {failure.text}",
         )  # fmt: skip
 
-    def given_up(self, ticket: Ticket[LiveCall], failure: Failure) -> None:
+    def given_up(self, event: QueuedEvent[LiveCall], failure: Failure) -> None:
         """Log that an event is not tried again."""
-        key = one_line(ticket.key, 100)
+        key = one_line(event.key, 100)
         about = f" (key {key})" if key else ""
-        attempts = f"{ticket.attempt} attempt{'s' * (ticket.attempt > 1)}"
+        attempts = f"{event.attempt} attempt{'s' * (event.attempt > 1)}"
         self._log.add(
             "dead", logging.ERROR,
             f"live event of {self._spec.path}{about} is given up after {attempts}: "

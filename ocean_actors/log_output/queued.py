@@ -60,7 +60,7 @@ class DescriptorOutput:
 
 
 @dataclass(frozen=True)
-class Line:
+class OutputLine:
     """A line that waits; `record` is None for one that is not of the log."""
 
     text: str
@@ -85,7 +85,7 @@ class QueuedHandler(logging.Handler):
         super().__init__()
         self._output = DescriptorOutput(output) if isinstance(output, int) else output
         self._process = os.getpid()
-        self._lines: queue.Queue[Line | None] = queue.Queue(limit)
+        self._lines: queue.Queue[OutputLine | None] = queue.Queue(limit)
         self._dropped = 0  # counted under the handler's lock
         self._dropped_logged = 0
         self._folding = Folding()  # of the writer's thread
@@ -112,7 +112,7 @@ class QueuedHandler(logging.Handler):
         if os.getpid() != self._process or not self._writer.is_alive():
             write_all(self._output.descriptor, text + "\n")
         else:
-            self._lines.put(Line(text + "\n"))
+            self._lines.put(OutputLine(text + "\n"))
 
     def flush(self) -> None:
         """Wait until what is queued is written, `FLUSH_SECONDS` at most."""
@@ -129,9 +129,9 @@ class QueuedHandler(logging.Handler):
                 self._writer.join(FLUSH_SECONDS)
         super().close()
 
-    def _line(self, record: logging.LogRecord) -> Line:
+    def _line(self, record: logging.LogRecord) -> OutputLine:
         text = self.format(record) + "\n"
-        return Line(text, _stripped(record, record.getMessage()), key_of(record))
+        return OutputLine(text, _stripped(record, record.getMessage()), key_of(record))
 
     def _write_lines(self) -> None:
         """Run the writer's thread."""
@@ -153,9 +153,9 @@ class QueuedHandler(logging.Handler):
             for _ in lines:
                 self._lines.task_done()
 
-    def _take(self) -> list[Line | None]:
+    def _take(self) -> list[OutputLine | None]:
         """Returns lines that wait; none if the count of repeats or a refresh is due first."""
-        lines: list[Line | None] = []
+        lines: list[OutputLine | None] = []
         with contextlib.suppress(queue.Empty):
             lines.append(self._lines.get(timeout=self._longest_wait()))
             while len(lines) < LINES_AT_ONCE and lines[-1] is not None:
@@ -169,7 +169,7 @@ class QueuedHandler(logging.Handler):
             waits.append(self._output.refresh_seconds)
         return min(waits, default=None)
 
-    def _text(self, line: Line) -> str:
+    def _text(self, line: OutputLine) -> str:
         """Returns what is written for a line: nothing if it repeats the one before."""
         if line.record is None:
             return line.text

@@ -32,7 +32,7 @@ class NotMapped:
     reason: str
 
 
-Outcome = Mapped | Skipped | NotMapped
+MappingOutcome = Mapped | Skipped | NotMapped
 
 
 class Evaluation:
@@ -51,7 +51,7 @@ class Evaluation:
             plan.selector.text, [each.text for each in plan.expressions]
         )
 
-    def outcomes(self, text: str) -> Iterator[Outcome]:
+    def outcomes(self, text: str) -> Iterator[MappingOutcome]:
         """Yields what becomes of a raw item, given as JSON."""
         if self._plan.items is None:
             yield self._outcome(text)
@@ -86,7 +86,7 @@ class Evaluation:
             raise JqFailed(f"`{items.text}` belongs to a {_type(rest)}, not to a mapping")
         return elements, rest
 
-    def _outcome(self, text: str) -> Outcome:
+    def _outcome(self, text: str) -> MappingOutcome:
         try:
             selected = self._selected(text)
         except JqFailed as error:

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ocean_actors.mapping.entry import Expression, Plan
-from ocean_actors.mapping.evaluate import Evaluation, Mapped, NotMapped, Outcome, Skipped
+from ocean_actors.mapping.evaluate import Evaluation, Mapped, MappingOutcome, NotMapped, Skipped
 from ocean_actors.mapping.programs import CannotParse, Programs
 
 KEPT_VARIABLES = ("TZ", "LANG", "LC_ALL", "LC_TIME")
@@ -92,7 +92,7 @@ def _plan(data: Mapping[str, Any]) -> Plan:
     )
 
 
-def _data(outcome: Outcome) -> list[Any]:
+def _data(outcome: MappingOutcome) -> list[Any]:
     match outcome:
         case Mapped(entity, failed):
             return [entity, failed]

@@ -27,7 +27,7 @@ from ocean_actors.ocean import protocol
 from ocean_actors.ocean.address import ChildAddress
 from ocean_actors.ocean.child_log import ChildLog, upstream_logger
 from ocean_actors.ocean.environment import child_environment
-from ocean_actors.ocean.job import AbortJob, Job, JobEnded, StartJob
+from ocean_actors.ocean.job import AbortJob, JobEnded, OceanJob, StartJob
 from ocean_actors.ocean.process import ChildProcess, Ended, Garbage, Printed
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
@@ -99,7 +99,7 @@ class StartTimeUp(Message):
 class KillChild(Message):
     """To itself: the child has to have obeyed the abort of `job` by now."""
 
-    job: Job
+    job: OceanJob
 
 
 class OceanChild(Actor):
@@ -143,9 +143,9 @@ class OceanChild(Actor):
         self._ready: protocol.Ready | None = None
         self._expected_end = False  # we killed it, or told it to exit
         self._failed: protocol.Failed | None = None
-        self._job: Job | None = None
+        self._job: OceanJob | None = None
         self._sent = False  # the job was given to the child
-        self._next: Job | None = None  # waits for the child to end the one before
+        self._next: OceanJob | None = None  # waits for the child to end the one before
         self._key: object = None  # of the process
         self._abort_timer: Timer | None = None
         self._start_timer: Timer | None = None
@@ -216,14 +216,14 @@ class OceanChild(Actor):
         self._address.url = None
         self._process = None
         while self._job is not None:
-            self._settle(JobEnded("failed", "the system stopped"))
+            self._end_job(JobEnded("failed", "the system stopped"))
 
     def on_failure(self, *_: object) -> None:
         """Kill the child: the next life starts another one, for the job that had not begun, too."""
         self._end("its actor failed")
         self._address.url = None
         if self._sent:
-            self._settle(JobEnded("failed", "the actor of the Ocean process failed"))
+            self._end_job(JobEnded("failed", "the actor of the Ocean process failed"))
         waiting = self._next or self._job
         if waiting is None:
             return
@@ -332,7 +332,7 @@ class OceanChild(Actor):
             case protocol.Finished(run, status, failure, counts):
                 if self._job is not None and self._job.number == run:
                     self._note(counts)
-                    self._settle(JobEnded(status, failure))
+                    self._end_job(JobEnded(status, failure))
             case protocol.Failed() as failed:
                 self._failed = failed
             case Ended() as ended:
@@ -379,13 +379,13 @@ class OceanChild(Actor):
             return
         if expected:
             if self._sent or not self._active:
-                self._settle(JobEnded("aborted", text))
+                self._end_job(JobEnded("aborted", text))
             self._show("standby" if not self._active else "ended")
             logger.info("%s", text)
             self._start()
             return
         if self._sent or (failed is not None and failed.lasting):
-            self._settle(JobEnded("failed", text))
+            self._end_job(JobEnded("failed", text))
         self._show("ended")
         if failed is not None and failed.lasting:
             self.context.shutdown(1, text)
@@ -432,9 +432,9 @@ class OceanChild(Actor):
         elif job is self._job and self._sent:
             self._abort(job)
         elif job is self._job:
-            self._settle(JobEnded("aborted"))
+            self._end_job(JobEnded("aborted"))
 
-    def _abort(self, job: Job) -> None:
+    def _abort(self, job: OceanJob) -> None:
         if self._process is None or self._abort_timer is not None:
             return
         self._process.tell(protocol.command("abort", run=job.number))
@@ -458,7 +458,7 @@ class OceanChild(Actor):
         if self._job is not None:
             self._job.events.put(counts)
 
-    def _settle(self, ended: JobEnded) -> None:
+    def _end_job(self, ended: JobEnded) -> None:
         """Tell the handler that its resync is over, and go on with the one that waits."""
         job, self._job, self._sent = self._job, self._next, False
         self._next = None

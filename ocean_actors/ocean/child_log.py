@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ocean_actors.actors import Clock
 from ocean_actors.log import current_context, get_logger, logging_context
 from ocean_actors.ocean.handler import NAME
-from ocean_actors.ocean.job import Job
+from ocean_actors.ocean.job import OceanJob
 from ocean_actors.ocean.process import Garbage, Printed
 from ocean_actors.ocean.protocol import Logged
 from ocean_actors.throttle import Throttle
@@ -17,7 +17,7 @@ logger = get_logger(__name__)
 upstream_logger = get_logger("port_ocean")
 """What the integration logs. Upstream sends it to Port by itself, so it is not under ours."""
 
-Line = Logged | Printed | Garbage
+ChildLine = Logged | Printed | Garbage
 
 
 class ChildLog:
@@ -26,17 +26,17 @@ class ChildLog:
     `job` returns the resync that was given to the child, if any; it is called in other threads.
     """
 
-    def __init__(self, clock: Clock, job: Callable[[], Job | None]) -> None:
+    def __init__(self, clock: Clock, job: Callable[[], OceanJob | None]) -> None:
         self._garbage = Throttle(clock)
         self._job = job
         self._context = current_context()
 
-    def take(self, line: Line) -> None:
+    def take(self, line: ChildLine) -> None:
         """Log a line, in the thread that reads it."""
         with logging_context(self._context):
             self._take(line)
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: ChildLine) -> None:
         match line:
             case Logged(level, text, run):
                 job = self._job()

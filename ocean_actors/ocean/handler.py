@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ocean_actors.actors import Ref
 from ocean_actors.errors import OceanError
-from ocean_actors.ocean.job import AbortJob, AbortWanted, Job, JobEnded, StartJob
+from ocean_actors.ocean.job import AbortJob, AbortWanted, JobEnded, OceanJob, StartJob
 from ocean_actors.ocean.protocol import KindProgress, RunCounts
 from ocean_actors.ocean.writer import OceanPort
 from ocean_actors.resync.handlers import ResyncHandler
@@ -36,7 +36,7 @@ class OceanHandler(ResyncHandler):
         if run.info.partial:
             run.logger.info("an Ocean integration resyncs all of its kinds, whatever is asked for")
         child = self._child()
-        job = Job(run.info.number, run.id, run.trigger)
+        job = OceanJob(run.info.number, run.id, run.trigger)
         forget = run.token.on_cancel(lambda: job.events.put(AbortWanted()))
         try:
             child.tell(StartJob(job))

@@ -23,7 +23,7 @@ class JobEnded:
     failure: str | None = None
 
 
-class Job:
+class OceanJob:
     """A resync for run `number`. The handler's thread reads `events`; any thread may put some."""
 
     def __init__(self, number: int, run_id: str, trigger: str) -> None:
@@ -37,11 +37,11 @@ class Job:
 class StartJob(Message):
     """To the actor of the child: run this resync as soon as there is a child."""
 
-    job: Job
+    job: OceanJob
 
 
 @dataclass(frozen=True)
 class AbortJob(Message):
     """To the actor of the child: cancel this resync, and kill the child if that does not end it."""
 
-    job: Job
+    job: OceanJob

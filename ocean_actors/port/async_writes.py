@@ -109,7 +109,7 @@ class AsyncWrites:
         try:
             lent = self._idle.pop()
         except IndexError:
-            client = self._client.clone(token=self._client.token, pace=self._client.pace)
+            client = self._client.clone(token=self._client.token, waits=self._client.waits)
             lent = _Lent(
                 client, self._open_port(client), self._client.token.on_cancel(client.close)
             )

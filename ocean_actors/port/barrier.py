@@ -19,14 +19,14 @@ class _Round:
         self.begun = False
         self.outcome: int | BaseException | None = None
 
-    def leave(self, handler: str, token: CancelToken, bound: float) -> None:
+    def withdraw(self, handler: str, token: CancelToken, bound: float) -> None:
         """Undo the joining of a handler whose token was cancelled."""
         if self.arrived.get(handler) is token:  # it may have joined again
             del self.arrived[handler]
         self.bounds.remove(bound)
 
     def joined(self) -> set[str]:
-        """Returns the handlers that joined; not those that are about to leave."""
+        """Returns the handlers that joined; not those whose token was cancelled."""
         return {name for name, token in self.arrived.items() if not token.cancelled}
 
 
@@ -74,7 +74,7 @@ class RunBarrier:
             finally:
                 forget()
             if token.cancelled:
-                current.leave(handler, token, bound)
+                current.withdraw(handler, token, bound)
                 token.check()
             leads = current.outcome is None
             current.begun = True
@@ -99,7 +99,7 @@ class RunBarrier:
             outcome = error
             if token.cancelled and not self._token.cancelled:
                 with self._changed:  # another one leads
-                    current.leave(handler, token, bound)
+                    current.withdraw(handler, token, bound)
                     current.begun = False
                     self._changed.notify_all()
                 raise

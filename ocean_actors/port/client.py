@@ -19,7 +19,7 @@ from ocean_actors.port.tally import Calls
 from ocean_actors.port.transport import (
     MAX_ANSWER,
     RETRY,
-    Pace,
+    RequestedWaits,
     Retry,
     Transport,
     flag,
@@ -59,7 +59,7 @@ class PortClient:
         strict: bool = True,
         identity: Identity | None = None,
         read_only: bool = False,
-        pace: Pace | None = None,
+        waits: RequestedWaits | None = None,
         permit: Permit | None = None,
     ) -> None:
         """Make a client; nothing is sent yet.
@@ -68,7 +68,7 @@ class PortClient:
         `timeout` is in seconds to connect and to wait for the next byte; `jitter` gives the
         backoff's jitter in [0, 1). `strict`: see `tls.client_context`. `clone` passes its
         `identity` on. A `read_only` client refuses calls that would change anything in Port.
-        Clients with one `pace` wait together when Port asks them to. `permit` is asked right
+        Clients that share `waits` wait together when Port asks them to. `permit` is asked right
         before anything is sent that changes something in Port.
         """
         self._identity = identity or Identity(settings, integration)
@@ -81,8 +81,8 @@ class PortClient:
         self._strict = strict
         self._read_only = read_only
         self._permit = permit
-        self.pace = pace or Pace()
-        """What Port says about the speed of the calls; `clone` may share it."""
+        self.waits = waits or RequestedWaits()
+        """The waits that Port asks for; `clone` may share them."""
         self._token = CancelToken(token.error) if token is not None else CancelToken()
         self._unlink = _link(token, self._token) if token is not None else lambda: None
         self._transport = Transport(
@@ -92,7 +92,7 @@ class PortClient:
             timeout=timeout,
             strict=strict,
             jitter=jitter,
-            pace=self.pace,
+            waits=self.waits,
             permit=permit,
         )
         self._path = f"/integration/{segment(integration.identifier)}"
@@ -101,7 +101,7 @@ class PortClient:
         self,
         token: CancelToken | None = None,
         timeout: Timeout | None = None,
-        pace: Pace | None = None,
+        waits: RequestedWaits | None = None,
         permit: Permit | None = None,
     ) -> PortClient:
         """Returns a client with the same access token that is cancelled and closed by itself.
@@ -118,7 +118,7 @@ class PortClient:
             strict=self._strict,
             identity=self._identity,
             read_only=self._read_only,
-            pace=pace,
+            waits=waits,
             permit=permit or self._permit,
         )
 

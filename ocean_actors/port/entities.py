@@ -79,7 +79,7 @@ class EntityWriter:
         self._throttle = Throttle(client.clock)
         self._writes = (live or LiveWrites()).open_run()
         self._flight = InFlight(client.clock, concurrency, senders=senders)
-        client.pace.refused = self._flight.refused
+        client.waits.refused = self._flight.refused
 
     def for_handler(self, name: str) -> HandlerPort:
         """Returns `run.port` of one handler."""

@@ -23,9 +23,9 @@ from urllib3.util import make_headers, parse_url
 from ocean_actors.actors import CancelToken, Clock
 from ocean_actors.connections import (
     MOST_IDLE,
-    Call,
     CancellableConnection,
     CancellableTLSConnection,
+    HttpCall,
     LiveSockets,
     Timeout,
     checked,
@@ -121,7 +121,7 @@ class Exchange:
         self._routes: dict[str, Route] = {}
 
     def send(
-        self, method: str, target: Target, headers: Headers, body: bytes | None, call: Call
+        self, method: str, target: Target, headers: Headers, body: bytes | None, call: HttpCall
     ) -> Response:
         """Send a request once, and return its whole answer.
 
@@ -160,7 +160,7 @@ class Exchange:
             self._adapter.close()
 
     def _answered(
-        self, method: str, target: Target, headers: Headers, body: bytes | None, call: Call
+        self, method: str, target: Target, headers: Headers, body: bytes | None, call: HttpCall
     ) -> Any:
         """Send, once more if an idle connection turns out to be closed; returns the head."""
         try:
@@ -188,7 +188,7 @@ class Exchange:
             decode_content=False,
         )
 
-    def _read(self, raw: Any, call: Call) -> Response:
+    def _read(self, raw: Any, call: HttpCall) -> Response:
         """Read the body. A failure closes the connection."""
         try:
             pieces = raw.stream(PIECE, decode_content=True)

@@ -131,7 +131,7 @@ class IntegrationActor(Actor):
         active: bool = True,
         only_active: bool = False,
         schedule: Schedule | None = None,
-        only_told: bool = False,
+        register_on_demand: bool = False,
     ) -> None:
         """Take the client to ask with.
 
@@ -140,7 +140,7 @@ class IntegrationActor(Actor):
         there is no limit. `blueprints` are created if Port lacks them, unless this instance is
         not `active`, until `RoleChanged` says that it is. With `only_active` the registration
         waits for that too, is repeated each time, and `schedule` goes on from Port's record. With
-        `only_told` it is registered only when this actor is told `Register`.
+        `register_on_demand` it is registered only when this actor is told `Register`.
         """
         super().__init__()
         self._requests = requests
@@ -159,7 +159,7 @@ class IntegrationActor(Actor):
         self._active = active
         self._only_active = only_active
         self._schedule = schedule
-        self._only_told = only_told
+        self._register_on_demand = register_on_demand
         self._connect_failure: PortError | None = None
         self._held: FetchConfig | None = None  # the question that waits for the blueprints
         self._failed_provisions = 0
@@ -195,7 +195,7 @@ class IntegrationActor(Actor):
 
     def _may_register(self) -> bool:
         """Returns whether to register without being told: not if a timer is set to do so."""
-        return not (self._registering or self._only_told)
+        return not (self._registering or self._register_on_demand)
 
     def _register(self) -> None:
         """Register, or set a timer to try again, or shut down if that cannot succeed."""

@@ -16,8 +16,8 @@ from ocean_actors.port.live_writes import LiveWrites, Name, prints_of
 from ocean_actors.port.sent_entities import fingerprint
 from ocean_actors.port.upserts import (
     BatchSender,
-    Outcome,
     UpsertCounts,
+    UpsertOutcome,
     check_many,
     config_flag,
     upsert_query,
@@ -137,7 +137,7 @@ class LiveEventPort:
             yield list(names)
 
 
-def _unwritten(blueprint: str, outcomes: Iterable[Outcome]) -> Iterator[int]:
+def _unwritten(blueprint: str, outcomes: Iterable[UpsertOutcome]) -> Iterator[int]:
     for item, name in outcomes:
         if name is None and item.exact:
             yield from prints_of((blueprint, item.exact))

@@ -44,7 +44,7 @@ class ShipLogs(Message):
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line of the log, as text and plain values."""
 
     message: str
@@ -86,9 +86,9 @@ class LineBuffer(logging.Handler):
         self._owner = owner.get()
         self._sender = threading.get_ident()
         self._process = os.getpid()
-        self._lines: deque[Line] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[LogLine] = deque(maxlen=KEPT_LINES)
         self._dropped = 0  # counted by `emit` only, so that no count is lost
-        self._told = 0  # of those that were dropped
+        self._reported = 0  # how many of those that were dropped a line has said
         self.wanted = True
         """Whether Port takes logs; the lines are kept until that is known."""
 
@@ -109,13 +109,13 @@ class LineBuffer(logging.Handler):
             self._dropped += 1
         self._lines.append(line)
 
-    def take(self) -> Iterator[Line]:
+    def take(self) -> Iterator[LogLine]:
         """Yields and removes the lines, the oldest first. A line says if some were dropped."""
-        dropped = self._dropped - self._told
-        self._told += dropped
+        dropped = self._dropped - self._reported
+        self._reported += dropped
         if dropped:
             text = f"{dropped} older lines were dropped, as Port did not take them in time"
-            yield Line(text, "WARNING", time.time(), {"logger": logger.name})
+            yield LogLine(text, "WARNING", time.time(), {"logger": logger.name})
         while self._lines:
             yield self._lines.popleft()
 
@@ -217,7 +217,7 @@ class LogShipper(Actor):
         return True
 
 
-def line_of(record: logging.LogRecord, mask: Callable[[str], str]) -> Line:
+def line_of(record: logging.LogRecord, mask: Callable[[str], str]) -> LogLine:
     """Returns a record as plain data of bounded size. `mask` hides secrets before a text is cut."""
     text = record.getMessage()
     if record.exc_info and record.exc_info[0] is not None:
@@ -230,7 +230,7 @@ def line_of(record: logging.LogRecord, mask: Callable[[str], str]) -> Line:
         if name not in OWN_FIELDS and len(extra) < MOST_FIELDS and value is not None:
             extra[name] = _plain(value, mask)
     message = _cut(text.rstrip("\n"), LONGEST_TEXT, mask)
-    return Line(message, record.levelname, record.created, extra)
+    return LogLine(message, record.levelname, record.created, extra)
 
 
 def next_batch(lines: Iterable[Mapping[str, Any]]) -> bytes | None:

@@ -75,10 +75,10 @@ class AccessToken:
     seconds: float
 
 
-Answer = Mapping[str, Any]
+PortAnswer = Mapping[str, Any]
 
 
-def parse_integration(answer: Answer) -> Integration:
+def parse_integration(answer: PortAnswer) -> Integration:
     """Returns the `integration` of an answer."""
     found = answer.get("integration")
     if not isinstance(found, dict) or not found.keys() & {"identifier", "installationId", "config"}:
@@ -100,7 +100,7 @@ def parse_integration(answer: Answer) -> Integration:
     )
 
 
-def parse_resync_request(answer: Answer) -> PortRequest | None:
+def parse_resync_request(answer: PortAnswer) -> PortRequest | None:
     """Returns the `request` of an answer, or None if it is null, `{}` or absent."""
     found = answer.get("request")
     if not found:
@@ -113,7 +113,7 @@ def parse_resync_request(answer: Answer) -> PortRequest | None:
     return PortRequest(_text(identifier), parse_time(found.get("updatedAt")))
 
 
-def parse_organization(answer: Answer) -> Organization:
+def parse_organization(answer: PortAnswer) -> Organization:
     """Returns the `organization` of an answer."""
     found = _object(answer.get("organization")) or {}
     identifier = _text(found.get("id"))
@@ -122,7 +122,7 @@ def parse_organization(answer: Answer) -> Organization:
     return Organization(identifier, frozenset(_texts(found.get("featureFlags"))))
 
 
-def parse_kafka_credentials(answer: Answer) -> KafkaCredentials:
+def parse_kafka_credentials(answer: PortAnswer) -> KafkaCredentials:
     """Returns the `credentials` of an answer."""
     found = _object(answer.get("credentials")) or {}
     username, password = _text(found.get("username")), _text(found.get("password"))
@@ -131,7 +131,7 @@ def parse_kafka_credentials(answer: Answer) -> KafkaCredentials:
     return KafkaCredentials(username, password, _texts(found.get("brokers")))
 
 
-def parse_blueprint(answer: Answer) -> dict[str, Any]:
+def parse_blueprint(answer: PortAnswer) -> dict[str, Any]:
     """Returns the `blueprint` of an answer."""
     found = _object(answer.get("blueprint"))
     if found is None:
@@ -139,7 +139,7 @@ def parse_blueprint(answer: Answer) -> dict[str, Any]:
     return found
 
 
-def parse_access_token(answer: Answer) -> AccessToken:
+def parse_access_token(answer: PortAnswer) -> AccessToken:
     """Returns the token of an answer. If its lifetime is not given, it is renewed soon."""
     token, kind = _text(answer.get("accessToken")), _text(answer.get("tokenType")) or "Bearer"
     for name, text in (("accessToken", token), ("tokenType", kind)):

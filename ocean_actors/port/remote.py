@@ -3,12 +3,12 @@
 With `resync.shardWrites` a worker sends its entities to Port itself, and the parent decides about
 each batch:
 
-    worker ──BatchOffered──▶ parent: may it go? (port.concurrency, live events)
+    worker ──BatchAnnounced──▶ parent: may it go? (port.concurrency, live events)
     worker ◀───SendBatch──── parent: with the access token, and for how long this holds
     worker ──BatchSent or BatchNotSent──▶ parent: records it, or orders it again
-    worker ◀──ForgetBatch─── parent: it is settled
+    worker ◀──ForgetBatch─── parent: it is written, or given up
 
-So retries, the pace that Port asks for, the access token, the lease and the run's record stay in
+So retries, the waits that Port asks for, the access token, the lease and the run's record stay in
 one place, and a worker needs no credentials. All of them are values that can be pickled.
 """
 
@@ -43,7 +43,7 @@ def unpacked(data: bytes) -> array[int]:
 
 
 @dataclass(frozen=True)
-class BatchOffered:
+class BatchAnnounced:
     """From a worker: a batch waits there, with so many entities of a blueprint.
 
     `prints` are the fingerprints of blueprint and identifier; those at the indexes `searching` are
@@ -81,7 +81,7 @@ class SendBatch:
 
 @dataclass(frozen=True)
 class ForgetBatch:
-    """To a worker: this batch is settled, and the next may be offered."""
+    """To a worker: this batch is written or given up, and the next may be announced."""
 
     number: int
 
@@ -135,5 +135,5 @@ class EntitiesRefused:
     sent_at: float
 
 
-FromWorker = BatchOffered | BatchSent | BatchNotSent | EntitiesRefused
+FromWorker = BatchAnnounced | BatchSent | BatchNotSent | EntitiesRefused
 ToWorker = SendBatch | ForgetBatch | StopWriting

@@ -24,8 +24,8 @@ from ocean_actors.port.deferred import Deferred
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import AccessToken
 from ocean_actors.port.remote import (
+    BatchAnnounced,
     BatchNotSent,
-    BatchOffered,
     BatchSent,
     EntitiesRefused,
     ForgetBatch,
@@ -60,7 +60,7 @@ class RemoteSender:
         self._token = client.token
         self._open: dict[str, list[Item]] = {}  # by blueprint
         self._sizes: dict[str, int] = {}  # of the bodies of these
-        self._offered: dict[int, tuple[str, Sequence[Item]]] = {}
+        self._announced: dict[int, tuple[str, Sequence[Item]]] = {}
         self._deferred: dict[str, Deferred] = {}
         self._largest = LARGEST_UPSERT
         self._number = 0
@@ -82,32 +82,32 @@ class RemoteSender:
         size = len(item.data) + 1  # the comma
         batch = self._open.get(blueprint)
         if batch and (len(batch) >= self._largest or self._sizes[blueprint] + size > LARGEST_BODY):
-            self._offer(blueprint)
+            self._announce(blueprint)
         self._open.setdefault(blueprint, []).append(item)
         self._sizes[blueprint] = self._sizes.get(blueprint, EMPTY_BODY) + size
 
     def flush(self) -> None:
         """Send what there is, as the next entity may take long."""
         for blueprint in list(self._open):
-            self._offer(blueprint)
+            self._announce(blueprint)
 
     def finish(self) -> list[tuple[str, Item]]:
-        """Send the rest, and wait until all is settled.
+        """Send the rest, and wait until all of it is written or given up.
 
         Returns what Port refused because something is missing that it relates to: entities that
         the parent sends after everything else.
         """
         self.flush()
-        self.settle()
+        self.wait_until_forgotten()
         return [
             (blueprint, each.item)
             for blueprint, deferred in self._deferred.items()
             for each in deferred.close()
         ]
 
-    def settle(self) -> None:
-        """Wait until all batches that were offered are settled."""
-        self._wait(lambda: not self._offered)
+    def wait_until_forgotten(self) -> None:
+        """Wait until the parent forgets all batches that were announced."""
+        self._wait(lambda: not self._announced)
 
     def close(self) -> None:
         """End the threads. Those that send a batch end with the token of the client."""
@@ -122,27 +122,27 @@ class RemoteSender:
             return
         with self._changed:
             if isinstance(message, ForgetBatch):
-                self._offered.pop(message.number, None)
+                self._announced.pop(message.number, None)
             elif isinstance(message, StopWriting):
                 self._error = self._error or message
             self._changed.notify_all()
 
     # -- in the shard's thread ---------------------------------------------------------------------
 
-    def _offer(self, blueprint: str) -> None:
+    def _announce(self, blueprint: str) -> None:
         batch = self._open.pop(blueprint, [])
         self._sizes.pop(blueprint, None)
         if not batch:
             return
-        self._wait(lambda: len(self._offered) < self._width)
+        self._wait(lambda: len(self._announced) < self._width)
         self._number += 1
         with self._changed:
-            self._offered[self._number] = (blueprint, batch)
+            self._announced[self._number] = (blueprint, batch)
         prints = packed(
             0 if item.exact is None else fingerprint(blueprint, item.exact) for item in batch
         )
         searching = tuple(at for at, item in enumerate(batch) if item.exact is None)
-        self._tell(BatchOffered(self._number, blueprint, prints, searching, self._now()))
+        self._tell(BatchAnnounced(self._number, blueprint, prints, searching, self._now()))
 
     def _wait(self, so: Callable[[], bool]) -> None:
         with self._changed:  # ended by the parent's messages and by the token
@@ -181,9 +181,9 @@ class RemoteSender:
     def _carried_out(self, order: SendBatch) -> BatchSent | BatchNotSent:
         """Send once. Raises the token's error."""
         with self._changed:
-            found = self._offered.get(order.number)
+            found = self._announced.get(order.number)
         if found is None:
-            gone = PortError("the batch is settled already", temporary=False)
+            gone = PortError("the batch is over already", temporary=False)
             return _not_sent(order, gone, self._now())
         blueprint, batch = found
         wanted = batch if order.indexes is None else [batch[at] for at in order.indexes]

@@ -20,8 +20,8 @@ from ocean_actors.port.live_writes import RunWrites
 from ocean_actors.port.models import AccessToken
 from ocean_actors.port.remote import (
     ORDER_SECONDS,
+    BatchAnnounced,
     BatchNotSent,
-    BatchOffered,
     BatchSent,
     EntitiesRefused,
     ForgetBatch,
@@ -48,7 +48,7 @@ class WorkerGone(OceanError):
     """A worker ended before it said what became of a batch."""
 
 
-Outcome = BatchSent | BatchNotSent | BaseException
+SendOutcome = BatchSent | BatchNotSent | BaseException
 
 
 class RemoteWrites:
@@ -79,8 +79,8 @@ class RemoteWrites:
         self._group = group
         self._tell = tell
         self._clock = client.clock
-        self._offers: queue.SimpleQueue[BatchOffered | None] = queue.SimpleQueue()
-        self._orders: dict[int, queue.SimpleQueue[Outcome]] = {}
+        self._announced: queue.SimpleQueue[BatchAnnounced | None] = queue.SimpleQueue()
+        self._orders: dict[int, queue.SimpleQueue[SendOutcome]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()  # the worker's stream, and the threads that send batches
         self._gone: str | None = None
@@ -90,10 +90,10 @@ class RemoteWrites:
     def hear(self, message: FromWorker) -> None:
         """Take what the worker says. Raises RuntimeError if no thread can be started."""
         self._heard = (message.sent_at, self._clock.monotonic())
-        if isinstance(message, BatchOffered):
+        if isinstance(message, BatchAnnounced):
             self._sent.begin(self._handler, message.blueprint)
             self._start()
-            self._offers.put(message)
+            self._announced.put(message)
         elif isinstance(message, EntitiesRefused):
             self._counts(message.blueprint).fail(message.failures)
         else:
@@ -115,7 +115,7 @@ class RemoteWrites:
 
     def __exit__(self, *_exc_info: object) -> None:
         self.gone("its shard has ended")
-        self._offers.put(None)
+        self._announced.put(None)
         if self._thread is not None:
             self._thread.join()  # it waits for nothing any more
 
@@ -130,8 +130,8 @@ class RemoteWrites:
     def _serve(self) -> None:
         try:
             with self._group:
-                while (offer := self._offers.get()) is not None and self._gone is None:
-                    self._group.send(_claim(offer), functools.partial(self._write, offer))
+                while (batch := self._announced.get()) is not None and self._gone is None:
+                    self._group.send(_claim(batch), functools.partial(self._write, batch))
         except BaseException as error:  # noqa: BLE001  (its shard fails with it)
             self._stop(error)
 
@@ -141,60 +141,60 @@ class RemoteWrites:
             lasting = isinstance(error, OceanError) and error.lasting is True
             text = one_line(str(error) if isinstance(error, OceanError) else error)
             self._tell(StopWriting(text, lasting))
-        self._offers.put(None)
+        self._announced.put(None)
 
     # -- in the threads that send batches ----------------------------------------------------------
 
-    def _write(self, offer: BatchOffered) -> None:
+    def _write(self, batch: BatchAnnounced) -> None:
         try:
-            self._write_batch(offer)
+            self._write_batch(batch)
         except BaseException as error:
             self._stop(error)
             raise
-        self._tell(ForgetBatch(offer.number))
+        self._tell(ForgetBatch(batch.number))
 
-    def _write_batch(self, offer: BatchOffered) -> None:
+    def _write_batch(self, batch: BatchAnnounced) -> None:
         """Have a batch sent, without what live events have written during this run."""
-        prints = unpacked(offer.prints)
-        searching = frozenset(offer.searching)
+        prints = unpacked(batch.prints)
+        searching = frozenset(batch.searching)
         groups = [() if at in searching else (print_,) for at, print_ in enumerate(prints)]
         with self._writes.sending(groups) as free:
             wanted = [at for at, is_free in enumerate(free) if is_free]
             if wanted:
-                self._send(offer, wanted, whole=len(wanted) == len(prints))
+                self._send(batch, wanted, whole=len(wanted) == len(prints))
         left_out = array("Q", (prints[at] for at, is_free in enumerate(free) if not is_free))
         if left_out:
-            self._sent.add_prints(self._handler, offer.blueprint, left_out, 0, len(left_out))
+            self._sent.add_prints(self._handler, batch.blueprint, left_out, 0, len(left_out))
 
-    def _send(self, offer: BatchOffered, indexes: Sequence[int], *, whole: bool = False) -> None:
+    def _send(self, batch: BatchAnnounced, indexes: Sequence[int], *, whole: bool = False) -> None:
         """Have entities sent, in halves if they are too large for Port. Raises PortError."""
 
         def send(access: AccessToken, seconds: float) -> tuple[str, BatchSent]:
-            sent = self._order(offer.number, None if whole else tuple(indexes), access, seconds)
+            sent = self._order(batch.number, None if whole else tuple(indexes), access, seconds)
             return "207" if sent.failures else "200", sent
 
         try:
             sent = self._client.delegate("POST", send, PATIENT)
         except PortError as error:
             if error.status == 404:
-                name = one_line(offer.blueprint)
+                name = one_line(batch.blueprint)
                 message = f"{error}: is there a blueprint {name!r} in Port?"
                 raise PortError(message, status=404) from None
             if error.status != 413 or len(indexes) == 1:
                 raise
             half = len(indexes) // 2
-            self._send(offer, indexes[:half])
-            self._send(offer, indexes[half:])
+            self._send(batch, indexes[:half])
+            self._send(batch, indexes[half:])
             return
-        self._sent.add_prints(self._handler, offer.blueprint, unpacked(sent.prints), 0)
+        self._sent.add_prints(self._handler, batch.blueprint, unpacked(sent.prints), 0)
         if sent.failures:
-            self._counts(offer.blueprint).fail(sent.failures)
+            self._counts(batch.blueprint).fail(sent.failures)
 
     def _order(
         self, number: int, indexes: tuple[int, ...] | None, access: AccessToken, seconds: float
     ) -> BatchSent:
         """Have the worker send once. Raises PortError, WorkerGone and the token's error."""
-        waiting: queue.SimpleQueue[Outcome] = queue.SimpleQueue()  # the first outcome counts
+        waiting: queue.SimpleQueue[SendOutcome] = queue.SimpleQueue()  # the first outcome counts
         with self._lock:
             if self._gone is not None:
                 raise WorkerGone(self._gone)
@@ -245,6 +245,6 @@ def _silent() -> PortError:
     return PortError(message, temporary=True)
 
 
-def _claim(offer: BatchOffered) -> Claim:
-    names = frozenset(map(str, unpacked(offer.prints))) - {"0"}
-    return Claim(offer.blueprint, names, whole=bool(offer.searching))
+def _claim(batch: BatchAnnounced) -> Claim:
+    names = frozenset(map(str, unpacked(batch.prints))) - {"0"}
+    return Claim(batch.blueprint, names, whole=bool(batch.searching))

@@ -22,7 +22,7 @@ from urllib3.exceptions import (
 )
 
 from ocean_actors.actors import CancelToken, Clock
-from ocean_actors.connections import TIMEOUT, AnswerTooLong, Call, Timeout, causes
+from ocean_actors.connections import TIMEOUT, AnswerTooLong, HttpCall, Timeout, causes
 from ocean_actors.log import get_logger
 from ocean_actors.pauses import SharedPauses
 from ocean_actors.port.errors import AnswerTooLarge, PortError, UnexpectedAnswer
@@ -37,7 +37,7 @@ from ocean_actors.throttle import Throttle
 from ocean_actors.tls import UnusableAuthorities
 from ocean_actors.tracing import call_to_port
 
-__all__ = ["Pace", "Retry", "Transport"]
+__all__ = ["RequestedWaits", "Retry", "Transport"]
 
 logger = get_logger(__name__)
 
@@ -55,8 +55,8 @@ _USER = re.compile(r"//[^/]*@")  # of a proxy: user and password
 UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
-class Pace:
-    """What several clients share of what Port says about their speed: the waits that it asks for.
+class RequestedWaits:
+    """The waits that Port asks for, which several clients may share.
 
     `refused` is called with each error that may be temporary, in the thread of the call.
     """
@@ -81,7 +81,7 @@ class Transport:
         timeout: Timeout = TIMEOUT,
         strict: bool = True,
         jitter: Callable[[], float] = random_jitter,
-        pace: Pace | None = None,
+        waits: RequestedWaits | None = None,
         permit: Permit | None = None,
     ) -> None:
         self._identity = identity
@@ -91,7 +91,7 @@ class Transport:
         self._jitter = jitter
         self._base_url = identity.port.base_url.rstrip("/") + "/v1"
         self._exchange = Exchange(token, clock, timeout=timeout, deadline=DEADLINE, strict=strict)
-        self._pace = pace or Pace()
+        self._waits = waits or RequestedWaits()
         self._throttle = Throttle(clock)
         self._renewing = threading.Lock()  # so that many calls fetch one access token
 
@@ -138,18 +138,18 @@ class Transport:
         attempts = Attempts(retry, self._clock.monotonic())
         while True:
             if retry.attempts > 1:
-                self._pace.pauses.wait(self._base_url, self._token, self._clock, self._jitter)
+                self._waits.pauses.wait(self._base_url, self._token, self._clock, self._jitter)
             try:
                 return self._authorised(attempt)
             except PortError as error:
                 if error.temporary:
-                    self._pace.refused(error)
+                    self._waits.refused(error)
                 now, asked = self._clock.monotonic(), error.asked_wait
                 delay = attempts.delay(now, asked, self._jitter())
                 if not error.temporary or delay is None:
                     raise
                 if asked is not None:
-                    self._pace.pauses.begin(self._base_url, now + asked, delay - asked)
+                    self._waits.pauses.begin(self._base_url, now + asked, delay - asked)
                 self._warn(error, delay)
                 self._identity.tally.note_retry()
             self._token.sleep(delay, self._clock)
@@ -287,7 +287,7 @@ class Transport:
         target = target_of(self._url(request), tuple(request.query.items()))
         headers = self._headers(request, access)
         permit = (request.permit or self._check_permit) if request.writes else None
-        call = Call(request.max_bytes, once=request.once, permit=permit)
+        call = HttpCall(request.max_bytes, once=request.once, permit=permit)
         tally, began = self._identity.tally, self._clock.monotonic()
         try:
             with call_to_port(request.method, target.url) as span:

@@ -30,7 +30,7 @@ logger = get_logger(__name__)
 BATCH_REFUSED = frozenset({400, 409, 413, 422})
 """Port cannot use the entities that were sent; the caller goes on with others."""
 
-Outcome = tuple[Item, "str | None"]
+UpsertOutcome = tuple[Item, "str | None"]
 """An entity, and the identifier under which Port wrote it; None if it did not."""
 
 
@@ -87,11 +87,11 @@ class UpsertCounts:
         self._upserted = self._created = self._failed = self._superseded = 0
         self._failures: list[FailedEntity] = []
 
-    def read(self, batch: Sequence[Item], answer: UpsertAnswer) -> list[Outcome]:
+    def read(self, batch: Sequence[Item], answer: UpsertAnswer) -> list[UpsertOutcome]:
         """Count the items of a batch by Port's answer."""
         names: list[str] = []
         failures: list[FailedEntity] = []
-        outcomes: list[Outcome] = []
+        outcomes: list[UpsertOutcome] = []
         new = 0
         for index, item in enumerate(batch):
             failure = failure_of(item, index, answer)
@@ -177,7 +177,7 @@ class BatchSender:
 
     def send(
         self, blueprint: str, batch: Sequence[Item], query: Mapping[str, str], counts: UpsertCounts
-    ) -> list[Outcome]:
+    ) -> list[UpsertOutcome]:
         """Send one batch, in halves if it is too large for Port.
 
         Raises PortError unless Port only refuses some entities, or all.

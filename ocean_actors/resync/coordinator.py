@@ -162,7 +162,7 @@ class ResyncCoordinator(Actor):
         self._state = machine.State(frozenset(handlers), settings.resync, kinds, standby=not active)
         self._pauses: dict[str, ResyncsPaused] = {}  # by owner
         self._waiting = 0  # requests that no run is prepared for
-        self._taken = 0  # requests of the run that is prepared or in flight
+        self._covered = 0  # requests of the run that is prepared or in flight
         self._history = History()
         self._config: ConfigSnapshot | None = None
         self._pushed: ConfigSnapshot | None = None  # since the config was last asked for
@@ -315,7 +315,7 @@ class ResyncCoordinator(Actor):
             self._feed(machine.Activate() if command.active else machine.StandBy(command.sources))
             self.context.show(standby=self._state.standby)  # for probes, which ask nobody
             if not self._state.pending and not self._state.present.covered:
-                self._waiting = self._taken = 0  # the other instance is given them
+                self._waiting = self._covered = 0  # the other instance is given them
 
     @handles(AbortResync)
     def on_abort(self, command: AbortResync) -> bool:
@@ -365,8 +365,8 @@ class ResyncCoordinator(Actor):
     @handles(GetUnsettled)
     def on_get_unsettled(self, query: GetUnsettled) -> tuple[ResyncRequested, ...]:
         """Returns the requests of one trigger that no run has settled."""
-        owed = (*self._state.present.covered, *self._state.pending)
-        return tuple(request for request in owed if request.trigger == query.trigger)
+        unsettled = (*self._state.present.covered, *self._state.pending)
+        return tuple(request for request in unsettled if request.trigger == query.trigger)
 
     @handles(GetStatus)
     def on_get_status(self, _query: GetStatus) -> dict[str, object]:
@@ -430,7 +430,7 @@ class ResyncCoordinator(Actor):
                     self.context.publish(RetryScheduled(failed, seconds, self._state.attempts))
                 self.context.schedule(seconds, Elapsed(machine.WaitOver(number)))
             case machine.AskConfig(number):
-                self._taken, self._waiting = self._taken + self._waiting, 0
+                self._covered, self._waiting = self._covered + self._waiting, 0
                 self._generation.advance()  # before: later requests may need another run
                 self._pushed = None
                 self._integration.tell(FetchConfig(number, self.context.ref, self._run_id(number)))
@@ -489,7 +489,7 @@ class ResyncCoordinator(Actor):
             parameters=scope.parameters,
             handlers=tuple(name for name in self._handlers if name in handlers),
             partial=partial,
-            covered=self._taken,
+            covered=self._covered,
         )
         token = CancelToken(ResyncAborted)
         writer = self._open_writer(info, token)
@@ -585,8 +585,8 @@ class ResyncCoordinator(Actor):
                     f"{request.trigger}, as run {run} is in flight",
                 )  # fmt: skip
         else:
-            self._history = self._history.with_covered(self._taken)
-            self._taken = 0
+            self._history = self._history.with_covered(self._covered)
+            self._covered = 0
         self._tell_all_settled(requests, outcome, run_id)
 
     def _tell_all_settled(

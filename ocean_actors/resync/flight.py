@@ -9,7 +9,7 @@ from typing import Any
 from ocean_actors.actors import CancelToken, Repeat, Timer
 from ocean_actors.messages import Progress, RunInfo, Written
 from ocean_actors.resync.history import run_data, written_data
-from ocean_actors.resync.pace import Pace
+from ocean_actors.resync.progress_rate import ProgressRate
 from ocean_actors.resync.run import ResyncRun, RunWriter
 from ocean_actors.text import one_line
 from ocean_actors.tracing import RunTrace
@@ -27,14 +27,14 @@ class Flight:
     failures: list[str] = field(default_factory=list)
     timers: list[Timer | Repeat] = field(default_factory=list)
     progress: dict[str, Progress] = field(default_factory=dict)
-    paces: dict[str, Pace] = field(default_factory=dict)
+    rates: dict[str, ProgressRate] = field(default_factory=dict)
     parts: dict[str, ResyncRun] = field(default_factory=dict)  # by handler
     trace: RunTrace | None = None
 
     def note(self, progress: Progress, moment: float) -> None:
         """Note how far a handler is at `moment` (monotonic seconds)."""
-        pace = self.paces.get(progress.handler, Pace())
-        self.paces[progress.handler] = pace.observed(moment, progress.done, progress.total)
+        rate = self.rates.get(progress.handler, ProgressRate())
+        self.rates[progress.handler] = rate.observed(moment, progress.done, progress.total)
         self.progress[progress.handler] = progress
 
     def not_before_start(self, now: datetime) -> datetime:
@@ -56,8 +56,8 @@ class Flight:
                     "done": item.done,
                     "total": item.total,
                     "message": item.message,
-                    "rate": self.paces[name].rate(moment),
-                    "secondsLeft": self.paces[name].seconds_left(moment),
+                    "rate": self.rates[name].rate(moment),
+                    "secondsLeft": self.rates[name].seconds_left(moment),
                     **_shards_data(item),
                 }
                 for name, item in self.progress.items()

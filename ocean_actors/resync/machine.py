@@ -111,7 +111,7 @@ class Run:
     retryable: bool = False  # one of these failures may be gone at the next try
     retry_after: float | None = None  # seconds; the longest that a handler asked for
     asked_again: bool = False  # the config was asked for twice, as requests came meanwhile
-    superseded: bool = False  # it is being aborted because of a newer request
+    preempted: bool = False  # it is being aborted because of a newer request
     cancelled: bool = False  # it is being aborted on request: its requests need nothing more
     protected: bool = False  # it is left to finish, and the log says so
 
@@ -436,7 +436,7 @@ def _on_request(state: State, request: ResyncRequested) -> Step:
         return _then(accepted, _next)
     if state.phase is Phase.RUNNING:
         return _then(
-            accepted, lambda running: _supersede(running, request, policy, FIRST_QUIET_SECONDS)
+            accepted, lambda running: _preempt(running, request, policy, FIRST_QUIET_SECONDS)
         )
     if state.phase is Phase.ABORTING and policy is OnNewRequest.DROP and not state.held:
         return _then(accepted, lambda aborting: _fence_off(aborting, dropped=True))
@@ -483,7 +483,7 @@ def _may_postpone(state: State) -> bool:
 # -- the run in flight -----------------------------------------------------------------------------
 
 
-def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest, quiet: float) -> Step:
+def _preempt(state: State, request: ResyncRequested, policy: OnNewRequest, quiet: float) -> Step:
     """A run is in flight, and the pending `request` is newer.
 
     If it aborts the run, the next one is postponed until no request has come for `quiet` seconds.
@@ -495,8 +495,8 @@ def _supersede(state: State, request: ResyncRequested, policy: OnNewRequest, qui
             return state, ()
         protected = replace(state.present, protected=True)
         return replace(state, present=protected), (LetFinish(protected.number, state.aborts),)
-    superseded = replace(state.present, failed=False, retryable=False, superseded=True)
-    aborted = _abort(replace(state, present=superseded), f"superseded: {request.reason}")
+    preempted = replace(state.present, failed=False, retryable=False, preempted=True)
+    aborted = _abort(replace(state, present=preempted), f"superseded: {request.reason}")
     if policy is OnNewRequest.DROP:
         return _then(aborted, lambda aborting: _fence_off(aborting, dropped=True))
     return _then(aborted, lambda aborting: _wait_for_quiet(aborting, quiet))
@@ -512,7 +512,7 @@ def _on_config(state: State) -> Step:
     if state.pending and may_postpone and (run.asked_again or state.burst.waits):
         # Requests keep coming: after the config was asked for twice, or after the request that
         # aborted the run in flight.
-        postponed = _owe_again(replace(state, burst=replace(state.burst, postponed=True)))
+        postponed = _pending_again(replace(state, burst=replace(state.burst, postponed=True)))
         return _then(_wait_for_quiet(postponed), _next)
     if state.pending and not run.asked_again:
         # The config may be older than these requests, so they join the run and the config is
@@ -528,9 +528,7 @@ def _on_config(state: State) -> Step:
     if not newer:
         return start
     # Also for a `drop` request: the handlers have hardly begun, so they return at once.
-    return _then(
-        start, lambda begun: _supersede(begun, newer[-1], OnNewRequest.ABORT, QUIET_SECONDS)
-    )
+    return _then(start, lambda begun: _preempt(begun, newer[-1], OnNewRequest.ABORT, QUIET_SECONDS))
 
 
 def _aborts(policy: OnNewRequest) -> bool:
@@ -583,13 +581,13 @@ def _withdraw(state: State, reason: str) -> Step:
         return _abort(replace(state, present=withdrawn), reason)
     if state.phase in {Phase.ABORTING, Phase.STOPPED}:
         return state, ()
-    return _next(_owe_again(state))
+    return _next(_pending_again(state))
 
 
 def _fence_off(state: State, *, dropped: bool) -> Step:
     run = state.present
-    fenced = replace(state, present=replace(run, working=frozenset(), superseded=False))
-    if dropped and run.superseded:
+    fenced = replace(state, present=replace(run, working=frozenset(), preempted=False))
+    if dropped and run.preempted:
         hung = frozenset((run.number, handler) for handler in run.working)
         fenced = replace(fenced, dropped=state.dropped | hung)
     return _then((fenced, (FenceOff(run.number, run.working, dropped),)), _end_run)
@@ -604,8 +602,8 @@ def _end_run(state: State) -> Step:
         settled = _settle(state, "aborted")
         return _then((settled[0], (EndRun(run.number, "aborted"), *settled[1])), _next)
     if state.phase is Phase.ABORTING:
-        owed = replace(_owe_again(state), aborts=state.aborts + run.superseded)
-        return _then((owed, (EndRun(run.number, "aborted"),)), _next)
+        again = replace(_pending_again(state), aborts=state.aborts + run.preempted)
+        return _then((again, (EndRun(run.number, "aborted"),)), _next)
     settled = _settle(state, "completed")
     return _then((settled[0], (EndRun(run.number, "completed"), *settled[1])), _next)
 
@@ -616,10 +614,12 @@ def _end_failed(state: State) -> Step:
     if delay is None:
         settled = _settle(state, "failed")
         return _then((settled[0], (ended, *settled[1])), _next)
-    owed = replace(_owe_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1)
+    again = replace(
+        _pending_again(state), aborts=0, dropped=frozenset(), attempts=state.attempts + 1
+    )
     if state.pending or state.stopping or state.standby:
-        return _then((owed, (ended,)), _next)
-    waiting, wait = _wait(owed, WaitKind.RETRY, delay)
+        return _then((again, (ended,)), _next)
+    waiting, wait = _wait(again, WaitKind.RETRY, delay)
     return _then((waiting, (ended, *wait)), _next)
 
 
@@ -650,7 +650,7 @@ def _settle(state: State, outcome: Outcome) -> Step:
     return settled, (Settle(run.covered, outcome, run.number),)
 
 
-def _owe_again(state: State) -> State:
+def _pending_again(state: State) -> State:
     pending = _merge(state.present.covered, state.pending)
     return replace(state, present=replace(state.present, covered=()), pending=pending)
 

@@ -168,7 +168,7 @@ class ResyncRun(Work[Progress]):
 
     def report(self, progress: Progress) -> None:
         """Report progress as it is; see `progress`."""
-        self._reports.offer(progress)
+        self._reports.report(progress)
 
     def _open_session(self) -> CancellableSession:
         return self.open_session(self.token)

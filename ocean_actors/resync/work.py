@@ -13,7 +13,7 @@ from ocean_actors.frozen import FrozenDict
 from ocean_actors.log import RunLogger
 from ocean_actors.mapping.resources import PortMapping, Resource
 from ocean_actors.messages import RunInfo
-from ocean_actors.resync.paced import PacedReports
+from ocean_actors.resync.throttled_reports import ThrottledReports
 from ocean_actors.settings import Settings
 from ocean_actors.text import one_line
 
@@ -45,7 +45,7 @@ class Work(ABC, Generic[Report]):
         self.token = token
         self._clock = clock
         self._logger = logger
-        self._reports = PacedReports(clock, report)
+        self._reports = ThrottledReports(clock, report)
         self._mapping = PortMapping(info.config, token, clock, logger, mark_incomplete)
         self._session: CancellableSession | None = None
         self._session_lock = threading.Lock()  # several threads may ask at the same time
@@ -129,7 +129,7 @@ class Work(ABC, Generic[Report]):
         entities of shards are counted without it.
         """
         text = None if message is None else one_line(message)
-        self._reports.offer(self._report_of(count_of(done) or 0, count_of(total), text))
+        self._reports.report(self._report_of(count_of(done) or 0, count_of(total), text))
 
     def close(self) -> None:
         """Report the last progress and close what was opened. Called when the work is done."""

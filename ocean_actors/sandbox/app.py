@@ -17,7 +17,7 @@ from ocean_actors.sandbox import api, api_catalog, api_ingest, control, guard
 from ocean_actors.sandbox.calls import Call
 from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.errors import ApiError
-from ocean_actors.sandbox.faults import Answer, Fault, Kind, faulty_answer
+from ocean_actors.sandbox.faults import Fault, Kind, SandboxAnswer, faulty_answer
 from ocean_actors.sandbox.request import Request, read_request
 
 logger = get_logger(__name__)
@@ -52,7 +52,7 @@ class SandboxApp:
             raise ClientDisconnected  # has waitress close the connection without an answer
         return _send(request, answer, start)
 
-    def _answer(self, request: Request, fault: Fault | None) -> Answer:
+    def _answer(self, request: Request, fault: Fault | None) -> SandboxAnswer:
         if fault is None:
             return self._routed(request)
         answer = self._routed(request) if fault.applied else None
@@ -61,7 +61,7 @@ class SandboxApp:
             return answer if answer is not None else self._routed(request)
         return faulty_answer(fault)
 
-    def _routed(self, request: Request, *, control: bool = False) -> Answer:
+    def _routed(self, request: Request, *, control: bool = False) -> SandboxAnswer:
         """Returns the answer of the handler that the path leads to."""
         if len(request.raw) > MAX_BODY:
             message = f"the body is larger than {MAX_BODY} bytes"
@@ -128,11 +128,11 @@ def _call_of(request: Request, at: str) -> Call:
     )
 
 
-def _answer_of(status: int, body: Mapping[str, Any]) -> Answer:
-    return Answer(status, (("Content-Type", "application/json"),), json.dumps(body).encode())
+def _answer_of(status: int, body: Mapping[str, Any]) -> SandboxAnswer:
+    return SandboxAnswer(status, (("Content-Type", "application/json"),), json.dumps(body).encode())
 
 
-def _send(request: Request, answer: Answer, start: StartResponse) -> Iterable[bytes]:
+def _send(request: Request, answer: SandboxAnswer, start: StartResponse) -> Iterable[bytes]:
     start(f"{answer.status} {responses.get(answer.status, 'Unknown')}", list(answer.headers))
     if request.method == "HEAD":
         return [b""]

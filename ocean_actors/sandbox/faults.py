@@ -59,7 +59,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Answer:
+class SandboxAnswer:
     """An answer as bytes; with `cut` the connection is closed after them."""
 
     status: int
@@ -113,7 +113,7 @@ class Faults:
         return tuple(self._faults)
 
 
-def faulty_answer(fault: Fault) -> Answer:
+def faulty_answer(fault: Fault) -> SandboxAnswer:
     """Returns the answer of a call that `fault` hits; not for `DELAY` and `HANG`."""
     if fault.kind is Kind.STATUS:
         error = "rate_limit_exceeded" if fault.status == 429 else "sandbox_fault"
@@ -122,9 +122,11 @@ def faulty_answer(fault: Fault) -> Answer:
     if fault.kind is Kind.HTML:
         page = f"<!DOCTYPE html>\n<html><body><h1>{_phrase(fault.status)}</h1></body></html>\n"
         headers = (("Content-Type", "text/html"), *fault.headers.items())
-        return Answer(fault.status, headers, page.encode())
+        return SandboxAnswer(fault.status, headers, page.encode())
     if fault.kind is Kind.GARBAGE:
-        return Answer(200, (("Content-Type", "application/json"),), b'{"ok": true, "integr\xff\x00')
+        return SandboxAnswer(
+            200, (("Content-Type", "application/json"),), b'{"ok": true, "integr\xff\x00'
+        )
     if fault.kind is Kind.LIST:
         return _json(200, [{"ok": True}], {})
     if fault.kind is Kind.EMPTY:
@@ -133,9 +135,9 @@ def faulty_answer(fault: Fault) -> Answer:
     return replace(_json(200, {"ok": True, "cut": "he"}, promised), cut=True)
 
 
-def _json(status: int, body: Any, headers: dict[str, str]) -> Answer:
+def _json(status: int, body: Any, headers: dict[str, str]) -> SandboxAnswer:
     pairs = (("Content-Type", "application/json"), *headers.items())
-    return Answer(status, pairs, json.dumps(body).encode())
+    return SandboxAnswer(status, pairs, json.dumps(body).encode())
 
 
 def _phrase(status: int) -> str:

@@ -17,7 +17,7 @@ from ocean_actors.actors import Clock, Timer
 from ocean_actors.log import get_logger
 from ocean_actors.messages import Progress, ShardProgress
 from ocean_actors.port.entities import HandlerPort
-from ocean_actors.port.remote import BatchNotSent, BatchOffered, BatchSent, EntitiesRefused
+from ocean_actors.port.remote import BatchAnnounced, BatchNotSent, BatchSent, EntitiesRefused
 from ocean_actors.port.remote_writes import RemoteWrites
 from ocean_actors.resync.awaiting import awaited
 from ocean_actors.resync.handlers import RetryLater
@@ -36,7 +36,7 @@ from ocean_actors.shards.executor import (
     Task,
 )
 from ocean_actors.shards.handler import ShardedHandler
-from ocean_actors.shards.outcome import Cancelled, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Failed, Lost, ShardOutcome
 from ocean_actors.shards.places import Place, Places
 from ocean_actors.shards.plan import Attempt, Plan, failure_text
 from ocean_actors.shards.streams import EntityStreams
@@ -52,7 +52,7 @@ KILL_SHARE = 0.75
 @dataclass(frozen=True)
 class _Ended:
     attempt: Attempt
-    outcome: Outcome
+    outcome: ShardOutcome
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,7 @@ class Drive:
 
     def _stream(self, working: _Working) -> None:
         """The thread of one attempt."""
-        outcome: Outcome = Cancelled()
+        outcome: ShardOutcome = Cancelled()
         try:
             if self._places.take(working.place):
                 with self._writing(working):
@@ -259,8 +259,8 @@ class Drive:
                 if log.isEnabledFor(record.levelno):
                     with contextlib.suppress(Exception):  # handlers are the embedding program's
                         log.handle(record)
-            case BatchOffered() | BatchSent() | BatchNotSent() | EntitiesRefused():
-                if isinstance(event, BatchOffered):
+            case BatchAnnounced() | BatchSent() | BatchNotSent() | EntitiesRefused():
+                if isinstance(event, BatchAnnounced):
                     working.items += event.items
                     self._report()
                 if working.writes is not None:
@@ -268,7 +268,7 @@ class Drive:
             case Incomplete(reason):
                 self._run.port.mark_incomplete(f"shard {working.name}: {reason}")
 
-    def _note_end(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _note_end(self, attempt: Attempt, outcome: ShardOutcome) -> None:
         with self._lock:
             working = self._working.pop(attempt, None)
         before = len(self._plan.failures)

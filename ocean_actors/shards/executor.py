@@ -1,6 +1,6 @@
 """What the system knows of an executor, and what an executor has to do.
 
-    ShardedHandler.resync ─▶ drive ─Task─▶ Executor.submit ─▶ Job.stream(deliver) ─▶ Outcome
+    ShardedHandler.resync ─▶ drive ─Task─▶ Executor.submit ─▶ Job.stream(deliver) ─▶ ShardOutcome
                                ▲                                  │ Entities, Advanced, Logged
                                └──────────────────────────────────┘
 
@@ -24,7 +24,7 @@ from ocean_actors.port.remote import FromWorker, ToWorker
 from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.settings import Settings
-from ocean_actors.shards.outcome import Outcome
+from ocean_actors.shards.outcome import ShardOutcome
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ back-pressure. It never raises, and drops entities once the attempt was cancelle
 class Job(Protocol):
     """One attempt at one shard, by one worker."""
 
-    def stream(self, deliver: Deliver) -> Outcome:
+    def stream(self, deliver: Deliver) -> ShardOutcome:
         """Have a worker do the task; returns how it ended. Called once, in a thread of its own.
 
         `deliver` is called with every event in order, in this thread or in another one, and for

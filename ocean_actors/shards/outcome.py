@@ -38,4 +38,4 @@ class Cancelled:
     """The attempt ended because it was cancelled or killed."""
 
 
-Outcome: TypeAlias = Completed | Failed | Lost | Cancelled
+ShardOutcome: TypeAlias = Completed | Failed | Lost | Cancelled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, ShardOutcome
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Plan:
             (*fresh, *again),
         )
 
-    def ended(self, attempt: Attempt, outcome: Outcome) -> Plan:
+    def ended(self, attempt: Attempt, outcome: ShardOutcome) -> Plan:
         """Returns the plan after an attempt has ended. Raises ValueError unless it was running."""
         if attempt not in self.running:
             raise ValueError(f"{attempt} was not running")

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 
 from ocean_actors.port.remote import ToWorker
 from ocean_actors.shards.executor import Event, Task
-from ocean_actors.shards.outcome import Outcome
+from ocean_actors.shards.outcome import ShardOutcome
 
 LEAVE_SECONDS = 2.0
 """How long a process that is not needed any more may take to end."""
@@ -133,7 +133,7 @@ class WorkerProcess:
         with contextlib.suppress(OSError), self._send_lock:  # `receive` tells that it has ended
             self._connection.send(Tell(number, message))
 
-    def receive(self) -> Event | Outcome:
+    def receive(self) -> Event | ShardOutcome:
         """Wait for the next event of the task, or its outcome. Raises Gone."""
         try:
             # What the process has started may hold the connection open after its death.
@@ -141,7 +141,7 @@ class WorkerProcess:
                 ready = wait([self._connection, self._exit])
                 if self._connection not in ready and not self._connection.poll():
                     raise EOFError
-            message: Event | Outcome = self._connection.recv()
+            message: Event | ShardOutcome = self._connection.recv()
         except Exception as error:  # EOFError, OSError; unpickling what user code has written there
             raise Gone from error
         return message

@@ -27,7 +27,7 @@ from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.session import CancellableSession
 from ocean_actors.shards.errors import ShardError
 from ocean_actors.shards.executor import Event, Logged, Task
-from ocean_actors.shards.outcome import Outcome
+from ocean_actors.shards.outcome import ShardOutcome
 from ocean_actors.shards.process import LEAVE_SECONDS, Begin, Cancel, Tell
 from ocean_actors.shards.setup import WorkerSetup
 from ocean_actors.shards.writer import ShardWriter
@@ -111,7 +111,7 @@ class Worker:
         handler.addFilter(ContextFilter())
         logging.getLogger().handlers[:] = [handler]
 
-    def _send(self, message: Event | Outcome) -> None:
+    def _send(self, message: Event | ShardOutcome) -> None:
         if self._forked:
             raise ShardError("a process that a shard has forked cannot yield or report anything")
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)

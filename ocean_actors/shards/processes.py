@@ -10,7 +10,7 @@ from ocean_actors.log import get_logger
 from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
-from ocean_actors.shards.outcome import Cancelled, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Lost, ShardOutcome
 from ocean_actors.shards.process import Gone, WorkerProcess
 from ocean_actors.shards.setup import require_picklable, worker_setup
 from ocean_actors.text import one_line
@@ -111,7 +111,7 @@ class ProcessJob:
         self._killed = False
         self._lock = threading.Lock()  # `cancel` and `kill` come from other threads
 
-    def stream(self, deliver: Deliver) -> Outcome:
+    def stream(self, deliver: Deliver) -> ShardOutcome:
         """See `Job.stream`."""
         if self._reason is not None:
             return Cancelled()
@@ -122,7 +122,7 @@ class ProcessJob:
         with self._lock:
             self._worker = worker
             cancelled = self._reason is not None
-        outcome: Outcome | None = Cancelled() if cancelled else None
+        outcome: ShardOutcome | None = Cancelled() if cancelled else None
         try:
             if outcome is None:
                 self._number = worker.begin(self._task)
@@ -130,7 +130,7 @@ class ProcessJob:
                     worker.cancel(self._reason)
             while outcome is None:
                 message = worker.receive()
-                if isinstance(message, Outcome):
+                if isinstance(message, ShardOutcome):
                     outcome = message
                 else:
                     deliver(message)
@@ -167,7 +167,7 @@ class ProcessJob:
             if self._worker is not None:
                 self._worker.kill()
 
-    def _without(self, reason: str) -> Outcome:
+    def _without(self, reason: str) -> ShardOutcome:
         return Lost(reason) if self._reason is None else Cancelled()
 
 

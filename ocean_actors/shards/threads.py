@@ -9,7 +9,7 @@ from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncAborted, ResyncRun
 from ocean_actors.session import CancellableSession
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
-from ocean_actors.shards.outcome import Outcome
+from ocean_actors.shards.outcome import ShardOutcome
 from ocean_actors.shards.worker import Workplace
 
 
@@ -27,7 +27,7 @@ class ThreadExecutor:
         """See `Executor.submit`."""
         return ThreadJob(self, task, run)
 
-    def work(self, job: ThreadJob, deliver: Deliver) -> Outcome:
+    def work(self, job: ThreadJob, deliver: Deliver) -> ShardOutcome:
         """Do the task of a job in this thread."""
         with self._lock:
             self._working.add(job)
@@ -59,7 +59,7 @@ class ThreadJob:
         """Returns a session that shares the run's rate limit."""
         return self._run.open_session(token)
 
-    def stream(self, deliver: Deliver) -> Outcome:
+    def stream(self, deliver: Deliver) -> ShardOutcome:
         """See `Job.stream`."""
         return self._executor.work(self, deliver)
 

@@ -23,7 +23,7 @@ from ocean_actors.shards.chunks import Chunks
 from ocean_actors.shards.errors import CannotBuild, ShardError
 from ocean_actors.shards.executor import Event, Task
 from ocean_actors.shards.handler import ShardedHandler
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Outcome
+from ocean_actors.shards.outcome import Cancelled, Completed, Failed, ShardOutcome
 from ocean_actors.shards.shard import Shard
 from ocean_actors.text import one_line
 from ocean_actors.throttle import Throttle
@@ -66,7 +66,7 @@ class Workplace:
         emit: Callable[[Event], None],
         open_session: OpenSession,
         set_writer: SetWriter = lambda _writer: None,
-    ) -> Outcome:
+    ) -> ShardOutcome:
         """Do a task; returns how it ended, whatever the handler's code does.
 
         `token` raises ResyncAborted; cancel it to end the work. `emit` takes the events, from any

@@ -67,6 +67,6 @@ class ShardWriter:
     def close(self) -> None:
         """Wait for batches that are on their way, unless the shard is cancelled, and end."""
         with contextlib.suppress(PortError, ResyncAborted):
-            self._sender.settle()
+            self._sender.wait_until_forgotten()
         self._sender.close()
         self._client.close()

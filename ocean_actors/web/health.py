@@ -1,4 +1,4 @@
-"""What probes are told, judged from the snapshots of the actors. Nothing here waits."""
+"""What probes are told, derived from the snapshots of the actors. Nothing here waits."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Health:
         return {"ok": self.ready, **conditions}
 
 
-def judge(
+def health_of(
     actors: Sequence[Snapshot],
     *,
     listener: str,
@@ -64,7 +64,7 @@ def judge(
     """Returns the health of a system whose `actors` were just looked at.
 
     `listener` is the name of the listener's actor, and `custom` names the user's own actors: they
-    and their children are not judged. `working` is False before the start and once the system
+    and their children do not count. `working` is False before the start and once the system
     was asked to stop: then nothing has to be there. `failed`: it has ended, and not as asked.
     `ended`: it has ended as asked. `standby` holds until the coordinator shows its role.
     """

@@ -219,7 +219,7 @@ def test_a_failure_of_what_runs_the_actor_ends_the_system(
     def fail(*_: object) -> None:
         raise RecursionError
 
-    monkeypatch.setattr(lifecycle, "judge", fail)
+    monkeypatch.setattr(lifecycle, "decide_after_failure", fail)
     system = ActorSystem(clock=clock, on_fatal=fatal)
     system.spawn(Doer, name="worker").tell(Do(lambda _: 1 / 0))
     assert fatal.happened.wait(30)

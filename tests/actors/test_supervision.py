@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ocean_actors.actors import Backoff, OnFailure, Supervision
-from ocean_actors.actors.supervision import judge
+from ocean_actors.actors.supervision import decide_after_failure
 
 
 def test_delays_double_up_to_the_maximum() -> None:
@@ -25,19 +25,19 @@ def test_jitter_shortens_a_delay_by_its_share_at_most(failures: int, jitter: flo
 
 def test_failures_within_the_window_count_and_one_above_the_limit_escalates() -> None:
     policy = Supervision(limit=2, window=10.0, backoff=Backoff(1.0, jitter=0.0))
-    first = judge(policy, (), 100.0, 0.0)
-    second = judge(policy, first.failures, 101.0, 0.0)
-    third = judge(policy, second.failures, 109.0, 0.0)
+    first = decide_after_failure(policy, (), 100.0, 0.0)
+    second = decide_after_failure(policy, first.failures, 101.0, 0.0)
+    third = decide_after_failure(policy, second.failures, 109.0, 0.0)
     assert [v.action for v in (first, second, third)] == [
         OnFailure.RESTART,
         OnFailure.RESTART,
         OnFailure.ESCALATE,
     ]
     assert (first.delay, second.delay) == (1.0, 2.0)
-    later = judge(policy, second.failures, 111.0, 0.0)
+    later = decide_after_failure(policy, second.failures, 111.0, 0.0)
     assert (later.action, later.delay, later.failures) == (OnFailure.RESTART, 1.0, (111.0,))
 
 
 @pytest.mark.parametrize("action", [OnFailure.STOP, OnFailure.ESCALATE])
 def test_other_policies_need_no_budget(action: OnFailure) -> None:
-    assert judge(Supervision(action, limit=0), (), 1.0, 0.0).action is action
+    assert decide_after_failure(Supervision(action, limit=0), (), 1.0, 0.0).action is action

@@ -9,7 +9,7 @@ from typing import Any
 from ocean_actors.actors import SystemClock
 from ocean_actors.control.app import ControlApp
 from ocean_actors.control.controlled import Controlled
-from ocean_actors.control.events import EventRing, Level, Line
+from ocean_actors.control.events import EventLine, EventRing, Level
 from ocean_actors.control.server import ControlServer
 from ocean_actors.messages import Policy
 from ocean_actors.resync.scope import all_kinds, require_known
@@ -92,7 +92,7 @@ class Desk:
 
     def tell(self, level: Level, text: str, kind: str = "RunEnded") -> None:
         """Add an event."""
-        self.events.add(datetime.now(timezone.utc), Line(kind, level, text))
+        self.events.add(datetime.now(timezone.utc), EventLine(kind, level, text))
 
     def begin(self, number: int = 1, **progress: Mapping[str, Any]) -> None:
         """Have a run in flight."""

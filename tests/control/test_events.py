@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from ocean_actors.actors import Actor, ActorSystem, Message, handles
-from ocean_actors.control.events import EventRing, Line, line_of
+from ocean_actors.control.events import EventLine, EventRing, line_of
 from ocean_actors.control.recorder import LOOK_SECONDS, PROGRESS_SECONDS, EventRecorder
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import (
@@ -76,7 +76,7 @@ def test_the_ring_keeps_the_latest_and_numbers_them_for_ever() -> None:
     ring = EventRing(kept=3)
     assert (ring.latest, ring.after(0)) == (0, [])
     for number in range(1, 8):
-        ring.add(AT, Line("Test", "info", f"event {number}"))
+        ring.add(AT, EventLine("Test", "info", f"event {number}"))
     assert [each["number"] for each in ring.after(0)] == [5, 6, 7]
     assert [each["number"] for each in ring.after(6)] == [7]
     assert ring.after(7) == ring.after(70) == []

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.lease import TimedLease
 from ocean_actors.testing import ManualClock
 
 SESSION = 9.0
@@ -21,18 +21,18 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def lease(clock: ManualClock) -> Lease:
-    return Lease(clock, clock.monotonic(), SESSION)
+def lease(clock: ManualClock) -> TimedLease:
+    return TimedLease(clock, clock.monotonic(), SESSION)
 
 
-def test_it_is_valid_while_heartbeats_are_answered(lease: Lease, clock: ManualClock) -> None:
+def test_it_is_valid_while_heartbeats_are_answered(lease: TimedLease, clock: ManualClock) -> None:
     for _ in range(20):
         clock.advance(1.0)
         lease.renew(clock.monotonic())
         assert lease.valid()
 
 
-def test_it_runs_out_if_no_heartbeat_is_answered(lease: Lease, clock: ManualClock) -> None:
+def test_it_runs_out_if_no_heartbeat_is_answered(lease: TimedLease, clock: ManualClock) -> None:
     clock.advance(LASTS - 0.1)
     assert lease.valid()
     assert lease.remaining() == pytest.approx(0.1)
@@ -42,7 +42,7 @@ def test_it_runs_out_if_no_heartbeat_is_answered(lease: Lease, clock: ManualCloc
 
 
 def test_the_time_at_which_the_heartbeat_was_sent_counts_not_that_of_its_answer(
-    lease: Lease, clock: ManualClock
+    lease: TimedLease, clock: ManualClock
 ) -> None:
     sent_at = clock.monotonic()
     clock.advance(5.0)
@@ -50,7 +50,7 @@ def test_the_time_at_which_the_heartbeat_was_sent_counts_not_that_of_its_answer(
     assert lease.remaining() == pytest.approx(1.0)
 
 
-def test_a_late_answer_does_not_shorten_it(lease: Lease, clock: ManualClock) -> None:
+def test_a_late_answer_does_not_shorten_it(lease: TimedLease, clock: ManualClock) -> None:
     sent_at = clock.monotonic()
     clock.advance(2.0)
     lease.renew(clock.monotonic())
@@ -59,7 +59,7 @@ def test_a_late_answer_does_not_shorten_it(lease: Lease, clock: ManualClock) -> 
 
 
 def test_a_process_that_slept_through_it_has_lost_it_for_good(
-    lease: Lease, clock: ManualClock
+    lease: TimedLease, clock: ManualClock
 ) -> None:
     clock.advance(100.0)
     assert not lease.valid()  # whichever thread wakes first
@@ -70,11 +70,11 @@ def test_a_process_that_slept_through_it_has_lost_it_for_good(
 def test_a_confirmation_that_is_too_old_begins_no_lease(clock: ManualClock) -> None:
     sent_at = clock.monotonic()
     clock.advance(LASTS)
-    assert not Lease(clock, sent_at, SESSION).valid()
-    assert not Lease(clock, float("-inf"), SESSION).valid()
+    assert not TimedLease(clock, sent_at, SESSION).valid()
+    assert not TimedLease(clock, float("-inf"), SESSION).valid()
 
 
-def test_once_ended_it_is_never_valid_again(lease: Lease, clock: ManualClock) -> None:
+def test_once_ended_it_is_never_valid_again(lease: TimedLease, clock: ManualClock) -> None:
     lease.end()
     lease.renew(clock.monotonic() + 1)
     assert not lease.valid()
@@ -101,7 +101,7 @@ def test_it_always_ends_before_another_instance_can_have_taken_over(steps: Any) 
     """
     clock = ManualClock()
     taken_over_at = clock.monotonic() + SESSION
-    lease, sent_at, was_valid = Lease(clock, clock.monotonic(), SESSION), None, True
+    lease, sent_at, was_valid = TimedLease(clock, clock.monotonic(), SESSION), None, True
     for step, seconds in steps:
         if step == "wait":
             clock.advance(seconds)
@@ -129,7 +129,7 @@ class Instance:
     def __init__(self, speed: float) -> None:
         self.speed = speed
         self.clock = ManualClock()
-        self.lease: Lease | None = None
+        self.lease: TimedLease | None = None
         self.sent_at: float | None = None
         self.answer: bool | None = None  # the engine's, on its way
 
@@ -150,7 +150,7 @@ class Instance:
         elif self.lease is not None and self.lease.valid():
             self.lease.renew(self.sent_at)
         else:
-            self.lease = Lease(self.clock, self.sent_at, SESSION)
+            self.lease = TimedLease(self.clock, self.sent_at, SESSION)
         self.sent_at = None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ocean_actors.actors import Message
-from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.lease import TimedLease
 from ocean_actors.leader.role import LeaseChanged
 from ocean_actors.listeners.kafka.offsets import OffsetTracker
 from ocean_actors.listeners.kafka.role import Role
@@ -26,7 +26,7 @@ class Member:
         self.role.join(TOPIC)
         offsets.assign((TOPIC, 0))
 
-    def lease(self) -> Lease | None:
+    def lease(self) -> TimedLease | None:
         last = self.told[-1]
         assert isinstance(last, LeaseChanged)
         return last.lease

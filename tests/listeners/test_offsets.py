@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors.listeners.kafka.offsets import MAX_OWED, OffsetTracker
+from ocean_actors.listeners.kafka.offsets import MAX_UNSETTLED, OffsetTracker
 
 ONE = ("topic", 0)
 TWO = ("topic", 1)
@@ -83,7 +83,7 @@ def test_nothing_is_committed_for_a_lost_partition() -> None:
     tracker.read(ONE, 11)
     tracker.track(ONE, 11, 1)
     assert tracker.take_committable(0.0) == {TWO: 10}
-    assert tracker.owed == 0
+    assert tracker.unsettled == 0
 
 
 def test_what_a_partition_owed_before_it_was_lost_settles_nothing_after_it_came_back() -> None:
@@ -116,14 +116,15 @@ def test_a_failed_commit_is_due_again() -> None:
 
 def test_a_flood_of_requests_costs_bounded_memory_and_loses_none() -> None:
     tracker = tracker_of()
-    for number in range(10 * MAX_OWED):
+    for number in range(10 * MAX_UNSETTLED):
         tracker.track(ONE, number, number + 1)
-    tracker.read(ONE, 10 * MAX_OWED)
-    assert tracker.owed == MAX_OWED
-    tracker.ack_through(2 * MAX_OWED)
-    assert tracker.take_committable(0.0) == {ONE: MAX_OWED - 1}  # earlier than need be, never later
-    tracker.ack_through(10 * MAX_OWED)
-    assert tracker.take_committable(0.0) == {ONE: 10 * MAX_OWED}
+    tracker.read(ONE, 10 * MAX_UNSETTLED)
+    assert tracker.unsettled == MAX_UNSETTLED
+    tracker.ack_through(2 * MAX_UNSETTLED)
+    # Earlier than need be, never later.
+    assert tracker.take_committable(0.0) == {ONE: MAX_UNSETTLED - 1}
+    tracker.ack_through(10 * MAX_UNSETTLED)
+    assert tracker.take_committable(0.0) == {ONE: 10 * MAX_UNSETTLED}
 
 
 steps = st.lists(

@@ -101,11 +101,11 @@ class Webhook:
     def statuses(self) -> list[str | None]:
         return self.sandbox.statuses(DEMO)
 
-    def looks(self) -> int:
+    def questions(self) -> int:
         return sum(call.path.endswith("/resync-request") for call in self.sandbox.calls)
 
-    def wait_for_looks(self, count: int) -> None:
-        self.sandbox.wait_for(lambda: self.looks() >= count, WITHIN)
+    def wait_for_questions(self, count: int) -> None:
+        self.sandbox.wait_for(lambda: self.questions() >= count, WITHIN)
 
     def wait_for_statuses(self, *expected: Any) -> None:
         self.sandbox.wait_for(lambda: self.statuses() == list(expected), WITHIN)
@@ -128,7 +128,7 @@ def unsigned() -> Iterator[Sandbox]:
 
 def test_port_is_told_where_to_call(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         known = sandbox.integration(DEMO)
         assert known is not None
         assert known["changelogDestination"] == {"type": "WEBHOOK", "url": webhook.url + "/resync"}
@@ -137,7 +137,7 @@ def test_port_is_told_where_to_call(sandbox: Sandbox) -> None:
 def test_a_destination_that_differs_is_changed(sandbox: Sandbox) -> None:
     sandbox.create_integration(DEMO, changelogDestination={"type": "KAFKA"})
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         known = sandbox.integration(DEMO)
         assert known is not None
         assert known["changelogDestination"]["type"] == "WEBHOOK"
@@ -145,7 +145,7 @@ def test_a_destination_that_differs_is_changed(sandbox: Sandbox) -> None:
 
 def test_a_resync_request_is_one_run_and_reports_that_come_back_are_none(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         sandbox.request_resync(DEMO)
         assert webhook.expect(RunStarted).run.trigger == "webhook"
         webhook.wait_for_statuses("running", "completed")
@@ -157,7 +157,7 @@ def test_a_resync_request_is_one_run_and_reports_that_come_back_are_none(sandbox
 
 def test_a_saved_config_is_the_config_of_the_run(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         sandbox.set_config(DEMO, {"resources": [1]}, skip_resync=True)
         run = webhook.expect(RunStarted).run
         assert (run.reason, run.config) == ("configuration changed", {"resources": [1]})
@@ -184,7 +184,7 @@ def test_an_answer_never_waits_for_the_resync(sandbox: Sandbox) -> None:
 
     try:
         with Webhook(sandbox, [Slow], resync={"onNewRequest": "queue"}) as webhook:
-            webhook.wait_for_looks(1)
+            webhook.wait_for_questions(1)
             assert webhook.post_signed().status_code == 202
             assert entered.wait(WITHIN)
             assert webhook.post_signed(b"").status_code == 202
@@ -205,7 +205,7 @@ def test_a_burst_while_a_run_is_in_flight_leads_to_one_more(sandbox: Sandbox) ->
     now = int(time.time())
     try:
         with Webhook(sandbox, [Slow], resync={"abortGrace": 60}) as webhook:
-            webhook.wait_for_looks(1)
+            webhook.wait_for_questions(1)
             webhook.post_signed()
             assert entered.wait(WITHIN)
             for number in range(200):
@@ -228,7 +228,7 @@ def test_under_ignore_a_request_is_answered_as_ignored(sandbox: Sandbox) -> None
 
     try:
         with Webhook(sandbox, [Slow], resync={"onNewRequest": "ignore"}) as webhook:
-            webhook.wait_for_looks(1)
+            webhook.wait_for_questions(1)
             webhook.post_signed()
             assert entered.wait(WITHIN)
             assert webhook.post_signed(b"").json()["status"] == "ignored"
@@ -242,7 +242,7 @@ def test_under_ignore_a_request_is_answered_as_ignored(sandbox: Sandbox) -> None
 
 def test_an_unsigned_call_of_port_leads_to_one_run(unsigned: Sandbox) -> None:
     with Webhook(unsigned) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         unsigned.request_resync(DEMO)
         assert webhook.expect(RunStarted).run.reason == "resync requested"
         webhook.wait_for_statuses("running", "completed")
@@ -251,23 +251,23 @@ def test_an_unsigned_call_of_port_leads_to_one_run(unsigned: Sandbox) -> None:
 def test_a_stranger_has_port_asked_once_a_second_and_starts_nothing(unsigned: Sandbox) -> None:
     clock = ManualClock()
     with Webhook(unsigned, clock=clock) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         for _ in range(20):
             assert webhook.post(REQUEST).json()["status"] == "checking"
         webhook.settle()
-        assert webhook.looks() == 1
+        assert webhook.questions() == 1
         clock.advance(0.9)
         webhook.settle()
-        assert webhook.looks() == 1
+        assert webhook.questions() == 1
         clock.advance(0.1)
         webhook.settle()
-        assert webhook.looks() == 2
+        assert webhook.questions() == 2
         clock.advance(100)
         webhook.settle()
-        assert webhook.looks() == 2
+        assert webhook.questions() == 2
         webhook.post(REQUEST)
         webhook.settle()
-        assert webhook.looks() == 3
+        assert webhook.questions() == 3
         assert webhook.statuses() == []
 
 
@@ -282,12 +282,12 @@ def test_a_stranger_cannot_abort_a_run(unsigned: Sandbox) -> None:
     clock = ManualClock()
     try:
         with Webhook(unsigned, [Slow], clock=clock) as webhook:
-            webhook.wait_for_looks(1)
+            webhook.wait_for_questions(1)
             webhook.system.request_resync()
             assert entered.wait(WITHIN)
             webhook.post(REQUEST)
             clock.advance(1)
-            webhook.wait_for_looks(2)
+            webhook.wait_for_questions(2)
             go_on.set()
             assert webhook.expect(RunEnded).status == "completed"
     finally:
@@ -297,7 +297,7 @@ def test_a_stranger_cannot_abort_a_run(unsigned: Sandbox) -> None:
 def test_a_signature_that_is_wrong_starts_nothing(sandbox: Sandbox) -> None:
     sandbox.configure(webhook_signing="wrong")
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         sandbox.request_resync(DEMO)
         sandbox.wait_for(lambda: [d.status for d in sandbox.deliveries][-1:] == [401], WITHIN)
         webhook.settle()
@@ -311,12 +311,12 @@ def test_what_no_call_told_is_found_by_asking(sandbox: Sandbox) -> None:
     clock = ManualClock()
     sandbox.configure(webhook_signing="wrong")  # so that every call is lost
     with Webhook(sandbox, clock=clock) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         webhook.settle()
         sandbox.request_resync(DEMO)
         clock.advance(299)
         webhook.settle()
-        assert webhook.looks() == 1
+        assert webhook.questions() == 1
         clock.advance(1)
         assert webhook.expect(RunStarted).run.reason == "resync requested"
         webhook.settle()  # the time-outs of calls go by the same clock
@@ -327,10 +327,10 @@ def test_what_no_call_told_is_found_by_asking(sandbox: Sandbox) -> None:
 
 def test_what_an_authentic_call_told_is_not_found_again(sandbox: Sandbox) -> None:
     with Webhook(sandbox, checkInterval=0.1) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         sandbox.request_resync(DEMO)
         webhook.wait_for_statuses("running", "completed")
-        webhook.wait_for_looks(webhook.looks() + 2)
+        webhook.wait_for_questions(webhook.questions() + 2)
         webhook.settle()
         assert webhook.statuses() == ["running", "completed"]
 
@@ -340,7 +340,7 @@ def test_while_port_fails_it_is_asked_ever_more_slowly(
 ) -> None:
     clock = ManualClock()
     with Webhook(sandbox, clock=clock) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         webhook.settle()
         sandbox.fail("status", times=None, status=500, path=f"/v1/integration/{DEMO}")
         sandbox.request_resync(DEMO)
@@ -359,7 +359,7 @@ def test_while_port_fails_it_is_asked_ever_more_slowly(
 @pytest.mark.parametrize("missed", ["request", "config", "running"])
 def test_what_was_missed_while_down_is_caught_up(sandbox: Sandbox, missed: str) -> None:
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         webhook.post_signed()
         webhook.wait_for_statuses("running", "completed")
     if missed == "request":
@@ -376,12 +376,12 @@ def test_what_was_missed_while_down_is_caught_up(sandbox: Sandbox, missed: str) 
 
 def test_when_nothing_was_missed_nothing_runs(sandbox: Sandbox) -> None:
     with Webhook(sandbox) as webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         webhook.post_signed()
         webhook.wait_for_statuses("running", "completed")
-    looks = webhook.looks()
+    questions = webhook.questions()
     with Webhook(sandbox, port=webhook.front.port) as again:  # else its address had changed
-        again.wait_for_looks(looks + 1)
+        again.wait_for_questions(questions + 1)
         again.settle()
         assert again.statuses() == ["running", "completed"]
 
@@ -485,7 +485,7 @@ def test_it_serves_by_itself_and_frees_the_port_at_its_stop(sandbox: Sandbox) ->
     before = set(threading.enumerate())
     with Webhook(sandbox, own_server=True) as webhook:
         webhook.url = webhook.system.http_url
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         assert webhook.ready().status_code == 200
         assert webhook.post_signed().status_code == 202
         webhook.expect(RunEnded)
@@ -504,12 +504,12 @@ def test_after_a_crash_the_listener_serves_again(
 ) -> None:
     with Webhook(sandbox, own_server=True) as webhook:
         webhook.url = webhook.system.http_url
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         webhook.settle()
         cells = webhook.system._actors._cells.values()
         listener = next(cell.ref for cell in cells if cell.name == "webhook")
         listener.tell(Observed(NOTHING, None, None))
-        webhook.wait_for_looks(2)
+        webhook.wait_for_questions(2)
         assert webhook.post_signed().status_code == 202
         webhook.expect(RunEnded)
     assert "webhook failed and restarts" in caplog.text
@@ -522,7 +522,7 @@ def test_it_is_ready_once_port_was_reached(reserve_port: Callable[[], int]) -> N
         assert answer.status_code == 503
         assert answer.json()["port"] is False
         with sandbox:
-            webhook.wait_for_looks(1)
+            webhook.wait_for_questions(1)
             assert webhook.ready().status_code == 200
 
 
@@ -532,7 +532,7 @@ def test_mounted_elsewhere_it_answers_503_before_the_start_and_after_the_stop(
     webhook = Webhook(sandbox)
     assert webhook.post_signed(b"").status_code == 503
     with webhook:
-        webhook.wait_for_looks(1)
+        webhook.wait_for_questions(1)
         assert webhook.post_signed(b"").status_code == 202
         webhook.system.stop()
         assert webhook.post_signed(REQUEST).status_code == 503
@@ -541,8 +541,8 @@ def test_mounted_elsewhere_it_answers_503_before_the_start_and_after_the_stop(
 def test_two_systems_in_one_process_do_not_touch(sandbox: Sandbox) -> None:
     with Sandbox(client_secret="another") as other:  # noqa: SIM117
         with Webhook(sandbox) as one, Webhook(other) as two:
-            one.wait_for_looks(1)
-            two.wait_for_looks(1)
+            one.wait_for_questions(1)
+            two.wait_for_questions(1)
             assert one.post_signed().status_code == 202
             one.wait_for_statuses("running", "completed")
             assert two.statuses() == []

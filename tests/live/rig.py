@@ -89,7 +89,7 @@ def counts(rig: SandboxedSystem) -> dict[str, int]:
     return found
 
 
-def settled(rig: SandboxedSystem, **wanted: int) -> None:
+def wait_for_counts(rig: SandboxedSystem, **wanted: int) -> None:
     """Wait until the counts of the path `tracker` are as wanted."""
     wait_until(lambda: wanted.items() <= counts(rig).items(), f"the counts {wanted}")
 

@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from rig import Nothing, counts, hooked, post, serving, settled, tell, titles
+from rig import Nothing, counts, hooked, post, serving, tell, titles, wait_for_counts
 from tracker import Tracker, signature_of
 
 from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler, OceanSystem, RetryLater
@@ -37,7 +37,7 @@ def test_a_change_in_the_tracker_becomes_an_entity() -> None:
         rig.sandbox.wait_for(lambda: titles(rig) == {"P0-1": "changed"})
         tracker.change("issue", "deleted", {"id": "P0-1"})
         rig.sandbox.wait_for(lambda: titles(rig) == {})
-        settled(rig, queued=0, running=0, accepted=2, handled=2, dead=0)
+        wait_for_counts(rig, queued=0, running=0, accepted=2, handled=2, dead=0)
 
 
 def test_an_async_handler_is_awaited() -> None:
@@ -121,7 +121,7 @@ def test_a_failing_key_costs_its_call(answer: Any, caplog: pytest.LogCaptureFixt
         assert tell(rig, "A")[0] == 500
         assert "Hooked.key" in caplog.text
         assert tell(rig, "good")[0] == 202
-        settled(rig, handled=1)
+        wait_for_counts(rig, handled=1)
 
 
 def test_paths_methods_and_sizes_are_checked() -> None:
@@ -147,7 +147,7 @@ def test_a_failed_event_is_tried_again_and_then_given_up(caplog: pytest.LogCaptu
         assert (event.path, event.key, event.attempts) == ("tracker", "A", 3)
         assert event.failure == "ValueError: the tracker is down"
         assert seen == ["A"] * 3
-        settled(rig, dead=1, retried=2, queued=0, running=0)
+        wait_for_counts(rig, dead=1, retried=2, queued=0, running=0)
         line = "live event of tracker (key A) is given up after 3 attempts: ValueError"
         assert line in caplog.text
         metrics = rig.system.metrics()[0].decode()
@@ -166,7 +166,7 @@ def test_an_event_that_fails_once_is_handled_by_the_next_attempt() -> None:
     with serving(hooked(work, backoff=QUICK)) as rig:
         tell(rig, "A", title="late")
         rig.sandbox.wait_for(lambda: titles(rig) == {"A": "late"})
-        settled(rig, handled=1, retried=3, dead=0)
+        wait_for_counts(rig, handled=1, retried=3, dead=0)
 
 
 def test_a_lasting_error_is_not_tried_again() -> None:
@@ -203,7 +203,7 @@ def test_events_of_one_key_are_handled_in_order_even_if_one_fails() -> None:
     with serving(hooked(work, backoff=QUICK)) as rig:
         for number in range(20):
             tell(rig, "A", number=number)
-        settled(rig, handled=20)
+        wait_for_counts(rig, handled=20)
         assert seen == list(range(20))
 
 
@@ -213,7 +213,7 @@ def test_events_of_different_keys_are_handled_at_the_same_time() -> None:
     with serving(hooked(lambda _call, _live: together.wait() and None, workers=3)) as rig:
         for name in "ABC":
             tell(rig, name)
-        settled(rig, handled=3)
+        wait_for_counts(rig, handled=3)
 
 
 def test_a_full_queue_refuses_calls_until_there_is_room() -> None:
@@ -229,7 +229,7 @@ def test_a_full_queue_refuses_calls_until_there_is_room() -> None:
         assert answer["headers"]["retry-after"] == "1"
         assert counts(rig)["refused"] == 1
         go.set()
-        settled(rig, queued=0, running=0)
+        wait_for_counts(rig, queued=0, running=0)
         assert tell(rig, "D")[0] == 202
 
 
@@ -256,7 +256,7 @@ def test_a_hung_event_delays_its_own_key_only_and_not_the_stop() -> None:
         tell(rig, "hung")
         for number in range(5):
             tell(rig, f"A{number}")
-        settled(rig, handled=5, running=1)
+        wait_for_counts(rig, handled=5, running=1)
         rig.system.stop()
         assert rig.system.status()["stopped"]
         go.set()
@@ -272,7 +272,7 @@ def test_an_event_whose_time_is_over_is_ended_and_tried_again() -> None:
 
     with serving(hooked(work, timeout=0.2, backoff=QUICK)) as rig:
         tell(rig, "A")
-        settled(rig, handled=1, retried=1)
+        wait_for_counts(rig, handled=1, retried=1)
 
 
 def test_calls_before_the_start_and_after_the_stop_are_refused_with_503() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from rig import Hooked, counts, hooked, serving, settled, tell, titles
+from rig import Hooked, counts, hooked, serving, tell, titles, wait_for_counts
 from waiting import wait_until
 
 from ocean_actors import Live, LiveCall, LiveEventFailed, LiveHandler
@@ -40,7 +40,7 @@ def test_a_key_of_an_odd_class_costs_no_event() -> None:
     with serving(keyed(lambda call: Unhashable(call.json()["id"]))) as rig:
         for _ in range(3):
             assert tell(rig, "A")[0] == 202
-        settled(rig, handled=3)
+        wait_for_counts(rig, handled=3)
         assert rig.system.measure().restarts.values == {}
 
 
@@ -76,12 +76,12 @@ def test_what_a_handler_does_to_its_attributes_later_changes_nothing(odd: Any) -
 
     with serving(Spoiling) as rig:
         assert tell(rig, "A")[0] == 202
-        settled(rig, handled=1)
+        wait_for_counts(rig, handled=1)
         assert tell(rig, "B")[0] == 202
         failed = rig.expect(LiveEventFailed)
         assert (failed.path, failed.failure) == ("tracker", "ValueError: wrong")
         assert tell(rig, "C")[0] == 202
-        settled(rig, handled=2)
+        wait_for_counts(rig, handled=2)
         assert rig.system.measure().restarts.values == {}
 
 
@@ -123,7 +123,7 @@ def test_after_a_router_failed_the_end_of_an_old_attempt_is_not_that_of_a_new_on
         wait_idle(rig.system._actors, parked="live-tracker-*")
         assert (counts(rig)["running"], counts(rig)["handled"]) == (1, 0)
         go["new"].set()
-        settled(rig, handled=1)
+        wait_for_counts(rig, handled=1)
 
 
 # -- a stop in the middle --------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_deletions_that_port_refuses_do_not_flood_the_log(
         rig.sandbox.fail("status", 1_000, path="/issue/", status=422)
         for number in range(20):
             tell(rig, f"A{number}")
-        settled(rig, handled=20)
+        wait_for_counts(rig, handled=20)
     assert 0 < caplog.text.count("Port refuses to delete") <= 5
 
 
@@ -182,7 +182,7 @@ def test_a_number_that_names_an_entity_names_the_same_one_in_upsert_and_delete()
         tell(rig, "A", number=7, action="updated")
         wait_until(lambda: titles(rig) == {"7": "seven"}, "the title")
         tell(rig, "A", number=7, action="deleted")
-        settled(rig, handled=2)
+        wait_for_counts(rig, handled=2)
         assert titles(rig) == {}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from rig import Hooked, Nothing, counts, hooked, post, serving, settled, tell
+from rig import Hooked, Nothing, counts, hooked, post, serving, tell, wait_for_counts
 from tracker import signature_of
 from waiting import wait_until
 
@@ -205,7 +205,7 @@ def test_during_a_flood_the_router_looks_and_is_not_told_of_each_call() -> None:
         clock.advance(LOOK_SECONDS)
         assert handled() == before + 1
         go_on.set()
-        settled(rig, handled=CALLS + 51)
+        wait_for_counts(rig, handled=CALLS + 51)
 
 
 def test_in_a_flood_one_event_is_handled_at_a_time_and_then_all(go: threading.Event) -> None:

@@ -383,7 +383,7 @@ def test_a_refusal_for_a_while_slows_the_whole_run_down(sandbox: Sandbox, runs: 
     ) as call:
         try:
             wait_until(
-                lambda: writer._flight.window.size <= 4 and writer._client.pace.pauses._ends,
+                lambda: writer._flight.window.size <= 4 and writer._client.waits.pauses._ends,
                 "a smaller window and a pause",
             )
         finally:
@@ -404,7 +404,7 @@ def test_coroutines_wait_when_port_asks_another_call_to(sandbox: Sandbox, runs: 
     async def work() -> None:
         await port.aupsert("package", packages(1))
         (lent,) = port._async_writes._idle
-        assert lent.client.pace is writer._client.pace
+        assert lent.client.waits is writer._client.waits
 
     asyncio.run(work())
 

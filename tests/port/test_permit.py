@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from ocean_actors.actors import Backoff, CancelToken, SystemClock
 from ocean_actors.connections import SHORT_BODY
-from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.lease import TimedLease
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.permit import permit
@@ -149,7 +149,7 @@ def test_a_lease_that_has_run_out_permits_nothing_whichever_thread_asks_first(
     current: CurrentLease,
 ) -> None:
     clock = ManualClock()
-    current.change(active=True, lease=Lease(clock, clock.monotonic(), 9.0))
+    current.change(active=True, lease=TimedLease(clock, clock.monotonic(), 9.0))
     assert current.valid()
     clock.advance(7.0)  # as if the process had been frozen
     assert not current.valid()

@@ -348,10 +348,10 @@ def test_a_worker_that_was_frozen_sends_nothing_by_an_old_order(
 def test_an_order_holds_no_longer_than_the_lease(
     sandbox: Sandbox, client: PortClient, runs: Runs, link: Connect, clock: JumpingClock
 ) -> None:
-    from ocean_actors.leader.lease import Lease
+    from ocean_actors.leader.lease import TimedLease
 
     current = CurrentLease(active=True)
-    current.change(active=True, lease=Lease(clock, clock.monotonic(), 3.0))
+    current.change(active=True, lease=TimedLease(clock, clock.monotonic(), 3.0))
     writer = EntityWriter(client.clone(permit=permit(current)), runs.start()._run, ("all",))
     made = link(writer)
     made.write(packages(1))

@@ -82,7 +82,7 @@ class Onlooker:
     handlers: frozenset[str]
     settings: ResyncSettings
     kinds: Mapping[str, tuple[str, ...]] = field(default_factory=FrozenDict)  # of the handlers
-    owed: Requests = ()  # accepted and not settled, in the order of arrival
+    unsettled: Requests = ()  # accepted and not settled, in the order of arrival
     taken: Requests = ()  # those that the run in preparation or in flight is to cover
     ready: int | None = None  # the run whose config was asked for
     joined: bool = False  # ... and asked for again, for requests that came meanwhile
@@ -130,9 +130,9 @@ class Onlooker:
 
     @property
     def pending(self) -> Requests:
-        """Owed, and not covered by the run in preparation or in flight."""
+        """Unsettled, and not covered by the run in preparation or in flight."""
         taken = {request.id for request in self.taken}
-        return tuple(request for request in self.owed if request.id not in taken)
+        return tuple(request for request in self.unsettled if request.id not in taken)
 
     @property
     def held(self) -> bool:
@@ -245,13 +245,13 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
                 wait = None  # a newer request comes first
             return replace(
                 before,
-                owed=(*before.taken, *waits), tries=0, wait=wait, arrived=before.pausing,
+                unsettled=(*before.taken, *waits), tries=0, wait=wait, arrived=before.pausing,
             )  # fmt: skip
         case ConfigReady(number) if (
             number == before.ready and before.pending and (before.joined or before.pauses)
         ):
             if not before.put_off and before.pauses < machine.MOST_QUIET_WAITS:  # newer ones
-                return _owed_again(replace(before, ready=None, put_off=True))
+                return _pending_again(replace(before, ready=None, put_off=True))
         case HandlerDone(run, handler, failed, lasting, later) if (
             run == before.run and handler in before.at_work
         ):
@@ -287,11 +287,11 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
 
 
 def _unprepared(seen: Onlooker) -> Onlooker:
-    return seen if seen.run is not None else _owed_again(replace(seen, ready=None))
+    return seen if seen.run is not None else _pending_again(replace(seen, ready=None))
 
 
-def _owed_again(seen: Onlooker) -> Onlooker:
-    return replace(seen, owed=newest(seen.owed), taken=())
+def _pending_again(seen: Onlooker) -> Onlooker:
+    return replace(seen, unsettled=newest(seen.unsettled), taken=())
 
 
 def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
@@ -330,7 +330,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             assert seen.aborting is not None, "nobody is fenced off unasked"
             assert handlers == seen.at_work, "One at a time: all who do not end are fenced off"
             assert at_once is isinstance(event, Request), "at once for a request, else after grace"
-            if at_once and seen.aborting == "superseded":
+            if at_once and seen.aborting == "preempted":
                 hung = frozenset((number, handler) for handler in handlers)
                 seen = replace(seen, dropped=seen.dropped | hung)
             return replace(seen, at_work=frozenset(), fenced=True)
@@ -345,7 +345,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             assert outcome == seen.to_settle, "At least once: only when the run has ended for good"
             assert number == seen.latest, "At least once: names the run that covered it"
             assert ids(requests) == ids(seen.taken), "At least once: what the run covered"
-            return replace(seen, owed=seen.pending, taken=(), to_settle=None)
+            return replace(seen, unsettled=seen.pending, taken=(), to_settle=None)
         case LetFinish(number, aborts):
             assert number == seen.run, "No starvation: of the run in flight"
             assert not seen.warned, "No starvation: one warning a run"
@@ -379,7 +379,7 @@ def _pause(seen: Onlooker, event: Input, wait: Wait) -> Onlooker:
 def _prepare(seen: Onlooker, number: int) -> Onlooker:
     assert seen.run is None, "One at a time: the next run is not prepared before"
     _active(seen)
-    assert seen.owed, "a run is for somebody"
+    assert seen.unsettled, "a run is for somebody"
     if seen.ready is None:
         assert number > seen.latest, "every run has a number of its own"
         assert seen.wait is None, "debounce and backoff are waited for"
@@ -388,9 +388,15 @@ def _prepare(seen: Onlooker, number: int) -> Onlooker:
         assert not seen.joined, "No starvation: the config is asked for twice at most"
         assert seen.pending, "the config is asked for again only for a reason"
     again = seen.ready is not None
-    owed = newest(seen.owed)
+    unsettled = newest(seen.unsettled)
     return replace(
-        seen, ready=number, joined=again, latest=number, owed=owed, taken=owed, wait=None
+        seen,
+        ready=number,
+        joined=again,
+        latest=number,
+        unsettled=unsettled,
+        taken=unsettled,
+        wait=None,
     )
 
 
@@ -426,7 +432,7 @@ def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
     assert policies & {OnNewRequest.ABORT, OnNewRequest.DROP}, "Policies: nobody else aborts a run"
     limit = seen.settings.max_consecutive_aborts
     assert seen.aborts < limit, "No starvation: not one more in a row"
-    return replace(seen, aborting="superseded", failed=False)
+    return replace(seen, aborting="preempted", failed=False)
 
 
 def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
@@ -435,13 +441,13 @@ def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
     expected = "completed" if seen.aborting is None else "aborted"
     expected = "failed" if seen.failed else expected
     assert status == expected, f"Port's view: {expected}, not {status}"
-    made_way = seen.aborting == "superseded" and not seen.fenced
+    made_way = seen.aborting == "preempted" and not seen.fenced
     ended = replace(seen, run=None, aborting=None)
     if seen.aborting == "cancelled":
         ended = replace(ended, aborts=0, dropped=frozenset(), tries=0)
         return replace(ended, to_settle="aborted")
     if status == "aborted":  # one that was fenced off protects nobody
-        return _owed_again(replace(ended, aborts=seen.aborts + made_way))
+        return _pending_again(replace(ended, aborts=seen.aborts + made_way))
     ended = replace(ended, aborts=0, dropped=frozenset())
     if status == "completed":
         return replace(ended, to_settle=status, tries=0)
@@ -449,7 +455,7 @@ def _end(seen: Onlooker, number: int, status: str) -> Onlooker:
     if delay is None:
         return replace(ended, to_settle=status, tries=0)
     first = not (seen.pending or seen.stopping or seen.standby)
-    return replace(_owed_again(ended), tries=seen.tries + 1, to_wait=delay if first else None)
+    return replace(_pending_again(ended), tries=seen.tries + 1, to_wait=delay if first else None)
 
 
 def _backoff(seen: Onlooker) -> float | None:
@@ -468,6 +474,6 @@ def _complete(seen: Onlooker) -> None:
     assert seen.to_wait is None, "Retry: a failed run that nothing else follows is tried again"
     assert seen.run is None or seen.at_work, "a run without handlers at work is over"
     assert not (seen.stopping and seen.run is None) or seen.stopped, "Clean stop: and then stopped"
-    if seen.owed and not (seen.held or seen.stopping):
+    if seen.unsettled and not (seen.held or seen.stopping):
         under_way = seen.run is not None or seen.ready is not None or seen.wait is not None
         assert under_way, "Nothing lost: something is under way for whoever waits"

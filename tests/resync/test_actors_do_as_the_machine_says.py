@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from coordinator_rig import CoordinatorRig
 from hypothesis import settings
-from stage import Stage
 from walks import LONG, Walk
 
 from ocean_actors.resync.machine import Phase, State
@@ -21,15 +21,15 @@ def shown(state: State) -> str:
 
 
 class WalkOnStage(Walk):
-    stage = None
+    rig = None
 
     def carry_out(self, action: Any) -> None:
-        if self.stage is None:
-            self.stage = Stage(self.simulation.settings)
+        if self.rig is None:
+            self.rig = CoordinatorRig(self.simulation.settings)
         super().carry_out(action)
-        self.stage.do(action)
-        assert self.stage.events() == self.simulation.events
-        status = self.stage.status()
+        self.rig.do(action)
+        assert self.rig.events() == self.simulation.events
+        status = self.rig.status()
         state = self.simulation.state
         assert status["state"] == shown(state)
         assert [each["owner"] for each in status["pauses"]] == self.simulation.paused
@@ -44,8 +44,8 @@ class WalkOnStage(Walk):
         try:
             super().teardown()
         finally:
-            if self.stage is not None:
-                self.stage.close()
+            if self.rig is not None:
+                self.rig.close()
 
 
 TestRealActors = WalkOnStage.TestCase

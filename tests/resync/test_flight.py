@@ -3,8 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from coordinator_rig import NoWriter
 from simulation import NOON
-from stage import NoWriter
 
 from ocean_actors import RunInfo
 from ocean_actors.actors import CancelToken

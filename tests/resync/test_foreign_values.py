@@ -19,8 +19,8 @@ from unittest.mock import ANY
 from zoneinfo import ZoneInfo
 
 import pytest
+from coordinator_rig import WITHIN, CoordinatorRig, handler, opened_rigs
 from simulation import NOON, asked
-from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import (
     HandlerEnded,
@@ -47,7 +47,7 @@ from ocean_actors.messages import ResyncRequested, Written
 from ocean_actors.resync.handlers import named_handlers
 from ocean_actors.testing import Probe
 
-stages = pytest.fixture(opened_stages)
+rigs = pytest.fixture(opened_rigs)
 
 
 NOTHING: Any = None
@@ -59,11 +59,11 @@ class Plain(ResyncHandler):
         pass
 
 
-def outcome(stage: Stage, number: int = 1) -> RunEnded:
-    """The end of a run of that stage."""
-    stage.do(asked("test", number))
-    stage.answer()
-    return stage.stream.expect(RunEnded, WITHIN)
+def outcome(rig: CoordinatorRig, number: int = 1) -> RunEnded:
+    """The end of a run of that rig."""
+    rig.do(asked("test", number))
+    rig.answer()
+    return rig.stream.expect(RunEnded, WITHIN)
 
 
 # -- handlers --------------------------------------------------------------------------------------
@@ -159,11 +159,13 @@ def test_kinds_that_raise_are_shown_as_none(caplog: pytest.LogCaptureFixture) ->
     assert "handler Odd: kinds cannot be read" in caplog.text
 
 
-def test_a_factory_that_makes_something_else_fails_the_run(stages: Callable[..., Stage]) -> None:
+def test_a_factory_that_makes_something_else_fails_the_run(
+    rigs: Callable[..., CoordinatorRig],
+) -> None:
     def Factory() -> Any:  # noqa: N802
         return object()
 
-    (failure,) = outcome(stages(Factory)).failures
+    (failure,) = outcome(rigs(Factory)).failures
     assert "built as a object, which is not a ResyncHandler" in failure
 
 
@@ -178,26 +180,26 @@ async def no_pages() -> AsyncIterator[Any]:
 )
 @pytest.mark.parametrize("way", ["def", "async def"])
 def test_a_resync_that_returns_what_it_should_have_sent_has_failed(
-    stages: Callable[..., Stage], returned: Any, way: str
+    rigs: Callable[..., CoordinatorRig], returned: Any, way: str
 ) -> None:
     async def later(_run: ResyncRun) -> Any:
         return returned
 
     work = later if way == "async def" else lambda _run: returned
-    ended = outcome(stages(handler(work)))
+    ended = outcome(rigs(handler(work)))
     assert ended.status == "failed"
     assert f"resync returned a {type(returned).__name__}, which is not used" in ended.failures[0]
 
 
 @pytest.mark.parametrize("returned", [None, 0, "done", Message()])
 def test_a_resync_may_return_what_is_no_collection(
-    stages: Callable[..., Stage], returned: Any
+    rigs: Callable[..., CoordinatorRig], returned: Any
 ) -> None:
-    assert outcome(stages(handler(lambda _run: returned))).status == "completed"
+    assert outcome(rigs(handler(lambda _run: returned))).status == "completed"
 
 
 def test_a_session_that_cannot_be_closed_fails_the_run_and_no_more(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     def work(run: ResyncRun) -> None:
         def broken() -> None:
@@ -205,9 +207,9 @@ def test_a_session_that_cannot_be_closed_fails_the_run_and_no_more(
 
         run.session.close = broken  # type: ignore[method-assign]  # as users do
 
-    stage = stages(handler(work))
-    assert outcome(stage).failures == ("Working: OSError: close failed",)
-    assert outcome(stage, 2).status == "failed"
+    rig = rigs(handler(work))
+    assert outcome(rig).failures == ("Working: OSError: close failed",)
+    assert outcome(rig, 2).status == "failed"
 
 
 # -- exceptions ------------------------------------------------------------------------------------
@@ -250,16 +252,16 @@ class Never(RetryLater):
     ],
 )
 def test_a_wish_that_cannot_be_read_is_a_failure_with_its_reason(
-    stages: Callable[..., Stage], error: Any, reason: str
+    rigs: Callable[..., CoordinatorRig], error: Any, reason: str
 ) -> None:
     def work(_run: ResyncRun) -> None:
         raise error()
 
-    stage = stages(handler(work))
-    ended = outcome(stage)
+    rig = rigs(handler(work))
+    ended = outcome(rig)
     assert ended.status == "failed"
     assert ended.failures[0].startswith(f"Working: {reason}")
-    assert stage.status()["state"] == "idle"
+    assert rig.status()["state"] == "idle"
 
 
 @pytest.mark.parametrize(
@@ -283,12 +285,12 @@ def test_public_exceptions_survive_a_process_pool(error: Any) -> None:
     "error", [PortError("Port says no"), ReconcileRefused("too many"), RetryLater(5, "limited")]
 )
 def test_an_expected_failure_is_one_line_of_the_log(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture, error: Any
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture, error: Any
 ) -> None:
     def work(_run: ResyncRun) -> None:
         raise error
 
-    outcome(stages(handler(work)))
+    outcome(rigs(handler(work)))
     ours = [item for item in caplog.records if item.name == "ocean_actors.resync.handler_actor"]
     assert len(ours) == 1
     assert ours[0].exc_info is None
@@ -308,7 +310,7 @@ def test_an_expected_failure_is_one_line_of_the_log(
     ],
 )
 def test_status_is_json_whatever_the_progress(
-    stages: Callable[..., Stage], values: Any, shown: Any
+    rigs: Callable[..., CoordinatorRig], values: Any, shown: Any
 ) -> None:
     held = threading.Event()
 
@@ -316,12 +318,12 @@ def test_status_is_json_whatever_the_progress(
         run.progress(*values)
         held.wait(WITHIN)
 
-    stage = stages(handler(work))
-    heard = Probe(stage.system, name="heard").subscribe(RunProgressed)
-    stage.coordinator.ask(asked("test", 1).request)
-    stage.answer()
+    rig = rigs(handler(work))
+    heard = Probe(rig.system, name="heard").subscribe(RunProgressed)
+    rig.coordinator.ask(asked("test", 1).request)
+    rig.answer()
     progress = heard.expect(RunProgressed, WITHIN).progress
-    status = json.loads(json.dumps(stage.status(), allow_nan=False))
+    status = json.loads(json.dumps(rig.status(), allow_nan=False))
     held.set()
     assert (progress.done, progress.total, progress.message) == shown
     assert status["run"]["progress"]["Working"] == {
@@ -332,18 +334,18 @@ def test_status_is_json_whatever_the_progress(
 
 
 def test_a_reason_that_cannot_be_printed_is_one_line_before_it_reaches_an_actor(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
-    stage = stages(Plain)
+    rig = rigs(Plain)
     request = ResyncRequested(
         reason=cast("Any", Unprintable()),
         trigger="a\nb",
         requested_at=asked("a", 1).request.requested_at,
     )
     assert request.trigger == "a b"
-    stage.coordinator.ask(request)
-    stage.answer()
-    assert stage.stream.expect(RunEnded).run.reason == "(its __str__ raised RuntimeError)"
+    rig.coordinator.ask(request)
+    rig.answer()
+    assert rig.stream.expect(RunEnded).run.reason == "(its __str__ raised RuntimeError)"
 
 
 def test_an_unknown_policy_is_the_callers_error() -> None:
@@ -365,21 +367,23 @@ class OddText(str):
         raise OSError("no hash")
 
 
-def test_a_policy_of_an_odd_class_is_the_text_that_it_holds(stages: Callable[..., Stage]) -> None:
-    stage = stages(Plain)
+def test_a_policy_of_an_odd_class_is_the_text_that_it_holds(
+    rigs: Callable[..., CoordinatorRig],
+) -> None:
+    rig = rigs(Plain)
     request = asked("a", 1, cast("Any", OddText("queue"))).request
-    assert stage.coordinator.ask(request) == "accepted"
-    stage.answer()
-    assert stage.stream.expect(RunEnded, WITHIN).status == "completed"
+    assert rig.coordinator.ask(request) == "accepted"
+    rig.answer()
+    assert rig.stream.expect(RunEnded, WITHIN).status == "completed"
     assert type(request.policy) is str
     with pytest.raises(ValueError, match="policy: expected one of"):
         asked("a", 1, cast("Any", OddText("later")))
 
 
 def test_kinds_and_parameters_of_odd_classes_are_the_texts_that_they_hold(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
-    stage = stages(Plain)
+    rig = rigs(Plain)
     for reason in ("first", "second"):  # they are joined
         request = ResyncRequested(
             reason=reason,
@@ -388,10 +392,10 @@ def test_kinds_and_parameters_of_odd_classes_are_the_texts_that_they_hold(
             kinds=(OddText("page"), OddText("page")),
             parameters=cast("Any", {"since": OddText("2026")}),
         )
-        assert stage.coordinator.ask(request) == "accepted"
-    stage.answer()
-    stage.answer()  # once more, for the second request
-    ended = stage.stream.expect(RunEnded, WITHIN)
+        assert rig.coordinator.ask(request) == "accepted"
+    rig.answer()
+    rig.answer()  # once more, for the second request
+    ended = rig.stream.expect(RunEnded, WITHIN)
     assert (ended.status, ended.run.parameters) == ("completed", {"since": "2026"})
     assert request.kinds == ("page",)
     assert type(request.kinds[0]) is str
@@ -441,19 +445,19 @@ class OddZone(tzinfo):
 
 
 def test_parameters_are_compared_and_logged_without_code_of_the_user(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
-    stage = stages(Plain)
+    rig = rigs(Plain)
     for zone in (OddZone(), OddZone()):  # they are joined
         since = datetime(2026, 11, 1, 2, tzinfo=zone)
         request = ResyncRequested(
             reason="r", trigger="t", requested_at=NOON,
             parameters=cast("Any", {"since": since, since: 1, 10**6000: 10**6000}),
         )  # fmt: skip
-        assert stage.coordinator.ask(request) == "accepted"
-    stage.answer()
-    stage.answer()  # once more, for the second request
-    ended = stage.stream.expect(RunEnded, WITHIN)
+        assert rig.coordinator.ask(request) == "accepted"
+    rig.answer()
+    rig.answer()  # once more, for the second request
+    ended = rig.stream.expect(RunEnded, WITHIN)
     assert ended.status == "completed"
     assert ended.run.parameters["since"] == datetime(2026, 11, 1, tzinfo=timezone.utc)
 
@@ -489,7 +493,7 @@ def test_parameters_may_contain_dates_and_times() -> None:
 
 
 def test_a_line_says_every_half_minute_how_far_each_handler_is(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "ocean_actors")
 
@@ -502,10 +506,10 @@ def test_a_line_says_every_half_minute_how_far_each_handler_is(
         def resync(self, run: ResyncRun) -> None:
             run.sleep(40)
 
-    stage = stages(Counting, Silent)
-    stage.do(asked("test", 1))
-    stage.answer()
-    stage.clock.advance(75.0, settle=stage.settle)
+    rig = rigs(Counting, Silent)
+    rig.do(asked("test", 1))
+    rig.answer()
+    rig.clock.advance(75.0, settle=rig.settle)
     lines = [text for text in caplog.messages if " has run for " in text]
     assert lines == [
         "run run-1 has run for 30 s: Counting is at 120 of 400 (page 3); Silent is at work",
@@ -514,32 +518,32 @@ def test_a_line_says_every_half_minute_how_far_each_handler_is(
 
 
 def test_a_failed_run_is_a_warning_with_its_id_and_reasons(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     def work(_run: ResyncRun) -> None:
         raise ValueError("no such page\nat all")
 
-    outcome(stages(handler(work)))
+    outcome(rigs(handler(work)))
     (line,) = (item for item in caplog.records if "run run-1 failed" in item.getMessage())
     assert line.levelno == logging.WARNING
     assert line.getMessage().endswith(": Working: ValueError: no such page at all")
 
 
 def test_a_flood_of_ignored_requests_is_a_few_lines(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "ocean_actors")
     held = threading.Event()
-    stage = stages(handler(lambda _run: held.wait(WITHIN)), on_new_request="ignore")
-    stage.coordinator.ask(asked("test", 1).request)
-    stage.answer()
-    stage.settle(parked="handler-*")
+    rig = rigs(handler(lambda _run: held.wait(WITHIN)), on_new_request="ignore")
+    rig.coordinator.ask(asked("test", 1).request)
+    rig.answer()
+    rig.settle(parked="handler-*")
     for number in range(2, 302):
-        assert stage.coordinator.ask(asked("test", number).request) == "ignored"
-    assert stage.status()["ignored"] == 300
+        assert rig.coordinator.ask(asked("test", number).request) == "ignored"
+    assert rig.status()["ignored"] == 300
     assert len([text for text in caplog.messages if text.startswith("ignored the")]) == 5
-    stage.clock.advance(61.0)
-    stage.coordinator.ask(asked("test", 400).request)
+    rig.clock.advance(61.0)
+    rig.coordinator.ask(asked("test", 400).request)
     assert caplog.messages[-1].startswith("ignored the request of test, as run ")
     assert caplog.messages[-1].endswith(
         "-1 is in flight: it gets no run of its own (and 295 more like it)"
@@ -550,13 +554,13 @@ def test_a_flood_of_ignored_requests_is_a_few_lines(
 # -- a handler's actor that dies, and sessions -----------------------------------------------------
 
 
-def actor_of(stage: Stage, name: str) -> Any:
-    coordinator: Any = stage.coordinator._actor
+def actor_of(rig: CoordinatorRig, name: str) -> Any:
+    coordinator: Any = rig.coordinator._actor
     return coordinator._refs[name]
 
 
 def test_a_handlers_actor_that_dies_in_a_run_fails_it_and_is_replaced(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     entered, go_on = threading.Event(), threading.Event()
 
@@ -564,31 +568,33 @@ def test_a_handlers_actor_that_dies_in_a_run_fails_it_and_is_replaced(
         entered.set()
         go_on.wait(WITHIN)
 
-    stage = stages(handler(work))
-    stage.coordinator.ask(asked("test", 1).request)
-    stage.answer()
+    rig = rigs(handler(work))
+    rig.coordinator.ask(asked("test", 1).request)
+    rig.answer()
     assert entered.wait(WITHIN)
-    dying = actor_of(stage, "Working")
-    dying._actor._coordinator = stage.reporter.ref  # its report is lost
+    dying = actor_of(rig, "Working")
+    dying._actor._coordinator = rig.reporter.ref  # its report is lost
     stopped = dying.stop(block=False)
     go_on.set()
     stopped.get(timeout=WITHIN)
-    ended = stage.stream.expect(RunEnded, WITHIN)
+    ended = rig.stream.expect(RunEnded, WITHIN)
     assert ended.failures == ("Working: its actor died: its thread ended",)
     assert ended.status == "failed"
     assert "the actor of handler Working died and is replaced" in caplog.text
-    assert outcome(stage, 2).status == "completed"
+    assert outcome(rig, 2).status == "completed"
 
 
-def test_a_handlers_actor_that_dies_between_runs_is_replaced(stages: Callable[..., Stage]) -> None:
-    stage = stages(Plain)
-    actor_of(stage, "Plain").stop(timeout=WITHIN)
-    stage.settle()
-    assert outcome(stage).status == "completed"
+def test_a_handlers_actor_that_dies_between_runs_is_replaced(
+    rigs: Callable[..., CoordinatorRig],
+) -> None:
+    rig = rigs(Plain)
+    actor_of(rig, "Plain").stop(timeout=WITHIN)
+    rig.settle()
+    assert outcome(rig).status == "completed"
 
 
 def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     held, entered = threading.Event(), threading.Event()
 
@@ -600,20 +606,20 @@ def test_a_listener_whose_mailbox_is_full_costs_the_coordinator_nothing(
             entered.set()
             held.wait(WITHIN)
 
-    stage = stages(Plain)
-    listener = stage.system.spawn(Full)
+    rig = rigs(Plain)
+    listener = rig.system.spawn(Full)
     listener.tell(Message())
     assert entered.wait(WITHIN)
     listener.tell(Message())
     request = replace(asked("test", 1).request, reply_to=listener)
-    stage.coordinator.ask(request)
-    stage.answer()
-    assert stage.stream.expect(RequestSettled, WITHIN).outcome == "completed"
+    rig.coordinator.ask(request)
+    rig.answer()
+    assert rig.stream.expect(RequestSettled, WITHIN).outcome == "completed"
     held.set()
-    assert outcome(stage, 2).status == "completed"
+    assert outcome(rig, 2).status == "completed"
 
 
-def test_threads_of_a_handler_share_one_session(stages: Callable[..., Stage]) -> None:
+def test_threads_of_a_handler_share_one_session(rigs: Callable[..., CoordinatorRig]) -> None:
     found = []
 
     def work(run: ResyncRun) -> None:
@@ -629,12 +635,12 @@ def test_threads_of_a_handler_share_one_session(stages: Callable[..., Stage]) ->
         for thread in threads:
             thread.join(WITHIN)
 
-    assert outcome(stages(handler(work))).status == "completed"
+    assert outcome(rigs(handler(work))).status == "completed"
     assert len(found) == 16
     assert len({id(session) for session in found}) == 1
 
 
-def test_an_aborted_coroutine_may_return_anything(stages: Callable[..., Stage]) -> None:
+def test_an_aborted_coroutine_may_return_anything(rigs: Callable[..., CoordinatorRig]) -> None:
     entered = threading.Event()
 
     async def work(_run: ResyncRun) -> None:
@@ -644,12 +650,12 @@ def test_an_aborted_coroutine_may_return_anything(stages: Callable[..., Stage]) 
         except asyncio.CancelledError:
             return
 
-    stage = stages(handler(work))
-    stage.coordinator.ask(asked("test", 1).request)
-    stage.answer()
+    rig = rigs(handler(work))
+    rig.coordinator.ask(asked("test", 1).request)
+    rig.answer()
     assert entered.wait(WITHIN)
-    stage.coordinator.ask(asked("test", 2).request)
-    assert stage.stream.expect(RunEnded, WITHIN).status == "aborted"
+    rig.coordinator.ask(asked("test", 2).request)
+    assert rig.stream.expect(RunEnded, WITHIN).status == "aborted"
 
 
 def leave(_self: object) -> float:
@@ -669,14 +675,14 @@ class OddLasting(PortError):
 
 @pytest.mark.parametrize("error", [OddSeconds(), OddLasting("why")])
 def test_an_error_whose_class_raises_fails_the_run_and_no_actor(
-    stages: Any, caplog: pytest.LogCaptureFixture, error: Exception
+    rigs: Any, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def work(_run: ResyncRun) -> None:
         raise error
 
-    stage = stages(handler(work))
+    rig = rigs(handler(work))
     for number in (1, 2):
-        assert outcome(stage, number).failures == ("Working: failed",)
+        assert outcome(rig, number).failures == ("Working: failed",)
     assert "with an error that cannot be described" in caplog.text
     assert "restarts in" not in caplog.text
 
@@ -714,11 +720,13 @@ def test_an_event_that_nobody_could_read_is_refused_before_it_is_published(
         make()
 
 
-def test_a_handler_that_cancels_the_runs_token_fails_the_run(stages: Callable[..., Stage]) -> None:
+def test_a_handler_that_cancels_the_runs_token_fails_the_run(
+    rigs: Callable[..., CoordinatorRig],
+) -> None:
     def work(run: ResyncRun) -> None:
         run.token.cancel("enough")
         run.check()
 
-    ended = outcome(stages(handler(work)))
+    ended = outcome(rigs(handler(work)))
     assert ended.status == "failed"
     assert ended.failures == ("Working: a handler cancelled the run's token: enough",)

@@ -9,28 +9,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from coordinator_rig import WITHIN, CoordinatorRig, handler, opened_rigs
 from simulation import asked
-from stage import WITHIN, Stage, handler, opened_stages
 
 from ocean_actors import ResyncAborted, ResyncHandler, ResyncRun
 from ocean_actors.frozen import freeze
 from ocean_actors.messages import RunEnded, RunProgressed
 from ocean_actors.testing import Probe
 
-stages = pytest.fixture(opened_stages)
+rigs = pytest.fixture(opened_rigs)
 
 
-def request(stage: Stage, number: int = 1) -> None:
-    stage.do(asked("test", number))
+def request(rig: CoordinatorRig, number: int = 1) -> None:
+    rig.do(asked("test", number))
 
 
-def begin(stage: Stage, **config: Any) -> None:
-    request(stage)
-    stage.answer(**config)
+def begin(rig: CoordinatorRig, **config: Any) -> None:
+    request(rig)
+    rig.answer(**config)
 
 
 def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Exits(ResyncHandler):
         def resync(self, run: ResyncRun) -> None:
@@ -49,11 +49,11 @@ def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(
             run.check()
             finished.set()
 
-    stage = stages(Exits, Broken, Fine)
-    begin(stage)
-    stage.stream.expect_none(RunEnded, settle=lambda: stage.settle(parked="handler-Fine"))
+    rig = rigs(Exits, Broken, Fine)
+    begin(rig)
+    rig.stream.expect_none(RunEnded, settle=lambda: rig.settle(parked="handler-Fine"))
     may_finish.set()
-    ended = stage.stream.expect(RunEnded)
+    ended = rig.stream.expect(RunEnded)
     assert finished.is_set()
     assert ended.status == "failed"
     assert sorted(ended.failures) == ["Broken: ValueError: no such page", "Exits: SystemExit: 3"]
@@ -62,7 +62,7 @@ def test_the_others_go_on_when_one_fails_and_the_log_says_which_and_where(
 
 
 def test_one_object_serves_run_after_run_until_it_is_fenced_off(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     served: queue.Queue[Any] = queue.Queue()
     hold = threading.Event()
@@ -73,13 +73,13 @@ def test_one_object_serves_run_after_run_until_it_is_fenced_off(
             if run.info.number == 2:
                 hold.wait(WITHIN)
 
-    stage = stages(Counting, on_new_request="drop")
+    rig = rigs(Counting, on_new_request="drop")
     by = []
     for number in (1, 2, 3):
-        stage.coordinator.ask(asked("test", number).request)
-        stage.answer()
+        rig.coordinator.ask(asked("test", number).request)
+        rig.answer()
         by.append(served.get(timeout=WITHIN))
-        stage.settle(parked="handler-*" if number == 2 else None)
+        rig.settle(parked="handler-*" if number == 2 else None)
     hold.set()
     assert by[0] == by[1]
     assert by[2][0] is not by[1][0]
@@ -104,7 +104,7 @@ def guards(run: ResyncRun) -> None:
 
 @pytest.mark.parametrize("way", [waits, checks, guards])
 def test_an_abort_reaches_the_handler_with_its_reason(
-    stages: Callable[..., Stage], way: Any
+    rigs: Callable[..., CoordinatorRig], way: Any
 ) -> None:
     entered: queue.Queue[ResyncRun] = queue.Queue()
     heard: queue.Queue[str] = queue.Queue()
@@ -117,17 +117,17 @@ def test_an_abort_reaches_the_handler_with_its_reason(
             heard.put(aborted.reason)
             raise
 
-    stage = stages(handler(work))
-    begin(stage)
+    rig = rigs(handler(work))
+    begin(rig)
     entered.get(timeout=WITHIN)
-    stage.coordinator.ask(asked("test", 2).request)
+    rig.coordinator.ask(asked("test", 2).request)
     assert heard.get(timeout=WITHIN) == "superseded: test 2"
-    ended = stage.stream.expect(RunEnded)
+    ended = rig.stream.expect(RunEnded)
     assert (ended.status, ended.failures) == ("aborted", ("superseded: test 2",))
 
 
 def test_a_coroutine_is_cancelled_at_its_await_and_may_tidy_up(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     entered, tidied = threading.Event(), threading.Event()
 
@@ -139,27 +139,27 @@ def test_a_coroutine_is_cancelled_at_its_await_and_may_tidy_up(
             await asyncio.sleep(0)
             tidied.set()
 
-    stage = stages(handler(work))
-    begin(stage)
+    rig = rigs(handler(work))
+    begin(rig)
     assert entered.wait(WITHIN)
-    stage.coordinator.ask(asked("test", 2).request)
-    assert stage.stream.expect(RunEnded).status == "aborted"
+    rig.coordinator.ask(asked("test", 2).request)
+    assert rig.stream.expect(RunEnded).status == "aborted"
     assert tidied.is_set()
 
 
 def test_whoever_raises_the_abort_of_a_run_that_was_not_aborted_has_failed(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     def work(run: ResyncRun) -> None:
         raise ResyncAborted("says who?")
 
-    stage = stages(handler(work))
-    begin(stage)
-    assert stage.stream.expect(RunEnded).status == "failed"
+    rig = rigs(handler(work))
+    begin(rig)
+    assert rig.stream.expect(RunEnded).status == "failed"
 
 
 def test_progress_is_reported_ten_times_a_second_and_at_the_end(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     def work(run: ResyncRun) -> None:
         for done in range(1, 1001):
@@ -168,11 +168,11 @@ def test_progress_is_reported_ten_times_a_second_and_at_the_end(
                 run.sleep(0.1)
         run.progress(1000, total=1000, message="done")
 
-    stage = stages(handler(work))
-    heard = Probe(stage.system, name="progress").subscribe(RunProgressed)
-    begin(stage)
-    stage.settle()
-    stage.clock.advance(0.1, settle=stage.settle)
+    rig = rigs(handler(work))
+    heard = Probe(rig.system, name="progress").subscribe(RunProgressed)
+    begin(rig)
+    rig.settle()
+    rig.clock.advance(0.1, settle=rig.settle)
     reports = [
         message.progress for message in heard.received() if isinstance(message, RunProgressed)
     ]
@@ -180,7 +180,7 @@ def test_progress_is_reported_ten_times_a_second_and_at_the_end(
     assert (reports[-1].message, reports[-1].total) == ("done", 1000)
 
 
-def test_the_config_of_a_run_cannot_be_changed(stages: Callable[..., Stage]) -> None:
+def test_the_config_of_a_run_cannot_be_changed(rigs: Callable[..., CoordinatorRig]) -> None:
     refused: queue.Queue[Any] = queue.Queue()
 
     def work(run: ResyncRun) -> None:
@@ -190,8 +190,8 @@ def test_the_config_of_a_run_cannot_be_changed(stages: Callable[..., Stage]) -> 
             run.config["resources"].append({})
         refused.put((first.value, second.value, run.config))
 
-    stage = stages(handler(work))
-    begin(stage, **freeze({"resources": [{"kind": "repository"}]}))
+    rig = rigs(handler(work))
+    begin(rig, **freeze({"resources": [{"kind": "repository"}]}))
     *_, config = refused.get(timeout=WITHIN)
     assert config == {"resources": [{"kind": "repository"}]}
-    assert stage.stream.expect(RunEnded).status == "completed"
+    assert rig.stream.expect(RunEnded).status == "completed"

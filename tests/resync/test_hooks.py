@@ -9,18 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from coordinator_rig import WITHIN, CoordinatorRig, opened_rigs
 from simulation import asked
-from stage import WITHIN, Stage, opened_stages
 
 from ocean_actors import ResyncHandler, ResyncRun
 from ocean_actors.messages import RunEnded
 
-stages = pytest.fixture(opened_stages)
+rigs = pytest.fixture(opened_rigs)
 
 
-def begin(stage: Stage, number: int = 1) -> None:
-    stage.coordinator.ask(asked("test", number).request)
-    stage.answer()
+def begin(rig: CoordinatorRig, number: int = 1) -> None:
+    rig.coordinator.ask(asked("test", number).request)
+    rig.answer()
 
 
 class Recording(ResyncHandler):
@@ -53,18 +53,20 @@ def of(kind: type[Any], *arguments: Any) -> Any:
 
 
 def test_the_hooks_surround_every_run_in_the_thread_of_the_handler(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     told: queue.Queue[Any] = queue.Queue()
-    stage = stages(of(Recording, told))
+    rig = rigs(of(Recording, told))
     for number in (1, 2):
-        begin(stage, number)
+        begin(rig, number)
         heard = [told.get(timeout=WITHIN) for _ in range(3)]
         assert [what for what, _ in heard] == [f"started run-{number}", "resync", "ended completed"]
         assert {thread.name for _, thread in heard} == {"handler-Recording"}
 
 
-def test_a_failed_run_and_an_aborted_one_are_told_as_such(stages: Callable[..., Stage]) -> None:
+def test_a_failed_run_and_an_aborted_one_are_told_as_such(
+    rigs: Callable[..., CoordinatorRig],
+) -> None:
     told: queue.Queue[Any] = queue.Queue()
 
     class Failing(Recording):
@@ -74,28 +76,30 @@ def test_a_failed_run_and_an_aborted_one_are_told_as_such(stages: Callable[..., 
             self.note("at work")
             run.sleep(3600)
 
-    stage = stages(of(Failing, told))
-    begin(stage)
+    rig = rigs(of(Failing, told))
+    begin(rig)
     assert [told.get(timeout=WITHIN)[0] for _ in range(2)] == ["started run-1", "ended failed"]
-    begin(stage, 2)
+    begin(rig, 2)
     assert [told.get(timeout=WITHIN)[0] for _ in range(2)] == ["started run-2", "at work"]
-    stage.coordinator.ask(asked("test", 3).request)
+    rig.coordinator.ask(asked("test", 3).request)
     assert told.get(timeout=WITHIN)[0] == "ended aborted"
 
 
-def test_the_run_has_the_status_that_all_handlers_have_made(stages: Callable[..., Stage]) -> None:
+def test_the_run_has_the_status_that_all_handlers_have_made(
+    rigs: Callable[..., CoordinatorRig],
+) -> None:
     told: queue.Queue[Any] = queue.Queue()
 
     class Broken(ResyncHandler):
         def resync(self, run: ResyncRun) -> None:
             raise ValueError("no such page")
 
-    stage = stages(of(Recording, told), Broken)
-    begin(stage)
+    rig = rigs(of(Recording, told), Broken)
+    begin(rig)
     assert [told.get(timeout=WITHIN)[0] for _ in range(3)][-1] == "ended failed"
 
 
-def test_hooks_may_be_coroutines(stages: Callable[..., Stage]) -> None:
+def test_hooks_may_be_coroutines(rigs: Callable[..., CoordinatorRig]) -> None:
     told: queue.Queue[Any] = queue.Queue()
 
     class Async(ResyncHandler):
@@ -110,13 +114,13 @@ def test_hooks_may_be_coroutines(stages: Callable[..., Stage]) -> None:
             await asyncio.sleep(0)
             told.put(status)
 
-    stage = stages(Async)
-    begin(stage)
+    rig = rigs(Async)
+    begin(rig)
     assert [told.get(timeout=WITHIN) for _ in range(3)] == ["started", "resync", "completed"]
 
 
 def test_a_hook_that_fails_is_logged_and_changes_nothing(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Odd(Exception):
         def __str__(self) -> str:
@@ -132,11 +136,11 @@ def test_a_hook_that_fails_is_logged_and_changes_nothing(
         def on_run_ended(self, status: str) -> None:
             raise Odd
 
-    stage = stages(Faulty)
+    rig = rigs(Faulty)
     for number in (1, 2):
-        begin(stage, number)
-        assert stage.stream.expect(RunEnded).status == "completed"
-    stage.settle()
+        begin(rig, number)
+        assert rig.stream.expect(RunEnded).status == "completed"
+    rig.settle()
     assert "a hook of handler Faulty failed in run run-1: SystemExit: not today" in caplog.text
     assert "a hook of handler Faulty failed in run run-2" in caplog.text
     assert "its __str__ raised RuntimeError" in caplog.text
@@ -156,7 +160,7 @@ def test_a_hook_that_yields_is_refused_as_it_would_do_nothing(hook: str) -> None
 
 
 def test_a_hook_that_returns_a_generator_has_failed(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Lazy(ResyncHandler):
         def on_run_started(self, run: ResyncRun) -> Any:
@@ -165,14 +169,14 @@ def test_a_hook_that_returns_a_generator_has_failed(
         def resync(self, run: ResyncRun) -> None:
             pass
 
-    stage = stages(Lazy)
-    begin(stage)
-    assert stage.stream.expect(RunEnded).status == "completed"
+    rig = rigs(Lazy)
+    begin(rig)
+    assert rig.stream.expect(RunEnded).status == "completed"
     assert "the hook returned a generator, which is not used" in caplog.text
 
 
 def test_an_abort_in_on_run_started_ends_the_run_without_a_resync(
-    stages: Callable[..., Stage], caplog: pytest.LogCaptureFixture
+    rigs: Callable[..., CoordinatorRig], caplog: pytest.LogCaptureFixture
 ) -> None:
     told: queue.Queue[Any] = queue.Queue()
 
@@ -185,19 +189,19 @@ def test_an_abort_in_on_run_started_ends_the_run_without_a_resync(
         def resync(self, run: ResyncRun) -> None:
             told.put(f"resync {run.id}")
 
-    stage = stages(Waiting)
-    begin(stage)
+    rig = rigs(Waiting)
+    begin(rig)
     assert told.get(timeout=WITHIN) == "started"
-    stage.coordinator.ask(asked("test", 2).request)
-    assert stage.stream.expect(RunEnded).status == "aborted"
-    stage.clock.advance(10, settle=stage.settle)
-    stage.answer()
+    rig.coordinator.ask(asked("test", 2).request)
+    assert rig.stream.expect(RunEnded).status == "aborted"
+    rig.clock.advance(10, settle=rig.settle)
+    rig.answer()
     assert [told.get(timeout=WITHIN) for _ in range(2)] == ["started", "resync run-2"]
     assert "hook" not in caplog.text
 
 
 def test_what_takes_the_place_of_a_hung_handler_is_not_told_of_the_run(
-    stages: Callable[..., Stage],
+    rigs: Callable[..., CoordinatorRig],
 ) -> None:
     told: queue.Queue[Any] = queue.Queue()
     release = threading.Event()
@@ -208,21 +212,21 @@ def test_what_takes_the_place_of_a_hung_handler_is_not_told_of_the_run(
             if run.info.number == 1:
                 release.wait(WITHIN)
 
-    stage = stages(of(Hung, told), on_new_request="drop")
-    begin(stage)
+    rig = rigs(of(Hung, told), on_new_request="drop")
+    begin(rig)
     assert [told.get(timeout=WITHIN)[0] for _ in range(2)] == ["started run-1", "resync"]
-    begin(stage, 2)
-    assert stage.stream.expect(RunEnded).status == "aborted"
+    begin(rig, 2)
+    assert rig.stream.expect(RunEnded).status == "aborted"
     heard = [told.get(timeout=WITHIN)[0] for _ in range(3)]
     assert heard == ["started run-2", "resync", "ended completed"]
     release.set()
-    stage.settle()
+    rig.settle()
     assert told.empty()
 
 
 @pytest.mark.parametrize("policy", ["abort", "drop"])
 def test_a_hung_on_run_ended_is_fenced_off_with_the_next_run(
-    stages: Callable[..., Stage], policy: str
+    rigs: Callable[..., CoordinatorRig], policy: str
 ) -> None:
     told: queue.Queue[Any] = queue.Queue()
     release, hung = threading.Event(), threading.Event()
@@ -234,23 +238,23 @@ def test_a_hung_on_run_ended_is_fenced_off_with_the_next_run(
                 hung.set()
                 release.wait(WITHIN)
 
-    stage = stages(of(Hung, told), on_new_request=policy, abort_grace=20.0)
-    begin(stage)
+    rig = rigs(of(Hung, told), on_new_request=policy, abort_grace=20.0)
+    begin(rig)
     told.get(timeout=WITHIN)
     first = told.get(timeout=WITHIN)[1]
     assert told.get(timeout=WITHIN)[0] == "ended completed"
-    assert stage.stream.expect(RunEnded).status == "completed"
-    begin(stage, 2)  # cannot start in the handler
-    stage.settle(parked="handler-*")
-    stage.coordinator.ask(asked("test", 3).request)
+    assert rig.stream.expect(RunEnded).status == "completed"
+    begin(rig, 2)  # cannot start in the handler
+    rig.settle(parked="handler-*")
+    rig.coordinator.ask(asked("test", 3).request)
     for _ in range(3):
-        stage.clock.advance(20.0, settle=lambda: stage.settle(parked="handler-*"))
-    ended = stage.stream.expect(RunEnded)
+        rig.clock.advance(20.0, settle=lambda: rig.settle(parked="handler-*"))
+    ended = rig.stream.expect(RunEnded)
     assert (ended.run.number, ended.status) == (2, "aborted")
-    stage.answer()
+    rig.answer()
     heard = [told.get(timeout=WITHIN)[0] for _ in range(3)]
     assert heard == ["started run-3", "resync", "ended completed"]
-    assert stage.stream.expect(RunEnded).status == "completed"
+    assert rig.stream.expect(RunEnded).status == "completed"
     release.set()
     first.join(WITHIN)
     assert not first.is_alive()

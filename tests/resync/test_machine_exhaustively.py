@@ -120,7 +120,7 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
     and so on, and requests counted anew.
     """
     run = state.present
-    present = {each.id for each in (*run.covered, *state.pending, *seen.owed, *seen.taken)}
+    present = {each.id for each in (*run.covered, *state.pending, *seen.unsettled, *seen.taken)}
     names: dict[str, ResyncRequested] = {}
     for trigger in "ab":
         mine = sorted(each for each in present if each[0] == trigger)
@@ -149,7 +149,7 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
     )
     seen = replace(
         seen,
-        owed=rename(seen.owed),
+        unsettled=rename(seen.unsettled),
         taken=rename(seen.taken),
         latest=NOW,
         ready=None if seen.ready is None else NOW,
@@ -161,7 +161,7 @@ def renumbered(state: State, seen: Onlooker, known: Requested) -> Known:
 
 
 FIXED = {"handlers", "settings", "kinds"}
-REQUESTS = {"pending", "covered", "owed", "taken"}
+REQUESTS = {"pending", "covered", "unsettled", "taken"}
 
 
 def values_of(kind: type[State | Run | Onlooker], *others: str) -> Callable[[object], object]:
@@ -177,7 +177,7 @@ def key(known: Known) -> tuple[object, ...]:
     """What tells a state from others; its requests by their ids and kinds, for speed."""
     state, seen = known
     run = state.present
-    requests = (state.pending, run.covered, seen.owed, seen.taken)
+    requests = (state.pending, run.covered, seen.unsettled, seen.taken)
     return (
         STATE(state), RUN(run), SEEN(seen),
         *(tuple((each.id, each.kinds) for each in some) for some in requests),

@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from coordinator_rig import CoordinatorRig
 from scripted import Quick
 from simulation import NOON
-from stage import Stage
 
 from ocean_actors import RunStarted
 from ocean_actors.frozen import FrozenDict
@@ -23,60 +23,64 @@ def snapshot(name: str, minutes: int) -> ConfigSnapshot:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
-    stage = Stage(ResyncSettings(debounce=0.0), {"quick": Quick})
-    yield stage
-    stage.close()
+def rig() -> Iterator[CoordinatorRig]:
+    rig = CoordinatorRig(ResyncSettings(debounce=0.0), {"quick": Quick})
+    yield rig
+    rig.close()
 
 
-def push(stage: Stage, pushed: Any) -> None:
-    stage.coordinator.ask(
+def push(rig: CoordinatorRig, pushed: Any) -> None:
+    rig.coordinator.ask(
         ConfigUpdated(reason="pushed", trigger="kafka", requested_at=NOON, snapshot=pushed)
     )
-    stage.settle()
+    rig.settle()
 
 
-def answer(stage: Stage, fetched: Any, *, fresh: bool = True) -> None:
-    wanted = stage.port.expect(FetchConfig)
+def answer(rig: CoordinatorRig, fetched: Any, *, fresh: bool = True) -> None:
+    wanted = rig.port.expect(FetchConfig)
     wanted.reply_to.tell(ConfigFetched(wanted.number, fetched, fresh=fresh))
-    stage.settle()
+    rig.settle()
 
 
-def config_of_next_run(stage: Stage) -> object:
-    return stage.stream.expect(RunStarted).run.config["name"]
+def config_of_next_run(rig: CoordinatorRig) -> object:
+    return rig.stream.expect(RunStarted).run.config["name"]
 
 
-def test_what_was_fetched_wins_over_an_older_snapshot_with_a_later_time(stage: Stage) -> None:
-    push(stage, snapshot("before Port's clock was set back", 60))
-    answer(stage, snapshot("fetched", 0))
-    assert config_of_next_run(stage) == "fetched"
+def test_what_was_fetched_wins_over_an_older_snapshot_with_a_later_time(
+    rig: CoordinatorRig,
+) -> None:
+    push(rig, snapshot("before Port's clock was set back", 60))
+    answer(rig, snapshot("fetched", 0))
+    assert config_of_next_run(rig) == "fetched"
 
 
-def test_so_it_does_run_after_run(stage: Stage) -> None:
+def test_so_it_does_run_after_run(rig: CoordinatorRig) -> None:
     for minutes in (60, 0):
-        stage.coordinator.ask(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
-        stage.settle()
-        answer(stage, snapshot(f"at {minutes}", minutes))
-        assert config_of_next_run(stage) == f"at {minutes}"
+        rig.coordinator.ask(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
+        rig.settle()
+        answer(rig, snapshot(f"at {minutes}", minutes))
+        assert config_of_next_run(rig) == f"at {minutes}"
 
 
 @pytest.mark.parametrize(("minutes", "winner"), [(5, "pushed"), (-5, "fetched")])
 def test_an_update_that_came_while_port_was_asked_wins_if_it_is_later(
-    stage: Stage, minutes: int, winner: str
+    rig: CoordinatorRig, minutes: int, winner: str
 ) -> None:
-    stage.coordinator.ask(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
-    stage.settle()
+    rig.coordinator.ask(ResyncRequested(reason="", trigger="manual", requested_at=NOON))
+    rig.settle()
     for _ in range(4):  # asked anew, as a request came meanwhile; in the end the run starts
-        wanted = stage.port.expect(FetchConfig)
-        push(stage, snapshot("pushed", minutes))
+        wanted = rig.port.expect(FetchConfig)
+        push(rig, snapshot("pushed", minutes))
         wanted.reply_to.tell(ConfigFetched(wanted.number, snapshot("fetched", 0)))
-        stage.settle()
-        stage.clock.advance(60, settle=stage.settle)
-        stage.settle()
-    assert config_of_next_run(stage) == winner
+        rig.settle()
+        rig.clock.advance(60, settle=rig.settle)
+        rig.settle()
+    assert config_of_next_run(rig) == winner
 
 
-def test_the_last_known_config_does_not_replace_a_newer_one_that_was_pushed(stage: Stage) -> None:
-    push(stage, snapshot("pushed", 5))
-    answer(stage, snapshot("last known", 0), fresh=False)
-    assert config_of_next_run(stage) == "pushed"
+def test_the_last_known_config_does_not_replace_a_newer_one_that_was_pushed(
+    rig: CoordinatorRig,
+) -> None:
+    push(rig, snapshot("pushed", 5))
+    answer(rig, snapshot("last known", 0), fresh=False)
+    assert config_of_next_run(rig) == "pushed"

@@ -129,4 +129,4 @@ class Walk(RuleBasedStateMachine):
             else:
                 assert simulation.next_timer is not None
                 self.do(Passed(simulation.next_timer))
-        assert simulation.seen.stopped or not simulation.seen.owed
+        assert simulation.seen.stopped or not simulation.seen.unsettled

@@ -36,9 +36,9 @@ def test_a_worker_waits_while_there_is_no_room(workshop: Workshop, tmp_path: Pat
     attempted.room.clear()
     attempted.start()
     attempted.next_event()
-    settled, yielded = -1, 0
-    while yielded != settled:
-        settled = yielded
+    before, yielded = -1, 0
+    while yielded != before:
+        before = yielded
         time.sleep(0.1)  # it would yield thousands meanwhile
         yielded = int(file.read_bytes())
     assert yielded * 1000 <= 6 * chunks.MOST_BYTES  # each entity has a thousand bytes

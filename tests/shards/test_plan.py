@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Completed, Failed, Lost, ShardOutcome
 from ocean_actors.shards.plan import Attempt, Plan, failure_text
 
-OUTCOMES: st.SearchStrategy[Outcome] = st.sampled_from(
+OUTCOMES: st.SearchStrategy[ShardOutcome] = st.sampled_from(
     [Completed(1), Failed("it raised"), Lost("killed")]
 )
 PLANS = st.builds(
@@ -25,7 +25,7 @@ class Walk:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.started: list[Attempt] = []
-        self.ended: list[tuple[Attempt, Outcome]] = []
+        self.ended: list[tuple[Attempt, ShardOutcome]] = []
         self.start()
 
     def start(self) -> None:
@@ -33,12 +33,12 @@ class Walk:
         self.started += attempts
         assert len(self.plan.running) <= self.plan.workers
 
-    def end(self, attempt: Attempt, outcome: Outcome) -> None:
+    def end(self, attempt: Attempt, outcome: ShardOutcome) -> None:
         self.plan = self.plan.ended(attempt, outcome)
         self.ended.append((attempt, outcome))
         self.start()
 
-    def outcomes_of(self, shard: int) -> list[Outcome]:
+    def outcomes_of(self, shard: int) -> list[ShardOutcome]:
         return [outcome for attempt, outcome in self.ended if attempt.shard == shard]
 
 

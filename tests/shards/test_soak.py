@@ -53,13 +53,13 @@ def test_after_a_soak_all_is_well(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, runs: int, writes: bool
 ) -> None:
     caplog.set_level(logging.CRITICAL)  # runs fail on purpose
-    chance = random.Random(18)  # noqa: S311  (it chooses what fails)
+    rng = random.Random(18)  # noqa: S311  (it chooses what fails)
     statuses: Counter[str] = Counter()
     before = children()
     resync = {"workers": WORKERS, "workerRuns": 100, "shardWrites": writes}
     with Rig(PROCESSES, tmp_path, resync=resync) as rig:
         for number in range(runs):
-            dying = chance.random()
+            dying = rng.random()
             shards: list[list[object]] = [["things", ITEMS, prefix] for prefix in ("a", "b", "c")]
             if dying < 0.02:
                 shards[1] = ["dies", 1]  # once: the shard is done by another worker
@@ -68,8 +68,8 @@ def test_after_a_soak_all_is_well(
             elif dying < 0.1:
                 shards[1] = ["raises", "something"]
             rig.begin(*shards)
-            if chance.random() < 0.3:
-                time.sleep(chance.random() / 50)
+            if rng.random() < 0.3:
+                time.sleep(rng.random() / 50)
                 rig.system.abort("at random")
             ended = rig.expect(RunEnded)
             statuses[ended.status] += 1

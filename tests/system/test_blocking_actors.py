@@ -1,4 +1,4 @@
-"""Custom actors that block, and that ask what they are still owed."""
+"""Custom actors that block, and that ask which of their requests are not settled."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def test_an_actor_learns_after_a_restart_what_is_unsettled(delay: float | None) 
         assert said.get(timeout=SOON) == ()
         rig.expect(RunEnded)
         rig.system.request_resync()
-        (owed,) = said.get(timeout=SOON)
+        (unsettled,) = said.get(timeout=SOON)
         released.set()
-        assert (owed.reason, owed.correlation, owed.trigger) == ("two", 8, "Asking")
+        assert (unsettled.reason, unsettled.correlation, unsettled.trigger) == ("two", 8, "Asking")
         assert said.get(timeout=SOON) == (8, ())
 
 

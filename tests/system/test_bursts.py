@@ -1,4 +1,4 @@
-"""A request that supersedes a run is served soon, and a burst of them by one further run.
+"""A request that preempts a run is served soon, and a burst of them by one further run.
 
 The clock is turned by hand, so the gaps between the requests of a burst are exact.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ocean_actors.web.health import judge
+from ocean_actors.web.health import health_of
 
 
 def actor(name: str, **more: Any) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def health(*actors: dict[str, Any], **more: Any) -> Any:
         "listener": "polling", "custom": {"Mine"}, "working": True, "failed": False, "port": True,
         "standby": False,
     }  # fmt: skip
-    return judge(actors, **{**defaults, **more})
+    return health_of(actors, **{**defaults, **more})
 
 
 COORDINATOR, LISTENER = actor("coordinator"), actor("polling")

@@ -18,9 +18,15 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from ocean_actors.actors import Backoff, Cancelled, Clock, Message
 from ocean_actors.errors import OceanError
-from ocean_actors.listeners.kafka.health import UNSETTLED, Health, Observation, State, state_of
+from ocean_actors.listeners.kafka.health import (
+    TRANSIENT,
+    ConsumerHealth,
+    ConsumerState,
+    Observation,
+    state_of,
+)
 from ocean_actors.listeners.kafka.kafka_python import DamagedBatch, GroupConsumer, text_of
-from ocean_actors.listeners.kafka.messages import ConsumerFailed, ResyncOwed
+from ocean_actors.listeners.kafka.messages import ConsumerFailed, ResyncNeeded
 from ocean_actors.listeners.kafka.offsets import OffsetTracker, Partition
 from ocean_actors.listeners.kafka.role import Role
 from ocean_actors.listeners.kafka.scanner import Finding, Scanner
@@ -33,7 +39,7 @@ logger = get_logger(__name__)
 
 BACKOFF = Backoff(initial=0.5, maximum=10.0)
 IDLE_SECONDS = 0.2  # of one poll: how late a stop is noticed
-OWING_SECONDS = 0.05  # of one poll while something may settle
+UNSETTLED_SECONDS = 0.05  # of one poll while something may settle
 BATCH = 4_000  # records of one poll
 OBSERVE_SECONDS = 0.5  # between two observations
 RECHECK_SECONDS = 300.0  # between two questions to Port for the organization and its flags
@@ -92,7 +98,7 @@ class TopicConsumer:
         self._acknowledged: queue.SimpleQueue[tuple[int, bool]] = queue.SimpleQueue()
         self._offsets = OffsetTracker()
         self._role = Role(self._offsets, session_seconds, self._tell_unless_stopping, clock)
-        self._health = Health(tell, clock)
+        self._health = ConsumerHealth(tell, clock)
         self._group: GroupConsumer | None = None
         self._scanner: Scanner | None = None
         self._place: Place | None = None
@@ -172,7 +178,7 @@ class TopicConsumer:
             self._leave(group)
 
     def _poll(self, group: GroupConsumer, place: Place, scanner: Scanner) -> None:
-        longest = OWING_SECONDS if self._offsets.owed else IDLE_SECONDS
+        longest = UNSETTLED_SECONDS if self._offsets.unsettled else IDLE_SECONDS
         try:
             batches = group.poll(min(self._poll_seconds, longest), BATCH)
             known = self._role.held or batches or self._is_at_end(group)
@@ -192,7 +198,7 @@ class TopicConsumer:
             self._failed_polls = 0
             if batches:
                 self._scan(batches, scanner, place)
-            if known and not self._role.held:  # what is owed was told before a run can start
+            if known and not self._role.held:  # requests are told before a run can start
                 self._role.take()
 
     def _scan(
@@ -210,7 +216,7 @@ class TopicConsumer:
                 found = finding if found is None else found.joined(finding)
             self._offsets.read(partition, records[-1].offset + 1)
         if found is not None:
-            self._tell(ResyncOwed(self._delivery_tag, found.reason, found))
+            self._tell(ResyncNeeded(self._delivery_tag, found.reason, found))
         if scanner.unreadable.total() > unreadable:
             self._health.warn(
                 "unreadable messages", "skipped unreadable messages of %s, in total: %s",
@@ -260,7 +266,7 @@ class TopicConsumer:
             if reason is not None:  # with an offset committed, Port would not be asked again
                 self._offsets.track(partition, None, self._delivery_tag)
         if reason is not None:
-            self._tell(ResyncOwed(self._delivery_tag, reason, None))
+            self._tell(ResyncNeeded(self._delivery_tag, reason, None))
 
     def _is_at_end(self, group: GroupConsumer) -> bool:
         """Returns whether partitions are assigned, and all that is in them has been read."""
@@ -280,7 +286,7 @@ class TopicConsumer:
             )  # fmt: skip
             self._offsets.track(partition, offset, self._delivery_tag)
         group.consumer.seek_to_beginning(*offsets)
-        self._tell(ResyncOwed(self._delivery_tag, MISSED, None))
+        self._tell(ResyncNeeded(self._delivery_tag, MISSED, None))
 
     def _skip(self, group: GroupConsumer, damage: DamagedBatch, scanner: Scanner) -> None:
         """A batch cannot be read; there may have been a request in it."""
@@ -296,7 +302,7 @@ class TopicConsumer:
         self._offsets.track(partition, offset, self._delivery_tag)
         group.consumer.seek(partition, next_offset)
         self._offsets.read(partition, next_offset)
-        self._tell(ResyncOwed(self._delivery_tag, MISSED, None))
+        self._tell(ResyncNeeded(self._delivery_tag, MISSED, None))
 
     # -- offsets -----------------------------------------------------------------------------
 
@@ -344,7 +350,7 @@ class TopicConsumer:
     def _observe(self, group: GroupConsumer, place: Place) -> None:
         """Show how things stand, and ask Port from time to time whether to read elsewhere."""
         now = self._clock.monotonic()
-        if now - self._observed_at < OBSERVE_SECONDS and self._health.state not in UNSETTLED:
+        if now - self._observed_at < OBSERVE_SECONDS and self._health.state not in TRANSIENT:
             return
         self._observed_at = now
         reachable = group.reachable()
@@ -389,7 +395,7 @@ class TopicConsumer:
         if not self._stopping.is_set():
             self._tell(message)
 
-    def _show(self, state: State) -> None:
+    def _show(self, state: ConsumerState) -> None:
         group, positions = self._group, self._offsets.positions()
         lags = group.lags(positions) if group is not None else {}
         self._health.show(state, self._place, self._scanner, self._offsets, lags)

@@ -18,7 +18,7 @@ from ocean_actors.throttle import Throttle
 
 logger = get_logger(__name__)
 
-State = Literal[
+ConsumerState = Literal[
     "connecting",
     "joining",
     "active",
@@ -28,10 +28,10 @@ State = Literal[
     "failing",
 ]
 
-UNSETTLED: frozenset[State] = frozenset({"connecting", "joining", "failing"})
+TRANSIENT: frozenset[ConsumerState] = frozenset({"connecting", "joining", "failing"})
 """States that are expected to change soon."""
 
-WELL: frozenset[State] = frozenset({"active", "standby"})
+WELL: frozenset[ConsumerState] = frozenset({"active", "standby"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Observation:
     joined: bool  # the group has accepted us, and we know what it has assigned us
 
 
-def state_of(seen: Observation, before: State) -> State:
+def state_of(seen: Observation, before: ConsumerState) -> ConsumerState:
     """Returns the state that follows `before` when `seen` is observed."""
     if not seen.reachable:
         return before if before in ("connecting", "failing") else "unreachable"
@@ -55,18 +55,18 @@ def state_of(seen: Observation, before: State) -> State:
     return "standby" if seen.joined else "joining"
 
 
-class Health:
+class ConsumerHealth:
     """The consumer's state and last error. Tells `HealthChanged`, and logs what is new.
 
     `failures` counts the failed attempts since all was well. Used by the consumer's thread only.
     """
 
     def __init__(self, tell: Callable[[Message], None], clock: Clock) -> None:
-        self.state: State = "connecting"
+        self.state: ConsumerState = "connecting"
         self.failures = 0
         self._tell = tell
         self._error: str | None = None
-        self._logged_state: State | None = None
+        self._logged_state: ConsumerState | None = None
         self._logged_error: str | None = None
         self._shown: Mapping[str, Any] = {}
         self._commits = {"succeeded": 0, "failed": 0}
@@ -77,7 +77,7 @@ class Health:
 
     def show(
         self,
-        state: State,
+        state: ConsumerState,
         place: Place | None,
         scanner: Scanner | None,
         offsets: OffsetTracker,
@@ -120,7 +120,7 @@ class Health:
         if self._throttles[kind].admit().admitted:
             logger.warning(text, *arguments)
 
-    def _log(self, state: State, topic: str | None) -> None:
+    def _log(self, state: ConsumerState, topic: str | None) -> None:
         match state:
             case "active":
                 logger.info(
@@ -153,7 +153,7 @@ class Health:
                 "unreadable": dict(scanner.unreadable),
                 "damaged": scanner.damaged,
             }
-        details["owed"] = offsets.owed
+        details["owed"] = offsets.unsettled
         details["positions"] = _by_name(offsets.positions())
         details["lag"] = _by_name(lags)
         details["commits"] = dict(self._commits)

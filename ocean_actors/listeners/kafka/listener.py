@@ -12,7 +12,7 @@ from ocean_actors.listeners.kafka.consumer import TopicConsumer
 from ocean_actors.listeners.kafka.messages import (
     ConsumerFailed,
     HealthChanged,
-    ResyncOwed,
+    ResyncNeeded,
 )
 from ocean_actors.listeners.kafka.subscription import Place, consumer_options, place_of, uses_tls
 from ocean_actors.listeners.recovery import owed
@@ -83,16 +83,16 @@ class KafkaListener(RoleActor):
         """Do the same: the next life has a thread of its own."""
         self.on_stop()
 
-    @handles(ResyncOwed)
-    def on_resync_owed(self, owed: ResyncOwed) -> None:
+    @handles(ResyncNeeded)
+    def on_resync_needed(self, needed: ResyncNeeded) -> None:
         """Request a resync, with the config that the messages carry."""
-        finding = owed.finding
+        finding = needed.finding
         if finding is not None and finding.updated:
             self.context.config_updated(
-                owed.reason, finding.snapshot, notify=True, correlation=owed.delivery_tag
+                needed.reason, finding.snapshot, notify=True, correlation=needed.delivery_tag
             )
         else:
-            self.context.request_resync(owed.reason, notify=True, correlation=owed.delivery_tag)
+            self.context.request_resync(needed.reason, notify=True, correlation=needed.delivery_tag)
 
     @handles(RequestSettled)
     def on_settled(self, settled: RequestSettled) -> None:

@@ -10,7 +10,7 @@ from ocean_actors.listeners.kafka.scanner import Finding
 
 
 @dataclass(frozen=True)
-class ResyncOwed(Message):
+class ResyncNeeded(Message):
     """A resync has to be requested. Its settlement is to be acknowledged with `delivery_tag`.
 
     `finding` is what the messages say; None if messages were missed or Port says what is owed.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 Partition = tuple[str, int]
 """A topic and the number of one of its partitions; kafka-python's TopicPartition is one."""
 
-MAX_OWED = 64  # entries per partition; further requests join the last entry
+MAX_UNSETTLED = 64  # entries per partition; further requests join the last entry
 
 
 @dataclass
-class Owed:
+class Unsettled:
     """Requests that have not settled: the first one's offset, the last one's delivery tag.
 
     `offset` is None for what Port says is owed: no message stands for it.
@@ -33,11 +33,11 @@ class Track:
 
     position: int | None = None  # the next offset to read
     committed: int | None = None  # the offset that was last sent to be committed
-    owed: deque[Owed] = field(default_factory=deque)
+    unsettled: deque[Unsettled] = field(default_factory=deque)
 
     def committable(self) -> int | None:
         """Returns the offset that may be committed, or None."""
-        return self.owed[0].offset if self.owed else self.position
+        return self.unsettled[0].offset if self.unsettled else self.position
 
 
 class OffsetTracker:
@@ -62,9 +62,9 @@ class OffsetTracker:
         return tuple(sorted(self._tracks))
 
     @property
-    def owed(self) -> int:
+    def unsettled(self) -> int:
         """Returns how many entries have not settled."""
-        return sum(len(track.owed) for track in self._tracks.values())
+        return sum(len(track.unsettled) for track in self._tracks.values())
 
     def positions(self) -> dict[Partition, int]:
         """Returns the next offset to read of each partition for which it is known."""
@@ -103,25 +103,25 @@ class OffsetTracker:
         track = self._tracks.get(partition)
         if track is None:
             return
-        if len(track.owed) < MAX_OWED:
-            track.owed.append(Owed(offset, delivery_tag))
+        if len(track.unsettled) < MAX_UNSETTLED:
+            track.unsettled.append(Unsettled(offset, delivery_tag))
         else:
-            track.owed[-1].delivery_tag = delivery_tag
-            track.owed[-1].joined = True
+            track.unsettled[-1].delivery_tag = delivery_tag
+            track.unsettled[-1].joined = True
 
     def ack_through(self, delivery_tag: int) -> None:
         """The request with `delivery_tag`, and all with earlier tags, have settled."""
         for track in self._tracks.values():
-            while track.owed and track.owed[0].delivery_tag <= delivery_tag:
-                track.owed.popleft()
+            while track.unsettled and track.unsettled[0].delivery_tag <= delivery_tag:
+                track.unsettled.popleft()
                 self._pressing = True
 
     def ack(self, delivery_tag: int) -> None:
         """The request with `delivery_tag` has settled; earlier ones may not have."""
         for track in self._tracks.values():
-            for entry in track.owed:
+            for entry in track.unsettled:
                 if entry.delivery_tag == delivery_tag and not entry.joined:
-                    track.owed.remove(entry)
+                    track.unsettled.remove(entry)
                     self._pressing = True
                     break
 
@@ -153,5 +153,5 @@ class OffsetTracker:
         return any(
             track.position is not None and track.position - (track.committed or 0) >= self._messages
             for track in self._tracks.values()
-            if not track.owed
+            if not track.unsettled
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ocean_actors.actors import Clock, Message
-from ocean_actors.leader.lease import Lease
+from ocean_actors.leader.lease import TimedLease
 from ocean_actors.leader.role import LeaseChanged
 from ocean_actors.listeners.kafka.offsets import OffsetTracker
 
@@ -29,7 +29,7 @@ class Role:
         self._tell = tell
         self._clock = clock
         self._topic = ""
-        self._lease: Lease | None = None  # the one that the listener was told
+        self._lease: TimedLease | None = None  # the one that the listener was told
         self._confirmed_at = float("-inf")
 
     @property
@@ -64,7 +64,7 @@ class Role:
         A join may have taken nearly as long as the lease lasts, as the group waits for a member
         that died. The role is then taken after the first heartbeat, not lost before it.
         """
-        lease = Lease(self._clock, self._confirmed_at, self._session_seconds)
+        lease = TimedLease(self._clock, self._confirmed_at, self._session_seconds)
         lately = lease.remaining() > self._session_seconds / 3
         if self._lease is None and self.assigned() and lately:
             self._lease = lease

@@ -7,7 +7,12 @@ from typing import Any
 
 from ocean_actors.listeners.changelog import Unreadable
 from ocean_actors.listeners.webhook.caller import CallReader
-from ocean_actors.listeners.webhook.intake import NotListening, NotTaken, Outcome, WebhookIntake
+from ocean_actors.listeners.webhook.intake import (
+    NotListening,
+    NotTaken,
+    WebhookIntake,
+    WebhookOutcome,
+)
 from ocean_actors.web.answers import RETRY, Answer, Refusal
 from ocean_actors.web.app import JsonApp
 from ocean_actors.web.log import WebLog
@@ -52,7 +57,7 @@ def _not_listening() -> Refusal:
     return Refusal(503, "this integration is not listening now", RETRY, noteworthy=False)
 
 
-def _answer(outcome: Outcome) -> Answer:
+def _answer(outcome: WebhookOutcome) -> Answer:
     body = {"ok": True, "status": outcome.status}
     if outcome.reason is not None:
         return Answer(200, {**body, "reason": outcome.reason})

@@ -17,7 +17,7 @@ from ocean_actors.web.signature import BadSignature, Proof, ReplayMemory, verify
 
 
 @dataclass(frozen=True)
-class Call:
+class WebhookCall:
     """What a call carries: the raw body, and the proof that Port signed it, if there is one."""
 
     body: bytes
@@ -59,7 +59,7 @@ class CallReader:
         address = source_of(peer, environ.get("HTTP_X_FORWARDED_FOR"), self._proxies)
         return str(address) if address is not None else f"{peer[:100]!a}"
 
-    def read(self, environ: Mapping[str, Any]) -> Call:
+    def read(self, environ: Mapping[str, Any]) -> WebhookCall:
         """Returns a call; its signature is used up then.
 
         Raises Refusal: 403 if its source may not call, 411, 413, 415 or 400 for its body, 401
@@ -78,9 +78,9 @@ class CallReader:
             if used == "full":
                 message = "too many signatures within eventListener.signatureTolerance"
                 raise Refusal(503, message, RETRY)
-        return Call(body, proof)
+        return WebhookCall(body, proof)
 
-    def give_back(self, call: Call) -> None:
+    def give_back(self, call: WebhookCall) -> None:
         """Let the signature of a call that was not served be used again."""
         if call.proof is not None:
             self._memory.give_back(call.proof)

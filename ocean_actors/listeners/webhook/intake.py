@@ -21,7 +21,7 @@ import pykka
 from ocean_actors.actors import Clock, MailboxFull
 from ocean_actors.errors import OceanError
 from ocean_actors.listeners.changelog import ConfigUpdate, Irrelevant, interpret, read
-from ocean_actors.listeners.webhook.caller import Call
+from ocean_actors.listeners.webhook.caller import WebhookCall
 from ocean_actors.log import get_logger
 from ocean_actors.messages import ConfigUpdated, Reception, ResyncRequested
 
@@ -42,7 +42,7 @@ class NotListening(NotTaken):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WebhookOutcome:
     """What a call led to.
 
     `accepted`: a run that starts after the call covers the request `request_id`. `ignored`: the
@@ -136,7 +136,7 @@ class WebhookIntake:
         """Whether calls are taken in this process."""
         return self._here() is not None
 
-    def take(self, call: Call) -> Outcome:
+    def take(self, call: WebhookCall) -> WebhookOutcome:
         """Take a call, and return what it led to.
 
         Raises NotListening, NotTaken if the coordinator does not take the request within
@@ -170,20 +170,20 @@ class WebhookIntake:
         )  # fmt: skip
         return None
 
-    def _hint(self, body: bytes, listening: Listening) -> Outcome:
+    def _hint(self, body: bytes, listening: Listening) -> WebhookOutcome:
         """Have Port asked, as something may have changed."""
         if body:
             read(body)
         if not self._hinted:  # one message at a time, so that a flood does not fill the mailbox
             self._hinted = True
             listening.wake()
-        return Outcome("checking")
+        return WebhookOutcome("checking")
 
-    def _event(self, body: bytes, listening: Listening) -> Outcome:
+    def _event(self, body: bytes, listening: Listening) -> WebhookOutcome:
         """Offer what an authentic event asks for. An empty body is a resync request."""
         verdict = interpret(read(body), self._identifier, "WEBHOOK") if body else None
         if isinstance(verdict, Irrelevant):
-            return Outcome("ignored", reason=verdict.reason)
+            return WebhookOutcome("ignored", reason=verdict.reason)
         if isinstance(verdict, ConfigUpdate):
             return self._offer(
                 ConfigUpdated(
@@ -196,7 +196,7 @@ class WebhookIntake:
             )
         coalesced = self._coalesced
         if coalesced is not None and self._covers_more(coalesced):
-            return Outcome("accepted", coalesced.id)
+            return WebhookOutcome("accepted", coalesced.id)
         generation = self._resync.generation
         request = ResyncRequested(
             id=self._next_id(),
@@ -210,14 +210,14 @@ class WebhookIntake:
             self._coalesced = CoalescedRequest(request.id, generation, until)
         return outcome
 
-    def _offer(self, request: ResyncRequested) -> Outcome:
+    def _offer(self, request: ResyncRequested) -> WebhookOutcome:
         try:
             reception = self._resync.offer(request, OFFER_SECONDS)
         except (pykka.Timeout, pykka.ActorDeadError, MailboxFull):
             reception = "refused"
         if reception == "refused":
             raise NotTaken("the request cannot be taken now")
-        return Outcome(reception, request.id)
+        return WebhookOutcome(reception, request.id)
 
     def _covers_more(self, coalesced: CoalescedRequest) -> bool:
         return (

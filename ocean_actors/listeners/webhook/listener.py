@@ -12,8 +12,8 @@ from ocean_actors.messages import IntegrationMissing, IntegrationRegistered, Run
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.transport import LONGEST_MESSAGE
 
-LOOK_GAP = 1.0  # seconds at least between two questions to Port, however many calls come
-LOOK_BACKOFF = Backoff(initial=1.0, maximum=60.0)  # while Port fails
+ASK_GAP = 1.0  # seconds at least between two questions to Port, however many calls come
+ASK_BACKOFF = Backoff(initial=1.0, maximum=60.0)  # while Port fails
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Hinted(Message):
 
 
 @dataclass(frozen=True)
-class Look(Message):
-    """Ask Port, unless another look was scheduled after this one."""
+class AskPort(Message):
+    """Ask Port, unless another question was scheduled after this one."""
 
     number: int
 
@@ -31,10 +31,10 @@ class Look(Message):
 class WebhookListener(Actor):
     """Opens the webhook's intake, and asks Port what is new.
 
-    The first look finds what an earlier process left owed, and what calls reported before the
+    The first question finds what an earlier process left owed, and what calls reported before the
     intake was open. Later ones follow every `check_interval` seconds, and at once after an
-    unsigned call, but at least `LOOK_GAP` after the previous look; all calls that come in that
-    gap lead to one look.
+    unsigned call, but at least `ASK_GAP` after the previous question; all calls that come in that
+    gap lead to one question.
 
     Requests of signed calls do not pass through this actor: the intake offers them to the
     coordinator, so that an answer never waits for this actor.
@@ -44,20 +44,20 @@ class WebhookListener(Actor):
     subscribes_to = (RunStarted, IntegrationRegistered)
 
     def __init__(self, client: PortClient, intake: WebhookIntake, check_interval: float) -> None:
-        """Take the client to ask with, the intake to open, and the seconds between two looks."""
+        """Take the client to ask with, the intake to open, and the seconds between questions."""
         super().__init__()
         self._intake = intake
-        self._watcher = PortWatcher(client, LOOK_BACKOFF, check_interval)
-        self._looked_at = float("-inf")
+        self._watcher = PortWatcher(client, ASK_BACKOFF, check_interval)
+        self._asked_at = float("-inf")
         self._timer: Timer | None = None
-        self._due: float | None = None  # when the scheduled look is due
+        self._due: float | None = None  # when the scheduled question is due
         self._number = 0
 
     def on_start(self) -> None:
-        """Open the intake, and look for the first time."""
+        """Open the intake, and ask Port for the first time."""
         ref = self.context.ref
         self._intake.open(Listening(self.context.name, lambda: ref.tell(Hinted())))
-        self._look_in(0.0)
+        self._ask_in(0.0)
 
     def on_stop(self) -> None:
         """Shut the intake: calls are answered 503 from now on."""
@@ -69,35 +69,35 @@ class WebhookListener(Actor):
 
     @handles(IntegrationRegistered)
     def on_registered(self, _event: IntegrationRegistered) -> None:
-        """Look at once when somebody had deleted the integration in Port."""
-        self._look_in(0.0)
+        """Ask at once when somebody had deleted the integration in Port."""
+        self._ask_in(0.0)
 
     @handles(Hinted)
     def on_hinted(self, _message: Hinted) -> None:
-        """Look soon; while Port fails, a look is scheduled already."""
+        """Ask soon; while Port fails, a question is scheduled already."""
         self._intake.hint_received()
         if not self._watcher.failing:
-            self._look_in(0.0)
+            self._ask_in(0.0)
 
-    @handles(Look)
-    def on_look(self, due: Look) -> None:
-        """Ask Port, and schedule the next look."""
+    @handles(AskPort)
+    def on_ask_port(self, due: AskPort) -> None:
+        """Ask Port, and schedule the next question."""
         if due.number != self._number:
             return
         self._due = self._timer = None
-        self._looked_at = self.context.clock.monotonic()
-        look = self._watcher.look(self.context.jitter())
-        if look.observed is not None:
-            self.context.ref.deliver(look.observed)  # this actor may have been stopped meanwhile
-        if look.missing:
+        self._asked_at = self.context.clock.monotonic()
+        result = self._watcher.ask(self.context.jitter())
+        if result.observed is not None:
+            self.context.ref.deliver(result.observed)  # this actor may have been stopped meanwhile
+        if result.missing:
             self.context.publish(IntegrationMissing())
-        self._look_in(look.next_in)
+        self._ask_in(result.next_in)
 
     @handles(Observed)
     def on_observed(self, observed: Observed) -> None:
-        """Request a resync for what is newer than the last look and the last run."""
+        """Request a resync for what is newer than the last answer and the last run."""
         if self._watcher.overtaken:
-            self._look_in(0.0)
+            self._ask_in(0.0)
             return
         reason = self._watcher.reason(observed, observed.owed)
         if reason is not None:
@@ -108,10 +108,10 @@ class WebhookListener(Actor):
         """Note what the run covers, whoever requested it."""
         self._watcher.run_started(event.run)
 
-    def _look_in(self, seconds: float) -> None:
-        """Make sure that Port is asked within `seconds`, or as soon as `LOOK_GAP` allows."""
+    def _ask_in(self, seconds: float) -> None:
+        """Make sure that Port is asked within `seconds`, or as soon as `ASK_GAP` allows."""
         now = self.context.clock.monotonic()
-        due = max(now + seconds, self._looked_at + LOOK_GAP)
+        due = max(now + seconds, self._asked_at + ASK_GAP)
         if self._due is not None and self._due <= due:
             return
         if self._timer is not None:
@@ -119,8 +119,8 @@ class WebhookListener(Actor):
             self._timer = None
         self._due = due
         self._number += 1
-        look = Look(self._number)
+        message = AskPort(self._number)
         if due > now:
-            self._timer = self.context.schedule(due - now, look)
+            self._timer = self.context.schedule(due - now, message)
         else:
-            self.context.ref.tell(look)
+            self.context.ref.tell(message)

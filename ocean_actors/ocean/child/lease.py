@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-class Lease:
+class ChildLease:
     """Calls `end` when the parent has not extended the lease in time, as it is frozen or cut off.
 
     Without a first call of `extend`, the lease lasts for ever. Times are seconds of

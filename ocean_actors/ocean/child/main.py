@@ -15,7 +15,7 @@ import traceback
 from typing import Any
 
 from .kinds import located
-from .lease import Lease
+from .lease import ChildLease
 from .pipe import Parent
 from .resyncs import Resyncs
 from .upstream import kinds_of, load_app, make_clients, prepare, replace_parts, set_up_log
@@ -107,7 +107,7 @@ def listen(commands: int, child: Child) -> None:
 
     The lease is extended here, as the integration may block the loop.
     """
-    lease = Lease(end_group)
+    lease = ChildLease(end_group)
     with contextlib.suppress(OSError), open(commands, "rb", closefd=False) as stream:
         for line in stream:
             command = json.loads(line)
@@ -140,7 +140,7 @@ def exit_code(error: BaseException) -> int:
     return code & 0xFF if isinstance(code, int) else int(code is not None)
 
 
-def leave(code: int) -> None:
+def end_process(code: int) -> None:
     """End this process once the last lines of the log are on their way to the parent and Port.
 
     Python's own way out would have upstream start a thread when none can be started any more,
@@ -180,5 +180,5 @@ def main(commands: int, events: int, level: str) -> None:
     except BaseException as error:  # noqa: BLE001  (the integration's code may raise anything)
         parent.log("DEBUG" if lasting else "ERROR", traceback.format_exc())
         parent.send("failed", reason=located(error), lasting=lasting)
-        leave(UNUSABLE if lasting else exit_code(error))
-    leave(0)
+        end_process(UNUSABLE if lasting else exit_code(error))
+    end_process(0)

@@ -79,7 +79,7 @@ class Driver:
         self._setup = setup
         self._lock = threading.Lock()
         self._send_lock = threading.Lock()  # jobs send at the same time
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, DriverJob] = {}
         self._idle: list[Worker] = []
 
     def serve(self, inbox: queue.SimpleQueue[ToDriver]) -> NoReturn:
@@ -100,7 +100,7 @@ class Driver:
             job = self._jobs.get(message.number)
             match message:
                 case Begin():
-                    job = Job(self, message)
+                    job = DriverJob(self, message)
                     self._jobs[message.number] = job
                     threading.Thread(target=job.do, name=f"job-{job.number}", daemon=True).start()
                 case Delivered() if job is not None:
@@ -135,7 +135,7 @@ class Driver:
         except OSError:  # it has gone
             self.end()
 
-    def forget(self, job: Job) -> None:
+    def forget(self, job: DriverJob) -> None:
         """Note that a job has ended."""
         self._jobs.pop(job.number, None)
 
@@ -180,7 +180,7 @@ class Worker:
             ray.kill(self.actor, no_restart=True)
 
 
-class Job:
+class DriverJob:
     """One task, by one worker."""
 
     def __init__(self, driver: Driver, begin: Begin) -> None:

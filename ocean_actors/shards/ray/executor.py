@@ -18,7 +18,7 @@ from ocean_actors.port.remote import ToWorker
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.settings import Settings
 from ocean_actors.shards.executor import Deliver, ExecutorContext, ExecutorSpec, Task
-from ocean_actors.shards.outcome import Cancelled, Failed, Lost, Outcome
+from ocean_actors.shards.outcome import Cancelled, Failed, Lost, ShardOutcome
 from ocean_actors.shards.ray.link import Heard, RayDriver
 from ocean_actors.shards.ray.messages import (
     Begin,
@@ -110,7 +110,7 @@ class RayJob:
         self._reason: str | None = None  # why it was cancelled
         self._lock = threading.Lock()  # `cancel` and `kill` come from other threads
 
-    def stream(self, deliver: Deliver) -> Outcome:
+    def stream(self, deliver: Deliver) -> ShardOutcome:
         """See `Job.stream`."""
         if self._reason is not None:
             return Cancelled()
@@ -138,8 +138,8 @@ class RayJob:
         number: int,
         heard: queue.SimpleQueue[Heard],
         deliver: Deliver,
-    ) -> Outcome:
-        outcome: Outcome | None = None
+    ) -> ShardOutcome:
+        outcome: ShardOutcome | None = None
         while True:
             message = heard.get()  # ended by the worker, the driver, or the timer of `kill`
             if outcome is not None:
@@ -153,7 +153,7 @@ class RayJob:
             if isinstance(message, WorkerLost):
                 return self._without(f"its worker of Ray has gone: {message.reason}")
             for event in pickle.loads(message.data):  # noqa: S301  (made by our worker)
-                if isinstance(event, Outcome):
+                if isinstance(event, ShardOutcome):
                     outcome = event
                 else:
                     deliver(event)
@@ -188,10 +188,10 @@ class RayJob:
         lost = WorkerLost(self._number, "the driver of Ray does not say what became of it")
         self._executor.later(KILL_SECONDS, lambda: self._heard.put(lost))
 
-    def _without(self, reason: str) -> Outcome:
+    def _without(self, reason: str) -> ShardOutcome:
         return Lost(reason) if self._reason is None else Cancelled()
 
-    def _failed(self, reason: str) -> Outcome:
+    def _failed(self, reason: str) -> ShardOutcome:
         return Failed(reason) if self._reason is None else Cancelled()
 
 

@@ -13,7 +13,7 @@ from ocean_actors import shards
 from ocean_actors.actors import CancelToken, SystemClock
 from ocean_actors.resync.run import ResyncAborted
 from ocean_actors.shards.executor import Entities, Event, Logged, Task
-from ocean_actors.shards.outcome import Failed, Outcome
+from ocean_actors.shards.outcome import Failed, ShardOutcome
 from ocean_actors.shards.process_main import Sessions, forward_logs
 from ocean_actors.shards.setup import WorkerSetup
 from ocean_actors.shards.writer import ShardWriter
@@ -34,7 +34,7 @@ class RayWorker:
         self._writer: ShardWriter | None = None
         self._cancelled: dict[int, str] = {}  # before the task has begun
         self._lock = threading.Lock()  # `tell` and `cancel` come in a thread of their own
-        self._events: queue.Queue[Event | Outcome] = queue.Queue(WAITING)
+        self._events: queue.Queue[Event | ShardOutcome] = queue.Queue(WAITING)
         self._room = threading.Semaphore()
 
     def open(self, setup_data: bytes) -> None:
@@ -86,7 +86,7 @@ class RayWorker:
             current[1].cancel(reason)
 
     def _do(self, task: Task, token: CancelToken) -> None:
-        outcome: Outcome = Failed("the worker failed")
+        outcome: ShardOutcome = Failed("the worker failed")
         try:
             outcome = self._workplace.work(
                 task, token, self._emit, self._sessions.open, self._set_writer
@@ -95,13 +95,13 @@ class RayWorker:
             self._current = None  # lines that are logged later have no reader
             self._events.put(outcome)
 
-    def _batch(self) -> tuple[list[Event | Outcome], bool]:
+    def _batch(self) -> tuple[list[Event | ShardOutcome], bool]:
         """Wait for events; returns them, and whether the last is the outcome."""
-        batch: list[Event | Outcome] = []
+        batch: list[Event | ShardOutcome] = []
         while True:
             event = self._events.get()
             batch.append(event)
-            if isinstance(event, Outcome):
+            if isinstance(event, ShardOutcome):
                 return batch, True
             if isinstance(event, Entities):
                 self._room.release()

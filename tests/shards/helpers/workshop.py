@@ -34,7 +34,7 @@ from ocean_actors.shards.executor import (
     Task,
     executor_spec,
 )
-from ocean_actors.shards.outcome import Outcome
+from ocean_actors.shards.outcome import ShardOutcome
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Attempted:
         self.room = threading.Event()  # until it is set, the first event blocks
         self.room.set()
         self._arrived: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._outcome: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._outcome: queue.SimpleQueue[ShardOutcome] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._stream, daemon=True)
 
     def start(self) -> Attempted:
@@ -95,7 +95,7 @@ class Attempted:
     def next_event(self) -> Event:
         return self._arrived.get(timeout=WITHIN)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ShardOutcome:
         found = self._outcome.get(timeout=WITHIN)
         self._thread.join(WITHIN)
         return found

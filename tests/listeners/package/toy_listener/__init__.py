@@ -20,7 +20,7 @@ class FileSettings(ListenerSettings):
 
 
 @dataclass(frozen=True)
-class Look(Message):
+class ReadFile(Message):
     """Read the file."""
 
 
@@ -33,11 +33,11 @@ class FileListener(Actor):
         self._read = 0
 
     def on_start(self) -> None:
-        """Look at once, and then at the interval."""
-        self.context.schedule_every(self._settings.interval, Look(), first=0.0)
+        """Read at once, and then at the interval."""
+        self.context.schedule_every(self._settings.interval, ReadFile(), first=0.0)
 
-    @handles(Look)
-    def on_look(self, _message: Look) -> None:
+    @handles(ReadFile)
+    def on_read_file(self, _message: ReadFile) -> None:
         """Request a resync for each line that was not read before."""
         lines = self._settings.path.read_text().splitlines()
         for line in lines[self._read :]:

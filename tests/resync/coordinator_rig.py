@@ -126,7 +126,7 @@ class NoWriter:
         pass
 
 
-class Stage:
+class CoordinatorRig:
     """A coordinator with its handlers; no Port, no listeners."""
 
     def __init__(self, settings: ResyncSettings, handlers: Any = None) -> None:
@@ -218,18 +218,18 @@ class Stage:
         self.clock.close()
 
 
-def opened_stages() -> Iterator[Callable[..., Stage]]:
-    """Yields what makes a stage for some handlers, under settings of `resync`. For a fixture."""
-    stages: list[Stage] = []
+def opened_rigs() -> Iterator[Callable[..., CoordinatorRig]]:
+    """Yields what makes a rig for some handlers, under settings of `resync`. For a fixture."""
+    rigs: list[CoordinatorRig] = []
 
-    def build(*handlers: Any, **settings: Any) -> Stage:
+    def build(*handlers: Any, **settings: Any) -> CoordinatorRig:
         named = {each.__name__: each for each in handlers}
-        stages.append(Stage(ResyncSettings(**settings), named))
-        return stages[-1]
+        rigs.append(CoordinatorRig(ResyncSettings(**settings), named))
+        return rigs[-1]
 
     yield build
-    for stage in stages:
-        stage.close()
+    for rig in rigs:
+        rig.close()
 
 
 def event_of(message: Message) -> Event:

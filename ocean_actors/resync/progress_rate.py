@@ -10,15 +10,15 @@ SHORTEST = 1.0  # seconds; a shorter time gives no rate
 
 
 @dataclass(frozen=True)
-class Pace:
+class ProgressRate:
     """The progress of one handler: samples of (moment, done), the moments in monotonic seconds."""
 
     samples: tuple[tuple[float, float], ...] = ()
     done: float = 0.0
     total: float | None = None
 
-    def observed(self, moment: float, done: float, total: float | None) -> Pace:
-        """Returns the pace after one more report. A `done` that falls begins anew."""
+    def observed(self, moment: float, done: float, total: float | None) -> ProgressRate:
+        """Returns the rate after one more report. A `done` that falls begins anew."""
         samples = () if done < self.done else self.samples
         if not samples or moment - samples[-1][0] >= SPACING:
             samples = (*samples, (moment, done))[-KEPT:]

@@ -13,7 +13,7 @@ SECONDS = 0.1
 Report = TypeVar("Report")
 
 
-class PacedReports(Generic[Report]):
+class ThrottledReports(Generic[Report]):
     """Calls `send` with the newest report at most ten times a second, and always with the last.
 
     `send` is called in the thread that reports or in that of the clock. Safe to use from any
@@ -27,7 +27,7 @@ class PacedReports(Generic[Report]):
         self._pause: Timer | None = None  # the next report may follow when it is over
         self._lock = threading.Lock()  # the clock's thread sends too
 
-    def offer(self, report: Report) -> None:
+    def report(self, report: Report) -> None:
         """Send this report, at once or when the pause after the last one is over."""
         with self._lock:
             self._latest = report
