@@ -152,3 +152,39 @@ def test_an_abort_beside_the_start_of_the_event_loop_ends_its_thread_quietly(
     assert len(loops) == 1
     assert not [each for each in threading.enumerate() if each.name.startswith("kafka-io")]
     expect_all_closed(made)
+
+
+def test_an_abort_beside_a_connect_that_fails_raises_nothing(
+    made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An abort closes the client while the thread that connects does so too."""
+    monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 60_000)
+    with socket.create_server(("127.0.0.1", 0)) as broker:  # it says nothing
+        consumer = tls_consumer(broker.getsockname()[1])
+        errors: list[Exception] = []
+
+        def connect() -> None:
+            try:
+                consumer.connect()
+            except KafkaError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        wait_until(
+            lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made), "a socket with TLS"
+        )
+        cluster = consumer._require_client().cluster
+        close = cluster.close
+
+        def close_late() -> None:
+            """Close once the other thread has closed the loop, if it does not wait for us."""
+            thread.join(1)
+            close()
+
+        monkeypatch.setattr(cluster, "close", close_late)
+        consumer.abort()
+        thread.join(WITHIN)
+    assert not thread.is_alive()
+    assert errors
+    expect_all_closed(made)

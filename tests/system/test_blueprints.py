@@ -94,5 +94,5 @@ def test_a_seeded_sandbox_has_blueprints_and_mapping_before_the_start() -> None:
 
 
 def test_a_sandbox_that_is_given_is_not_seeded() -> None:
-    with pytest.raises(TypeError, match="give blueprints and mapping to the Sandbox"):
+    with pytest.raises(TypeError, match="blueprints, mapping: give them to the Sandbox"):
         SandboxedSystem([Repositories], sandbox=Sandbox(), mapping={})

@@ -92,7 +92,7 @@ class GroupConsumer:
         self._assignor = Assignor(owned, confirmed, clock)
         self._confirmed = confirmed
         self._clock = clock
-        self._client: KafkaNetClient | None = None
+        self._client: Client | None = None
         self._connected = False
         self._aborted = threading.Event()
 
@@ -224,9 +224,9 @@ class GroupConsumer:
         stable = self.consumer.group_metadata().state is MemberState.STABLE
         return stable and self._assignor.heard()
 
-    def _make_client(self, **options: Any) -> KafkaNetClient:
+    def _make_client(self, **options: Any) -> Client:
         net = Selector(**options)
-        self._client = KafkaNetClient(net, Connections(net, **options))
+        self._client = Client(net, Connections(net, **options))
         if self._aborted.is_set():
             self._client.close()
         return self._client
@@ -242,7 +242,7 @@ class GroupConsumer:
     def _connections(self) -> Connections:
         return self._require_client()._manager  # type: ignore[no-any-return]  # noqa: SLF001  (no public way)
 
-    def _require_client(self) -> KafkaNetClient:
+    def _require_client(self) -> Client:
         assert self._client is not None  # noqa: S101  (made by `connect`)
         return self._client
 
@@ -271,6 +271,22 @@ class Selector(NetworkSelector):  # type: ignore[misc]  # kafka-python is untype
         """End the thread, and close what it waits with."""
         with self._turns:
             super().close()
+
+
+class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
+    """A client that two threads may close at once: the one that uses it, and one that aborts it.
+
+    That of kafka-python raises RuntimeError in one of them if the other closes the loop first.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._closing = threading.Lock()
+
+    def close(self, node_id: Any = None) -> None:
+        """Close the connection to a node; without `node_id` all connections, and the loop."""
+        with self._closing:
+            super().close(node_id)
 
 
 class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is untyped
