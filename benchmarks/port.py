@@ -1,4 +1,4 @@
-"""The stand-in of Port: the sandbox, whose answers may come late."""
+"""The stand-in for Port: the sandbox, whose answers may come late."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Entities that workers write themselves: the parent's memory and rate; and what Ray costs.
 
-A stand-in of Port answers at once and keeps nothing. BENCHMARK_ENTITIES sets how many entities are
+A stand-in for Port answers at once and keeps nothing. BENCHMARK_ENTITIES sets how many entities are
 written; the memory of the parent is measured with a quarter of them, too, so that its growth can be
 told.
 """
@@ -59,7 +59,7 @@ class Writing(ShardedHandler):
         """Deletes nothing."""
 
 
-# -- a stand-in of Port, in a process of its own ---------------------------------------------------
+# -- a stand-in for Port, in a process of its own --------------------------------------------------
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,7 +8,7 @@ from ocean_actors import Actor, Message, OceanSystem, ResyncHandler, Settings, h
 
 
 @dataclass(frozen=True)
-class Look(Message):
+class CheckFile(Message):
     """Check the file."""
 
 
@@ -23,10 +23,10 @@ class FileWatcher(Actor):
 
     def on_start(self) -> None:
         self.seen = fingerprint(self.path)
-        self.context.schedule_every(self.seconds, Look())
+        self.context.schedule_every(self.seconds, CheckFile())
 
-    @handles(Look)
-    def on_look(self, _message: Look) -> None:
+    @handles(CheckFile)
+    def on_check_file(self, _message: CheckFile) -> None:
         now = fingerprint(self.path)
         if now != self.seen:
             self.seen = now

@@ -1,7 +1,7 @@
 """The public events of an integration, and the values inside them.
 
-Messages that only our own actors send are with the actor that they are sent to: see
-`resync/commands.py` and `resync/admission.py`.
+Commands to and from the coordinator are in `resync/commands.py`, the gatekeeper's messages in
+`resync/admission.py`, those of other actors with the actor.
 """
 
 from __future__ import annotations

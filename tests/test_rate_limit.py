@@ -33,7 +33,7 @@ class Stopped(Cancelled):
 
 
 class System:
-    """A third system: it answers when `gate` is open, with the next of `answers` or 200."""
+    """A third-party system: it answers when `gate` is open, with the next of `answers` or 200."""
 
     def __init__(self) -> None:
         self.heads: queue.Queue[str] = queue.Queue()

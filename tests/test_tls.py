@@ -179,7 +179,7 @@ def test_an_untrusted_certificate_of_port_is_a_lasting_cause(url: str) -> None:
     with pytest.raises(PortError, match=r"the certificate is not trusted.*SSL_CERT_FILE") as caught:
         ask_port(url)
     assert caught.value.lasting
-    assert caught.value.temporary, "somebody may mend it without us"
+    assert caught.value.temporary, "somebody may fix it without us"
 
 
 def test_a_session_that_verifies_nothing_does_so_whatever_the_environment_says(

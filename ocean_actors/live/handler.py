@@ -94,7 +94,7 @@ class Live(Protocol):
 
 
 class LiveHandler(ABC):
-    """Base class of live handlers: what to do when the other system says that something changed.
+    """Base class of live handlers: what to do when the third-party system reports a change.
 
     Calls of `POST /live/<path>` come to `authenticate`, then to `key`, in threads of the web
     server; both must be quick. The call is then queued and answered, and `handle` is called in

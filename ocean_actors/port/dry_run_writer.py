@@ -116,9 +116,9 @@ class DryRunWriter(EntityWriter):
         thread.join(SHOW_SECONDS)  # the user's function must not stop the coordinator
         if thread.is_alive():
             logger.error(
-                "show_dry_run did not return within %g s; the run goes on without it",
-                SHOW_SECONDS,
-            )
+                "show_dry_run did not return within %g s; run %s ends without it, and its thread "
+                "is left behind", SHOW_SECONDS, self._run.id,
+            )  # fmt: skip
 
     def _show_result(self, result: DryRunResult) -> None:
         try:

@@ -96,7 +96,7 @@ def needs_patch(integration: Integration, destination: Mapping[str, str] | None)
     return any(present.get(key) != destination.get(key) for key in ("type", "url"))
 
 
-def _may_be_mended(failure: PortError) -> bool:
+def _may_be_fixed(failure: PortError) -> bool:
     """Returns whether Port may be reachable by now: a name or TLS may have been set up since."""
     return failure.lasting and failure.status is None
 
@@ -208,7 +208,7 @@ class IntegrationActor(Actor):
             self._began = now
         failure, self._connect_failure = self._connect_failure, None
         try:
-            if failure is not None and not _may_be_mended(failure):
+            if failure is not None and not _may_be_fixed(failure):
                 raise failure
             integration = self._fetch_integration()
         except PortError as error:
@@ -379,12 +379,12 @@ class IntegrationActor(Actor):
         return integration, newest_request()
 
     def _newest_request(self, question: FetchConfig) -> PortRequest | None:
-        """Returns Port's newest resync request; None if there is none or Port does not tell."""
+        """Returns Port's newest resync request; None if there is none or Port does not answer."""
         try:
             return self._client.get_resync_request(retry=ONCE)
         except PortError as error:
             logger.info(
-                "Port does not tell its newest resync request; run %s does not wait for it, and "
+                "Port did not return its newest resync request; run %s does not wait for it, and "
                 "the requests that it answers may be served once more: %s",
                 question.run_id, error,
             )  # fmt: skip

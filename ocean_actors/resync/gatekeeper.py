@@ -109,7 +109,7 @@ class Gatekeeper(Actor):
         self._ask(request, None)
 
     @handles(Offer)
-    def on_offered(self, offer: Offer) -> None:
+    def on_offer(self, offer: Offer) -> None:
         """Ask the deciders about a request whose reception is waited for."""
         self._ask(offer.request, offer.reply)
 

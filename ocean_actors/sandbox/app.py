@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from http.client import responses
 from typing import Any
@@ -19,12 +19,11 @@ from ocean_actors.sandbox.core import Core
 from ocean_actors.sandbox.errors import ApiError
 from ocean_actors.sandbox.faults import Fault, Kind, SandboxAnswer, faulty_answer
 from ocean_actors.sandbox.request import Request, read_request
+from ocean_actors.web.wsgi import StartResponse
 
 logger = get_logger(__name__)
 
 MAX_BODY = 1024 * 1024  # bytes; docs/port-wire.md, section 1
-
-StartResponse = Callable[..., Any]
 
 
 class SandboxApp:

@@ -100,7 +100,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 class Kubernetes:
-    """A stand-in of the API server, which the tests may stop and start."""
+    """A stand-in for the API server, which the tests may stop and start."""
 
     modules = (
         "kubernetes.client.api.coordination_v1_api",

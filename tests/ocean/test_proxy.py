@@ -36,7 +36,7 @@ WITHIN = 30.0
 
 
 class Front:
-    """Our server before a stand-in of the integration's."""
+    """Our server before a stand-in for the integration's."""
 
     passed: StandIn
 

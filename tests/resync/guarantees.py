@@ -91,7 +91,7 @@ class Onlooker:
     at_work: frozenset[str] = frozenset()  # handlers neither back nor fenced off
     aborting: str | None = None  # why the run in flight is to end
     failed: bool = False  # whether one of its handlers failed before it was to end
-    mendable: bool = False  # whether a retry may mend one of these failures
+    fixable: bool = False  # whether a retry may fix one of these failures
     retry_after: float | None = None  # the longest that one of its handlers asked for
     warned: bool = False  # that it is left to finish
     fenced: bool = False  # its handlers did not end by themselves
@@ -261,7 +261,7 @@ def _heard(before: Onlooker, event: Input) -> Onlooker:
                 before,
                 at_work=before.at_work - {handler},
                 failed=before.failed or counts,
-                mendable=before.mendable or (counts and not lasting),
+                fixable=before.fixable or (counts and not lasting),
                 retry_after=max(asked, default=None),
             )
         case HandlerGone(run, handler, began) if (run, handler) in before.dropped:
@@ -320,7 +320,7 @@ def _follow(seen: Onlooker, event: Input, output: Output) -> Onlooker:
             return replace(
                 seen,
                 ready=None, run=number, at_work=handlers,
-                aborting=None, failed=False, mendable=False, retry_after=None, warned=False,
+                aborting=None, failed=False, fixable=False, retry_after=None, warned=False,
                 fenced=False, pauses=0, put_off=False,
             )  # fmt: skip
         case AbortRun(number):
@@ -423,7 +423,7 @@ def _abort(seen: Onlooker, event: Input, number: int) -> Onlooker:
     assert seen.aborting is None, "Port's view: a run is aborted once"
     match event:
         case TimeUp():
-            return replace(seen, aborting="time", failed=True, mendable=True)
+            return replace(seen, aborting="time", failed=True, fixable=True)
         case Stop() | StandBy() | Pause():
             return replace(seen, aborting="withdrawn", failed=False)
         case Abort():
@@ -464,7 +464,7 @@ def _backoff(seen: Onlooker) -> float | None:
     if seen.retry_after is not None:
         within = seen.tries < max(machine.MOST_RETRY_LATER, retry.attempts)
         return min(max(seen.retry_after, 0.1), 3600.0) if within else None
-    tried_again = seen.mendable and seen.tries < retry.attempts
+    tried_again = seen.fixable and seen.tries < retry.attempts
     return retry.backoff * 2**seen.tries if tried_again else None
 
 

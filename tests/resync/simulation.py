@@ -40,7 +40,7 @@ class Answered:
 @dataclass(frozen=True)
 class Acted:
     """A handler of run `run`, perhaps fenced off long ago, does `what`: return, raise, refuse
-    (raise what no retry can mend) or later.
+    (raise what no retry can fix) or later.
     """
 
     run: int

@@ -20,7 +20,7 @@ def shown(state: State) -> str:
     return "paused" if state.pauses and state.phase is Phase.IDLE else state.phase.value
 
 
-class WalkOnStage(Walk):
+class WalkOfActors(Walk):
     rig = None
 
     def carry_out(self, action: Any) -> None:
@@ -48,5 +48,5 @@ class WalkOnStage(Walk):
                 self.rig.close()
 
 
-TestRealActors = WalkOnStage.TestCase
+TestRealActors = WalkOfActors.TestCase
 TestRealActors.settings = settings(LONG, max_examples=20, stateful_step_count=60)

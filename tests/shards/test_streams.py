@@ -137,6 +137,7 @@ def test_entities_wait_in_a_bounded_number_and_size(
     thread = bench.put_in_thread(iter(chunks))
     wait_until(lambda: bench.put >= most - items, "there is no room")
     wait_until(lambda: not bench.streams._has_room(chunks[-1]), "an end of the room")
+    thread.join(0.2)  # nothing more is put meanwhile
     assert thread.is_alive()
     assert bench.put <= most + sent
     bench.port.gate.set()

@@ -48,7 +48,7 @@ def silent() -> Iterator[str]:
 
 
 class Streaming(Actor):
-    """Reads from a third system, once its first life has failed."""
+    """Reads from a third-party system, once its first life has failed."""
 
     def __init__(self, url: str, said: queue.Queue[str], lives: Iterator[int]) -> None:
         super().__init__()

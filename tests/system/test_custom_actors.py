@@ -157,7 +157,7 @@ def test_the_last_events_are_heard_before_the_stop(
     busy = functools.partial(Busy, go_on, heard)
     with SandboxedSystem([quick], [busy], eventListener={"type": "ONCE"}) as rig:
         rig.sandbox.wait_for(lambda: rig.statuses() == ["running", "completed"], WITHIN)
-        assert not rig.system.wait(0)
+        assert not rig.system.wait(0.05)
         go_on.set()
         assert rig.system.wait(WITHIN)
     assert heard == ["completed"]

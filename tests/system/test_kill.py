@@ -107,12 +107,12 @@ def wait_for(sandbox: Sandbox, *statuses: Any) -> None:
     sandbox.wait_for(lambda: sandbox.statuses(DEMO) == list(statuses), WITHIN)
 
 
-def looks(sandbox: Sandbox) -> int:
+def questions(sandbox: Sandbox) -> int:
     return sum(call.path.endswith("/resync-request") for call in sandbox.calls)
 
 
 def has_looked(sandbox: Sandbox, before: int) -> bool:
-    return looks(sandbox) > before
+    return questions(sandbox) > before
 
 
 @pytest.mark.parametrize("listener", [POLLING, QUIET], ids=["resyncOnStart", "quiet"])
@@ -120,7 +120,7 @@ def test_a_run_that_was_killed_is_ended_and_run_anew(
     sandbox: Sandbox, start: Any, listener: Any
 ) -> None:
     first = start("Patient", listener)
-    sandbox.wait_for(lambda: looks(sandbox) > 0, WITHIN)
+    sandbox.wait_for(lambda: questions(sandbox) > 0, WITHIN)
     sandbox.request_resync(DEMO)
     turn(first, 0.1)
     wait_for(sandbox, "running")
@@ -135,7 +135,7 @@ def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwh
     sandbox: Sandbox, start: Any
 ) -> None:
     first = start("Patient", QUIET, "scheduledResyncInterval: 1")
-    sandbox.wait_for(lambda: looks(sandbox) > 0, WITHIN)
+    sandbox.wait_for(lambda: questions(sandbox) > 0, WITHIN)
     turn(first, 60)
     wait_for(sandbox, "running")
     first.kill()
@@ -144,10 +144,10 @@ def test_a_scheduled_run_that_was_killed_is_run_anew_and_covers_what_came_meanwh
     sandbox.set_config(DEMO, {"resources": [{"kind": "new"}]}, skip_resync=True)
     second = start("Quick", QUIET, "scheduledResyncInterval: 1")
     wait_for(sandbox, "running", "aborted", "running", "completed")
-    seen = looks(sandbox)
+    seen = questions(sandbox)
     for _ in range(3):
         turn(second, 0.1)
-    sandbox.wait_for(lambda: looks(sandbox) >= seen + 3, WITHIN)
+    sandbox.wait_for(lambda: questions(sandbox) >= seen + 3, WITHIN)
     assert runs_of(sandbox.reports(DEMO)) == ["aborted", "completed"]
 
 
@@ -160,7 +160,7 @@ def test_killed_at_any_moment_what_was_asked_for_is_run_in_the_end(
     sandbox.create_integration(DEMO, config={"resources": [{"kind": "none"}]})
     for number in range(4):
         process = start("Faithful", QUIET.replace("0.1", "0.01"))
-        seen = looks(sandbox)
+        seen = questions(sandbox)
         sandbox.wait_for(functools.partial(has_looked, sandbox, seen), WITHIN)
         sandbox.set_config(DEMO, {"resources": [{"kind": f"change {number}"}]})
         threading.Event().wait(rng.uniform(0.0, 0.15))

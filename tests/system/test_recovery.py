@@ -152,7 +152,7 @@ def sandbox(clock: ManualClock) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def looks(sandbox: Sandbox) -> Any:
+def questions(sandbox: Sandbox) -> Any:
     return sum(call.path.endswith("/resync-request") for call in sandbox.calls)
 
 
@@ -164,7 +164,7 @@ def ran_at_start(sandbox: Sandbox, listener: Any, quick: type[ResyncHandler]) ->
             assert rig.system.exit_code == 0
             return rig.expect(RunEnded).run.reason
         several = 3 if listener["type"] == "POLLING" else 1
-        sandbox.wait_for(lambda: looks(sandbox) >= several, WITHIN)
+        sandbox.wait_for(lambda: questions(sandbox) >= several, WITHIN)
         wait_idle(rig.system._actors)
         runs = rig.system.status()["resync"]["runs"]
     assert len(runs) <= 1  # once, however often it is looked at
@@ -227,7 +227,7 @@ def test_what_a_clean_stop_left_unserved_is_run_by_the_next_start(
     monkeypatch.setattr(system, "FLUSH_SECONDS", WITHIN)
     quiet = LISTENERS["POLLING, `resyncOnStart: false`"]
     with SandboxedSystem([scripted], sandbox=sandbox, eventListener=quiet) as rig:
-        sandbox.wait_for(lambda: looks(sandbox) >= 1, WITHIN)
+        sandbox.wait_for(lambda: questions(sandbox) >= 1, WITHIN)
         rig.system.request_resync("button")
         script.wait_until_at_work()
     assert runs_of(sandbox.reports(NAME)) == ["aborted"]

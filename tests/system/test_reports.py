@@ -17,7 +17,7 @@ from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import RoleChanged, RunInfo, Status, Written
 from ocean_actors.port import integration
 from ocean_actors.port.client import PortClient
-from ocean_actors.port.reporter import FlushReports, Reporter
+from ocean_actors.port.reporter import FLUSH_PAUSE, FlushReports, Reporter
 from ocean_actors.port.reports import KEPT_RUNS, Report, enqueue
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.sandbox.legal import runs_of
@@ -380,6 +380,20 @@ def test_a_flush_does_not_wait_for_the_backoff(desk: Desk, sandbox: Sandbox) -> 
     desk.settle()
     flushed: pykka.ThreadingFuture[None] = pykka.ThreadingFuture()
     desk.reporter.tell(FlushReports(flushed))
+    flushed.get(timeout=WITHIN)
+    assert desk.runs() == ["completed"]
+
+
+def test_a_flush_that_fails_tries_again_after_a_short_pause(desk: Desk, sandbox: Sandbox) -> None:
+    """The backoff of the desk is longer than all pauses of this test together."""
+    sandbox.fail("status", times=3, status=503, path=STATE)
+    desk.run(1)
+    desk.settle()
+    flushed: pykka.ThreadingFuture[None] = pykka.ThreadingFuture()
+    desk.reporter.tell(FlushReports(flushed))
+    for _ in range(2):
+        desk.settle()
+        desk.clock.advance(FLUSH_PAUSE)
     flushed.get(timeout=WITHIN)
     assert desk.runs() == ["completed"]
 

@@ -16,7 +16,7 @@ class FileSettings(ListenerSettings):
     """The section `eventListener` of this listener."""
 
     path: Path = Field(description="The file that is read.")
-    interval: float = Field(default=1.0, gt=0, description="Seconds between two looks.")
+    interval: float = Field(default=1.0, gt=0, description="Seconds between two reads.")
 
 
 @dataclass(frozen=True)
