@@ -18,7 +18,6 @@ PACKAGE = ROOT / "ocean_actors"
 CHILD = PACKAGE / "ocean" / "child"
 
 PRIVATE_PARTS_ARE_USED = {"kafka-python", "pykka", "urllib3", "waitress"}
-DISTRIBUTIONS = {"kafka": "kafka-python"}  # the others of these have the name of their package
 UPPER_BOUND = re.compile(r"(?:<=?|[=~]=) ?[\d.]+")
 
 
@@ -142,7 +141,7 @@ def test_packages_with_private_names_that_are_imported_are_known_to_have_private
         if name.startswith("_") and not name.startswith("__")
     } - {"ocean_actors"}
     assert private
-    assert {DISTRIBUTIONS.get(each, each) for each in private} <= PRIVATE_PARTS_ARE_USED
+    assert private <= PRIVATE_PARTS_ARE_USED
 
 
 def test_every_requirement_has_a_lower_bound_for_the_lowest_environment() -> None:

@@ -92,22 +92,28 @@ def test_a_handshake_that_fails_leaves_none_open(
     expect_all_closed(made)
 
 
+def connecting(
+    consumer: GroupConsumer, made: list[socket.socket]
+) -> tuple[threading.Thread, list[KafkaError]]:
+    """Returns a thread that is at the handshake with a broker, and the errors that it will get."""
+    errors: list[KafkaError] = []
+
+    def connect() -> None:
+        try:
+            consumer.connect()
+        except KafkaError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=connect)
+    thread.start()
+    wait_until(lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made), "a socket with TLS")
+    return thread, errors
+
+
 def test_a_handshake_that_is_aborted_leaves_none_open(made: list[socket.socket]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as broker:  # it says nothing
         consumer = tls_consumer(broker.getsockname()[1])
-        errors: list[Exception] = []
-
-        def connect() -> None:
-            try:
-                consumer.connect()
-            except KafkaError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=connect)
-        thread.start()
-        wait_until(
-            lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made), "a socket with TLS"
-        )
+        thread, errors = connecting(consumer, made)
         consumer.abort()
         thread.join(WITHIN)
         assert errors
@@ -161,19 +167,7 @@ def test_an_abort_beside_a_connect_that_fails_raises_nothing(
     monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 60_000)
     with socket.create_server(("127.0.0.1", 0)) as broker:  # it says nothing
         consumer = tls_consumer(broker.getsockname()[1])
-        errors: list[Exception] = []
-
-        def connect() -> None:
-            try:
-                consumer.connect()
-            except KafkaError as error:
-                errors.append(error)
-
-        thread = threading.Thread(target=connect)
-        thread.start()
-        wait_until(
-            lambda: any(isinstance(sock, ssl.SSLSocket) for sock in made), "a socket with TLS"
-        )
+        thread, errors = connecting(consumer, made)
         cluster = consumer._require_client().cluster
         close = cluster.close
 

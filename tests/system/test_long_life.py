@@ -64,9 +64,10 @@ def in_use() -> tuple[Counter[str], int, int]:
     """Returns our objects by type, the threads and the descriptors of this process."""
     exchange.target_of.cache_clear()  # it keeps up to 256 addresses; each run has one of its own
     gc.collect()
-    types = [type(each) for each in gc.get_objects()]
     ours = Counter(
-        each.__name__ for each in types if str(each.__module__).startswith("ocean_actors.")
+        type(each).__name__
+        for each in gc.get_objects()
+        if str(type(each).__module__).startswith("ocean_actors.")
     )
     threads = [each for each in threading.enumerate() if each.name != "port-call"]
     return ours, len(threads), psutil.Process().num_fds()

@@ -255,7 +255,7 @@ class Selector(NetworkSelector):  # type: ignore[misc]  # kafka-python is untype
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._turns = threading.Lock()  # of the two threads, neither of which is an actor
+        self._turns = threading.Lock()  # of the thread that connects, and of the one that aborts it
 
     def start(self) -> None:
         """Start the thread, and return once it is at work. Raises KafkaError after `close`."""
@@ -281,7 +281,7 @@ class Client(KafkaNetClient):  # type: ignore[misc]  # kafka-python is untyped
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._closing = threading.Lock()
+        self._closing = threading.Lock()  # neither thread can send the other one a message
 
     def close(self, node_id: Any = None) -> None:
         """Close the connection to a node; without `node_id` all connections, and the loop."""
