@@ -86,10 +86,13 @@ def test_a_log_that_is_not_read_loses_lines_and_says_how_many(
     monkeypatch.setattr(queued, "FLUSH_SECONDS", 0.05)
     monkeypatch.setattr(logger, "propagate", False)
     reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    os.write(writer, b"\n" * (1 << 20))  # more than a pipe holds: it is full afterwards
+    os.set_blocking(writer, True)
     handler = QueuedHandler(writer, limit=10)
     logger.addHandler(handler)
     for number in range(1_000):
-        logger.warning("%s", str(number).rjust(1_000, "x"))  # many times what a pipe holds
+        logger.warning("%s", str(number).rjust(1_000, "x"))
     handler.flush()  # returns although nobody reads
     assert handler._lines.unfinished_tasks
     text = b""
