@@ -87,7 +87,7 @@ def test_a_log_that_is_not_read_loses_lines_and_says_how_many(
     monkeypatch.setattr(logger, "propagate", False)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    os.write(writer, b"\n" * (1 << 20))  # more than a pipe holds: it is full afterwards
+    os.write(writer, b"\n" * (1 << 20))  # fills the pipe, which holds less
     os.set_blocking(writer, True)
     handler = QueuedHandler(writer, limit=10)
     logger.addHandler(handler)

@@ -310,8 +310,8 @@ def dispensable(channels: Collection[Channel], limit: int) -> tuple[list[Channel
     to end with their next answer.
 
     The connections without a request at work that were silent longest are closed. Half of the
-    `limit` is kept for such connections, so that one that has just been opened is not closed
-    before its request arrives, however many others are busy.
+    `limit` is kept for such connections: however many others are busy, one that has just been
+    opened is not closed before its request arrives, unless that many newer ones wait as well.
     """
     surplus = len(channels) + 1 - limit
     if surplus <= 0:

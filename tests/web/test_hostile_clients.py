@@ -380,8 +380,8 @@ while True:
         attack()
 """
 
-# In a process of its own, and with nothing between the connection and the request: a caller that
-# shares the interpreter with the server waits for it there, and is taken for a silent one.
+# The caller has a process of its own, and sends each request right after it has connected. In the
+# server's process it would wait for the interpreter in between, and be closed for its silence.
 CALLER = """
 import json, socket, sys
 for call in json.load(sys.stdin):
