@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pykka
 
@@ -18,7 +18,14 @@ from ocean_actors.actors import ActorSystem, Backoff, CancelToken, Message, Ref
 from ocean_actors.blueprints import united
 from ocean_actors.connections import Timeout
 from ocean_actors.context import ActorSpec, actor_parts, decides
-from ocean_actors.listeners.spec import Listener, Services, listener_spec
+from ocean_actors.listeners.spec import (
+    Listener,
+    Services,
+    build_listener,
+    destination_of,
+    details_of,
+    listener_spec,
+)
 from ocean_actors.listeners.supervisor import ListenerSupervisor
 from ocean_actors.log import get_logger
 from ocean_actors.messages import RunInfo
@@ -78,7 +85,7 @@ class Assembly:
         """Raises TypeError for a custom actor that cannot be built.
 
         Raises BlueprintError if two handlers declare a blueprint differently, UsageError if the
-        settings of `leader` or `resync.executor` cannot be used.
+        settings of `leader` or `resync.executor` cannot be used, or a package's listener cannot.
         """
         self.settings = settings
         self.spec = listener_spec(settings.event_listener.type)
@@ -119,12 +126,17 @@ class Assembly:
         # Live handlers would write to Port.
         self.live = self._live_events(live) if live and not self._dry_run else None
         services = Services(settings, self._client, resync, actors.clock, actors.clock.now())
-        self.listener: Listener = self.spec.build(settings.event_listener, services)
+        self.listener: Listener = build_listener(self.spec, services)
+        self._destination = None if self._dry_run else destination_of(self.spec, settings)
 
     @property
     def listener_name(self) -> str:
         """The name of the listener's actor."""
         return self.spec.name.lower()
+
+    def listener_details(self) -> Mapping[str, Any]:
+        """Returns what the listener shows besides what its actor does; see `Listener`."""
+        return details_of(self.listener)
 
     def connect(self) -> Ref:
         """Start the actor that registers the integration; returns it, for `spawn`.
@@ -135,7 +147,7 @@ class Assembly:
         integration = self._actors.spawn(
             IntegrationActor,
             self._client(),
-            None if self._dry_run else self.spec.destination(settings.event_listener),
+            self._destination,
             PORT_BACKOFF,
             requests=self.spec.answers_requests,
             start_timeout=settings.start_timeout if self.spec.job else None,
@@ -307,13 +319,9 @@ class Assembly:
         settings = self.settings.leader
         if self._dry_run or self.spec.standby:
             return None
-        from ocean_actors.leader.spec import leader_spec
+        from ocean_actors.leader.spec import election_builder
 
-        build = leader_spec(settings.type).build
-        if build is None:
-            return None
-        build(settings, actors.clock)
-        return functools.partial(build, settings, actors.clock)
+        return election_builder(settings, actors.clock)
 
     def _spawn_leader(self) -> None:
         """Have this instance campaign, now that all actors that are told its role exist."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ocean_actors import tls
-from ocean_actors.actors import SystemClock
+from ocean_actors.actors import Clock, SystemClock
 from ocean_actors.blueprints import (
     BlueprintError,
     blueprints_of,
@@ -17,13 +18,21 @@ from ocean_actors.blueprints import (
 )
 from ocean_actors.errors import UsageError
 from ocean_actors.frozen import FrozenDict
-from ocean_actors.leader.spec import leader_spec
-from ocean_actors.listeners.spec import listener_spec
+from ocean_actors.leader.spec import election_builder, leader_spec
+from ocean_actors.listeners.spec import (
+    Services,
+    build_listener,
+    description_of,
+    destination_of,
+    listener_spec,
+)
 from ocean_actors.ocean.folder import OceanFolderError
 from ocean_actors.ocean.probe import Installation, find_installation
 from ocean_actors.port.client import PortClient
 from ocean_actors.port.errors import PortError
 from ocean_actors.port.models import Integration
+from ocean_actors.resync.client import ResyncClient
+from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import numbered
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
@@ -61,8 +70,9 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
             yield CheckLine(False, "ocean", str(error))
         else:
             yield from _ocean(installation, settings)
-    yield CheckLine(True, "listener", _listener(settings))
-    yield from _leader(settings)
+    with contextlib.closing(SystemClock()) as clock:
+        yield _listener(settings, clock)
+        yield from _leader(settings, clock)
     try:
         tls.client_context()
     except tls.UnusableAuthorities as error:
@@ -86,10 +96,20 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
         client.close()
 
 
-def _listener(settings: Settings) -> str:
-    described = listener_spec(settings.event_listener.type).describe(settings.event_listener)
+def _listener(settings: Settings, clock: Clock) -> CheckLine:
+    """Make the listener as `run` does, and describe it; it is not started."""
+    try:
+        spec = listener_spec(settings.event_listener.type)
+        client = functools.partial(PortClient, settings.port, settings.integration)
+        resync = ResyncClient(ConfigGeneration())
+        build_listener(spec, Services(settings, client, resync, clock, clock.now()))
+        destination_of(spec, settings)
+        described = description_of(spec, settings)
+    except UsageError as error:
+        return CheckLine(False, "listener", str(error))
     every = settings.scheduled_resync_interval
-    return described if every is None else f"{described}; and a scheduled resync every {every} min"
+    schedule = "" if every is None else f"; and a scheduled resync every {every} min"
+    return CheckLine(True, "listener", f"{described}{schedule}")
 
 
 def _ocean(found: Installation, settings: Settings) -> Iterator[CheckLine]:
@@ -130,19 +150,17 @@ def _mapping(integration: Integration, found: Installation) -> CheckLine:
     )
 
 
-def _leader(settings: Settings) -> Iterator[CheckLine]:
+def _leader(settings: Settings, clock: Clock) -> Iterator[CheckLine]:
     """Look whether `run` could use the section `leader`; the engine itself is not asked."""
-    leader = settings.leader
-    build = leader_spec(leader.type).build
-    if build is None or listener_spec(settings.event_listener.type).standby:
+    name = settings.leader.type
+    if leader_spec(name).build is None or listener_spec(settings.event_listener.type).standby:
         return
-    with contextlib.closing(SystemClock()) as clock:
-        try:
-            build(leader, clock)
-        except UsageError as error:
-            yield CheckLine(False, "leader", str(error))
-        else:
-            yield CheckLine(True, "leader", f"{leader.type}; this command does not connect to it")
+    try:
+        election_builder(settings.leader, clock)
+    except UsageError as error:
+        yield CheckLine(False, "leader", str(error))
+    else:
+        yield CheckLine(True, "leader", f"{name}; this command does not connect to it")
 
 
 def _port(

@@ -304,7 +304,7 @@ def _new(options: argparse.Namespace) -> int:
 def _schema(_options: argparse.Namespace) -> int:
     from ocean_actors.settings.schema import json_schema
 
-    for line in json.dumps(json_schema(), indent=2).splitlines():
+    for line in json.dumps(json_schema(print_error), indent=2).splitlines():
         print_line(line)
     return STOPPED
 

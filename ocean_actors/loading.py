@@ -8,14 +8,13 @@ import importlib.util
 import inspect
 import os
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeVar
 
 from ocean_actors.errors import UsageError
-from ocean_actors.text import one_line
+from ocean_actors.user_code import raised
 
 if TYPE_CHECKING:
     from ocean_actors.context import Actor
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from ocean_actors.resync.handlers import ResyncHandler
 
 T = TypeVar("T")
-
-STANDARD_LIBRARY = sysconfig.get_path("stdlib")
-OURS = str(Path(__file__).parent)
 
 _files: dict[str, str] = {}
 
@@ -128,7 +124,7 @@ def _module(place: str, where: str) -> ModuleType:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001  (user code; `exit()` at import is one, too)
-        raise HandlerError(f"{place}: cannot be imported: {_describe(error)}") from None
+        raise HandlerError(f"{place}: cannot be imported: {raised(error)}") from None
 
 
 def _execute(file: Path) -> ModuleType:
@@ -186,17 +182,3 @@ def search_last(folder: Path) -> None:
     rest = [entry for entry in sys.path if Path(entry or ".").resolve() != resolved]
     sys.path[:] = [*rest, str(resolved)]
     importlib.invalidate_caches()
-
-
-def _describe(error: BaseException) -> str:
-    """Returns one line that says what was raised, and where in the user's code."""
-    if isinstance(error, SyntaxError):
-        return one_line(f"SyntaxError: {error.msg} ({error.filename}:{error.lineno})")
-    place = ""
-    frame = error.__traceback__
-    while frame is not None:
-        file = frame.tb_frame.f_code.co_filename
-        if not file.startswith((OURS, STANDARD_LIBRARY, "<frozen")):
-            place = f" ({file}:{frame.tb_lineno})"
-        frame = frame.tb_next
-    return f"{one_line(error)}{place}"

@@ -6,81 +6,149 @@ A package adds one through an entry point, whose name is what the settings say:
     ocean_actors.listeners =
         QUEUE = my_package.queue_listener:SPEC
 
-Nothing is imported before it is asked for, so this module depends on no other part.
+Nothing is imported before it is asked for, so this module depends on no other part. Whatever is
+wrong with a package, or raised by its code, becomes one line that names its entry point.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
-from ocean_actors.errors import OceanError
+from ocean_actors.errors import UsageError
 from ocean_actors.text import one_line
+from ocean_actors.user_code import raised
 
-LISTENERS = "ocean_actors.listeners"
-"""The group of the event listeners: each entry is a `listeners.spec.ListenerSpec`."""
 
-LEADERS = "ocean_actors.leaders"
-"""The group of the engines of leader election: each entry is a `leader.spec.LeaderSpec`."""
+@dataclass(frozen=True, eq=False)
+class Group:
+    """Parts of one kind. A part is a spec: an object of the class `spec`, with its `name`.
 
-EXECUTORS = "ocean_actors.executors"
-"""The group of what runs shards: each entry is a `shards.executor.ExecutorSpec`."""
+    `name` is the group of entry points; `ours` says where our own parts are, by their names.
+    """
 
-OURS: Mapping[str, Mapping[str, str]] = {
-    LISTENERS: {
+    name: str
+    spec: str
+    ours: Mapping[str, str]
+
+
+LISTENERS = Group(
+    "ocean_actors.listeners",
+    "ocean_actors.listeners.spec:ListenerSpec",
+    {
         "POLLING": "ocean_actors.listeners.polling:SPEC",
         "KAFKA": "ocean_actors.listeners.kafka.spec:SPEC",
         "WEBHOOK": "ocean_actors.listeners.webhook.spec:SPEC",
         "ONCE": "ocean_actors.listeners.once:SPEC",
     },
-    LEADERS: {
+)
+"""The event listeners."""
+
+LEADERS = Group(
+    "ocean_actors.leaders",
+    "ocean_actors.leader.spec:LeaderSpec",
+    {
         "NONE": "ocean_actors.leader.spec:NONE",
         "POSTGRES": "ocean_actors.leader.postgres:SPEC",
         "KUBERNETES": "ocean_actors.leader.kubernetes:SPEC",
     },
-    EXECUTORS: {
+)
+"""The engines of leader election."""
+
+EXECUTORS = Group(
+    "ocean_actors.executors",
+    "ocean_actors.shards.executor:ExecutorSpec",
+    {
         "threads": "ocean_actors.shards.threads:SPEC",
         "processes": "ocean_actors.shards.processes:SPEC",
         "ray": "ocean_actors.shards.ray.executor:SPEC",
     },
-}
-"""By group and name, where our own parts are: the one place where they are registered."""
+)
+"""What runs shards."""
 
 
-class UnknownPluginError(OceanError, LookupError):
-    """No part of that name is known, or it cannot be loaded; one readable line."""
+class PluginError(UsageError):
+    """No part of that name is known, or a package's part cannot be used; one readable line."""
 
 
-def known(group: str) -> tuple[str, ...]:
+def known(group: Group) -> tuple[str, ...]:
     """Returns the names in a group: ours, then those of installed packages, sorted."""
-    ours = OURS.get(group, {})
-    others = sorted({each.name for each in entry_points(group=group)} - set(ours))
-    return (*ours, *others)
+    taken = {name.upper() for name in group.ours}
+    others = {each.name.upper(): each.name for each in entry_points(group=group.name)}
+    return (*group.ours, *sorted(name for same, name in others.items() if same not in taken))
 
 
-def is_known(group: str, name: str) -> bool:
+def is_known(group: Group, name: str) -> bool:
     """Returns whether a group has a part of that name."""
-    return _find(group, name) is not None
+    return bool(_find(group, name))
 
 
-def load(group: str, name: str) -> object:
-    """Import and return the part called `name`.
+def load(group: Group, name: str) -> Any:
+    """Import and return the part called `name`, an object of the group's class. Case is ignored.
 
-    A package cannot replace one of ours. Raises UnknownPluginError if no part has that name, or
-    if importing it fails.
+    A package cannot replace one of ours. Raises PluginError if no part has that name, if several
+    packages have one, or if what is imported cannot be used.
     """
-    entry = _find(group, name)
-    if entry is None:
-        raise UnknownPluginError(f"expected one of {', '.join(known(group))}, got {name!r}")
+    found = _find(group, name)
+    if not found:
+        raise PluginError(f"expected one of {', '.join(known(group))}, got {name!r}")
+    if len(found) > 1:
+        places = " and ".join(sorted(_place(each) for each in found))
+        raise PluginError(f"{name} is registered by {places}: uninstall all packages but one")
+    (entry,) = found
+    expected: type = EntryPoint("", group.spec, "").load()
+    with calling(group, name, "cannot be imported"):
+        part = entry.load()
+    if not isinstance(part, expected):
+        raise wrong(group, name, f"expected a {expected.__name__}, got {type(part).__name__}")
+    named = part.name  # type: ignore[attr-defined]  # every spec has it
+    if not (isinstance(named, str) and named.upper() == entry.name.upper()):
+        text = f"its spec is named {named!r}; give the entry point and the spec the same name"
+        raise wrong(group, name, one_line(text))
+    return part
+
+
+@contextlib.contextmanager
+def calling(group: Group, name: str, what: str) -> Iterator[None]:
+    """Run a package's code: what it raises becomes a PluginError that begins with `what`.
+
+    A UsageError passes, as it is a line for the user already.
+    """
     try:
-        return entry.load()
-    except Exception as error:  # importing runs the package's code
-        message = f"{name} ({entry.value}) cannot be imported: {one_line(error)}"
-        raise UnknownPluginError(message) from error
+        yield
+    except (KeyboardInterrupt, MemoryError, UsageError):
+        raise
+    except BaseException as error:  # `exit()` is one, too
+        raise wrong(group, name, f"{what}: {raised(error)}") from error
 
 
-def _find(group: str, name: str) -> EntryPoint | None:
-    ours = OURS.get(group, {})
-    if name in ours:
-        return EntryPoint(name, ours[name], group)
-    return next(iter(entry_points(group=group, name=name)), None)
+def wrong(group: Group, name: str, text: str) -> PluginError:
+    """Returns the error that says what is wrong with the part called `name`, and where it is."""
+    places = " and ".join(_place(each) for each in _find(group, name))
+    return PluginError(f"{name} ({places}): {text}")
+
+
+def require_members(group: Group, name: str, made: object, members: tuple[str, ...]) -> None:
+    """Raises PluginError if what a part's `build` returned lacks one of these attributes."""
+    lacking = [each for each in members if not hasattr(made, each)]
+    if lacking:
+        text = f"build returned {one_line(made, 80)}, which has no {', '.join(lacking)}"
+        raise wrong(group, name, text)
+
+
+def _find(group: Group, name: str) -> list[EntryPoint]:
+    """Returns the places that are registered under a name: one, unless packages disagree."""
+    same = name.upper()
+    for own, place in group.ours.items():
+        if own.upper() == same:
+            return [EntryPoint(own, place, group.name)]
+    entries = entry_points(group=group.name)
+    return list({each.value: each for each in entries if each.name.upper() == same}.values())
+
+
+def _place(entry: EntryPoint) -> str:
+    package = "" if entry.dist is None else f" of {entry.dist.name}"
+    return one_line(f"{entry.value}{package}", 200)

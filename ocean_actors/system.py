@@ -456,7 +456,7 @@ class OceanSystem(Stoppable):
             if actor["name"] == self._parts.listener_name:
                 own = actor["details"] if actor["state"] == "running" else {}
                 shown = {**actor["details"], "state": actor["state"], **own}
-        return {**shown, **self._parts.listener.details()}
+        return {**shown, **self._parts.listener_details()}
 
     def _leader(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """What the leader's actor shows of the election; None if there is none."""

@@ -92,9 +92,29 @@ NONE = LeaderSpec("NONE", NoLeaderSettings, None)
 def leader_spec(name: str) -> LeaderSpec[Any]:
     """Returns the engine of that type: one of ours, or one of an installed package.
 
-    Raises plugins.UnknownPluginError.
+    Raises plugins.PluginError.
     """
-    found = plugins.load(plugins.LEADERS, name)
-    if not isinstance(found, LeaderSpec):
-        raise plugins.UnknownPluginError(f"{name} is not a LeaderSpec but a {type(found).__name__}")
-    return found
+    spec: LeaderSpec[Any] = plugins.load(plugins.LEADERS, name)
+    return spec
+
+
+def election_builder(settings: LeaderSettings, clock: Clock) -> Callable[[], Election] | None:
+    """Returns what makes this instance's part in the election; None if there is no election.
+
+    It is tried once. Raises UsageError if the settings cannot be used, plugins.PluginError if a
+    package's engine cannot.
+    """
+    spec = leader_spec(settings.type)
+    build = spec.build
+    if build is None:
+        return None
+
+    def build_election() -> Election:
+        with plugins.calling(plugins.LEADERS, spec.name, "build"):
+            election = build(settings, clock)
+        members = ("ttl", "campaign", "resign", "interrupt")
+        plugins.require_members(plugins.LEADERS, spec.name, election, members)
+        return election
+
+    build_election()
+    return build_election

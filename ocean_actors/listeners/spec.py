@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from ocean_actors import plugins
+from ocean_actors import actors, plugins
 from ocean_actors.actors import Clock
 from ocean_actors.context import Actor
+from ocean_actors.jsonable import jsonable
 from ocean_actors.port.client import PortClient
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.settings import ListenerSettings, Settings
+from ocean_actors.text import one_line
+from ocean_actors.user_code import raised
 from ocean_actors.web.wsgi import WsgiApp
 
 SettingsT = TypeVar("SettingsT", bound=ListenerSettings)
@@ -75,14 +79,89 @@ class ListenerSpec(Generic[SettingsT]):
     job: bool = False
 
 
+TAKEN = frozenset(
+    {
+        "coordinator", "event-recorder", "gatekeeper", "integration", "leader",
+        "listener-supervisor", "log-shipper", "manual", "ocean", "report-sender", "reporter",
+        "schedule", "sync-metrics", "traces",
+    }
+)  # fmt: skip
+"""Names of our other actors and triggers, which no listener may have."""
+
+TAKEN_PREFIXES = ("handler-", "live-")
+"""How the names of the actors of handlers begin."""
+
+
 def listener_spec(name: str) -> ListenerSpec[Any]:
     """Returns the listener of that type: one of ours, or one of an installed package.
 
-    Raises plugins.UnknownPluginError.
+    Raises plugins.PluginError.
     """
-    found = plugins.load(plugins.LISTENERS, name)
-    if not isinstance(found, ListenerSpec):
-        raise plugins.UnknownPluginError(
-            f"{name} is not a ListenerSpec but a {type(found).__name__}"
-        )
+    spec: ListenerSpec[Any] = plugins.load(plugins.LISTENERS, name)
+    return spec
+
+
+def build_listener(spec: ListenerSpec[Any], services: Services) -> Listener:
+    """Returns what `spec.build` makes. Raises plugins.PluginError if it cannot be spawned."""
+    name = spec.name.lower()
+    if name in TAKEN or name.startswith(TAKEN_PREFIXES):
+        raise _wrong(spec, "its name is that of another actor or trigger; choose another name")
+    with plugins.calling(plugins.LISTENERS, spec.name, "build"):
+        listener = spec.build(services.settings.event_listener, services)
+    problem = _problem(listener)
+    if problem is not None:
+        raise _wrong(spec, f"build: {problem}")
+    return listener
+
+
+def destination_of(spec: ListenerSpec[Any], settings: Settings) -> Mapping[str, str] | None:
+    """Returns where Port is to send the integration's changes. Raises plugins.PluginError."""
+    with plugins.calling(plugins.LISTENERS, spec.name, "destination"):
+        found = spec.destination(settings.event_listener)
+    if found is None:
+        return None
+    pairs = found.items() if isinstance(found, Mapping) else [(found, None)]
+    if not all(isinstance(part, str) for pair in pairs for part in pair):
+        text = one_line(found, 80)
+        raise _wrong(spec, f"destination: expected a mapping of texts or None, got {text}")
     return found
+
+
+def description_of(spec: ListenerSpec[Any], settings: Settings) -> str:
+    """Returns the listener's line for `ocean-actors check`. Raises plugins.PluginError."""
+    with plugins.calling(plugins.LISTENERS, spec.name, "describe"):
+        return one_line(spec.describe(settings.event_listener))
+
+
+def details_of(listener: Listener) -> Mapping[str, Any]:
+    """Returns what a listener adds to `status()["listening"]`; if it raises, `error` says so.
+
+    The values are made JSON-able.
+    """
+    try:
+        return {name: jsonable(value) for name, value in listener.details().items()}
+    except Exception as error:  # noqa: BLE001  (of a package)
+        return {"error": f"details: {raised(error)}"}
+
+
+def _wrong(spec: ListenerSpec[Any], text: str) -> plugins.PluginError:
+    return plugins.wrong(plugins.LISTENERS, spec.name, text)
+
+
+def _problem(listener: object) -> str | None:
+    """Returns why what `build` returned cannot be spawned; None if it can."""
+    if not isinstance(listener, Listener):
+        return f"expected a Listener, got {one_line(listener, 80)}"
+    actor: object = listener.actor
+    if not (isinstance(actor, type) and issubclass(actor, actors.Actor)):
+        return f"expected a subclass of Actor as actor, got {one_line(actor, 80)}"
+    if not isinstance(listener.args, tuple):
+        return f"expected a tuple as args, got {one_line(listener.args, 80)}"
+    try:
+        inspect.signature(actor).bind(*listener.args)
+    except TypeError as error:
+        return f"the args do not fit {actor.__name__}.__init__: {error}"
+    for name, part in (("app", listener.app), ("details", listener.details)):
+        if not (callable(part) or (name == "app" and part is None)):
+            return f"expected a callable as {name}, got {one_line(part, 80)}"
+    return None

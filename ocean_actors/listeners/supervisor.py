@@ -7,8 +7,14 @@ from collections.abc import Mapping
 
 from ocean_actors.actors import Ref, Terminated, handles
 from ocean_actors.context import Actor
+from ocean_actors.errors import OceanError
 from ocean_actors.listeners.spec import Listener
 from ocean_actors.messages import IntegrationRegistered, RoleChanged
+from ocean_actors.user_code import raised
+
+
+class ListenerError(OceanError):
+    """The `__init__` of a listener raised; one readable line that names the listener."""
 
 
 class ListenerSupervisor(Actor):
@@ -75,6 +81,11 @@ class ListenerSupervisor(Actor):
     def _spawn_listeners(self) -> None:
         if self._active and self._registered.is_set() and not (self._spawned or self._ending):
             self._spawned = {
-                self.context.spawn(listener.actor, *listener.args, name=name)
-                for name, listener in self._listeners.items()
+                self._spawn(name, listener) for name, listener in self._listeners.items()
             }
+
+    def _spawn(self, name: str, listener: Listener) -> Ref:
+        try:
+            return self.context.spawn(listener.actor, *listener.args, name=name)
+        except Exception as error:  # its `__init__` may be a package's
+            raise ListenerError(f"the listener {name} cannot be made: {raised(error)}") from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from ocean_actors import plugins
-from ocean_actors.settings.errors import SettingsError, UnusableError, key_name
+from ocean_actors.settings.errors import key_name
 from ocean_actors.settings.models import IntegrationSettings, PortSettings, Section
 from ocean_actors.settings.settings import CHOICES, Choice, Settings
 
@@ -20,14 +20,14 @@ BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum"}
 """Pydantic leaves a bound as it is if the value is read by a function of ours first."""
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(left_out: Callable[[str], object] = lambda _line: None) -> dict[str, Any]:
     """Returns the JSON Schema (draft 2020-12) of a settings file, with its keys in camelCase.
 
     A section whose keys depend on its `type` has the types of installed packages, too. No key is
     required, as the environment may set what the file leaves out. Keys that are ignored with a
-    note are allowed. Raises SettingsError if a package's part cannot be loaded.
+    note are allowed. `left_out` is called with a line for each type that cannot be used.
     """
-    types = {choice: _models(choice) for choice in CHOICES}
+    types = {choice: _models(choice, left_out) for choice in CHOICES}
     tolerant: list[type[Section]] = [
         Settings, PortSettings, IntegrationSettings, *itertools.chain(*types.values())
     ]  # fmt: skip
@@ -49,14 +49,18 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _models(choice: Choice) -> list[type[Section]]:
-    """Returns the models of all types of a section. Raises SettingsError."""
+def _models(choice: Choice, left_out: Callable[[str], object]) -> list[type[Section]]:
+    """Returns the models of all types of a section that can be used."""
     models = []
     for name in plugins.known(choice.group):
         try:
-            models.append(choice.model(name))
-        except UnusableError as error:
-            raise SettingsError([f"{key_name(choice.type_leaf)}: {error}"]) from None
+            model = choice.model(name)
+            with plugins.calling(choice.group, name, "settings"):
+                model.model_json_schema(mode=MODE)
+        except plugins.PluginError as error:
+            left_out(f"{key_name(choice.type_leaf)}: left out of the schema: {error}")
+        else:
+            models.append(model)
     return models
 
 

@@ -52,6 +52,8 @@ from ocean_actors.settings.ocean import FolderSettings, OceanSettings, folder_se
 from ocean_actors.settings.places import below, path_below, program_below
 from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.sources import Leaf, Names, Reader
+from ocean_actors.text import one_line
+from ocean_actors.user_code import raised
 
 MASK = "***"
 CONFIG: Leaf = ("integration", "config")
@@ -75,7 +77,7 @@ class Choice:
     """
 
     section: str
-    group: str
+    group: plugins.Group
     base: type[Section]
     ours: tuple[type[Section], ...]
 
@@ -85,15 +87,12 @@ class Choice:
         return self.ours[0]
 
     def model(self, name: str) -> type[Section]:
-        """Returns the model of a type. Raises UnusableError if there is none of that name."""
-        try:
-            spec = plugins.load(self.group, name)
-        except plugins.UnknownPluginError as error:
-            raise UnusableError(str(error)) from None
-        model = getattr(spec, "settings", None)
+        """Returns the model of a type. Raises plugins.PluginError if there is none to be used."""
+        model: object = plugins.load(self.group, name).settings
         if isinstance(model, type) and issubclass(model, self.base):
             return model
-        raise UnusableError(f"the settings of {name} are not a subclass of {self.base.__name__}")
+        expected = f"expected a subclass of {self.base.__name__} as settings"
+        raise plugins.wrong(self.group, name, f"{expected}, got {one_line(model, 80)}")
 
     @property
     def type_leaf(self) -> Leaf:
@@ -369,7 +368,7 @@ def _chosen_model(reader: Reader, choice: Choice) -> tuple[type[Section] | None,
         return None, f"{label}: expected one of {known}, got {describe(value)}"
     try:
         return choice.model(value.strip().upper()), None
-    except UnusableError as error:
+    except plugins.PluginError as error:
         return None, f"{label}: {error}"
 
 
@@ -403,6 +402,10 @@ def _validated(
             for detail in error.errors(include_url=False)
             if not (detail["type"] == "missing" and _is_reported(reader, (*at, *detail["loc"])))
         ]
+    except Exception as error:  # of a validator
+        if not at:
+            raise  # the validator is ours
+        return None, [f"{key_name(at)}: {model.__name__} cannot check it: {raised(error)}"]
 
 
 UNUSED: Mapping[type[Section], frozenset[str]] = {

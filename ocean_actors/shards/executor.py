@@ -179,11 +179,24 @@ class ExecutorSpec:
 def executor_spec(name: str) -> ExecutorSpec:
     """Returns the executor of that name: one of ours, or one of an installed package.
 
-    Raises plugins.UnknownPluginError.
+    Raises plugins.PluginError.
     """
-    found = plugins.load(plugins.EXECUTORS, name)
-    if not isinstance(found, ExecutorSpec):
-        raise plugins.UnknownPluginError(
-            f"{name} is not an ExecutorSpec but a {type(found).__name__}"
-        )
-    return found
+    spec: ExecutorSpec = plugins.load(plugins.EXECUTORS, name)
+    return spec
+
+
+def require_executor(settings: Settings) -> None:
+    """Raises UsageError if the executor that the settings name cannot be used here."""
+    spec = executor_spec(settings.resync.executor)
+    with plugins.calling(plugins.EXECUTORS, spec.name, "require"):
+        spec.require(settings)
+
+
+def build_executor(context: ExecutorContext) -> Executor:
+    """Returns the executor that the settings name. Raises plugins.PluginError."""
+    spec = executor_spec(context.settings.resync.executor)
+    with plugins.calling(plugins.EXECUTORS, spec.name, "build"):
+        executor = spec.build(context)
+    members = ("writes", "submit", "close")
+    plugins.require_members(plugins.EXECUTORS, spec.name, executor, members)
+    return executor

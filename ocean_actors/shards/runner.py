@@ -48,11 +48,10 @@ class ShardRunner:
 
     def require(self) -> None:
         """Raises UsageError if the executor that the settings name cannot be used here."""
-        name = self._settings.resync.executor
-        if name not in OURS_WITHOUT_NEEDS:
-            from ocean_actors.shards.executor import executor_spec
+        if self._settings.resync.executor not in OURS_WITHOUT_NEEDS:
+            from ocean_actors.shards.executor import require_executor
 
-            executor_spec(name).require(self._settings)
+            require_executor(self._settings)
 
     def close(self) -> list[str]:
         """End all workers. Returns the names of those that have not ended."""
@@ -62,13 +61,12 @@ class ShardRunner:
         return [] if executor is None else executor.close()
 
     def _find_executor(self) -> Executor:
-        from ocean_actors.shards.executor import ExecutorContext, executor_spec
+        from ocean_actors.shards.executor import ExecutorContext, build_executor
 
         with self._lock:
             if self._closed:
                 raise RuntimeError("the system has stopped")
             if self._executor is None:
-                spec = executor_spec(self._settings.resync.executor)
                 context = ExecutorContext(self._settings, self._clock, self._factories)
-                self._executor = spec.build(context)
+                self._executor = build_executor(context)
             return self._executor

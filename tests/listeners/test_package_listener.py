@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 from scripted import Quick
 from waiting import wait_until
 
-from ocean_actors import RunEnded, Settings, SettingsError, plugins
+from ocean_actors import RunEnded, Settings, SettingsError
 from ocean_actors.check import check
 from ocean_actors.listeners.spec import Listener, ListenerSpec, Services, listener_spec
 from ocean_actors.settings import ListenerSettings
@@ -124,37 +124,6 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         monkeypatch.syspath_prepend(str(tmp_path))
 
     return add
-
-
-def test_a_listener_that_cannot_be_imported_is_one_line(register: Callable[[str], None]) -> None:
-    register("BAD = no_such_module:X")
-    with pytest.raises(SettingsError) as error:
-        settings_of(type="BAD")
-    assert str(error.value) == (
-        "eventListener.type: BAD (no_such_module:X) cannot be imported: "
-        "ModuleNotFoundError: No module named 'no_such_module'"
-    )
-
-
-def test_what_a_package_raises_on_import_is_one_printable_line(
-    register: Callable[[str], None], tmp_path: Path
-) -> None:
-    code = "raise RuntimeError('broken\\n\\x1b[31mforged line')"
-    (tmp_path / "raises_on_import.py").write_text(code)
-    register("BAD = raises_on_import:SPEC")
-    with pytest.raises(plugins.UnknownPluginError) as error:
-        listener_spec("BAD")
-    assert str(error.value) == (
-        "BAD (raises_on_import:SPEC) cannot be imported: RuntimeError: broken [31mforged line"
-    )
-
-
-def test_what_is_registered_has_to_be_a_spec(register: Callable[[str], None]) -> None:
-    register("ODD = math:pi")
-    with pytest.raises(plugins.UnknownPluginError, match="ODD is not a ListenerSpec but a float"):
-        listener_spec("ODD")
-    with pytest.raises(SettingsError, match="not a subclass of ListenerSettings"):
-        settings_of(type="ODD")
 
 
 def test_the_page_shows_the_package_that_is_installed_here() -> None:
