@@ -36,6 +36,7 @@ from ocean_actors.resync.generation import ConfigGeneration
 from ocean_actors.resync.handlers import numbered
 from ocean_actors.retry import ONCE
 from ocean_actors.settings import Settings
+from ocean_actors.shards.runner import OURS_WITHOUT_NEEDS, ShardRunner
 from ocean_actors.text import one_line
 
 
@@ -73,6 +74,7 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
     with contextlib.closing(SystemClock()) as clock:
         yield _listener(settings, clock)
         yield from _leader(settings, clock)
+        yield from _executor(settings, clock)
     try:
         tls.client_context()
     except tls.UnusableAuthorities as error:
@@ -161,6 +163,19 @@ def _leader(settings: Settings, clock: Clock) -> Iterator[CheckLine]:
         yield CheckLine(False, "leader", str(error))
     else:
         yield CheckLine(True, "leader", f"{name}; this command does not connect to it")
+
+
+def _executor(settings: Settings, clock: Clock) -> Iterator[CheckLine]:
+    """Look whether `run` could use the executor, unless it is one that needs nothing."""
+    name = settings.resync.executor
+    if name in OURS_WITHOUT_NEEDS:
+        return
+    try:
+        ShardRunner(settings, clock, {}).require()
+    except UsageError as error:
+        yield CheckLine(False, "executor", str(error))
+    else:
+        yield CheckLine(True, "executor", f"{name}; this command does not start it")
 
 
 def _port(

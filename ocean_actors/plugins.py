@@ -103,7 +103,9 @@ def load(group: Group, name: str) -> Any:
     with calling(group, name, "cannot be imported"):
         part = entry.load()
     if not isinstance(part, expected):
-        raise wrong(group, name, f"expected a {expected.__name__}, got {type(part).__name__}")
+        raise wrong(
+            group, name, f"expected an instance of {expected.__name__}, got {type(part).__name__}"
+        )
     named = part.name  # type: ignore[attr-defined]  # every spec has it
     if not (isinstance(named, str) and named.upper() == entry.name.upper()):
         text = f"its spec is named {named!r}; give the entry point and the spec the same name"

@@ -109,7 +109,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "signals": {*SMALL},
     "check": {
         *SMALL, "actors", "blueprints", "leader", "listeners", "ocean", "port", "resync", "retry",
-        "settings",
+        "settings", "shards",
     },
     "cli": {
         *SMALL, "check", "control", "demo", "group", "loading", "log_output", "sandbox",

@@ -15,8 +15,8 @@ from ocean_actors.shards.places import Places
 if TYPE_CHECKING:
     from ocean_actors.shards.executor import Executor
 
-
 OURS_WITHOUT_NEEDS = ("threads", "processes")
+"""Executors that can always be used."""
 
 
 class ShardRunner:

@@ -99,11 +99,11 @@ def refused(**listener: object) -> str:
         ("import sys; sys.exit(0)", "cannot be imported: SystemExit: 0 ("),
         ("", "cannot be imported: AttributeError: module 'broken_listener' has no attribute"),
         ("def SPEC(:", "cannot be imported: SyntaxError: invalid syntax ("),
-        ("SPEC = {}", "expected a ListenerSpec, got dict"),
-        ("SPEC = ListenerSpec", "expected a ListenerSpec, got type"),
+        ("SPEC = {}", "expected an instance of ListenerSpec, got dict"),
+        ("SPEC = ListenerSpec", "expected an instance of ListenerSpec, got type"),
         (
             "class Like:\n    settings = Section\n    name = 'ODD'\nSPEC = Like()",
-            "expected a ListenerSpec, got Like",
+            "expected an instance of ListenerSpec, got Like",
         ),
         (
             "SPEC = ListenerSpec('OTHER', Section, build)",
