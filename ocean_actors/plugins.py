@@ -100,13 +100,16 @@ def load(group: Group, name: str) -> Any:
         raise PluginError(f"{name} is registered by {places}: uninstall all packages but one")
     (entry,) = found
     expected: type = EntryPoint("", group.spec, "").load()
+    if entry.pattern.match(entry.value) is None:
+        raise wrong(group, name, "expected module:NAME as the value of the entry point")
     with calling(group, name, "cannot be imported"):
         part = entry.load()
     if not isinstance(part, expected):
         raise wrong(
             group, name, f"expected an instance of {expected.__name__}, got {type(part).__name__}"
         )
-    named = part.name  # type: ignore[attr-defined]  # every spec has it
+    with calling(group, name, "name"):
+        named = part.name  # type: ignore[attr-defined]  # every spec has it
     if not (isinstance(named, str) and named.upper() == entry.name.upper()):
         text = f"its spec is named {named!r}; give the entry point and the spec the same name"
         raise wrong(group, name, one_line(text))
@@ -117,13 +120,15 @@ def load(group: Group, name: str) -> Any:
 def calling(group: Group, name: str, what: str) -> Iterator[None]:
     """Run a package's code: what it raises becomes a PluginError that begins with `what`.
 
-    A UsageError passes, as it is a line for the user already.
+    A UsageError with a text passes, as it is a line for the user already.
     """
     try:
         yield
-    except (KeyboardInterrupt, MemoryError, UsageError):
+    except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # `exit()` is one, too
+        if isinstance(error, UsageError) and str(error).strip():
+            raise
         raise wrong(group, name, f"{what}: {raised(error)}") from error
 
 
@@ -133,11 +138,11 @@ def wrong(group: Group, name: str, text: str) -> PluginError:
     return PluginError(f"{name} ({places}): {text}")
 
 
-def require_members(group: Group, name: str, made: object, members: tuple[str, ...]) -> None:
-    """Raises PluginError if what a part's `build` returned lacks one of these attributes."""
-    lacking = [each for each in members if not hasattr(made, each)]
+def require_methods(group: Group, name: str, made: object, methods: tuple[str, ...]) -> None:
+    """Raises PluginError if what a part's `build` returned lacks one of these methods."""
+    lacking = [each for each in methods if not callable(getattr(made, each, None))]
     if lacking:
-        text = f"build returned {one_line(made, 80)}, which has no {', '.join(lacking)}"
+        text = f"build returned {one_line(made, 80)}, which has no method {', '.join(lacking)}"
         raise wrong(group, name, text)
 
 

@@ -26,10 +26,19 @@ ENGINE = """
 from ocean_actors.leader.spec import LeaderSpec
 from ocean_actors.settings import LeaderSettings
 def fail(*_args): raise LookupError("no engine")
+class Engine:
+    ttl = "10 s"
+    campaign = resign = interrupt = fail
 """
 EXECUTOR = """
 from ocean_actors.shards.executor import ExecutorSpec
 def fail(*_args): raise LookupError("no cluster")
+"""
+UNCLOSED = """
+class Cluster:
+    writes = False
+    submit = close = fail
+SPEC = ExecutorSpec("odd", lambda _context: Cluster())
 """
 
 Package = Callable[[str, str], None]
@@ -65,7 +74,11 @@ def checked(settings: Settings, topic: str) -> tuple[bool, str]:
     ("spec", "line"),
     [
         ("fail", "build: LookupError: no engine ("),
-        ("lambda s, c: None", "build returned None, which has no ttl, campaign, resign, interrupt"),
+        (
+            "lambda s, c: None",
+            "build returned None, which has no method campaign, resign, interrupt",
+        ),
+        ("lambda s, c: Engine()", "build: expected more than 0 seconds as ttl, got 10 s"),
     ],
 )
 def test_an_engine_that_cannot_be_made_is_one_line(package: Package, spec: str, line: str) -> None:
@@ -124,7 +137,7 @@ class Pages(ShardedHandler):
     ("spec", "line"),
     [
         ("fail", "build: LookupError: no cluster ("),
-        ("lambda _context: None", "build returned None, which has no writes, submit, close"),
+        ("lambda _context: None", "build returned None, which has no method submit, close"),
     ],
 )
 def test_an_executor_that_cannot_be_made_fails_the_run_in_one_line(
@@ -135,3 +148,18 @@ def test_an_executor_that_cannot_be_made_fails_the_run_in_one_line(
         ended = rig.expect(RunEnded)
     assert ended.status == "failed"
     assert f"odd (broken_part:SPEC of odd): {line}" in str(ended)
+
+
+def test_an_executor_that_cannot_be_closed_is_logged_and_the_stop_goes_on(
+    package: Package, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    package("ocean_actors.executors", f"{EXECUTOR}{UNCLOSED}")
+    with SandboxedSystem([Pages], resync={"executor": "odd", "retry": {"attempts": 0}}) as rig:
+        rig.expect(RunEnded)
+    assert rig.system.status()["stopped"]
+    left, stopped = caplog.messages[-2:]
+    assert left.startswith(
+        "workers may be left: odd (broken_part:SPEC of odd): close: LookupError: no cluster ("
+    )
+    assert stopped == "integration under-test stopped"

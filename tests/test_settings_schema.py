@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from ocean_actors import Settings, SettingsError, plugins
+from ocean_actors import Settings
 from ocean_actors.cli import main
 from ocean_actors.settings.schema import json_schema
 
@@ -77,9 +77,3 @@ def test_every_key_of_the_settings_is_in_it() -> None:
 def test_what_is_wrong_is_found(validator: Any, values: dict[str, Any], where: str) -> None:
     (error,) = validator.iter_errors({"port": PORT, **values})
     assert ".".join(map(str, error.absolute_path)) == where
-
-
-def test_a_type_that_cannot_be_loaded_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugins, "known", lambda _group: ("POLLING", "SMOKE"))
-    with pytest.raises(SettingsError, match=r"eventListener.type: .*SMOKE"):
-        json_schema()

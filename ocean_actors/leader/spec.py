@@ -10,6 +10,7 @@ from ocean_actors import plugins
 from ocean_actors.actors import Clock
 from ocean_actors.errors import OceanError
 from ocean_actors.settings import LeaderSettings, NoLeaderSettings
+from ocean_actors.text import one_line
 
 SettingsT = TypeVar("SettingsT", bound=LeaderSettings)
 
@@ -112,8 +113,12 @@ def election_builder(settings: LeaderSettings, clock: Clock) -> Callable[[], Ele
     def build_election() -> Election:
         with plugins.calling(plugins.LEADERS, spec.name, "build"):
             election = build(settings, clock)
-        members = ("ttl", "campaign", "resign", "interrupt")
-        plugins.require_members(plugins.LEADERS, spec.name, election, members)
+        methods = ("campaign", "resign", "interrupt")
+        plugins.require_methods(plugins.LEADERS, spec.name, election, methods)
+        ttl: object = getattr(election, "ttl", None)
+        if not (isinstance(ttl, int | float) and ttl > 0):
+            text = f"build: expected more than 0 seconds as ttl, got {one_line(ttl, 80)}"
+            raise plugins.wrong(plugins.LEADERS, spec.name, text)
         return election
 
     build_election()

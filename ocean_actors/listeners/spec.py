@@ -108,7 +108,7 @@ def build_listener(spec: ListenerSpec[Any], services: Services) -> Listener:
         raise _wrong(spec, "its name is that of another actor or trigger; choose another name")
     with plugins.calling(plugins.LISTENERS, spec.name, "build"):
         listener = spec.build(services.settings.event_listener, services)
-    problem = _problem(listener)
+        problem = _problem(listener)
     if problem is not None:
         raise _wrong(spec, f"build: {problem}")
     return listener
@@ -130,18 +130,27 @@ def destination_of(spec: ListenerSpec[Any], settings: Settings) -> Mapping[str, 
 def description_of(spec: ListenerSpec[Any], settings: Settings) -> str:
     """Returns the listener's line for `ocean-actors check`. Raises plugins.PluginError."""
     with plugins.calling(plugins.LISTENERS, spec.name, "describe"):
-        return one_line(spec.describe(settings.event_listener))
+        described: object = spec.describe(settings.event_listener)
+    if not isinstance(described, str):
+        raise _wrong(spec, f"describe: expected a text, got {one_line(described, 80)}")
+    return one_line(described)
 
 
 def details_of(listener: Listener) -> Mapping[str, Any]:
     """Returns what a listener adds to `status()["listening"]`; if it raises, `error` says so.
 
-    The values are made JSON-able.
+    It is made JSON-able.
     """
     try:
-        return {name: jsonable(value) for name, value in listener.details().items()}
-    except Exception as error:  # noqa: BLE001  (of a package)
+        details: object = listener.details()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001  (of a package; `exit()` is one, too)
         return {"error": f"details: {raised(error)}"}
+    if not isinstance(details, Mapping):
+        return {"error": f"details: expected a mapping, got {one_line(details, 80)}"}
+    shown: Mapping[str, Any] = jsonable(details)
+    return shown
 
 
 def _wrong(spec: ListenerSpec[Any], text: str) -> plugins.PluginError:
@@ -155,6 +164,8 @@ def _problem(listener: object) -> str | None:
     actor: object = listener.actor
     if not (isinstance(actor, type) and issubclass(actor, actors.Actor)):
         return f"expected a subclass of Actor as actor, got {one_line(actor, 80)}"
+    if inspect.isabstract(actor):
+        return f"the actor {actor.__name__} is abstract"
     if not isinstance(listener.args, tuple):
         return f"expected a tuple as args, got {one_line(listener.args, 80)}"
     try:

@@ -87,5 +87,5 @@ class ListenerSupervisor(Actor):
     def _spawn(self, name: str, listener: Listener) -> Ref:
         try:
             return self.context.spawn(listener.actor, *listener.args, name=name)
-        except Exception as error:  # its `__init__` may be a package's
+        except BaseException as error:  # of a package's `__init__`; `exit()` is one, too
             raise ListenerError(f"the listener {name} cannot be made: {raised(error)}") from error

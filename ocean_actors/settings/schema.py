@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from ocean_actors import plugins
+from ocean_actors.errors import UsageError
 from ocean_actors.settings.errors import key_name
 from ocean_actors.settings.models import IntegrationSettings, PortSettings, Section
 from ocean_actors.settings.settings import CHOICES, Choice, Settings
@@ -56,8 +58,8 @@ def _models(choice: Choice, left_out: Callable[[str], object]) -> list[type[Sect
         try:
             model = choice.model(name)
             with plugins.calling(choice.group, name, "settings"):
-                model.model_json_schema(mode=MODE)
-        except plugins.PluginError as error:
+                json.dumps(_of_file(model.model_json_schema(mode=MODE)))
+        except UsageError as error:
             left_out(f"{key_name(choice.type_leaf)}: left out of the schema: {error}")
         else:
             models.append(model)

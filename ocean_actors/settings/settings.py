@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, Field, InstanceOf, ValidationError
 
 from ocean_actors import plugins
+from ocean_actors.errors import UsageError
 from ocean_actors.frozen import FrozenDict, freeze
 from ocean_actors.settings import ocean, sources
 from ocean_actors.settings.errors import (
@@ -53,7 +54,6 @@ from ocean_actors.settings.places import below, path_below, program_below
 from ocean_actors.settings.ray import RaySettings
 from ocean_actors.settings.sources import Leaf, Names, Reader
 from ocean_actors.text import one_line
-from ocean_actors.user_code import raised
 
 MASK = "***"
 CONFIG: Leaf = ("integration", "config")
@@ -88,11 +88,16 @@ class Choice:
 
     def model(self, name: str) -> type[Section]:
         """Returns the model of a type. Raises plugins.PluginError if there is none to be used."""
-        model: object = plugins.load(self.group, name).settings
-        if isinstance(model, type) and issubclass(model, self.base):
-            return model
-        expected = f"expected a subclass of {self.base.__name__} as settings"
-        raise plugins.wrong(self.group, name, f"{expected}, got {one_line(model, 80)}")
+        with plugins.calling(self.group, name, "settings"):
+            model: object = plugins.load(self.group, name).settings
+        if not (isinstance(model, type) and issubclass(model, self.base)):
+            expected = f"expected a subclass of {self.base.__name__} as settings"
+            raise plugins.wrong(self.group, name, f"{expected}, got {one_line(model, 80)}")
+        for key, info in model.model_fields.items():
+            if info.alias is not None or info.validation_alias is not None:
+                text = f"{model.__name__}.{key} has an alias: keys are named by their fields"
+                raise plugins.wrong(self.group, name, text)
+        return model
 
     @property
     def type_leaf(self) -> Leaf:
@@ -282,7 +287,7 @@ def _load(
         section = sections.pop(choice.section, None)
         made: Section | None = None
         if model is not None:
-            made, wrong = _validated(reader, model, section or {}, (choice.section,))
+            made, wrong = _chosen(reader, choice, model, section or {})
             problems += wrong
         sections[choice.section] = made or choice.default()  # to see what else is wrong
     settings, others = _validated(reader, Settings, sections, ())
@@ -368,7 +373,7 @@ def _chosen_model(reader: Reader, choice: Choice) -> tuple[type[Section] | None,
         return None, f"{label}: expected one of {known}, got {describe(value)}"
     try:
         return choice.model(value.strip().upper()), None
-    except plugins.PluginError as error:
+    except UsageError as error:
         return None, f"{label}: {error}"
 
 
@@ -390,6 +395,29 @@ def _for_choice(
     return kept
 
 
+def _chosen(
+    reader: Reader, choice: Choice, model: type[Section], values: Mapping[str, Any]
+) -> tuple[Section | None, list[str]]:
+    """Returns the section that `choice` is about, or None, and what is wrong with it.
+
+    The model may be a package's, and its validators may do anything.
+    """
+    name = str(values.get("type", model.model_fields["type"].default))
+    try:
+        with plugins.calling(choice.group, name, "settings"):
+            made, problems = _validated(reader, model, values, (choice.section,))
+        if not problems and not (isinstance(made, model) and getattr(made, "type", None) == name):
+            text = f"settings: expected a {model.__name__} of the type {name} from its validators"
+            raise plugins.wrong(choice.group, name, f"{text}, got {one_line(made, 80)}")
+    except plugins.PluginError as error:
+        text = f"{key_name((choice.section,))}: {error}"
+        for key, info in model.model_fields.items():
+            if not info.repr and values.get(key):
+                text = text.replace(str(values[key]), MASK)
+        return None, [text]
+    return made, problems
+
+
 def _validated(
     reader: Reader, model: type[ModelT], values: Mapping[str, Any], at: Leaf
 ) -> tuple[ModelT | None, list[str]]:
@@ -402,10 +430,6 @@ def _validated(
             for detail in error.errors(include_url=False)
             if not (detail["type"] == "missing" and _is_reported(reader, (*at, *detail["loc"])))
         ]
-    except Exception as error:  # of a validator
-        if not at:
-            raise  # the validator is ours
-        return None, [f"{key_name(at)}: {model.__name__} cannot check it: {raised(error)}"]
 
 
 UNUSED: Mapping[type[Section], frozenset[str]] = {
@@ -520,7 +544,7 @@ def _expected(detail: Mapping[str, Any]) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "value_error":
-            return str(context["error"])
+            return one_line(str(context["error"])) or "cannot be used"
         case "float_type" | "float_parsing":
             return "expected a number"
         case "int_type" | "int_parsing" | "int_from_float" | "int_parsing_size":
@@ -530,18 +554,23 @@ def _expected(detail: Mapping[str, Any]) -> str:
         case "string_type":
             return "expected text (in quotes, if it looks like something else)"
         case "string_too_short" | "too_short":
-            return "must not be empty"
+            least = context["min_length"]
+            return "must not be empty" if least == 1 else f"expected a length of {least} or more"
         case "finite_number":
             return "expected a finite number"
         case "greater_than":
-            return f"expected more than {context['gt']:.0f}"
+            return f"expected more than {_bound(context['gt'])}"
         case "greater_than_equal":
-            return f"expected {context['ge']:.0f} or more"
+            return f"expected {_bound(context['ge'])} or more"
         case "less_than_equal":
-            return f"expected {context['le']:.0f} or less"
+            return f"expected {_bound(context['le'])} or less"
         case "literal_error" | "enum":
             return f"expected {context['expected']}"
         case "tuple_type":
             return "expected a list, or items separated by commas"
         case _:
             return str(detail["msg"])
+
+
+def _bound(value: object) -> str:
+    return f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)

@@ -18,6 +18,8 @@ from typing import Protocol, TypeAlias
 
 from ocean_actors import plugins
 from ocean_actors.actors import Clock
+from ocean_actors.errors import UsageError
+from ocean_actors.log import get_logger
 from ocean_actors.messages import FailedEntity, RunInfo
 from ocean_actors.port.batches import Item
 from ocean_actors.port.remote import FromWorker, ToWorker
@@ -25,6 +27,8 @@ from ocean_actors.resync.handlers import HandlerFactory
 from ocean_actors.resync.run import ResyncRun
 from ocean_actors.settings import Settings
 from ocean_actors.shards.outcome import ShardOutcome
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,18 @@ def build_executor(context: ExecutorContext) -> Executor:
     spec = executor_spec(context.settings.resync.executor)
     with plugins.calling(plugins.EXECUTORS, spec.name, "build"):
         executor = spec.build(context)
-    members = ("writes", "submit", "close")
-    plugins.require_members(plugins.EXECUTORS, spec.name, executor, members)
+    plugins.require_methods(plugins.EXECUTORS, spec.name, executor, ("submit", "close"))
     return executor
+
+
+def close_executor(executor: Executor, settings: Settings) -> list[str]:
+    """Close the executor that the settings name; returns the workers that have not ended.
+
+    What a package's executor raises is logged, as the system's stop goes on.
+    """
+    try:
+        with plugins.calling(plugins.EXECUTORS, settings.resync.executor, "close"):
+            return list(executor.close())
+    except UsageError as error:
+        logger.warning("workers may be left: %s", error)
+        return []

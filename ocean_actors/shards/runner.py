@@ -58,7 +58,11 @@ class ShardRunner:
         with self._lock:
             self._closed = True
             executor = self._executor
-        return [] if executor is None else executor.close()
+        if executor is None:
+            return []
+        from ocean_actors.shards.executor import close_executor
+
+        return close_executor(executor, self._settings)
 
     def _find_executor(self) -> Executor:
         from ocean_actors.shards.executor import ExecutorContext, build_executor

@@ -229,7 +229,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
             task.service()
         except ClientDisconnected:
             return True
-        except Exception:
+        except BaseException:  # `exit()` in an application is one, too
             self.logger.exception("cannot answer")
             if task.wrote_header:
                 return True

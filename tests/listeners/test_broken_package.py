@@ -23,9 +23,10 @@ from ocean_actors.settings.schema import json_schema
 from ocean_actors.testing import SandboxedSystem
 
 GOOD = """
+from abc import ABC, abstractmethod
 from typing import Callable
 
-from pydantic import field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ocean_actors import Actor
 from ocean_actors.listeners.spec import Listener, ListenerSpec
@@ -41,12 +42,22 @@ class Ear(Actor):
         super().__init__()
 
 
+class Sketch(Actor, ABC):
+    @abstractmethod
+    def listen(self): ...
+
+
 def build(settings, services):
     return Listener(Ear)
 
 
 def fail(*_args):
     raise LookupError("no queue")
+
+
+class Evil(Listener):
+    def __getattribute__(self, name):
+        fail()
 
 
 """
@@ -115,6 +126,17 @@ def refused(**listener: object) -> str:
             "expected a subclass of ListenerSettings as settings, got <class 'dict'>",
         ),
         ("SPEC = ListenerSpec('ODD', None, build)", "as settings, got None"),
+        (
+            "class Nameless(ListenerSpec):\n    def __init__(self): pass\nSPEC = Nameless()",
+            "name: AttributeError: 'Nameless' object has no attribute 'name'",
+        ),
+        (
+            (
+                "class Section(ListenerSettings):\n    queue: str = Field(alias='queueUrl')\n"
+                "SPEC = ListenerSpec('ODD', Section, build)"
+            ),
+            "Section.queue has an alias: keys are named by their fields",
+        ),
     ],
 )
 def test_a_package_without_a_spec_that_can_be_used_is_refused_with_the_settings(
@@ -134,21 +156,62 @@ def test_the_line_says_where_in_the_package_the_error_was_raised(package: Packag
     )
 
 
-@pytest.mark.parametrize("raised", ["KeyError('region')", "RuntimeError('region')"])
-def test_a_validator_that_fails_is_a_line_of_the_settings(package: Package, raised: str) -> None:
-    folder = package(
-        "class Section(ListenerSettings):\n"
-        "    region: str = ''\n"
-        "    @field_validator('region')\n"
-        "    @classmethod\n"
-        f"    def check(cls, value): raise {raised}\n"
-        "SPEC = ListenerSpec('ODD', Section, build)"
-    )
-    text = refused(region="eu")
-    assert re.fullmatch(
-        r"eventListener: Section cannot check it: (Key|Runtime)Error: '?region'? "
-        rf"\({re.escape(str(folder))}/broken_listener.py:\d+\)",
-        text,
+@pytest.mark.parametrize(
+    ("entry", "module"),
+    [("ODD = broken listener", "broken listener"), ("ODD = broken:", "broken:")],
+)
+def test_an_entry_point_that_names_no_attribute_is_refused(
+    package: Package, entry: str, module: str
+) -> None:
+    package("", entry)
+    assert refused().startswith(f"eventListener.type: ODD ({module} of odd): expected")
+
+
+SECTION = """
+class Broken(BaseException): pass
+class Section(ListenerSettings):
+    region: str = ''
+    token: str = Field(default='', repr=False, min_length=3)
+    share: float = Field(default=1.0, gt=0.5)
+    {validator}{body}
+SPEC = ListenerSpec('ODD', Section, build)
+"""
+ALL = "@model_validator(mode='after')\n    def check(self): "
+REGION, TOKEN, TYPE = (
+    f"@field_validator('{name}')\n    @classmethod\n    def check(cls, value): "
+    for name in ("region", "token", "type")
+)
+
+
+@pytest.mark.parametrize(
+    ("validator", "body", "line"),
+    [
+        (REGION, "raise KeyError('x')", f"eventListener: {ODD}settings: KeyError: 'x' ("),
+        (REGION, "raise Broken('x')", f"eventListener: {ODD}settings: Broken: x ("),
+        (REGION, "exit(0)", f"eventListener: {ODD}settings: SystemExit: 0 ("),
+        (TOKEN, "raise KeyError(value)", f"eventListener: {ODD}settings: KeyError: '***' ("),
+        (ALL, "pass", f"eventListener: {ODD}settings: expected a Section of the type ODD from"),
+        (
+            ALL, "from ocean_actors.settings import PollingSettings as P; return P()",
+            f"eventListener: {ODD}settings: expected a Section of the type ODD from",
+        ),
+        (TYPE, "return 'POLLING'", f"eventListener: {ODD}settings: expected a Section of the ty"),
+        (REGION, "raise ValueError", 'eventListener.region: cannot be used, got "eu"'),
+        (REGION, "raise ValueError('x' * 999)", f"eventListener.region: {'x' * 299}…, got"),
+    ],
+)  # fmt: skip
+def test_a_validator_that_fails_is_a_line_of_the_settings(
+    package: Package, validator: str, body: str, line: str
+) -> None:
+    package(SECTION.format(validator=validator, body=body))
+    assert refused(region="eu", token="se-cret").startswith(line)
+
+
+def test_bounds_are_quoted_as_the_package_has_them(package: Package) -> None:
+    package(SECTION.format(validator=REGION, body="return value"))
+    assert refused(token="ab", share=0.2) == (
+        "eventListener.token: expected a length of 3 or more; "
+        "eventListener.share: expected more than 0.5, got 0.2"
     )
 
 
@@ -159,6 +222,8 @@ BUILDS = [
     ("None", "build: TypeError: 'NoneType' object is not callable"),
     ("lambda s, v: None", "build: expected a Listener, got None"),
     ("lambda s, v: Ear", "build: expected a Listener, got <class 'broken_listener.Ear'>"),
+    ("lambda s, v: Evil(Ear)", "build: LookupError: no queue ("),
+    ("lambda s, v: Listener(Sketch)", "build: the actor Sketch is abstract"),
     ("lambda s, v: Listener(dict)", "build: expected a subclass of Actor as actor, got <class"),
     ("lambda s, v: Listener(Ear, [])", "build: expected a tuple as args, got []"),
     (
@@ -209,14 +274,21 @@ def test_a_line_that_a_package_wrote_for_its_user_is_left_as_it_is(package: Pack
         OceanSystem(Settings.from_dict(values(), {}), [Quick])
 
 
+@pytest.mark.parametrize(
+    ("describe", "line"),
+    [
+        ("fail", "LookupError: no queue ("),
+        ("lambda s: None", "expected a text, got None"),
+    ],
+)
 def test_a_description_that_fails_is_a_failed_line_and_the_check_goes_on(
-    package: Package,
+    package: Package, describe: str, line: str
 ) -> None:
-    package("SPEC = ListenerSpec('ODD', Section, build, describe=fail)")
+    package(f"SPEC = ListenerSpec('ODD', Section, build, describe={describe})")
     lines = list(check(Settings.from_dict(values(), {}), "here"))
     assert [each.topic for each in lines] == ["settings", "listener", "Port"]
     assert not lines[1].good
-    assert lines[1].text.startswith(f"{ODD}describe: LookupError: no queue (")
+    assert lines[1].text.startswith(f"{ODD}describe: {line}")
 
 
 @pytest.mark.parametrize("name", [*sorted(TAKEN), "handler-pages", "live-pages"])
@@ -274,6 +346,14 @@ def test_the_case_of_an_entry_point_does_not_matter(package: Package) -> None:
             ),
             "settings: PydanticInvalidForJsonSchema: ",
         ),
+        (
+            (
+                "class Section(ListenerSettings):\n"
+                "    q: str = Field(default='', json_schema_extra={'properties': [1]})\n"
+                "SPEC = ListenerSpec('ODD', Section, build)"
+            ),
+            "settings: AttributeError: 'list' object has no attribute 'items'",
+        ),
     ],
 )
 def test_the_schema_leaves_out_what_cannot_be_used_and_says_so(
@@ -290,24 +370,43 @@ def test_the_schema_leaves_out_what_cannot_be_used_and_says_so(
     assert printed.err.count("\n") == 1
 
 
-def test_a_listener_whose_init_raises_is_named_in_the_cause(package: Package) -> None:
+def test_the_schema_leaves_out_a_package_that_refuses_to_be_imported(
+    package: Package, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package("from ocean_actors import SettingsError\nraise SettingsError(['set QUEUE_HOME'])\n")
+    assert main(["schema"]) == 0
+    assert capsys.readouterr().err == (
+        "ocean-actors: eventListener.type: left out of the schema: set QUEUE_HOME\n"
+    )
+    assert refused() == "eventListener.type: set QUEUE_HOME"
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [("fail()", "LookupError: no queue ("), ("exit(3)", "SystemExit: 3 (")],
+)
+def test_a_listener_whose_init_raises_is_named_in_the_cause(
+    package: Package, body: str, reason: str
+) -> None:
     package(
         "class Deaf(Actor):\n"
-        "    def __init__(self): fail()\n"
+        f"    def __init__(self): {body}\n"
         "SPEC = ListenerSpec('ODD', Section, lambda s, v: Listener(Deaf))"
     )
     with SandboxedSystem([Quick], eventListener={"type": "ODD"}) as rig:
         wait_until(lambda: rig.system.cause is not None, "the end of the system")
     assert rig.system.exit_code == 1
     cause = str(rig.system.cause)
-    assert "the listener odd cannot be made: LookupError: no queue (" in cause
+    assert f"the listener odd cannot be made: {reason}" in cause
 
 
 @pytest.mark.parametrize(
     ("details", "shown"),
     [
         ("fail", r"'error': 'details: LookupError: no queue \("),
-        ("lambda: 5", r"'error': \"details: AttributeError: 'int' object has no attribute 'items'"),
+        ("lambda: 5", r"'error': 'details: expected a mapping, got 5'"),
+        ("lambda: exit(4)", r"'error': 'details: SystemExit: 4 \("),
+        ("lambda: {(1, 2): 3}", r"'\(1, 2\)': 3"),
         ("lambda: {'lag': object()}", r"'lag': '<object object at "),
     ],
 )

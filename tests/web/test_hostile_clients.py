@@ -150,6 +150,20 @@ def test_what_an_application_raises_is_logged_cleanly_and_seldom(
     assert not any("\x1b" in line for line in found)
 
 
+def test_an_application_that_calls_exit_is_answered_500(caplog: pytest.LogCaptureFixture) -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> NoReturn:
+        sys.exit(5)
+
+    server = HttpServer(app, "127.0.0.1", 0, threads=2, **limits(1000, lambda *_: None))
+    server.start()
+    try:
+        for _ in range(4):
+            assert requests.get(server.url, timeout=10).status_code == 500
+    finally:
+        server.stop()
+    assert "SystemExit: 5" in caplog.text
+
+
 def test_a_handler_that_fails_is_answered_500_and_logged_seldom(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
