@@ -120,11 +120,10 @@ def destination_of(spec: ListenerSpec[Any], settings: Settings) -> Mapping[str, 
         found = spec.destination(settings.event_listener)
     if found is None:
         return None
-    pairs = found.items() if isinstance(found, Mapping) else [(found, None)]
-    if not all(isinstance(part, str) for pair in pairs for part in pair):
-        text = one_line(found, 80)
-        raise _wrong(spec, f"destination: expected a mapping of texts or None, got {text}")
-    return found
+    if isinstance(found, Mapping) and all(isinstance(each, str) for each in found.values()):
+        return found
+    text = f"destination: expected a mapping of texts or None, got {one_line(found, 80)}"
+    raise _wrong(spec, text)
 
 
 def description_of(spec: ListenerSpec[Any], settings: Settings) -> str:
