@@ -6,7 +6,7 @@ A package adds one through an entry point, whose name is what the settings say:
     ocean_actors.listeners =
         QUEUE = my_package.queue_listener:SPEC
 
-Nothing is imported before it is asked for, so this module depends on no other part. Whatever is
+Nothing is imported before it is asked for, so this module can be imported by every part. What is
 wrong with a package, or raised by its code, becomes one line that names its entry point.
 """
 
@@ -117,10 +117,11 @@ def load(group: Group, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def calling(group: Group, name: str, what: str) -> Iterator[None]:
+def calling(group: Group, name: str, what: str, *, with_text: bool = True) -> Iterator[None]:
     """Run a package's code: what it raises becomes a PluginError that begins with `what`.
 
-    A UsageError with a text passes, as it is a line for the user already.
+    A UsageError with a text passes, as it is a line for the user already. `with_text`: see
+    `raised`.
     """
     try:
         yield
@@ -129,7 +130,7 @@ def calling(group: Group, name: str, what: str) -> Iterator[None]:
     except BaseException as error:  # `exit()` is one, too
         if isinstance(error, UsageError) and str(error).strip():
             raise
-        raise wrong(group, name, f"{what}: {raised(error)}") from error
+        raise wrong(group, name, f"{what}: {raised(error, with_text=with_text)}") from error
 
 
 def wrong(group: Group, name: str, text: str) -> PluginError:

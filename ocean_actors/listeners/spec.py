@@ -165,13 +165,15 @@ def _problem(listener: object) -> str | None:
         return f"expected a subclass of Actor as actor, got {one_line(actor, 80)}"
     if inspect.isabstract(actor):
         return f"the actor {actor.__name__} is abstract"
-    if not isinstance(listener.args, tuple):
+    if not isinstance(listener.args, tuple | list):
         return f"expected a tuple as args, got {one_line(listener.args, 80)}"
+    signature = inspect.signature(actor, follow_wrapped=False)
     try:
-        inspect.signature(actor).bind(*listener.args)
+        signature.bind(*listener.args)
     except TypeError as error:
         return f"the args do not fit {actor.__name__}.__init__: {error}"
-    for name, part in (("app", listener.app), ("details", listener.details)):
-        if not (callable(part) or (name == "app" and part is None)):
-            return f"expected a callable as {name}, got {one_line(part, 80)}"
+    if listener.app is not None and not callable(listener.app):
+        return f"expected a callable as app, got {one_line(listener.app, 80)}"
+    if not callable(listener.details):
+        return f"expected a callable as details, got {one_line(listener.details, 80)}"
     return None

@@ -14,7 +14,7 @@ from ocean_actors.user_code import raised
 
 
 class ListenerError(OceanError):
-    """The `__init__` of a listener raised; one readable line that names the listener."""
+    """A listener cannot be spawned; one readable line that names it, and says why."""
 
 
 class ListenerSupervisor(Actor):
@@ -87,5 +87,5 @@ class ListenerSupervisor(Actor):
     def _spawn(self, name: str, listener: Listener) -> Ref:
         try:
             return self.context.spawn(listener.actor, *listener.args, name=name)
-        except BaseException as error:  # of a package's `__init__`; `exit()` is one, too
+        except BaseException as error:  # of its `__init__`, above all; `exit()` is one, too
             raise ListenerError(f"the listener {name} cannot be made: {raised(error)}") from error

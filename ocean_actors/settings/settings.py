@@ -93,8 +93,10 @@ class Choice:
         if not (isinstance(model, type) and issubclass(model, self.base)):
             expected = f"expected a subclass of {self.base.__name__} as settings"
             raise plugins.wrong(self.group, name, f"{expected}, got {one_line(model, 80)}")
+        config = model.model_config
+        by_name = config.get("populate_by_name") or config.get("validate_by_name")
         for key, info in model.model_fields.items():
-            if info.alias is not None or info.validation_alias is not None:
+            if info.validation_alias is not None and not by_name:
                 text = f"{model.__name__}.{key} has an alias: keys are named by their fields"
                 raise plugins.wrong(self.group, name, text)
         return model
@@ -287,7 +289,7 @@ def _load(
         section = sections.pop(choice.section, None)
         made: Section | None = None
         if model is not None:
-            made, wrong = _chosen(reader, choice, model, section or {})
+            made, wrong = _chosen_section(reader, choice, model, section or {})
             problems += wrong
         sections[choice.section] = made or choice.default()  # to see what else is wrong
     settings, others = _validated(reader, Settings, sections, ())
@@ -395,7 +397,7 @@ def _for_choice(
     return kept
 
 
-def _chosen(
+def _chosen_section(
     reader: Reader, choice: Choice, model: type[Section], values: Mapping[str, Any]
 ) -> tuple[Section | None, list[str]]:
     """Returns the section that `choice` is about, or None, and what is wrong with it.
@@ -404,17 +406,14 @@ def _chosen(
     """
     name = str(values.get("type", model.model_fields["type"].default))
     try:
-        with plugins.calling(choice.group, name, "settings"):
+        with_text = not _has_secrets(model)
+        with plugins.calling(choice.group, name, "settings", with_text=with_text):
             made, problems = _validated(reader, model, values, (choice.section,))
         if not problems and not (isinstance(made, model) and getattr(made, "type", None) == name):
             text = f"settings: expected a {model.__name__} of the type {name} from its validators"
             raise plugins.wrong(choice.group, name, f"{text}, got {one_line(made, 80)}")
     except plugins.PluginError as error:
-        text = f"{key_name((choice.section,))}: {error}"
-        for key, info in model.model_fields.items():
-            if not info.repr and values.get(key):
-                text = text.replace(str(values[key]), MASK)
-        return None, [text]
+        return None, [f"{key_name((choice.section,))}: {error}"]
     return made, problems
 
 
@@ -500,6 +499,12 @@ def _masked(value: Any, secret: bool = False) -> Any:
     if isinstance(value, Enum):
         return value.value
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _has_secrets(model: type[Section]) -> bool:
+    return any(
+        not info.repr or "Secret" in repr(info.annotation) for info in model.model_fields.values()
+    )
 
 
 def _is_secret(model: type[Section], leaf: Leaf) -> bool:
