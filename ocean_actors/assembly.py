@@ -208,7 +208,7 @@ class Assembly:
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
         self._spawn_leader()
-        if not self._is_held:
+        if not (self._is_held or self._election is not None):  # else it waits to be told
             integration.tell(Register())  # the last, so that nobody misses an event
 
     def _live_events(self, handlers: Sequence[LiveSpec]) -> LiveEvents:
