@@ -57,6 +57,9 @@ def _above_debug(record: logging.LogRecord) -> bool:
 for _name in WIRE_LOGGERS:
     logging.getLogger(_name).addFilter(_above_debug)
 
+CUT_OFF = "Connection timed out"
+"""What kafka-python says of a connection that took too long, or longer than was left."""
+
 
 class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
     """None of the brokers accepted a connection; the message says why."""
@@ -355,7 +358,9 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
         return transport
 
     def _on_closed(self, error: Exception) -> None:
-        self.failure = error
+        # The last attempt may be cut off by the end of the bootstrap, and then knows no cause.
+        if self.failure is None or CUT_OFF not in str(error):
+            self.failure = error
         if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
             self.refusal = error
             if not self.bootstrapped:  # otherwise kafka-python retries until its time is up
