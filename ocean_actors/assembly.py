@@ -136,7 +136,7 @@ class Assembly:
 
     def listener_details(self) -> Mapping[str, Any]:
         """Returns what the listener shows besides what its actor does; see `Listener`."""
-        return details_of(self.listener)
+        return details_of(self.spec, self.listener)
 
     def connect(self) -> Ref:
         """Start the actor that registers the integration; returns it, for `spawn`.
@@ -208,7 +208,7 @@ class Assembly:
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
         self._spawn_leader()
-        if not (self._is_held or self._election is not None):  # else it waits to be told
+        if not (self._is_held or self._election is not None):  # an elected one does once it leads
             integration.tell(Register())  # the last, so that nobody misses an event
 
     def _live_events(self, handlers: Sequence[LiveSpec]) -> LiveEvents:

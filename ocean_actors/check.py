@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -100,15 +99,22 @@ def check(settings: Settings, source: str, handlers: Sequence[type] = ()) -> Ite
 
 def _listener(settings: Settings, clock: Clock) -> CheckLine:
     """Make the listener as `run` does, and describe it; it is not started."""
-    try:
-        spec = listener_spec(settings.event_listener.type)
-        client = functools.partial(PortClient, settings.port, settings.integration)
-        resync = ResyncClient(ConfigGeneration())
-        build_listener(spec, Services(settings, client, resync, clock, clock.now()))
-        destination_of(spec, settings)
-        described = description_of(spec, settings)
-    except UsageError as error:
-        return CheckLine(False, "listener", str(error))
+    spec = listener_spec(settings.event_listener.type)
+    with contextlib.ExitStack() as clients:
+
+        def client() -> PortClient:
+            made = PortClient(
+                settings.port, settings.integration, strict=settings.ssl.port.x509.strict
+            )
+            return clients.enter_context(contextlib.closing(made))
+
+        try:
+            resync = ResyncClient(ConfigGeneration())
+            build_listener(spec, Services(settings, client, resync, clock, clock.now()))
+            destination_of(spec, settings)
+            described = description_of(spec, settings)
+        except UsageError as error:
+            return CheckLine(False, "listener", str(error))
     every = settings.scheduled_resync_interval
     schedule = "" if every is None else f"; and a scheduled resync every {every} min"
     return CheckLine(True, "listener", f"{described}{schedule}")

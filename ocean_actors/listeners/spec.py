@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 from ocean_actors import actors, plugins
 from ocean_actors.actors import Clock
 from ocean_actors.context import Actor
+from ocean_actors.errors import UsageError
 from ocean_actors.jsonable import jsonable
 from ocean_actors.port.client import PortClient
 from ocean_actors.resync.client import ResyncClient
 from ocean_actors.settings import ListenerSettings, Settings
 from ocean_actors.text import one_line
-from ocean_actors.user_code import raised
 from ocean_actors.web.wsgi import WsgiApp
 
 SettingsT = TypeVar("SettingsT", bound=ListenerSettings)
@@ -135,19 +135,18 @@ def description_of(spec: ListenerSpec[Any], settings: Settings) -> str:
     return one_line(described)
 
 
-def details_of(listener: Listener) -> Mapping[str, Any]:
+def details_of(spec: ListenerSpec[Any], listener: Listener) -> Mapping[str, Any]:
     """Returns what a listener adds to `status()["listening"]`; if it raises, `error` says so.
 
     It is made JSON-able.
     """
     try:
-        details: object = listener.details()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001  (of a package; `exit()` is one, too)
-        return {"error": f"details: {raised(error)}"}
-    if not isinstance(details, Mapping):
-        return {"error": f"details: expected a mapping, got {one_line(details, 80)}"}
+        with plugins.calling(plugins.LISTENERS, spec.name, "details"):
+            details: object = listener.details()
+        if not isinstance(details, Mapping):
+            raise _wrong(spec, f"details: expected a mapping, got {one_line(details, 80)}")
+    except UsageError as error:
+        return {"error": str(error)}
     shown: Mapping[str, Any] = jsonable(details)
     return shown
 

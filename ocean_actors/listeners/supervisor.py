@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 
-from ocean_actors.actors import Ref, Terminated, handles
+from ocean_actors.actors import Cancelled, Ref, Terminated, handles
 from ocean_actors.context import Actor
 from ocean_actors.errors import OceanError
 from ocean_actors.listeners.spec import Listener
@@ -87,5 +87,7 @@ class ListenerSupervisor(Actor):
     def _spawn(self, name: str, listener: Listener) -> Ref:
         try:
             return self.context.spawn(listener.actor, *listener.args, name=name)
+        except Cancelled:  # this actor is stopped
+            raise
         except BaseException as error:  # of its `__init__`, above all; `exit()` is one, too
             raise ListenerError(f"the listener {name} cannot be made: {raised(error)}") from error

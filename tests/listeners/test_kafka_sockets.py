@@ -76,10 +76,10 @@ def tls_consumer(port: int) -> GroupConsumer:
     return GroupConsumer(options, owned=tuple, confirmed=lambda _sent_at: None, clock=ManualClock())
 
 
-def test_a_handshake_that_fails_leaves_none_open(
+def test_a_handshake_that_fails_is_told_and_leaves_none_open(
     made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 500)
+    monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 2_000)
     with socketserver.TCPServer(("127.0.0.1", 0), Refuses) as broker:
         thread = threading.Thread(target=broker.serve_forever, args=(0.01,))
         thread.start()
