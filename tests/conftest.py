@@ -22,9 +22,12 @@ sys.path.append(str(Path(__file__).parents[1]))
 LONGEST_ID = 80
 """Characters of a parameter in the name of a test."""
 
-# A busy machine may take any time.
+# A busy machine may take any time. `--hypothesis-profile search` looks at other examples each time.
 hypothesis.settings.register_profile(
-    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "search", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.register_profile(
+    "tests", hypothesis.settings.get_profile("search"), derandomize=True
 )
 hypothesis.settings.load_profile("tests")
 

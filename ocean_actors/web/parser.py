@@ -1,7 +1,8 @@
 """HTTP/1.x requests as RFC 9112 wants them read: whatever is ambiguous is refused.
 
-waitress's parser accepts some requests that a proxy in front of us may understand otherwise, and
-buffers without a bound what frames the chunks of a body. Both are put right here.
+waitress's parser accepts some requests that a proxy in front of us may understand otherwise,
+buffers without a bound what frames the chunks of a body, and loses a request that expects `100
+Continue` but is complete with its head. All three are put right here.
 """
 
 from __future__ import annotations
@@ -78,6 +79,9 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
         if not self.completed and self.body_bytes > SMALL_BODY_BYTES and self._bodies_full():
             self.error = ServiceUnavailable("")
             self.completed = True
+        if self.completed:
+            # waitress would send 100, and take the request for incomplete for ever
+            self.expect_continue = False
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -124,7 +128,6 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
         self.error = error
         self.body_rcv = None
         self.content_length = 0
-        self.expect_continue = False
 
 
 class HeldBytes(Parser):

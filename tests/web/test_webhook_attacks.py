@@ -124,7 +124,7 @@ json_like = st.recursive(
         ["/resync", "//resync", "/resync/", "/resync?x=%00", "/%ff", "http://[", "*",
          "/health/ready", "http://a/resync", "/../resync", "/resync\x00"]
     ),
-    headers=headers_of_any_kind,
+    headers=headers_of_any_kind | headers_of_any_kind.map(lambda some: [("Host", "here"), *some]),
     body=st.binary(max_size=200) | json_like.map(lambda value: json.dumps(value).encode()),
 )  # fmt: skip
 def test_any_request_is_answered_with_2xx_or_4xx(
@@ -133,7 +133,8 @@ def test_any_request_is_answered_with_2xx_or_4xx(
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     statuses = talk(door, "\r\n".join(lines).encode("latin-1") + body, half_close=True)
-    assert all(200 <= status < 300 or 400 <= status < 500 for status in statuses)
+    # 100 precedes another status, unless the head announces more body than comes
+    assert all(status == 100 or 200 <= status < 300 or 400 <= status < 500 for status in statuses)
     assert_serves(door)
     assert door.offered == []
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,24 @@ def test_an_authentic_request_is_accepted_with_its_id(door: Door) -> None:
     assert answer.json() == {"ok": True, "status": "accepted", "id": offered.id}
     assert offered.trigger == "webhook"
     assert offered.requested_at == door.clock.now()
+
+
+@pytest.mark.parametrize("body", [b"", json.dumps(REQUEST).encode()])
+def test_a_call_that_expects_100_continue_is_accepted(door: Door, body: bytes) -> None:
+    headers = door.signed(body) | {
+        "Host": "here",
+        "Expect": "100-continue",
+        "Content-Length": str(len(body)),
+    }
+    lines = ["POST /resync HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    with socket.create_connection(door.address, timeout=10) as sock, sock.makefile("rb") as answer:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode())
+        if body:  # without one there is nothing to wait for (RFC 9110, 10.1.1)
+            assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"
+            assert answer.readline() == b"\r\n"
+            sock.sendall(body)
+        assert answer.readline() == b"HTTP/1.1 202 Accepted\r\n"
+    assert len(door.offered) == 1
 
 
 def test_a_signed_empty_body_is_a_resync_request(door: Door) -> None:
