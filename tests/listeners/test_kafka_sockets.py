@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import socketserver
 import ssl
@@ -58,12 +59,32 @@ def test_a_listener_whose_broker_refuses_leaves_none_open(
     expect_all_closed(made)
 
 
-class Refuses(socketserver.BaseRequestHandler):
+class NoTls(socketserver.BaseRequestHandler):
     """A broker that does not speak TLS."""
 
     def handle(self) -> None:
         self.request.recv(1)
         self.request.sendall(b"this is no TLS record")
+
+
+class Silent(socketserver.BaseRequestHandler):
+    """A broker that takes connections and says nothing."""
+
+    def handle(self) -> None:
+        while self.request.recv(1_000):
+            pass
+
+
+class NoTlsThenSilent(Silent):
+    """A broker that breaks the first handshake and is silent afterwards."""
+
+    calls = itertools.count()
+
+    def handle(self) -> None:
+        if next(self.calls) == 0:
+            NoTls.handle(self)
+        else:
+            super().handle()
 
 
 def tls_consumer(port: int) -> GroupConsumer:
@@ -76,18 +97,30 @@ def tls_consumer(port: int) -> GroupConsumer:
     return GroupConsumer(options, owned=tuple, confirmed=lambda _sent_at: None, clock=ManualClock())
 
 
+@pytest.mark.parametrize(
+    ("broker", "cause"),
+    [
+        (NoTls, "Handshake failed: "),
+        (Silent, "timed out during the handshake"),
+        (NoTlsThenSilent, "Handshake failed: "),
+    ],
+)
 def test_a_handshake_that_fails_is_told_and_leaves_none_open(
-    made: list[socket.socket], monkeypatch: pytest.MonkeyPatch
+    made: list[socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    broker: type[socketserver.BaseRequestHandler],
+    cause: str,
 ) -> None:
     monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 2_000)
-    with socketserver.TCPServer(("127.0.0.1", 0), Refuses) as broker:
-        thread = threading.Thread(target=broker.serve_forever, args=(0.01,))
+    monkeypatch.setattr(NoTlsThenSilent, "calls", itertools.count())
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), broker) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            with pytest.raises(BrokersUnreachable, match="Handshake failed: "):
-                tls_consumer(broker.server_address[1]).connect()
+            with pytest.raises(BrokersUnreachable, match=cause):
+                tls_consumer(server.server_address[1]).connect()
         finally:
-            broker.shutdown()
+            server.shutdown()
             thread.join(WITHIN)
     expect_all_closed(made)
 

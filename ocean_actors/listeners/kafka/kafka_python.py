@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import ssl
 import struct
 import threading
 import weakref
@@ -57,8 +58,12 @@ def _above_debug(record: logging.LogRecord) -> bool:
 for _name in WIRE_LOGGERS:
     logging.getLogger(_name).addFilter(_above_debug)
 
-CUT_OFF = "Connection timed out"
+TIMED_OUT = "Connection timed out"
 """What kafka-python says of a connection that took too long, or longer than was left."""
+
+
+def _is_timeout(error: Exception) -> bool:
+    return TIMED_OUT in str(error) or isinstance(error, kafka_errors.RequestTimedOutError)
 
 
 class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
@@ -309,6 +314,31 @@ class ClosingSocket(KafkaNetSocket):  # type: ignore[misc]  # kafka-python is un
             raise
 
 
+class TlsTransport(KafkaSSLTransport):  # type: ignore[misc]  # kafka-python is untyped
+    """TLS over a connected socket. That of kafka-python waits for ever for a broker that is silent.
+
+    `timeout_at` is a time of `time.monotonic()`, None for no bound.
+    """
+
+    def __init__(
+        self, net: NetworkSelector, sock: socket.socket, timeout_at: float | None, **options: Any
+    ) -> None:
+        super().__init__(net, sock, **options)
+        self._timeout_at = timeout_at
+
+    async def handshake(self) -> None:
+        """Agree on keys with the broker. Raises OSError, or KafkaTimeoutError at `timeout_at`."""
+        while True:
+            try:
+                self._sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._net.wait_read(self._sock, timeout_at=self._timeout_at)
+            except ssl.SSLWantWriteError:
+                await self._net.wait_write(self._sock, timeout_at=self._timeout_at)
+            else:
+                return
+
+
 class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python is untyped
     """Keeps the errors with which connections ended; kafka-python itself only logs them.
 
@@ -332,7 +362,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
 
     async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
         """Returns a connected transport. The same as in kafka-python 3.0.12, except that it
-        closes what it has opened if it fails or is cancelled.
+        closes what it has opened if it fails or is cancelled, and bounds the handshake.
         """
         with contextlib.ExitStack() as unless_connected:
             sock = await create_connection(
@@ -346,7 +376,7 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
             unless_connected.enter_context(sock)
             if self.ssl_enabled:
                 tls = {key: value for key, value in self.config.items() if key.startswith("ssl_")}
-                transport = KafkaSSLTransport(self._net, sock, host=node.host, **tls)
+                transport = TlsTransport(self._net, sock, timeout_at, host=node.host, **tls)
             else:
                 transport = KafkaTCPTransport(self._net, sock, host=node.host)
             unless_connected.callback(transport.close)
@@ -354,12 +384,16 @@ class Connections(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python
                 await transport.handshake()
             except OSError as error:
                 raise kafka_errors.KafkaConnectionError(f"Handshake failed: {error}") from error
+            except kafka_errors.KafkaTimeoutError as error:
+                raise kafka_errors.KafkaConnectionError(
+                    f"{TIMED_OUT} during the handshake"
+                ) from error
             unless_connected.pop_all()
         return transport
 
     def _on_closed(self, error: Exception) -> None:
         # The last attempt may be cut off by the end of the bootstrap, and then knows no cause.
-        if self.failure is None or CUT_OFF not in str(error):
+        if self.failure is None or self.bootstrapped or not _is_timeout(error):
             self.failure = error
         if isinstance(error, kafka_errors.SaslAuthenticationFailedError):
             self.refusal = error
