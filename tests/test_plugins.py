@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from packages import write_dist_info
 from scripted import Quick
 
 from ocean_actors import (
@@ -49,10 +50,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
     """Writes a package with a part called ODD in a group; pip would install the same."""
 
     def add(group: str, code: str) -> None:
-        info = tmp_path / "odd-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[{group}]\nODD = broken_part:SPEC\n")
+        write_dist_info(tmp_path, group, "ODD = broken_part:SPEC")
         (tmp_path / "broken_part.py").write_text(code)
         monkeypatch.syspath_prepend(str(tmp_path))
 

@@ -12,6 +12,7 @@ from typing import Any
 import memory
 import pytest
 import requests
+from packages import write_dist_info
 from scripted import WITHIN, Quick, Script
 from waiting import wait_until
 
@@ -24,6 +25,7 @@ from ocean_actors import (
     SettingsError,
     plugins,
 )
+from ocean_actors.assembly import Assembly
 from ocean_actors.check import check
 from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
@@ -41,10 +43,7 @@ WEBHOOK = {"type": "WEBHOOK", "appHost": "http://127.0.0.1:9"}  # where nobody h
 @pytest.fixture(autouse=True)
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> memory.MemoryServer:
     """Installs a package with the engine MEMORY, and returns a new server for it."""
-    info = tmp_path / "memory-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: memory\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[ocean_actors.leaders]\nMEMORY = memory:SPEC\n")
+    write_dist_info(tmp_path, "ocean_actors.leaders", "MEMORY = memory:SPEC", "memory")
     monkeypatch.syspath_prepend(str(tmp_path))
     server = memory.MemoryServer()
     monkeypatch.setattr(memory, "SERVER", server)
@@ -194,6 +193,26 @@ def test_an_answer_for_a_listener_that_the_loss_of_the_lead_stopped_is_dropped_s
         "the end of its listener",
     )
     assert rig.system.status()["deadLetters"] == {}
+
+
+def test_an_instance_that_leads_before_its_start_is_over_registers_once(
+    start: Callable[..., SandboxedSystem], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spawn_leader = Assembly._spawn_leader
+    told = "GET integration/under-test/resync-request"
+
+    def paths() -> list[str]:
+        return [f"{call.method} {call.path.removeprefix('/v1/')}" for call in sandbox.calls]
+
+    def spawn_and_wait(assembly: Assembly) -> None:
+        spawn_leader(assembly)
+        wait_until(lambda: told in paths(), "a listener that was told of its registration")
+
+    monkeypatch.setattr(Assembly, "_spawn_leader", spawn_and_wait)
+    rig = start(Quick, eventListener=WEBHOOK)
+    wait_idle(rig.system._actors, 30)
+    assert paths().count(told) == 1
+    assert paths().count("GET integration/under-test") == 3  # see whether it is new, and read it
 
 
 def test_without_an_engine_it_leads_until_its_lease_ends(

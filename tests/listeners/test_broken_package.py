@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from packages import write_dist_info
 from pages import ROOT
 from scripted import Quick
 from waiting import wait_until
@@ -77,10 +78,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Package
         code: str, entry: str = "ODD = broken_listener:SPEC", name: str = "odd", start: str = GOOD
     ) -> Path:
         folder = tmp_path / name
-        info = folder / f"{name}-1.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[ocean_actors.listeners]\n{entry}\n")
+        write_dist_info(folder, "ocean_actors.listeners", entry, name)
         (folder / f"{entry.partition('=')[2].strip().partition(':')[0]}.py").write_text(
             start + code
         )

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from packages import write_dist_info
 from pages import ROOT, blocks_of
 from pydantic import Field, field_validator
 from scripted import Quick
@@ -117,10 +118,7 @@ def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     """Adds a package with one entry point for a listener, in place of what pip installs."""
 
     def add(entry_point: str) -> None:
-        info = tmp_path / "odd-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1\n")
-        (info / "entry_points.txt").write_text(f"[ocean_actors.listeners]\n{entry_point}\n")
+        write_dist_info(tmp_path, "ocean_actors.listeners", entry_point)
         monkeypatch.syspath_prepend(str(tmp_path))
 
     return add

@@ -13,6 +13,7 @@ from typing import Any
 
 import memory
 import pytest
+from packages import write_dist_info
 from shop import IDENTIFIER, Rig, Shop, is_gone
 from waiting import wait_until
 
@@ -82,11 +83,9 @@ def children_of(pid: int) -> list[int]:
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> memory.MemoryServer:
     """Installs a package with the engine MEMORY, and returns a new server for it."""
-    info = tmp_path / "packages" / "memory-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: memory\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[ocean_actors.leaders]\nMEMORY = memory:SPEC\n")
-    monkeypatch.syspath_prepend(str(info.parent))
+    packages = tmp_path / "packages"
+    write_dist_info(packages, "ocean_actors.leaders", "MEMORY = memory:SPEC", "memory")
+    monkeypatch.syspath_prepend(str(packages))
     server = memory.MemoryServer()
     monkeypatch.setattr(memory, "SERVER", server)
     return server
