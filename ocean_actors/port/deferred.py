@@ -6,6 +6,7 @@ the one to which it relates. Unless Port may create the missing one, it refuses 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,7 +121,10 @@ def levels(waiting: Sequence[Waiting], written: AbstractSet[str]) -> Iterator[li
     """Yields groups of entities; each entity comes after those to which it relates.
 
     Entities with one identifier stay in order. A target that was `written` already is not waited
-    for. Where entities relate in a circle, they come one by one in the given order.
+    for. What relates in a circle, and what relates to that, comes at the end, one by one: first
+    those that a newer one follows, then the newest, those without relations before the others. The
+    order in which Port has refused them does not matter, as it depends on which batches were in
+    flight together.
     """
     newest: dict[str | None, int] = {each.item.exact: at for at, each in enumerate(waiting)}
     graph: dict[int, set[int]] = {}
@@ -131,12 +135,20 @@ def levels(waiting: Sequence[Waiting], written: AbstractSet[str]) -> Iterator[li
             graph[at].add(before[each.item.exact])
         before[each.item.exact] = at
     sorter = TopologicalSorter(graph)
-    try:
+    with contextlib.suppress(CycleError):  # it still yields what does not wait for the circle
         sorter.prepare()
-    except CycleError:
-        yield from ([each.item] for each in waiting)
-        return
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
+    while ready := sorted(sorter.get_ready()):
         yield [waiting[at].item for at in ready]
         sorter.done(*ready)
+        for at in ready:
+            del graph[at]
+    for at in sorted(graph, key=lambda at: _place_in_circle(at, waiting, newest)):
+        yield [waiting[at].item]
+
+
+def _place_in_circle(
+    at: int, waiting: Sequence[Waiting], newest: Mapping[str | None, int]
+) -> tuple[bool, bool, str, int]:
+    name = waiting[at].item.exact
+    is_newest = newest[name] == at
+    return is_newest, is_newest and bool(waiting[at].relations.targets), name or "", at

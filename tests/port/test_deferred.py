@@ -79,9 +79,15 @@ def test_what_is_written_is_not_waited_for() -> None:
     assert names(levels(kept, frozenset({"b"}))) == [["a"], ["b"]]
 
 
-def test_in_a_circle_they_come_one_by_one() -> None:
-    kept = [waiting("a", "b"), waiting("b", "a"), waiting("c", "x")]
-    assert names(levels(kept, frozenset())) == [["a"], ["b"], ["c"]]
+def test_in_a_circle_they_come_one_by_one_after_the_others() -> None:
+    kept = [waiting("a", "b"), waiting("b", "a"), waiting("c", "d"), waiting("d", "x")]
+    assert names(levels(kept, frozenset())) == [["d"], ["c"], ["a"], ["b"]]
+
+
+def test_in_a_circle_the_older_come_first_in_whatever_order_they_were_refused() -> None:
+    old, new, related = waiting("b", "a"), waiting("b", refused=False), waiting("a", "b")
+    for kept in ([old, new, related], [old, related, new], [related, old, new]):
+        assert list(levels(kept, frozenset())) == [[old.item], [new.item], [related.item]]
 
 
 few = st.sampled_from("abcdef")
