@@ -75,16 +75,14 @@ class Silent(socketserver.BaseRequestHandler):
             pass
 
 
-class NoTlsThenSilent(Silent):
+class NoTlsThenSilent(socketserver.BaseRequestHandler):
     """A broker that breaks the first handshake and is silent afterwards."""
 
     calls = itertools.count()
 
     def handle(self) -> None:
-        if next(self.calls) == 0:
-            NoTls.handle(self)
-        else:
-            super().handle()
+        kind = NoTls if next(self.calls) == 0 else Silent
+        kind(self.request, self.client_address, self.server)  # handles it at once
 
 
 def tls_consumer(port: int) -> GroupConsumer:
