@@ -460,7 +460,15 @@ class OceanSystem(Stoppable):
 
     def _leader(self, actors: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         """What the leader's actor shows of the election; None if there is none."""
-        return next((dict(each["details"]) for each in actors if each["name"] == "leader"), None)
+        shown = next((each["details"] for each in actors if each["name"] == "leader"), None)
+        if shown is None:
+            return None
+        return dict(shown) or {  # the actor has not begun yet
+            "engine": self.settings.leader.type,
+            "state": "campaigning",
+            "error": None,
+            "since": self._actors.clock.now().isoformat(),
+        }
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -610,9 +610,12 @@ class ResyncCoordinator(Actor):
             )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Tell those who report to Port, and publish the event."""
-        self._report(event)
+        """Publish the event, and tell those who report to Port.
+
+        In this order, as the reporter publishes `RunReported` once Port has answered.
+        """
         self.context.publish(event)
+        self._report(event)
 
     def _report(self, event: RunStarted | RunEnded | RoleChanged) -> None:
         """Tell the actors that report to Port; they take these events from nobody else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,7 @@ from ocean_actors.assembly import Assembly
 from ocean_actors.check import check
 from ocean_actors.control.report import report
 from ocean_actors.errors import UsageError
+from ocean_actors.leader.actor import LeaderActor
 from ocean_actors.leader.spec import LeaderSpec
 from ocean_actors.sandbox import Sandbox
 from ocean_actors.testing import ManualClock, SandboxedSystem, wait_idle
@@ -193,6 +195,25 @@ def test_an_answer_for_a_listener_that_the_loss_of_the_lead_stopped_is_dropped_s
         "the end of its listener",
     )
     assert rig.system.status()["deadLetters"] == {}
+
+
+def test_its_state_is_shown_before_the_campaign_has_begun(
+    start: Callable[..., SandboxedSystem], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_start = LeaderActor.on_start
+    begin = threading.Event()
+
+    def wait_and_start(actor: LeaderActor) -> None:
+        assert begin.wait(WITHIN)
+        on_start(actor)
+
+    monkeypatch.setattr(LeaderActor, "on_start", wait_and_start)
+    rig = start(Quick)
+    early = rig.system.status()["leader"]
+    begin.set()
+    wait_until(lambda: leading(rig), "a leader")
+    assert (early["engine"], early["state"], early["error"]) == ("MEMORY", "campaigning", None)
+    assert early.keys() == rig.system.status()["leader"].keys()
 
 
 def test_an_instance_that_leads_before_its_start_is_over_registers_once(

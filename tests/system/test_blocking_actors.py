@@ -80,13 +80,17 @@ def test_an_actor_that_is_blocked_in_a_call_ends_at_the_stop(
 
 
 class Asking(Actor):
-    """Requests a resync, and says at each start what is unsettled."""
+    """Requests a resync, and says at each start what is unsettled.
+
+    It fails once `decided` has an item, which `Deciding` adds, for each of its requests.
+    """
 
     subscribes_to = (RunStarted,)
 
-    def __init__(self, said: queue.Queue[Any]) -> None:
+    def __init__(self, said: queue.Queue[Any], decided: queue.Queue[str] | None) -> None:
         super().__init__()
         self._said = said
+        self._decided = decided
 
     def on_start(self) -> None:
         self._said.put(self.context.unsettled())
@@ -96,6 +100,8 @@ class Asking(Actor):
         if event.run.trigger == "manual":
             self.context.request_resync("one", notify=True, correlation=7, policy="queue")
             self.context.request_resync("two", notify=True, correlation=8, policy="queue")
+            if self._decided is not None:
+                assert {self._decided.get(timeout=SOON) for _ in range(2)} == {"one", "two"}
             raise OSError("forgets what it requested")
 
     @handles(RequestSettled)
@@ -106,12 +112,16 @@ class Asking(Actor):
 class Deciding(Actor):
     """Delays what `Asking` requests."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, decided: queue.Queue[str]) -> None:
         super().__init__()
         self._seconds = seconds
+        self._decided = decided
 
     def decide(self, request: ResyncRequested) -> Allow | Delay:
-        return Delay(self._seconds) if request.trigger == "Asking" else Allow()
+        if request.trigger != "Asking":
+            return Allow()
+        self._decided.put(request.reason)
+        return Delay(self._seconds)
 
 
 @pytest.mark.parametrize("delay", [None, 2.0])
@@ -124,8 +134,12 @@ def test_an_actor_learns_after_a_restart_what_is_unsettled(delay: float | None) 
                 released.wait(SOON)
 
     said: queue.Queue[Any] = queue.Queue()
-    deciders = [] if delay is None else [functools.partial(Deciding, delay)]
-    asking = functools.partial(Asking, said)
+    decided: queue.Queue[str] | None = None
+    deciders = []
+    if delay is not None:
+        decided = queue.Queue()
+        deciders = [functools.partial(Deciding, delay, decided)]
+    asking = functools.partial(Asking, said, decided)
     with SandboxedSystem([Held], [asking, *deciders], eventListener=CALM) as rig:
         assert said.get(timeout=SOON) == ()
         rig.expect(RunEnded)

@@ -116,7 +116,7 @@ def test_a_spoilt_answer_costs_a_backoff_and_the_record_stays_legal(
 def test_a_port_that_hangs_holds_up_neither_runs_nor_the_mailbox(
     desk: Desk, sandbox: Sandbox
 ) -> None:
-    sandbox.fail("hang", path=STATE, applied=True, seconds=5)
+    sandbox.fail("hang", path=STATE, applied=True)
     desk.run(1, "failed")
     sandbox.wait_for(lambda: len(sandbox.reports(NAME)) == 1, WITHIN)
     for number in range(2, 1_002):
@@ -215,7 +215,7 @@ def test_an_attempt_that_hung_while_the_role_was_lost_holds_up_nothing_later(
     desk: Desk, sandbox: Sandbox
 ) -> None:
     sandbox.fail("status", status=503, path=STATE)
-    sandbox.fail("hang", path=STATE, applied=True, seconds=5)
+    sandbox.fail("hang", path=STATE, applied=True)
     desk.begin(1)
     desk.settle()
     desk.clock.advance(10.0)
