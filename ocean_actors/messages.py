@@ -358,7 +358,10 @@ class RunEnded(_RunEvent):
 
 @dataclass(frozen=True)
 class RunReported(Message):
-    """Published: Port was told how a run ended, or (not `accepted`) refuses to be told."""
+    """Published: Port was told how a run ended, or (not `accepted`) refuses to be told.
+
+    If Port answers at once, this may be published before `RunEnded`.
+    """
 
     run_id: str
     accepted: bool

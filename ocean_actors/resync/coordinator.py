@@ -610,12 +610,13 @@ class ResyncCoordinator(Actor):
             )
 
     def _announce(self, event: RunStarted | RunEnded | RoleChanged) -> None:
-        """Publish the event, and tell those who report to Port.
+        """Tell those who report to Port, and publish the event.
 
-        In this order, as the reporter publishes `RunReported` once Port has answered.
+        In this order, so that whoever stops the system when a run has ended does not overtake the
+        report.
         """
-        self.context.publish(event)
         self._report(event)
+        self.context.publish(event)
 
     def _report(self, event: RunStarted | RunEnded | RoleChanged) -> None:
         """Tell the actors that report to Port; they take these events from nobody else."""

@@ -56,7 +56,6 @@ class Rig(SandboxedSystem):
 
     def serve(self) -> None:
         """Wait until a run has ended, Port was told, and nothing moves."""
-        self.expect(RunEnded)
         self.expect(RunReported)
         self.settle()
 
@@ -152,7 +151,6 @@ def test_a_further_request_of_a_burst_takes_one_message_and_no_call(script: Scri
     with Rig(scripted_handler(script)) as rig:
         script.wait_until_at_work()
         rig.system.request_resync()  # aborts the run; from now on requests gather
-        rig.expect(RunEnded)
         rig.expect(RunReported)
         rig.settle()
         handled, calls = rig.handled(), rig.sandbox.call_count
@@ -235,7 +233,6 @@ def test_an_integration_has_ten_threads_and_one_for_each_handler(handlers: int) 
     with Sandbox() as sandbox:
         before = set(threading.enumerate())
         with SandboxedSystem(classes, sandbox=sandbox, eventListener=POLLING) as rig:
-            rig.expect(RunEnded)
             rig.expect(RunReported)
             wait_idle(rig.system._actors, WITHIN)
             threads = [each for each in threading.enumerate() if each not in before]

@@ -17,7 +17,6 @@ from ocean_actors import (
     ResyncHandler,
     RoleChanged,
     RunEnded,
-    RunReported,
     RunStarted,
     Settings,
     handles,
@@ -25,7 +24,6 @@ from ocean_actors import (
 )
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ConfigSnapshot
-from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.testing import SandboxedSystem
 
 WITHIN = 30.0
@@ -163,38 +161,3 @@ def test_the_last_events_are_heard_before_the_stop(
         go_on.set()
         assert rig.system.wait(WITHIN)
     assert heard == ["completed"]
-
-
-class Ends(Actor):
-    subscribes_to = (RunEnded, RunReported)
-
-    def __init__(self, heard: queue.Queue[str], reported: threading.Event) -> None:
-        super().__init__()
-        self._heard = heard
-        self._reported = reported
-
-    @handles(RunEnded)
-    def on_ended(self, event: RunEnded) -> None:
-        self._heard.put("ended")
-
-    @handles(RunReported)
-    def on_reported(self, event: RunReported) -> None:
-        self._heard.put("reported")
-        self._reported.set()
-
-
-def test_the_end_of_a_run_is_heard_before_that_port_was_told_of_it(
-    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    heard: queue.Queue[str] = queue.Queue()
-    reported = threading.Event()
-    report = ResyncCoordinator._report
-
-    def report_and_wait(coordinator: ResyncCoordinator, event: Any) -> None:
-        report(coordinator, event)
-        if isinstance(event, RunEnded):
-            reported.wait(WITHIN)
-
-    monkeypatch.setattr(ResyncCoordinator, "_report", report_and_wait)
-    with SandboxedSystem([quick], [functools.partial(Ends, heard, reported)]):
-        assert [heard.get(timeout=WITHIN) for _ in range(2)] == ["ended", "reported"]
