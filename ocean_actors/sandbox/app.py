@@ -42,7 +42,8 @@ class SandboxApp:
         with self._core.changing() as state:
             fault = state.faults.take(request.method, request.path)
             call = state.calls.arrived(_call_of(request, state.stamps.next()))
-        answer = self._answer(request, fault)
+            releases = self._core.releases  # who sees the call may release it before it is held
+        answer = self._answer(request, fault, releases)
         with self._core.changing() as state:
             status = None if answer.cut else answer.status
             kind = fault.kind.value if fault is not None else None
@@ -51,12 +52,12 @@ class SandboxApp:
             raise ClientDisconnected  # has waitress close the connection without an answer
         return _send(request, answer, start)
 
-    def _answer(self, request: Request, fault: Fault | None) -> SandboxAnswer:
+    def _answer(self, request: Request, fault: Fault | None, releases: int) -> SandboxAnswer:
         if fault is None:
             return self._routed(request)
         answer = self._routed(request) if fault.applied else None
         if fault.kind in (Kind.DELAY, Kind.HANG):
-            self._core.hold(fault.seconds, releasable=fault.kind is Kind.HANG)
+            self._core.hold(fault.seconds, releases if fault.kind is Kind.HANG else None)
             return answer if answer is not None else self._routed(request)
         return faulty_answer(fault)
 

@@ -28,7 +28,7 @@ class Core:
         self._state = fresh()
         self._changed = threading.Condition(threading.RLock())
         self._publishing = threading.Lock()
-        self._released = 0
+        self._releases = 0
         self._closed = False
         self.publishers: list[Publisher] = []
 
@@ -67,18 +67,25 @@ class Core:
             raise TimeoutError(f"the condition did not become true within {timeout} s")
         return value
 
-    def hold(self, seconds: float, releasable: bool) -> None:
-        """Wait for `seconds`, until `close`, or (if `releasable`) until `release`."""
+    @property
+    def releases(self) -> int:
+        """How often `release` was called; read it within `changing()`."""
+        return self._releases
+
+    def hold(self, seconds: float, releases: int | None) -> None:
+        """Wait for `seconds`, until `close`, or until `release` was called more than `releases`
+        times; None: it is not released.
+        """
         with self._changed:
-            before = self._released
             self._changed.wait_for(
-                lambda: self._closed or (releasable and self._released != before), seconds
+                lambda: self._closed or (releases is not None and self._releases > releases),
+                seconds,
             )
 
     def release(self) -> None:
         """Release the calls that hang."""
         with self._changed:
-            self._released += 1
+            self._releases += 1
             self._changed.notify_all()
 
     def open(self) -> None:

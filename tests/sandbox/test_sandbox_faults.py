@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from ocean_actors.sandbox import Sandbox
+from ocean_actors.sandbox.core import Core
 
 if TYPE_CHECKING:
     from tests.sandbox.conftest import Client
@@ -127,6 +128,29 @@ def test_a_share_of_the_calls_fails_the_same_ones_for_the_same_seed(
 def test_a_delay_ends_by_itself(sandbox: Sandbox, client: Client) -> None:
     order(sandbox, kind="delay", seconds=0.01)
     assert client.ask("GET", "/organization")["ok"]
+
+
+def test_a_release_also_ends_a_call_that_is_recorded_and_about_to_hang(
+    sandbox: Sandbox, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+    hold = Core.hold
+
+    def wait_and_hold(core: Core, *args: Any) -> None:
+        assert released.wait(30)
+        hold(core, *args)
+
+    monkeypatch.setattr(Core, "hold", wait_and_hold)
+    order(sandbox, kind="hang", path="organization", seconds=600)
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(client.call, "GET", "/organization")
+        sandbox.wait_for(lambda: sandbox.calls[-1].path.endswith("organization"))
+        sandbox.release()
+        released.set()
+        try:
+            assert hanging.result(30)
+        finally:
+            sandbox.stop()
 
 
 @pytest.mark.parametrize("way", ["release", "clear", "stop", "reset", "http"])

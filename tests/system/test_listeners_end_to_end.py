@@ -269,12 +269,10 @@ def test_a_request_that_another_run_has_answered_is_not_served_again(
         script.wait_until_at_work()
         script.let_finish()
         rig.expect(RunEnded)
-        rig.sandbox.fail("hang", path="-request$")  # the next poll: it hears nothing of the button
-        rig.sandbox.wait_for(lambda: not rig.sandbox.calls[-1].status)
-        rig.sandbox.request_resync(rig.identifier)
-        rig.system.request_resync("by hand")
-        script.wait_until_at_work()
-        rig.sandbox.release()
+        with _a_poll_that_waits(rig, "-request$"):  # it hears nothing of the button
+            rig.sandbox.request_resync(rig.identifier)
+            rig.system.request_resync("by hand")
+            script.wait_until_at_work()
         seen = _polls(rig)
         rig.sandbox.wait_for(lambda: _polls(rig) >= seen + 3)
         script.let_finish()

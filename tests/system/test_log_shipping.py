@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from waiting import wait_until
 
 from ocean_actors import ResyncHandler, ResyncRun, RunEnded
 from ocean_actors.port import log_shipper
@@ -262,7 +263,7 @@ def test_after_the_stop_nothing_is_left_of_it(sandbox: Sandbox) -> None:
         rig.expect(RunEnded)
         assert len(buffers()) == 1
     assert buffers() == []
-    assert threading.active_count() <= before
+    wait_until(lambda: threading.active_count() <= before, "the end of its threads")
 
 
 UNCONFIGURED = """
