@@ -360,7 +360,7 @@ class RunEnded(_RunEvent):
 class RunReported(Message):
     """Published: Port was told how a run ended, or (not `accepted`) refuses to be told.
 
-    If Port answers at once, this may be published before `RunEnded`.
+    That may be long after `RunEnded` and, if Port answers at once, just before it.
     """
 
     run_id: str

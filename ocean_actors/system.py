@@ -467,7 +467,7 @@ class OceanSystem(Stoppable):
             "engine": self.settings.leader.type,
             "state": "campaigning",
             "error": None,
-            "since": self._actors.clock.now().isoformat(),
+            "since": (self._started_at or self._actors.clock.now()).isoformat(),
         }
 
     # -- the end -----------------------------------------------------------------------------

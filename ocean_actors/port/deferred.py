@@ -121,10 +121,9 @@ def levels(waiting: Sequence[Waiting], written: AbstractSet[str]) -> Iterator[li
     """Yields groups of entities; each entity comes after those to which it relates.
 
     Entities with one identifier stay in order. A target that was `written` already is not waited
-    for. What relates in a circle, and what relates to that, comes at the end, one by one: first
-    those that a newer one follows, then the newest, those without relations before the others. The
-    order in which Port has refused them does not matter, as it depends on which batches were in
-    flight together.
+    for. Where entities relate in a circle, those that a newer one follows come first, one by one,
+    as the circle often ends with them; newest ones in a circle come one by one. Both are sorted by
+    identifier: the given order depends on which batches were in flight together.
     """
     newest: dict[str | None, int] = {each.item.exact: at for at, each in enumerate(waiting)}
     graph: dict[int, set[int]] = {}
@@ -142,13 +141,9 @@ def levels(waiting: Sequence[Waiting], written: AbstractSet[str]) -> Iterator[li
         sorter.done(*ready)
         for at in ready:
             del graph[at]
-    for at in sorted(graph, key=lambda at: _place_in_circle(at, waiting, newest)):
-        yield [waiting[at].item]
-
-
-def _place_in_circle(
-    at: int, waiting: Sequence[Waiting], newest: Mapping[str | None, int]
-) -> tuple[bool, bool, str, int]:
-    name = waiting[at].item.exact
-    is_newest = newest[name] == at
-    return is_newest, is_newest and bool(waiting[at].relations.targets), name or "", at
+    left = sorted(graph, key=lambda at: (waiting[at].item.exact or "", at))
+    older = [at for at in left if newest[waiting[at].item.exact] != at]
+    yield from ([waiting[at].item] for at in older or left)
+    if older:  # without them no identifier occurs twice
+        rest = [waiting[at] for at in left if newest[waiting[at].item.exact] == at]
+        yield from levels(rest, written)

@@ -112,6 +112,7 @@ def test_a_handshake_that_fails_is_told_and_leaves_none_open(
     monkeypatch.setitem(kafka_python.OPTIONS, "bootstrap_timeout_ms", 2_000)
     monkeypatch.setattr(NoTlsThenSilent, "calls", itertools.count())
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), broker) as server:
+        server.daemon_threads = True  # else its end waits for a connection that was left open
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

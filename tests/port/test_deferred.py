@@ -90,6 +90,13 @@ def test_in_a_circle_the_older_come_first_in_whatever_order_they_were_refused() 
         assert list(levels(kept, frozenset())) == [[old.item], [new.item], [related.item]]
 
 
+def test_a_circle_that_ends_with_an_older_one_leaves_the_newest_in_order() -> None:
+    kept = [waiting("b", "a"), waiting("b", "c"), waiting("a", "b")]
+    assert names(levels(kept, frozenset({"c"}))) == [["b"], ["b"], ["a"]]
+    kept = [waiting("b", "z"), waiting("b", refused=False), waiting("z", "b"), waiting("a", "z")]
+    assert names(levels(kept, frozenset())) == [["b"], ["b"], ["z"], ["a"]]
+
+
 few = st.sampled_from("abcdef")
 
 

@@ -133,8 +133,10 @@ def test_any_request_is_answered_with_2xx_or_4xx(
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     statuses = talk(door, "\r\n".join(lines).encode("latin-1") + body, half_close=True)
-    # 100 precedes another status, unless the head announces more body than comes
-    assert all(status == 100 or 200 <= status < 300 or 400 <= status < 500 for status in statuses)
+    if statuses[:1] == [100]:  # the body came after the head
+        statuses = statuses[1:]
+        assert statuses
+    assert all(200 <= status < 300 or 400 <= status < 500 for status in statuses)
     assert_serves(door)
     assert door.offered == []
 

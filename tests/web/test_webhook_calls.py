@@ -74,6 +74,13 @@ def test_a_call_that_expects_100_continue_is_accepted(door: Door, body: bytes) -
     assert len(door.offered) == 1
 
 
+def test_a_malformed_call_that_expects_100_continue_is_refused(door: Door) -> None:
+    head = b"POST /resync HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"  # no Host
+    with socket.create_connection(door.address, timeout=10) as sock, sock.makefile("rb") as answer:
+        sock.sendall(head)
+        assert answer.readline() == b"HTTP/1.1 400 Bad Request\r\n"
+
+
 def test_a_signed_empty_body_is_a_resync_request(door: Door) -> None:
     assert door.post_signed(b"").status_code == 202
     headers = door.signed(b"", timestamp=door.now() + 1)

@@ -63,7 +63,8 @@ TIMED_OUT = "Connection timed out"
 
 
 def _is_timeout(error: Exception) -> bool:
-    return TIMED_OUT in str(error) or isinstance(error, kafka_errors.RequestTimedOutError)
+    timeouts = (kafka_errors.RequestTimedOutError, kafka_errors.KafkaTimeoutError)
+    return isinstance(error, timeouts) or TIMED_OUT in str(error)
 
 
 class BrokersUnreachable(kafka_errors.KafkaError):  # type: ignore[misc]  # kafka-python is untyped
