@@ -177,7 +177,8 @@ class WorkerProcess:
 
         What is left of its group is killed.
         """
-        self._connection.close()
+        with self._end_lock:  # two threads at once might close a descriptor of somebody else
+            self._connection.close()
         if not self.wait(LEAVE_SECONDS):
             self.kill()
         code = self._process.wait()

@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
-from waiting import has_ended, wait_for, wait_until
+from waiting import WITHIN, has_ended, wait_for, wait_until
 from workshop import PROCESSES, Workshop
 
 from ocean_actors.shards.executor import Logged, Task
@@ -210,3 +212,26 @@ def _kill_all(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def test_a_worker_that_two_threads_end_closes_its_connection_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The executor is closed while an attempt finds that its worker was killed."""
+    worker = WorkerProcess(b"")
+    both = threading.Barrier(2)
+    met = threading.Event()
+    close = worker._connection.close
+
+    def wait_and_close() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+            met.set()
+        close()
+
+    monkeypatch.setattr(worker._connection, "close", wait_and_close)
+    worker.kill()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (pool.submit(worker.end) for _ in range(2))
+        assert first.result(WITHIN) == second.result(WITHIN)
+    assert not met.is_set()
