@@ -208,7 +208,8 @@ class Assembly:
         self._resync.connect(coordinator)
         self._spawn_custom(coordinator)
         self._spawn_leader()
-        if not (self._is_held or self._election is not None):  # an elected one does once it leads
+        # An elected instance registers once it leads.
+        if not (self._is_held or self._election is not None):
             integration.tell(Register())  # the last, so that nobody misses an event
 
     def _live_events(self, handlers: Sequence[LiveSpec]) -> LiveEvents:

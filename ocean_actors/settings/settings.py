@@ -502,8 +502,12 @@ def _masked(value: Any, secret: bool = False) -> Any:
 
 
 def _has_secrets(model: type[Section]) -> bool:
+    """Whether a section, or one in it, has a value that may not be shown."""
     return any(
-        not info.repr or "Secret" in repr(info.annotation) for info in model.model_fields.values()
+        not info.repr
+        or "Secret" in repr(info.annotation)
+        or any(map(_has_secrets, _sections(info.annotation)))
+        for info in model.model_fields.values()
     )
 
 

@@ -257,6 +257,23 @@ def test_the_page_quotes_such_a_line() -> None:
     assert f"```\n{line}/srv/odd_listener.py:12)\n```\n" in page
 
 
+def test_an_error_tells_no_secret_of_a_section_within(package: Package) -> None:
+    package(
+        "from ocean_actors.settings.models import Section as Part\n"
+        "class Login(Part):\n"
+        "    password: str = Field(default='', repr=False)\n"
+        "class Section(ListenerSettings):\n"
+        "    login: Login = Login()\n"
+        "    @field_validator('login')\n"
+        "    @classmethod\n"
+        "    def check(cls, login): raise KeyError(login.password)\n"
+        "SPEC = ListenerSpec('ODD', Section, build)"
+    )
+    assert refused(login={"password": "hunter2"}).startswith(
+        f"eventListener: {ODD}settings: KeyError ("
+    )
+
+
 def test_aliases_besides_the_names_of_fields_do_no_harm(package: Package) -> None:
     package(
         "from pydantic import ConfigDict\n"

@@ -24,6 +24,7 @@ from ocean_actors import (
 )
 from ocean_actors.frozen import FrozenDict
 from ocean_actors.messages import ConfigSnapshot
+from ocean_actors.resync.coordinator import ResyncCoordinator
 from ocean_actors.testing import SandboxedSystem
 
 WITHIN = 30.0
@@ -161,3 +162,28 @@ def test_the_last_events_are_heard_before_the_stop(
         go_on.set()
         assert rig.system.wait(WITHIN)
     assert heard == ["completed"]
+
+
+def test_port_is_told_of_the_end_of_a_run_before_anybody_can_stop_the_system(
+    quick: type[ResyncHandler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published = threading.Event()
+    early: list[bool] = []
+    report = ResyncCoordinator._report
+
+    class Hears(Actor):
+        subscribes_to = (RunEnded,)
+
+        @handles(RunEnded)
+        def on_ended(self, _event: RunEnded) -> None:
+            published.set()
+
+    def look_and_report(coordinator: ResyncCoordinator, event: Any) -> None:
+        if isinstance(event, RunEnded):
+            early.append(published.wait(0.2))
+        report(coordinator, event)
+
+    monkeypatch.setattr(ResyncCoordinator, "_report", look_and_report)
+    with SandboxedSystem([quick], [Hears]) as rig:
+        rig.expect(RunEnded)
+    assert early == [False]

@@ -133,7 +133,7 @@ def test_any_request_is_answered_with_2xx_or_4xx(
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
     statuses = talk(door, "\r\n".join(lines).encode("latin-1") + body, half_close=True)
-    if statuses[:1] == [100]:  # the body came after the head
+    if statuses[:1] == [100]:  # waitress takes the head before the body
         statuses = statuses[1:]
         assert statuses
     assert all(200 <= status < 300 or 400 <= status < 500 for status in statuses)
