@@ -121,9 +121,10 @@ def levels(waiting: Sequence[Waiting], written: AbstractSet[str]) -> Iterator[li
     """Yields groups of entities; each entity comes after those to which it relates.
 
     Entities with one identifier stay in order. A target that was `written` already is not waited
-    for. Where entities relate in a circle, those that a newer one follows come first, one by one,
-    as the circle often ends with them; newest ones in a circle come one by one. Both are sorted by
-    identifier: the given order depends on which batches were in flight together.
+    for. What relates in a circle, or to a circle, comes at the end: first those that a newer one
+    follows, one by one, as the circle often ends with them. If it does not, the newest come one by
+    one. Both are sorted by identifier: the given order depends on which batches were in flight
+    together. So an entity outside of the circle may come before one in it to which it relates.
     """
     newest: dict[str | None, int] = {each.item.exact: at for at, each in enumerate(waiting)}
     graph: dict[int, set[int]] = {}
